@@ -1,0 +1,81 @@
+// Builds the C parts. Each folder with C in it has a `native.json`:
+//   { "addon": "ipcnet_can",                 // optional: dist/native/ipcnet_can.node, a Node-API addon
+//     "sources": ["core/can.c", "addon.c"],  // relative to that folder; "../../x.c" may name C of a lower storey
+//     "include": ["core"],
+//     "libs": ["-lpthread"],
+//     "tests": [ { "name": "can_core", "sources": ["core/can.c", "core/can_test.c"], "tsan": true } ] }
+// Addons are built with -O2; tests with the address and undefined-behaviour sanitizers (and again with the thread
+// sanitizer where "tsan" says so). Warnings are errors. No node-gyp: the headers come from npm's node-api-headers.
+import { spawnSync } from "node:child_process";
+import { dirname } from "node:path";
+import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, relative, root, run, storeys, unlessStamped } from "./lib.mjs";
+
+const cc = process.env.CC ?? (has("gcc") ? "gcc" : "cc");
+const warnings = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Wstrict-prototypes"];
+const outDir = join(dist, "native");
+
+function manifests() {
+  return storeys.flatMap((storey) => files(join(root, storey), (path) => path.endsWith("/native.json"))).map((path) => {
+    const folder = dirname(path);
+    const at = (name) => join(folder, name);
+    return { path, folder, at, ...JSON.parse(readFileSync(path, "utf8")) };
+  });
+}
+
+function headersBeside(manifest) {
+  const folders = new Set([manifest.folder, ...(manifest.include ?? []).map(manifest.at)]);
+  return [...folders].flatMap((folder) => files(folder, (path) => path.endsWith(".h") || path.endsWith(".inc")));
+}
+
+function compile({ manifest, sources, output, flags, libs }) {
+  const inputs = sources.map(manifest.at);
+  const command = [cc, ...warnings, ...flags, ...(manifest.include ?? []).map((name) => `-I${manifest.at(name)}`), ...inputs, "-o", output, ...(libs ?? manifest.libs ?? [])];
+  const print = fingerprint([...inputs, ...headersBeside(manifest), manifest.path], command.map((word) => word.replace(root, "")).join(" "));
+  unlessStamped({ stampFile: `${output}.stamp`, print, result: output }, () => {
+    process.stdout.write(`  cc ${relative(root, output)}\n`);
+    run(command[0], command.slice(1));
+  });
+}
+
+/** Builds every addon that is out of date. */
+export function buildAddons() {
+  mkdirSync(outDir, { recursive: true });
+  const headers = join(root, "node_modules/node-api-headers/include");
+  for (const manifest of manifests()) {
+    if (!manifest.addon) continue;
+    compile({ manifest, sources: manifest.sources, output: join(outDir, `${manifest.addon}.node`),
+      flags: ["-O2", "-g", "-shared", "-fPIC", "-fvisibility=hidden", "-DNAPI_VERSION=8", "-D_GNU_SOURCE", `-I${headers}`, ...(manifest.flags ?? [])] });
+  }
+}
+
+/** Builds and runs every C test; returns how many passed. */
+export function runNativeTests({ only } = {}) {
+  const testDir = join(outDir, "test");
+  mkdirSync(testDir, { recursive: true });
+  let passed = 0;
+  const failed = [];
+  for (const manifest of manifests()) {
+    for (const test of manifest.tests ?? []) {
+      if (only && !test.name.includes(only)) continue;
+      const builds = [{ suffix: "asan", sanitizer: "-fsanitize=address,undefined" }];
+      if (test.tsan) builds.push({ suffix: "tsan", sanitizer: "-fsanitize=thread" });
+      for (const build of builds) {
+        const output = join(testDir, `${test.name}.${build.suffix}`);
+        compile({ manifest, sources: test.sources, output, libs: test.libs ?? manifest.libs,
+          flags: ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", build.sanitizer, "-D_GNU_SOURCE", ...(test.flags ?? [])] });
+        const result = spawnSync(output, test.args ?? [], { cwd: root, stdio: "inherit", timeout: 300_000 });
+        if (result.status === 0) passed += 1;
+        else failed.push(`${test.name} (${build.suffix}): ${result.signal ?? `exit ${result.status}`}`);
+      }
+    }
+  }
+  for (const line of failed) process.stderr.write(`C test failed: ${line}\n`);
+  process.stdout.write(`C tests: ${passed} passed, ${failed.length} failed\n`);
+  return failed.length === 0;
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  if (!has(cc)) refuse("a C compiler is needed (gcc)", "sudo apt-get install -y gcc libc6-dev");
+  if (process.argv.includes("--test")) process.exit(runNativeTests({ only: process.argv[process.argv.indexOf("--test") + 1] }) ? 0 : 1);
+  buildAddons();
+}
