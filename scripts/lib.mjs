@@ -40,7 +40,7 @@ export function files(folder, keep) {
     }
   };
   if (existsSync(folder)) walk(folder);
-  return found.sort();
+  return found.sort((a, b) => (a < b ? -1 : 1));
 }
 
 /** A hash over the contents of `paths` and `extra`, to tell whether a build step must run again. */

@@ -7,7 +7,7 @@ import { rmSync } from "node:fs";
 const [major, minor] = process.versions.node.split(".").map(Number);
 if (process.platform !== "linux") refuse(`IPCNet runs on Linux, this is ${process.platform}`);
 if (major < 20) refuse(`Node.js 20 or newer is needed, this is ${process.versions.node}`, "install Node.js 24: https://nodejs.org/en/download, or Debian's package: sudo apt-get install -y nodejs npm");
-if (major === 20 && minor < 10) refuse(`Node.js 20.10 or newer is needed, this is ${process.versions.node}`, "sudo npm install -g n && sudo n 24");
+if (major === 20 && minor < 11) refuse(`Node.js 20.11 or newer is needed, this is ${process.versions.node}`, "sudo npm install -g n && sudo n 24");
 if (!has("gcc") && !has("cc")) refuse("a C compiler is needed and none was found", "sudo apt-get update && sudo apt-get install -y gcc libc6-dev");
 const probe = spawnSync(has("gcc") ? "gcc" : "cc", ["-E", "-"], { input: "#include <stdio.h>\n#include <linux/can.h>\n", stdio: ["pipe", "ignore", "ignore"] });
 if (probe.status !== 0) refuse("the C library's headers are missing", "sudo apt-get install -y libc6-dev linux-libc-dev");

@@ -1,0 +1,67 @@
+/** What `ipcnet status --json` prints, the service `gateway/status` answers and the live view draws: one picture of the gateway, its links and nodes. */
+export type GatewayState = "starting" | "disarmed" | "armed" | "safePose" | "posed" | "fault";
+
+/** Follows the heartbeat of CiA 301 where a node speaks CANopen; other nodes are operational while their messages come in time. */
+export type NodeState = "unknown" | "bootUp" | "preOperational" | "operational" | "stopped" | "lost";
+
+export interface LinkReport {
+  kind: "can" | "serial" | "mqtt";
+  name: string;
+  driver: string;
+  state: string;
+  reason: string;
+  /** Share of the bit rate in use over the last second, 0…100; undefined where the link has no bit rate. */
+  loadPercent: number | undefined;
+  receivedRateHz: number;
+  sentRateHz: number;
+  counters: Readonly<Record<string, number>>;
+}
+
+export interface NodeReport {
+  name: string;
+  link: string;
+  state: NodeState;
+  required: boolean;
+  lastSeenMsAgo: number | undefined;
+  rateHz: number;
+}
+
+export interface RejectReport {
+  link: string;
+  /** Stable code: crcMismatch, repeated, wrongSequence, badLength, outOfRange, unknownMultiplexer, notANumber, unknownId, notPermitted, stale, … */
+  reason: string;
+  count: number;
+  /** The latest offending bytes. */
+  lastSample: { atMsAgo: number; source: string; hex: string } | undefined;
+}
+
+export interface ClientReport {
+  name: string;
+  pid: number;
+  uid: number;
+  subscriptions: number;
+  sentMessages: number;
+  droppedMessages: number;
+  pendingBytes: number;
+}
+
+export interface StatusReport {
+  robot: string;
+  version: string;
+  /** Which of the redundant instances answers. */
+  instance: string;
+  /** Changes with each start of the gateway. */
+  boot: string;
+  pid: number;
+  uptimeMs: number;
+  state: GatewayState;
+  /** Why it cannot be armed now: one sentence each; empty when it could. */
+  missingForArming: readonly string[];
+  links: readonly LinkReport[];
+  nodes: readonly NodeReport[];
+  rejects: readonly RejectReport[];
+  clients: readonly ClientReport[];
+  commands: { sent: number; refused: Readonly<Record<string, number>> };
+  topics: number;
+  process: { rssBytes: number; heapUsedBytes: number; cpuPercent: number; eventLoopDelayP99Us: number };
+}
