@@ -1,0 +1,23 @@
+/** Which file holds which verb. Only the file of the verb that was asked for is loaded; help, completion and typing errors load all. */
+import type { Register } from "./command.ts";
+
+export interface RegistryEntry {
+  verbs: readonly string[];
+  /** The heading in the help text. */
+  group: string;
+  /** Whether the verbs talk to a gateway (and so have --socket in their help). */
+  online: boolean;
+  load(): Promise<{ register: Register }>;
+}
+
+export const groups = {
+  look: "Look at a running gateway:",
+  act: "Act on a running gateway:",
+  can: "CAN bus:",
+  files: "Files and definitions:",
+  machine: "This machine and this command:",
+} as const;
+
+export const registry: readonly RegistryEntry[] = [
+  { verbs: ["status"], group: groups.look, online: true, load: () => import("./status.ts") },
+];
