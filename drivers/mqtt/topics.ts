@@ -1,5 +1,5 @@
 /**
- * Names: MQTT's wildcard rules, and the tree under which a robot shows itself, after the manner of zigbee2mqtt
+ * Names: what MQTT allows (more than IPCNet's own topics do: empty levels, `$`), and the tree under which a robot shows itself, after the manner of zigbee2mqtt
  * (a bridge with many devices behind one connection). All pure.
  *
  * | MQTT topic | carries |
@@ -14,13 +14,13 @@
 import { MQTT_LIMITS } from "./limits.ts";
 
 /** Why a string is no topic name (no wildcards), or undefined if it is one. MQTT 5 §4.7. */
-export function topicNameFault(topic: string): string | undefined {
+export function mqttTopicFault(topic: string): string | undefined {
   if (/[+#]/.test(topic)) return "a topic name has no wildcards";
   return commonFault(topic);
 }
 
 /** Why a string is no topic filter (wildcards allowed), or undefined if it is one. */
-export function topicFilterFault(filter: string): string | undefined {
+export function mqttFilterFault(filter: string): string | undefined {
   const levels = filter.split("/");
   for (const [index, level] of levels.entries()) {
     if (level.includes("#") && (level !== "#" || index !== levels.length - 1)) return "# stands alone, at the end";
@@ -37,12 +37,7 @@ function commonFault(text: string): string | undefined {
   return undefined;
 }
 
-/** Whether `topic` is one of those that `filter` names. A leading wildcard does not reach topics that begin with `$` (§4.7.2). */
-export function topicMatches(filter: string, topic: string): boolean {
-  return filterCovers(filter, topic);
-}
-
-/** Whether every topic that `inner` names is also named by `outer`: the question an allow-list asks of a subscription. Both must be valid filters. */
+/** Whether every topic that `inner` names is also named by `outer`: the question an allow-list asks of a subscription. Both must be valid filters. A leading wildcard does not reach topics that begin with `$` (§4.7.2). */
 export function filterCovers(outer: string, inner: string): boolean {
   const a = outer.split("/");
   const b = inner.split("/");
@@ -99,7 +94,7 @@ export function topicTree(robot: string): TopicTree {
     requestFilter: `${root}bridge/request/#`,
     stateTopic: (topic) => (tree.mirrorFault(topic) === undefined ? root + topic : undefined),
     mirrorFault(topic) {
-      const fault = topicNameFault(root + topic);
+      const fault = mqttTopicFault(root + topic);
       if (fault !== undefined) return fault;
       if (tree.meaning(root + topic).kind !== "state") return "the name is taken by commands, the bridge or the nodes";
       return undefined;
@@ -109,7 +104,7 @@ export function topicTree(robot: string): TopicTree {
     request: (service) => `${root}bridge/request/${service}`,
     response: (service) => `${root}bridge/response/${service}`,
     meaning(mqttTopic) {
-      if (!mqttTopic.startsWith(root) || topicNameFault(mqttTopic) !== undefined) return { kind: "foreign" };
+      if (!mqttTopic.startsWith(root) || mqttTopicFault(mqttTopic) !== undefined) return { kind: "foreign" };
       return meaningBelowRoot(mqttTopic.slice(root.length));
     },
     commandName: (topic) => `${robot}/${topic}`,
