@@ -43,7 +43,7 @@ function preemption(machine: Machine, { kernelRelease }: Facts): Check {
 
 function governor(machine: Machine): Check {
   const cpus = (machine.list("/sys/devices/system/cpu") ?? []).filter((name) => /^cpu\d+$/.test(name));
-  const found = new Set(cpus.map((cpu) => machine.read(`/sys/devices/system/cpu/${cpu}/cpufreq/scaling_governor`)?.trim()).filter(Boolean));
+  const found = new Set(cpus.map((cpu) => machine.read(`/sys/devices/system/cpu/${cpu}/cpufreq/scaling_governor`)?.trim()).filter((name): name is string => Boolean(name)));
   if (found.size === 0) return ok("governor", "the processor's frequency is not managed by Linux here");
   const names = [...found].join(", ");
   if ([...found].every((name) => goodGovernors.has(name))) return ok("governor", names);
