@@ -27,4 +27,5 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["pub"], group: groups.act, online: true, load: () => import("./pub.ts") },
   { verbs: ["arm", "disarm", "safe-pose"], group: groups.act, online: true, load: () => import("./arming.ts") },
   { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },
+  { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
 ];
