@@ -31,6 +31,8 @@ export interface NativeBusHealth {
 export interface NativeAddon {
   NativeBusHealth: new (options: NativeBusHealthOptions) => NativeBusHealth;
   frameTimeUs(bitrateBps: number, dataBitrateBps: number, fd: boolean): number;
+  /** A raw pseudo-terminal; the caller owns both descriptors. Throws an Error with an errno's name as `code`. */
+  openPty(): { masterFd: number; slaveFd: number; path: string };
 }
 
 let loaded: NativeAddon | undefined;
