@@ -164,9 +164,10 @@ export class CanBus {
     this.#change(node, on, node.linkUp, nowUs);
   }
 
-  /** Begins to leave bus-off; it lasts until 128 runs of 11 recessive bits were seen. No effect in another state. */
+  /** Begins to leave bus-off; it lasts until 128 runs of 11 recessive bits were seen. In another state it is answered with that state. */
   restart(node: BusNode, nowUs: number): void {
     this.#runTo(nowUs);
+    if (node.state !== "busOff") node.tellState();
     if (node.state !== "busOff" || node.recoveryRuns > 0) return;
     this.#interruptRetries(nowUs);
     node.recoveryRuns = RECOVERY_RUNS;

@@ -14,6 +14,8 @@ export interface AttachOptions {
   listenOnly?: boolean;
   /** Own frames come back when the bus has taken them. Default true; without it the port cannot tell a full queue. */
   echoes?: boolean;
+  /** Gives the attempt up. */
+  signal?: AbortSignal;
 }
 
 const HELLO_TIMEOUT_MS = 5000;
@@ -30,6 +32,9 @@ export function attachNode(socketPath: string, options: AttachOptions): Promise<
       if (port) port.lost(message);
       else reject(new DriverError(code, `${socketPath}: ${message}`, "start the bus emulator, or correct the path or the bus's name in the configuration"));
     };
+    options.signal?.addEventListener("abort", () => {
+      if (!port) fail("aborted", "the attempt was given up");
+    });
     const timer = setTimeout(() => fail("noAnswer", "no answer to HELLO"), HELLO_TIMEOUT_MS);
     socket.on("connect", () => socket.write(helloRecord(options, echoes)));
     socket.on("error", (error) => fail("cannotConnect", error.message));
