@@ -15,9 +15,9 @@ export interface Session extends GlobalOptions {
 
 /**
  * Connects, runs `use`, closes whatever happens. Throws a `CliError` with exit code 3 or 4 when no connection comes about.
- * When the user interrupts, `use` is not waited for.
+ * When the user interrupts or the gateway closes the connection, `use` is not waited for; with `stayWhenLost` it is, and sees to both itself.
  */
-export async function withGateway(command: Command, context: CliContext, use: (session: Session) => Promise<void>): Promise<void> {
+export async function withGateway(command: Command, context: CliContext, use: (session: Session) => Promise<void>, { stayWhenLost = false } = {}): Promise<void> {
   const options = globalOptions(command, context);
   const outside = services(context.services);
   const client = await connect(outside, options.socketPath);
@@ -29,7 +29,8 @@ export async function withGateway(command: Command, context: CliContext, use: (s
   const ended = Promise.race([interrupted, lost]);
   ended.catch(() => undefined); // a verb that is through before the connection is lost does not look at it
   try {
-    await Promise.race([use({ ...options, client, services: outside, ended }), ended]);
+    const work = use({ ...options, client, services: outside, ended });
+    await (stayWhenLost ? work : Promise.race([work, ended]));
   } finally {
     removeListener();
     await client.close();

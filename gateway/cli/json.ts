@@ -25,9 +25,14 @@ function isSerializedBuffer(member: unknown): member is { type: "Buffer"; data: 
 /** A value on one line for people: `angle=1.5 state="Hold"` for a record, JSON for the rest. */
 export function inWords(value: unknown): string {
   if (typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value)) {
-    return Object.entries(value).map(([key, member]) => `${printable(key)}=${printable(typeof member === "string" && /^[\w.+-]+$/.test(member) ? member : toJson(member))}`).join(" ");
+    return Object.entries(value).map(([key, member]) => `${printable(key)}=${word(member)}`).join(" ");
   }
   return printable(toJson(value));
+}
+
+function word(member: unknown): string {
+  if (typeof member === "bigint" || typeof member === "number") return String(member);
+  return printable(typeof member === "string" && /^[\w.+-]+$/.test(member) ? member : toJson(member));
 }
 
 /** Seconds since 1970 with microseconds, as candump writes them and `ipcnet decode --json` prints them. */

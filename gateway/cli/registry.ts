@@ -20,4 +20,12 @@ export const groups = {
 
 export const registry: readonly RegistryEntry[] = [
   { verbs: ["status"], group: groups.look, online: true, load: () => import("./status.ts") },
+  { verbs: ["top"], group: groups.look, online: true, load: () => import("./top.ts") },
+  { verbs: ["topics", "get"], group: groups.look, online: true, load: () => import("./topics.ts") },
+  { verbs: ["echo"], group: groups.look, online: true, load: () => import("./echo.ts") },
+  { verbs: ["hz"], group: groups.look, online: true, load: () => import("./hz.ts") },
+  { verbs: ["pub"], group: groups.act, online: true, load: () => import("./pub.ts") },
+  { verbs: ["arm", "disarm", "safe-pose"], group: groups.act, online: true, load: () => import("./arming.ts") },
+  { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },
+  { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
 ];

@@ -1,10 +1,12 @@
 /** What the verbs need from outside, as interfaces: the connection to a gateway, the clock, the machine, the emulated bus. */
 import { systemClock, type Clock } from "../../schemas/clock.ts";
+import { realMachine, type Machine } from "../doctor/machine.ts";
 import type { Client, ConnectOptions } from "./client.ts";
 
 export interface CliServices {
   connect(options: ConnectOptions): Promise<Client>;
   clock: Clock;
+  machine(): Machine;
 }
 
 /** The real services, with the ones handed in laid over them. Nothing is loaded before it is used. */
@@ -16,6 +18,7 @@ export function services(handedIn: Partial<CliServices> | undefined): CliService
       return connect(options);
     },
     clock: systemClock,
+    machine: () => realMachine,
     ...handedIn,
   };
 }

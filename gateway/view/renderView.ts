@@ -27,6 +27,8 @@ interface Section {
   lines: readonly Line[];
   /** Lines it cannot do without, its title not counted. */
   minimum: number;
+  /** How much one more line of it is worth, when not all fits. */
+  weight: number;
 }
 
 /** Lines for a terminal of the given size, as many as fit and as few as are needed. */
@@ -54,13 +56,13 @@ function sectionsOf(report: StatusReport, values: readonly WatchedValue[], colum
   const watched = valueLines(values, columns);
   const clients = clientLines(report, columns);
   return [
-    { lines: [...allWell, ...missing], minimum: 1 },
-    { title: [span("links", "title")], lines: linkLines(report, columns), minimum: 1 },
-    { title: [span("nodes ", "title"), span(`${operational} of ${report.nodes.length} operational`, operational === report.nodes.length ? "dim" : "warn")], lines: nodes, minimum: present(nodes) },
-    { title: [span("values", "title")], lines: watched, minimum: present(watched) },
-    { title: [span("commands ", "title"), span(`${grouped(report.commands.sent)} sent, ${grouped(refused)} refused`, refused > 0 ? "warn" : "dim")], lines: commandLines(report), minimum: 0 },
-    { title: [span("rejected ", "title"), span(`${grouped(rejected)} frames and messages`, rejected > 0 ? "warn" : "dim")], lines: rejectLines(report, columns), minimum: 0 },
-    { title: [span("clients ", "title"), span(String(report.clients.length), "dim")], lines: clients, minimum: 0 },
+    { lines: [...allWell, ...missing], minimum: 1, weight: 1 },
+    { title: [span("links", "title")], lines: linkLines(report, columns), minimum: 1, weight: 3 },
+    { title: [span("nodes ", "title"), span(`${operational} of ${report.nodes.length} operational`, operational === report.nodes.length ? "dim" : "warn")], lines: nodes, minimum: present(nodes), weight: 3 },
+    { title: [span("values", "title")], lines: watched, minimum: present(watched), weight: 2 },
+    { title: [span("commands ", "title"), span(`${grouped(report.commands.sent)} sent, ${grouped(refused)} refused`, refused > 0 ? "warn" : "dim")], lines: commandLines(report), minimum: 0, weight: 1 },
+    { title: [span("rejected ", "title"), span(`${grouped(rejected)} frames and messages`, rejected > 0 ? "warn" : "dim")], lines: rejectLines(report, columns), minimum: 0, weight: 1 },
+    { title: [span("clients ", "title"), span(String(report.clients.length), "dim")], lines: clients, minimum: 0, weight: 1 },
   ].filter((section) => section.lines.length > 0 || (section.title?.length ?? 0) > 1);
 }
 
@@ -74,12 +76,11 @@ function dealOut(sections: readonly Section[], rows: number): Section[] {
     kept.push({ section, given: section.minimum });
     left -= cost(section);
   }
+  const need = ({ section, given }: (typeof kept)[number]): number => (section.lines.length - given) * section.weight;
   for (; left > 0; left--) {
     let neediest: (typeof kept)[number] | undefined;
     for (const entry of kept) {
-      const want = entry.section.lines.length - entry.given;
-      const most = neediest ? neediest.section.lines.length - neediest.given : 0;
-      if (want > most) neediest = entry;
+      if (need(entry) > (neediest ? need(neediest) : 0)) neediest = entry;
     }
     if (!neediest) break;
     neediest.given += 1;

@@ -2,7 +2,7 @@
 import type { StatusReport } from "../../schemas/messages/statusReport.ts";
 import { linkLook, nodeLook } from "./states.ts";
 import { fitLine, span, type Line, type Span } from "./style.ts";
-import { ago, bar, fit, grouped, printable, shortNumber, sparkline } from "./text.ts";
+import { ago, bar, displayWidth, fit, grouped, printable, shortNumber, sparkline } from "./text.ts";
 
 /** A value to show as it moves. */
 export interface WatchedValue {
@@ -61,10 +61,10 @@ export function nodeLines(report: StatusReport, columns: number): Line[] {
     report.nodes.map((node) => (width: number) => {
       const look = nodeLook(node);
       const seen = node.state === "lost" && node.lastSeenMsAgo !== undefined ? `${ago(node.lastSeenMsAgo)} ago` : `${shortNumber(node.rateHz)} Hz`;
-      const nameColumns = Math.max(8, width - 3 - 16 - 10);
+      const nameColumns = Math.max(8, width - 4 - 15 - 10);
       return [
-        span(` ${look.shape} `, look.style), span(fit(`${printable(node.name)}${node.required ? "" : " (opt)"}`, nameColumns)),
-        span(fit(look.word, 16), look.style), span(fit(seen, 8, "right"), node.state === "lost" ? look.style : "plain"),
+        span(` ${look.shape} `, look.style), span(`${fit(`${printable(node.name)}${node.required ? "" : " (opt)"}`, nameColumns)} `),
+        span(fit(look.word, 15), look.style), span(fit(seen, 9, "right"), node.state === "lost" ? look.style : "plain"),
       ];
     }),
     columns,
@@ -72,16 +72,16 @@ export function nodeLines(report: StatusReport, columns: number): Line[] {
 }
 
 export function valueLines(values: readonly WatchedValue[], columns: number): Line[] {
+  const numbers = Math.min(20, Math.max(9, ...values.map((value) => displayWidth(valueText(value)))));
   return grid(
     values.map((value) => (width: number) => {
       const history = value.history ?? [];
-      const numbers = 17;
       const sparkColumns = history.length > 0 ? Math.min(24, Math.max(8, Math.floor((width - 3 - numbers) / 3))) : 0;
-      const labelColumns = Math.max(6, width - 5 - numbers - sparkColumns);
+      const labelColumns = Math.max(6, width - 6 - numbers - sparkColumns);
       const style = value.quality === "good" ? "plain" : value.quality === "stale" ? "warn" : "bad";
       const range = value.minimum !== undefined && value.maximum !== undefined ? { minimum: value.minimum, maximum: value.maximum } : undefined;
       return [
-        span(" "), span(fit(printable(value.label), labelColumns), "dim"), span(fit(valueText(value), numbers, "right"), style), span(` ${trend(value)} `, style),
+        span(" "), span(`${fit(printable(value.label), labelColumns)} `, "dim"), span(fit(valueText(value), numbers, "right"), style), span(` ${trend(value)} `, style),
         span(sparkColumns > 0 ? sparkline(history, sparkColumns, range) : "", "title"),
       ];
     }),
