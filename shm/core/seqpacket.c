@@ -197,10 +197,11 @@ int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t ca
     headers[i].msg_hdr.msg_iov = &parts[i];
     headers[i].msg_hdr.msg_iovlen = 1;
   }
-  int received;
+  int received, resets = 0;
   do {
     received = recvmmsg(fd, headers, capacity, MSG_DONTWAIT, NULL);
-  } while (received < 0 && errno == EINTR);
+    /* A peer that closes before it has read everything resets us; the kernel says so once, ahead of what the peer had sent. */
+  } while (received < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
   if (received < 0) {
     if (errno != EAGAIN && errno != EWOULDBLOCK) return -errno;
     *state = IPCNET_SEQPACKET_DRAINED;

@@ -216,6 +216,7 @@ static void packets_keep_their_bounds_and_order(void) {
 static void what_a_dead_peer_sent_is_still_read(void) {
   int fds[2];
   CHECK(ipcnet_seqpacket_pair(fds) == 0);
+  CHECK(send_one(fds[1], "unread", 6) == 1); /* so the kernel resets the connection */
   CHECK(send_one(fds[0], "last", 4) == 1);
   close(fds[0]);
   uint8_t buffer[16];
