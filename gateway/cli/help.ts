@@ -21,6 +21,8 @@ const pages: Readonly<Record<string, string>> = {
 `,
 };
 
+export const helpPageNames = Object.keys(pages);
+
 export function registerHelp(program: Command, context: CliContext): void {
   program
     .command("help")

@@ -1,5 +1,5 @@
 /** The tree of commands: global options, the verbs of the registry, help texts. */
-import { Command, Option } from "commander";
+import { Command, Option, type Argument } from "commander";
 import type { CliContext } from "./command.ts";
 import { exitCodesText, registerHelp } from "./help.ts";
 import { registry, type RegistryEntry } from "./registry.ts";
@@ -29,7 +29,13 @@ export async function buildProgram(argv: readonly string[] | undefined, context:
     .helpOption("-h, --help", "print this help; ipcnet help VERB explains a verb")
     .helpCommand(false)
     .showSuggestionAfterError()
-    .configureHelp({ showGlobalOptions: false, styleTitle: (title) => (color ? `\u001b[1m${title}\u001b[0m` : title) })
+    .configureHelp({
+      showGlobalOptions: false,
+      // In a list of verbs the first clause and the arguments are enough; the verb's own help has the rest.
+      subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(argumentTerm)].join(" "),
+      subcommandDescription: (command) => command.description().split("; ")[0]!,
+      styleTitle: (title) => (color ? `\u001b[1m${title}\u001b[0m` : title),
+    })
     .configureOutput({
       writeOut: (text) => context.stdout.write(text),
       writeErr: (text) => context.stderr.write(text),
@@ -53,6 +59,11 @@ export async function buildProgram(argv: readonly string[] | undefined, context:
   registerHelp(program, context);
   program.hook("preAction", (_program, command) => handDown(program, command));
   return program;
+}
+
+function argumentTerm(argument: Argument): string {
+  const name = `${argument.name()}${argument.variadic ? "..." : ""}`;
+  return argument.required ? `<${name}>` : `[${name}]`;
 }
 
 function globalOptions(): Option[] {

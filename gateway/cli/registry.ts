@@ -28,4 +28,5 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["arm", "disarm", "safe-pose"], group: groups.act, online: true, load: () => import("./arming.ts") },
   { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },
   { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
+  { verbs: ["completion", "__complete"], group: groups.machine, online: false, load: () => import("./completion.ts") },
 ];
