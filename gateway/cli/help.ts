@@ -11,7 +11,7 @@ export const exitCodesText = `Exit codes:
   130, 143  ended by SIGINT (Ctrl-C), SIGTERM
 `;
 
-const pages: Readonly<Record<string, string>> = {
+export const helpPages: Readonly<Record<string, string>> = {
   "exit-codes": exitCodesText,
   environment: `Environment:
   IPCNET_SOCKET    the gateway's socket, when --socket is not given
@@ -21,7 +21,7 @@ const pages: Readonly<Record<string, string>> = {
 `,
 };
 
-export const helpPageNames = Object.keys(pages);
+export const helpPageNames = Object.keys(helpPages);
 
 export function registerHelp(program: Command, context: CliContext): void {
   program
@@ -30,7 +30,7 @@ export function registerHelp(program: Command, context: CliContext): void {
     .argument("[VERB...]", "a verb and its sub-verbs, or the name of a page")
     .helpOption(false)
     .action((words: string[]) => {
-      const page = pages[words[0] ?? ""];
+      const page = helpPages[words[0] ?? ""];
       if (page !== undefined && words.length === 1) {
         context.stdout.write(page);
         return;

@@ -125,7 +125,8 @@ class Screen {
     let changes = "";
     for (let row = 0; row < Math.max(lines.length, this.#shown.length); row++) {
       const line = lines[row] ?? "";
-      if (line !== (this.#shown[row] ?? "")) changes += `\u001b[${row + 1};1H${line}\u001b[K`;
+      // Erased before, not after: behind a full line the cursor still stands on its last column.
+      if (line !== (this.#shown[row] ?? "")) changes += `\u001b[${row + 1};1H\u001b[K${line}`;
     }
     this.#shown = lines;
     if (changes !== "") stdout.write(frameStart + changes + frameEnd);
