@@ -77,8 +77,8 @@ class Codec implements MessageCodec {
   readonly #signals: readonly Signal[];
   readonly #bounds: readonly (Bounds | undefined)[];
   readonly #names: ReadonlySet<string>;
-  /** Some bit belongs to two signals that can be present together: encoded frames are read back. */
-  readonly #sharesBits: boolean;
+  /** Some bit belongs to two signals that can be present together: encoded frames are read back. Found out when first needed. */
+  #sharesBits: boolean | undefined;
   readonly #place: FaultPlace = { signal: -1 };
   readonly #lengthBytes: number;
   readonly #lengthMost: number;
@@ -95,7 +95,6 @@ class Codec implements MessageCodec {
     this.#bounds = this.#signals.map((signal) => (isFloat(signal) ? undefined : boundsOf(signal)));
     this.#plan = planMessage(this.#signals);
     this.#names = new Set(message.signals.map(({ name }) => name));
-    this.#sharesBits = sharesBits(message);
     this.#lengthBytes = message.lengthBytes;
     this.#lengthMost = options.allowLonger === true ? Infinity : this.wireLengthBytes;
   }
@@ -114,6 +113,7 @@ class Codec implements MessageCodec {
   }
 
   encodeInto(recordView: DataView, recordAt: number, out: Uint8Array, outAt: number): number {
+    this.#sharesBits ??= sharesBits(this.message);
     if (this.#sharesBits) return this.#encodeSlowly(recordView, recordAt, out, outAt);
     this.#encodeBody ??= compileEncode(this.#compileInput(this.#options.checkRanges ?? true));
     out.fill(this.#options.unusedBits ?? 0, outAt, outAt + this.wireLengthBytes);
@@ -194,6 +194,7 @@ class Codec implements MessageCodec {
       raws[index] = result.raw;
       writeBits(data, 0, signal, rawBits(signal, result.raw));
     }
+    this.#sharesBits ??= sharesBits(this.message);
     const spoilt = this.#sharesBits ? this.#spoilt(data, raws) : undefined;
     if (spoilt !== undefined) return { ok: false, code: "signalsOverlap", signal: spoilt.name, text: `${spoilt.name} shares bits with another signal that has another value there` };
     return { ok: true, data };

@@ -192,6 +192,13 @@ export function writeRecord(layout: RecordLayout, values: Readonly<Record<string
   return { ok: true };
 }
 
+/** Whether a physical value lies in declared limits. A value computed from raw bits may miss a limit by its last digits (65535 × 0.1 > 6553.5): that much is allowed. */
+export function isInLimits(value: number | bigint, { minimum, maximum }: { minimum: number | undefined; maximum: number | undefined }): boolean {
+  const low = minimum === undefined ? -Infinity : minimum - Math.abs(minimum) * 2 ** -48;
+  const high = maximum === undefined ? Infinity : maximum + Math.abs(maximum) * 2 ** -48;
+  return value >= low && value <= high;
+}
+
 /** The value as the field can hold it, or why not. */
 export function checkValue(field: RecordField, given: unknown): { ok: true; value: number | bigint } | RecordFault {
   const refuse = (code: RecordFault["code"], text: string): RecordFault => ({ ok: false, code, field: field.name, text: `${field.name}: ${text}` });
@@ -205,7 +212,7 @@ export function checkValue(field: RecordField, given: unknown): { ok: true; valu
   if (typeof value !== "number" && typeof value !== "bigint") return refuse("notANumber", "not a number");
   if (typeof value === "number" && !Number.isFinite(value)) return refuse("notANumber", `${value}`);
   const { type, minimum, maximum } = field;
-  if ((minimum !== undefined && value < minimum) || (maximum !== undefined && value > maximum)) return refuse("outOfRange", `${value} is not in ${minimum ?? "…"}…${maximum ?? "…"}`);
+  if (!isInLimits(value, { minimum, maximum })) return refuse("outOfRange", `${value} is not in ${minimum ?? "…"}…${maximum ?? "…"}`);
   if (type === "f64") return { ok: true, value };
   if (type === "f32") return Number.isFinite(Math.fround(Number(value))) ? { ok: true, value } : refuse("outOfRange", `${value} is beyond a 32-bit float`);
   if (typeof value === "number" && !Number.isInteger(value)) return refuse("notRepresentable", `${value} is not a whole number`);
