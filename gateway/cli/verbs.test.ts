@@ -192,7 +192,7 @@ test("disarm and reload", async () => {
 
 const verdict = {
   verdict: "posed", why: "end of test", tookMs: 812.4, budgetMs: 3000,
-  steps: [{ name: "hold", result: "done", tookMs: 61, deadlineMs: 1000, detail: "" }, { name: "park", result: "timedOut", tookMs: 700, deadlineMs: 700, detail: "elbow_State.velocity stayed at 0.3" }],
+  steps: [{ name: "hold", result: "reached", tookMs: 61, deadlineMs: 1000, missing: [] }, { name: "park", result: "timedOut", tookMs: 700, deadlineMs: 700, missing: ["elbow_State.velocity"] }],
 };
 
 test("safe-pose: the verdict's table, and an exit code that says whether the pose was measured", async () => {
@@ -205,8 +205,8 @@ test("safe-pose: the verdict's table, and an exit code that says whether the pos
   assert.deepEqual(bodies, [{ why: "end of test" }]);
   assert.deepEqual(posed.stdout.lines, [
     "■ safe pose reached in 812 of 3000 ms (end of test)",
-    "  ● hold     done          61 of  1000 ms",
-    "  ◐ park     timed out    700 of   700 ms  elbow_State.velocity stayed at 0.3",
+    "  ● hold     reached       61 of  1000 ms",
+    "  ◐ park     timed out    700 of   700 ms  missing: elbow_State.velocity",
   ]);
   for (const [answer, code] of [[{ ...verdict, verdict: "cut" }, 1], [{ ...verdict, verdict: "failed" }, 1], [{ posed: true }, 1], [null, 1]] as const) {
     assert.equal(await start(["safe-pose", "--json"], (client) => client.services.set("gateway/safe-pose", () => answer)).ended, code);

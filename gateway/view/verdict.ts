@@ -1,46 +1,29 @@
 /** The verdict of a safe pose: which steps ran, how long each took, and whether the robot ended where it should. */
+import type { PoseVerdict, StepOutcome } from "../../failsafe/safePose/sequence.ts";
 import { fitLine, paint, span, type Line, type Style } from "./style.ts";
 import { fit, printable } from "./text.ts";
 
-export interface SafePoseVerdict {
-  /** posed: each step's condition was measured. cut: the last rung was used (power or motion cut without acknowledgement). failed: not even that is certain. */
-  verdict: "posed" | "cut" | "failed";
-  why: string;
-  tookMs: number;
-  budgetMs: number;
-  steps: readonly SafePoseStep[];
-}
-
-export interface SafePoseStep {
-  name: string;
-  result: "done" | "timedOut" | "skipped" | "failed";
-  tookMs: number;
-  deadlineMs: number;
-  /** What was waited for in vain, or what else there is to say. */
-  detail: string;
-}
-
-const verdictLooks: Readonly<Record<SafePoseVerdict["verdict"], { shape: string; sentence: string; style: Style }>> = {
+const verdictLooks: Readonly<Record<PoseVerdict["verdict"], { shape: string; sentence: string; style: Style }>> = {
   posed: { shape: "■", sentence: "safe pose reached", style: "good" },
-  cut: { shape: "▼", sentence: "safe pose not confirmed: motion was cut", style: "bad" },
+  cut: { shape: "▼", sentence: "safe pose commanded, but not all of it was measured", style: "bad" },
   failed: { shape: "✖", sentence: "safe pose failed", style: "bad" },
 };
-const stepLooks: Readonly<Record<SafePoseStep["result"], { shape: string; word: string; style: Style }>> = {
-  done: { shape: "●", word: "done", style: "good" },
+const stepLooks: Readonly<Record<StepOutcome, { shape: string; word: string; style: Style }>> = {
+  reached: { shape: "●", word: "reached", style: "good" },
+  sentOnly: { shape: "○", word: "sent", style: "dim" },
   timedOut: { shape: "◐", word: "timed out", style: "bad" },
-  skipped: { shape: "○", word: "skipped", style: "dim" },
-  failed: { shape: "✖", word: "failed", style: "bad" },
+  hurried: { shape: "✖", word: "hurried", style: "bad" },
 };
 
 /** Whether an answer from a gateway is a verdict. */
-export function isVerdict(value: unknown): value is SafePoseVerdict {
-  const verdict = value as Partial<SafePoseVerdict> | null | undefined;
+export function isVerdict(value: unknown): value is PoseVerdict {
+  const verdict = value as Partial<PoseVerdict> | null | undefined;
   return typeof verdict === "object" && verdict !== null && Object.hasOwn(verdictLooks, verdict.verdict ?? "") && Array.isArray(verdict.steps)
     && verdict.steps.every((step) => Object.hasOwn(stepLooks, step.result));
 }
 
 /** The first line says how it ended; then one line a step. */
-export function verdictText(verdict: SafePoseVerdict, size: { columns: number; color: boolean; ascii?: boolean }): string[] {
+export function verdictText(verdict: PoseVerdict, size: { columns: number; color: boolean; ascii?: boolean }): string[] {
   const look = verdictLooks[verdict.verdict];
   const nameColumns = Math.min(32, Math.max(8, ...verdict.steps.map(({ name }) => name.length)));
   const lines: Line[] = [
@@ -49,7 +32,7 @@ export function verdictText(verdict: SafePoseVerdict, size: { columns: number; c
       const { shape, word, style } = stepLooks[step.result];
       return [
         span(`  ${shape} `, style), span(fit(printable(step.name), nameColumns)), span(` ${fit(word, 9)}`, style),
-        span(` ${fit(step.tookMs.toFixed(0), 6, "right")} of ${fit(step.deadlineMs.toFixed(0), 5, "right")} ms`), span(step.detail ? `  ${printable(step.detail)}` : "", "dim"),
+        span(` ${fit(step.tookMs.toFixed(0), 6, "right")} of ${fit(step.deadlineMs.toFixed(0), 5, "right")} ms`), span(step.missing.length > 0 ? `  missing: ${printable(step.missing.join(", "))}` : "", "dim"),
       ];
     }),
   ];
