@@ -27,6 +27,9 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["pub"], group: groups.act, online: true, load: () => import("./pub.ts") },
   { verbs: ["arm", "disarm", "safe-pose"], group: groups.act, online: true, load: () => import("./arming.ts") },
   { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },
+  { verbs: ["decode"], group: groups.files, online: false, load: () => import("./decode.ts") },
+  { verbs: ["encode"], group: groups.files, online: false, load: () => import("./encode.ts") },
+  { verbs: ["dbc"], group: groups.files, online: false, load: () => import("./dbc.ts") },
   { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
   { verbs: ["completion", "__complete"], group: groups.machine, online: false, load: () => import("./completion.ts") },
 ];
