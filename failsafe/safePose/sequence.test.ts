@@ -36,35 +36,35 @@ function run(subject: PosePlan, measure: (ms: number) => { value: number; ageMs:
 
 test("posed: the condition must hold for its time, then the next step follows", () => {
   const { verdict, sends, ms } = run({ ...plan, steps: [plan.steps[0]!] }, (at) => ({ value: at < 200 ? 1 : 0, ageMs: 5 }));
-  assert.equal(verdict.outcome, "posed");
+  assert.equal(verdict.verdict, "posed");
   assert.equal(ms, 250);
   assert.deepEqual(sends.slice(0, 4), [[0, 0, 0], [0, 0, 1], [20, 0, 0], [20, 0, 1]]);
 });
 
 test("a signal that shakes does not count as held", () => {
   const { verdict } = run(plan, (at) => ({ value: at % 40 === 0 ? 1 : 0, ageMs: 5 }));
-  assert.equal(verdict.steps[0]!.outcome, "timedOut");
-  assert.equal(verdict.outcome, "cut");
+  assert.equal(verdict.steps[0]!.result, "timedOut");
+  assert.equal(verdict.verdict, "cut");
 });
 
 test("a stale signal is no measurement", () => {
   const { verdict } = run(plan, () => ({ value: 0, ageMs: 101 }));
-  assert.deepEqual(verdict.steps.map((step) => step.outcome), ["timedOut", "sentOnly"]);
+  assert.deepEqual(verdict.steps.map((step) => step.result), ["timedOut", "sentOnly"]);
   assert.deepEqual(verdict.steps[0]!.missing, ["velocity"]);
 });
 
 test("a step that must not fail makes the verdict a failure, but the later steps still go out: one of them may be the brake", () => {
   const { verdict, sends } = run({ ...plan, steps: [{ ...plan.steps[0]!, onTimeout: "fail" }, plan.steps[1]!] }, () => undefined);
-  assert.equal(verdict.outcome, "failed");
-  assert.deepEqual(verdict.steps.map((step) => step.outcome), ["timedOut", "sentOnly"]);
+  assert.equal(verdict.verdict, "failed");
+  assert.deepEqual(verdict.steps.map((step) => step.result), ["timedOut", "sentOnly"]);
   assert.ok(sends.some(([, step]) => step === 1));
 });
 
 test("the budget ends it whatever the steps say", () => {
   const { verdict, ms, sends } = run({ budgetMs: 300, steps: plan.steps }, () => undefined);
-  assert.equal(verdict.outcome, "failed");
+  assert.equal(verdict.verdict, "failed");
   assert.equal(ms, 300);
-  assert.deepEqual(verdict.steps.map((step) => step.outcome), ["timedOut", "hurried"]);
+  assert.deepEqual(verdict.steps.map((step) => step.result), ["timedOut", "hurried"]);
   assert.deepEqual(sends.at(-1), [300, 1, 0]);
 });
 
@@ -84,7 +84,7 @@ test("whatever is measured, every plan ends within its budget, and every frame o
       for (let sendIndex = 0; sendIndex < each.sendCount; sendIndex++) assert.ok(sends.some(([, s, f]) => s === stepIndex && f === sendIndex), `step ${stepIndex}`);
     }
     assert.equal(verdict.steps.length, subject.steps.length);
-    assert.ok(verdict.totalMs <= subject.budgetMs);
-    if (verdict.outcome === "posed") assert.ok(verdict.steps.every((result) => result.outcome === "reached"));
+    assert.ok(verdict.tookMs <= subject.budgetMs);
+    if (verdict.verdict === "posed") assert.ok(verdict.steps.every((result) => result.result === "reached"));
   }), { numRuns: 200 });
 });

@@ -50,10 +50,12 @@ export type StepOutcome =
 
 export interface PoseVerdict {
   /** posed: every step was measured as reached. cut: the end was reached, but not all of it was measured. failed: a step that must not fail did, or the budget ran out. */
-  outcome: "posed" | "cut" | "failed";
+  verdict: "posed" | "cut" | "failed";
   why: string;
-  totalMs: number;
-  steps: { name: string; outcome: StepOutcome; ms: number; missing: string[] }[];
+  tookMs: number;
+  budgetMs: number;
+  /** `missing`: the conditions that were not measured. */
+  steps: { name: string; result: StepOutcome; tookMs: number; deadlineMs: number; missing: string[] }[];
 }
 
 export class SafePoseSequence {
@@ -156,7 +158,8 @@ export class SafePoseSequence {
   }
 
   #finish(outcome: StepOutcome, missing: string[], nowUs: number): void {
-    this.#results.push({ name: this.#plan.steps[this.#step]!.name, outcome, ms: (nowUs - this.#stepStartUs) / 1e3, missing });
+    const { name, deadlineMs } = this.#plan.steps[this.#step]!;
+    this.#results.push({ name, result: outcome, tookMs: (nowUs - this.#stepStartUs) / 1e3, deadlineMs, missing });
   }
 
   /** The budget is used up: the running step ends, the frames of all later ones go out now. */
@@ -169,7 +172,7 @@ export class SafePoseSequence {
       if (stepIndex < first) continue;
       if (stepIndex > first || !sentAlready) for (let sendIndex = 0; sendIndex < step.sendCount; sendIndex++) effects.push({ type: "send", stepIndex, sendIndex });
       if (stepIndex === first && sentAlready) this.#finish("timedOut", this.#missing(), nowUs);
-      else this.#results.push({ name: step.name, outcome: "hurried", ms: 0, missing: step.until.map((condition) => condition.label) });
+      else this.#results.push({ name: step.name, result: "hurried", tookMs: 0, deadlineMs: step.deadlineMs, missing: step.until.map((condition) => condition.label) });
     }
     this.#failed = true;
     return [...effects, this.#end(nowUs)];
@@ -177,7 +180,7 @@ export class SafePoseSequence {
 
   #end(nowUs: number): PoseEffect {
     this.#running = false;
-    const outcome = this.#failed ? "failed" : this.#results.every((result) => result.outcome === "reached") ? "posed" : "cut";
-    return { type: "ended", verdict: { outcome, why: this.#why, totalMs: (nowUs - this.#startUs) / 1e3, steps: this.#results } };
+    const verdict = this.#failed ? "failed" : this.#results.every((step) => step.result === "reached") ? "posed" : "cut";
+    return { type: "ended", verdict: { verdict, why: this.#why, tookMs: (nowUs - this.#startUs) / 1e3, budgetMs: this.#plan.budgetMs, steps: this.#results } };
   }
 }

@@ -40,7 +40,7 @@ export const register: Register = (program, context) => {
         if (!isVerdict(verdict)) throw new CliError(ExitCode.problem, `the gateway's verdict has a shape that this version of ipcnet does not know: ${toJson(verdict)}`, "use the ipcnet command of the gateway's own version");
         const lines = json ? [toJson(verdict)] : verdictText(verdict, { columns: context.stdout.columns ?? 120, color, ascii: wantAscii(context) });
         context.stdout.write(`${lines.join("\n")}\n`);
-        context.exitCode = verdict.outcome === "posed" ? ExitCode.ok : ExitCode.problem;
+        context.exitCode = verdict.verdict === "posed" ? ExitCode.ok : ExitCode.problem;
       }));
 };
 

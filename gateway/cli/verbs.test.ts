@@ -191,8 +191,8 @@ test("disarm and reload", async () => {
 });
 
 const verdict = {
-  outcome: "posed", why: "end of test", totalMs: 812.4,
-  steps: [{ name: "hold", outcome: "reached", ms: 61, missing: [] }, { name: "park", outcome: "timedOut", ms: 700, missing: ["can/arm/elbow_State velocity"] }],
+  verdict: "posed", why: "end of test", tookMs: 812.4, budgetMs: 3000,
+  steps: [{ name: "hold", result: "reached", tookMs: 61, deadlineMs: 1000, missing: [] }, { name: "park", result: "timedOut", tookMs: 700, deadlineMs: 700, missing: ["elbow_State.velocity"] }],
 };
 
 test("safe-pose: the verdict's table, and an exit code that says whether the pose was measured", async () => {
@@ -204,11 +204,11 @@ test("safe-pose: the verdict's table, and an exit code that says whether the pos
   assert.equal(await posed.ended, 0);
   assert.deepEqual(bodies, [{ why: "end of test" }]);
   assert.deepEqual(posed.stdout.lines, [
-    "■ safe pose reached after 812 ms (end of test)",
-    "  ● hold         61 ms  reached",
-    "  ✖ park        700 ms  timed out  not measured: can/arm/elbow_State velocity",
+    "■ safe pose reached in 812 of 3000 ms (end of test)",
+    "  ● hold     reached       61 of  1000 ms",
+    "  ✖ park     timed out    700 of   700 ms  missing: elbow_State.velocity",
   ]);
-  for (const [answer, code] of [[{ ...verdict, outcome: "cut" }, 1], [{ ...verdict, outcome: "failed" }, 1], [{ posed: true }, 1], [null, 1]] as const) {
+  for (const [answer, code] of [[{ ...verdict, verdict: "cut" }, 1], [{ ...verdict, verdict: "failed" }, 1], [{ posed: true }, 1], [null, 1]] as const) {
     assert.equal(await start(["safe-pose", "--json"], (client) => client.services.set("gateway/safe-pose", () => answer)).ended, code);
   }
 });

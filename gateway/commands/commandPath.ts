@@ -5,6 +5,7 @@
  * It does not know whether the gateway is armed: `gate` is asked for each command, and asked again when a held one is due.
  */
 import type { SendVerdict } from "../../drivers/driver.ts";
+import type { EncodeFaultName } from "../../schemas/dbc/index.ts";
 import { Status } from "../../schemas/status.ts";
 import type { BusLoadBudget } from "./budget.ts";
 import { CommandSlot } from "./slot.ts";
@@ -14,7 +15,7 @@ export type CommandValues = Readonly<Record<string, number | bigint | string>>;
 
 export type CommandRefusal =
   | "notArmed" | "unknownCommand" | "expired" | "superseded" | "disarmed"
-  | "outOfRange" | "notANumber" | "unknownSignal" | "missingSignal" | "notRepresentable" | "unknownValueName" | "unknownMultiplexer"
+  | EncodeFaultName | "unknownField" | "missingField"
   | Exclude<SendVerdict, "queued">;
 
 export type EncodeResult = { ok: true; data: Uint8Array } | { ok: false; code: CommandRefusal; text: string };
@@ -33,8 +34,8 @@ export interface OutgoingMessage {
 }
 
 export type CommandVerdict =
-  /** Handed to the driver, or held until its rate, the budget or the frame before it allow. */
-  | { ok: true; held: boolean }
+  /** Handed to the driver, or held until its rate, the budget or the frame before it allow. `data`: the encoded command. */
+  | { ok: true; held: boolean; data: Uint8Array }
   | { ok: false; code: CommandRefusal; status: number; text: string };
 
 export interface CommandPathOptions {
@@ -49,6 +50,7 @@ interface Outgoing extends OutgoingMessage {
   token: number;
 }
 
+const nothing = new Uint8Array(0);
 /** Tokens are counted within 31 bits; 0 stands for "none". */
 const TOKEN_MAX = 0x7fff_ffff;
 
@@ -78,7 +80,7 @@ export class CommandPath {
     if (!encoded.ok) return this.#refuse(encoded.code, Status.unprocessableContent, encoded.text);
     const replaced = message.slot.put({ payload: encoded.data, deadlineUs: nowUs + Math.min(ttlMs ?? Infinity, message.ttlMsMax) * 1e3 });
     if (replaced) this.#count("superseded");
-    return this.#flush(message, nowUs);
+    return this.#flush(message, encoded.data, nowUs);
   }
 
   /** The safe pose's way: needs no arming and keeps no rate, but is encoded, protected and bounded like any other. */
@@ -93,7 +95,7 @@ export class CommandPath {
 
   /** Sends what was held and is due; to be called at `nextDeadlineUs`. */
   poll(nowUs: number): void {
-    for (const message of this.#messages.values()) if (message.slot.nextDeadlineUs() !== undefined) this.#flush(message, nowUs);
+    for (const message of this.#messages.values()) if (message.slot.nextDeadlineUs() !== undefined) this.#flush(message, nothing, nowUs);
   }
 
   nextDeadlineUs(nowUs: number): number | undefined {
@@ -114,7 +116,7 @@ export class CommandPath {
       if (message.token !== token) continue;
       message.token = 0;
       message.slot.settled();
-      if (message.slot.nextDeadlineUs() !== undefined) this.#flush(message, nowUs);
+      if (message.slot.nextDeadlineUs() !== undefined) this.#flush(message, nothing, nowUs);
       return;
     }
   }
@@ -128,7 +130,7 @@ export class CommandPath {
     }
   }
 
-  #flush(message: Outgoing, nowUs: number): CommandVerdict {
+  #flush(message: Outgoing, data: Uint8Array, nowUs: number): CommandVerdict {
     if (!this.#options.gate()) {
       message.slot.clear();
       return this.#refuse("disarmed", Status.preconditionFailed, "disarmed before it was sent");
@@ -136,10 +138,10 @@ export class CommandPath {
     const { budget } = this.#options;
     if (budget && message.slot.nextDeadlineUs() !== undefined && budget.availableAtUs(message.bits, nowUs) > nowUs) {
       // Out of budget: only its deadline may still take it away.
-      if (nowUs < (message.slot.deadlineUs ?? Infinity)) return { ok: true, held: true };
+      if (nowUs < (message.slot.deadlineUs ?? Infinity)) return { ok: true, held: true, data };
     }
     const command = message.slot.take(nowUs, () => this.#count("expired"));
-    if (!command) return { ok: true, held: true };
+    if (!command) return { ok: true, held: true, data };
     budget?.take(message.bits, nowUs);
     const verdict = this.#transmit(message, command.payload, command.deadlineUs);
     if (verdict.ok) message.slot.sent(nowUs, message.confirms);
@@ -153,7 +155,7 @@ export class CommandPath {
     this.#nextToken = token === TOKEN_MAX ? 1 : token + 1;
     message.token = token;
     this.counters.sent += 1;
-    return { ok: true, held: false };
+    return { ok: true, held: false, data };
   }
 
   #refuse(code: CommandRefusal, status: number, text: string): CommandVerdict {
