@@ -32,7 +32,7 @@ export const register: Register = (program, context) => {
     .description("bring the robot into its safe pose, wait for the verdict; exit code 0 only when the pose was measured")
     .option("--why <TEXT>", "the reason, for the journal", "asked for on the command line")
     .option("--timeout-ms <N>", "how long to wait for the verdict (the gateway goes on without us)", parseNumber({ minimum: 100, maximum: 3_600_000 }), 60_000)
-    .addHelpText("after", "\nExamples:\n  ipcnet safe-pose --why \"somebody in the cell\"\n  ipcnet safe-pose --json | jq .outcome")
+    .addHelpText("after", "\nExamples:\n  ipcnet safe-pose --why \"somebody in the cell\"\n  ipcnet safe-pose --json | jq .verdict")
     .action((options: { why: string; timeoutMs: number }, command: Command) =>
       withGateway(command, context, async ({ client, json, color }) => {
         context.exitCode = ExitCode.problem; // until the verdict says otherwise

@@ -27,6 +27,7 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["pub"], group: groups.act, online: true, load: () => import("./pub.ts") },
   { verbs: ["arm", "disarm", "safe-pose"], group: groups.act, online: true, load: () => import("./arming.ts") },
   { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },
+  { verbs: ["can"], group: groups.can, online: true, load: () => import("./can.ts") },
   { verbs: ["e2e"], group: groups.files, online: false, load: () => import("./e2e.ts") },
   { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
   { verbs: ["completion", "__complete"], group: groups.machine, online: false, load: () => import("./completion.ts") },
