@@ -206,7 +206,7 @@ test("safe-pose: the verdict's table, and an exit code that says whether the pos
   assert.deepEqual(posed.stdout.lines, [
     "■ safe pose reached in 812 of 3000 ms (end of test)",
     "  ● hold     reached       61 of  1000 ms",
-    "  ◐ park     timed out    700 of   700 ms  missing: elbow_State.velocity",
+    "  ✖ park     timed out    700 of   700 ms  missing: elbow_State.velocity",
   ]);
   for (const [answer, code] of [[{ ...verdict, verdict: "cut" }, 1], [{ ...verdict, verdict: "failed" }, 1], [{ posed: true }, 1], [null, 1]] as const) {
     assert.equal(await start(["safe-pose", "--json"], (client) => client.services.set("gateway/safe-pose", () => answer)).ended, code);

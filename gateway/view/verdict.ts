@@ -10,8 +10,8 @@ const verdictLooks: Readonly<Record<PoseVerdict["verdict"], { shape: string; sen
 };
 const stepLooks: Readonly<Record<StepOutcome, { shape: string; word: string; style: Style }>> = {
   reached: { shape: "●", word: "reached", style: "good" },
-  sentOnly: { shape: "○", word: "sent", style: "dim" },
-  timedOut: { shape: "◐", word: "timed out", style: "bad" },
+  sentOnly: { shape: "◐", word: "sent", style: "warn" },
+  timedOut: { shape: "✖", word: "timed out", style: "bad" },
   hurried: { shape: "✖", word: "hurried", style: "bad" },
 };
 
