@@ -30,6 +30,9 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },
   { verbs: ["can"], group: groups.can, online: true, load: () => import("./can.ts") },
   { verbs: ["e2e"], group: groups.files, online: false, load: () => import("./e2e.ts") },
+  { verbs: ["decode"], group: groups.files, online: false, load: () => import("./decode.ts") },
+  { verbs: ["encode"], group: groups.files, online: false, load: () => import("./encode.ts") },
+  { verbs: ["dbc"], group: groups.files, online: false, load: () => import("./dbc.ts") },
   { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
   { verbs: ["completion", "__complete"], group: groups.machine, online: false, load: () => import("./completion.ts") },
 ];
