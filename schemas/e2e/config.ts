@@ -124,6 +124,14 @@ export function layoutOf(config: E2eConfig): Layout {
   };
 }
 
+/** The bytes of a frame that hold header fields. P01, P02, P11 and P22 share one of them with half a byte of payload. */
+export function headerBytesOf(config: E2eConfig): number[] {
+  const layout = layoutOf(config);
+  if (!hasBitOffsets(config.profile)) return Array.from({ length: profileFacts[config.profile].headerBytes }, (_, index) => layout.offsetBytes + index);
+  const bits = [layout.crcOffsetBits, layout.counterOffsetBits, ...(config.dataIdMode === "nibble" ? [layout.dataIdNibbleOffsetBits] : [])];
+  return [...new Set(bits.map((bit) => bit >>> 3))];
+}
+
 function hasBitOffsets(profile: ProfileName): boolean {
   return profile === "P01" || profile === "P11";
 }

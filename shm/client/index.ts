@@ -1,0 +1,3 @@
+/** npm package "ipcnet": the client of the gateway. */
+export type * from "./api.ts";
+export { IpcnetError, isSuccess, Status, statusText } from "../../schemas/status.ts";
