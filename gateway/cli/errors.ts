@@ -1,4 +1,5 @@
 /** Whatever went wrong, as one sentence for people, a stable code for programs, the command that mends it, and an exit code. */
+import type { DriverError } from "../../drivers/driver.ts";
 import { Status, type IpcnetError } from "../../schemas/status.ts";
 import { CliError, ExitCode } from "./command.ts";
 
@@ -54,6 +55,7 @@ export function describeTrouble(error: unknown): Trouble {
     const remedy = hint === undefined ? "ipcnet help lists the verbs, ipcnet help VERB explains one" : hint.replace(/^\((.*)\)$/, "$1").replace("Did you mean", "did you mean");
     return { exitCode: ExitCode.usage, code: "usage", message: sentence, remedy, status: undefined };
   }
+  if (isDriverError(error)) return { exitCode: ExitCode.unreachable, code: codeNames[ExitCode.unreachable]!, message: error.message, remedy: error.remedy, status: undefined };
   const errno = error as NodeJS.ErrnoException;
   if (error instanceof Error && typeof errno.code === "string" && errno.syscall !== undefined) {
     const exitCode = errno.code === "EACCES" || errno.code === "EPERM" ? ExitCode.notPermitted : ExitCode.usage;
@@ -66,6 +68,10 @@ export function describeTrouble(error: unknown): Trouble {
 /** By shape: a client may carry its own copy of the class. */
 function isIpcnetError(error: unknown): error is IpcnetError {
   return error instanceof Error && error.name === "IpcnetError" && typeof (error as Partial<IpcnetError>).status === "number";
+}
+
+function isDriverError(error: unknown): error is DriverError {
+  return error instanceof Error && error.name === "DriverError" && typeof (error as Partial<DriverError>).remedy === "string";
 }
 
 export function isParseError(error: unknown): error is ParseError {
