@@ -36,15 +36,19 @@ export const register: Register = (program, context) => {
     .option("--why <TEXT>", "the reason, for the journal", "asked for on the command line")
     .option("--timeout-ms <N>", "how long to wait for the verdict (the gateway goes on without us)", parseNumber({ minimum: 100, maximum: 3_600_000 }), 60_000)
     .addHelpText("after", "\nExamples:\n  ipcnet safe-pose --why \"somebody in the cell\"\n  ipcnet safe-pose --json | jq .verdict")
-    .action((options: { why: string; timeoutMs: number }, command: Command) =>
-      withGateway(command, context, async ({ client, json, color }) => {
+    .action(async (options: { why: string; timeoutMs: number }, command: Command) => {
+      let asked = false;
+      await withGateway(command, context, async ({ client, json, color }) => {
+        asked = true;
         context.exitCode = ExitCode.problem; // until the verdict says otherwise
         const verdict = await client.request("gateway/safe-pose", { why: options.why }, { timeoutMs: options.timeoutMs });
         if (!isVerdict(verdict)) throw new CliError(ExitCode.problem, `the gateway's verdict has a shape that this version of ipcnet does not know: ${toJson(verdict)}`, "use the ipcnet command of the gateway's own version");
         const lines = json ? [toJson(verdict)] : verdictText(verdict, { columns: context.stdout.columns ?? 120, color, ascii: wantAscii(context) });
         context.stdout.write(`${lines.join("\n")}\n`);
         context.exitCode = verdict.verdict === "posed" ? ExitCode.ok : ExitCode.problem;
-      }));
+      });
+      if (asked && context.signal.aborted) context.stderr.write("ipcnet: the gateway goes on with the safe pose; ipcnet status shows how far it is\n");
+    });
 };
 
 interface ArmOptions {

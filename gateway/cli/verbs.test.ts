@@ -241,6 +241,15 @@ test("safe-pose: the verdict's table, and an exit code that says whether the pos
   }
 });
 
+test("safe-pose: Ctrl-C ends the waiting, not the pose", async () => {
+  const run = start(["safe-pose"], (client) => client.services.set("gateway/safe-pose", () => new Promise(() => undefined)));
+  await turns();
+  await new Promise((resolve) => setImmediate(resolve));
+  run.abort("SIGINT");
+  assert.equal(await run.ended, 130);
+  assert.match(run.stderr.text, /the gateway goes on/);
+});
+
 test("top: values move, a lost gateway is said and waited for", async () => {
   const run = start(["top", "can/arm/+", "--fields", "angle"], (client) => client.services.set("gateway/status", () => sampleReport()), { columns: 80, rows: 24 });
   await run.client.untilSubscribed();
