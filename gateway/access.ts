@@ -50,9 +50,14 @@ const operatorServices = topicMatcher("gateway/+");
 const readerServices = new Set(["gateway/status", "gateway/events", "gateway/rejects", "gateway/config"]);
 
 export class AccessPolicy {
-  readonly #rules: AccessRules;
+  #rules: AccessRules;
 
   constructor(rules: AccessRules) {
+    this.#rules = rules;
+  }
+
+  /** For whoever asks from now on. */
+  replace(rules: AccessRules): void {
     this.#rules = rules;
   }
 

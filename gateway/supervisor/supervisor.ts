@@ -33,10 +33,14 @@ export class Supervisor {
   #verdict: PoseVerdict | undefined;
   #waiting: ((verdict: PoseVerdict) => void)[] = [];
   readonly #ports: SupervisorPorts;
-  readonly #options: SupervisorOptions;
+  #options: SupervisorOptions;
 
   constructor(ports: SupervisorPorts, options: SupervisorOptions) {
     this.#ports = ports;
+    this.#options = options;
+  }
+
+  setOptions(options: SupervisorOptions): void {
     this.#options = options;
   }
 
