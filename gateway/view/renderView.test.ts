@@ -104,5 +104,5 @@ test("never more rows or columns than the terminal has, whatever the report says
 
 test("the status text answers in its first line", () => {
   assert.equal(statusText(sampleReport(), { columns: 80, color: false })[0], "▶ demo-arm is armed (armed by pid 4800, uid 1000), all well");
-  assert.equal(statusText(troubledReport(), { columns: 80, color: false })[0], "✖ demo-arm is fault, 6 problems");
+  assert.equal(statusText(troubledReport(), { columns: 80, color: false })[0], "✖ demo-arm is fault (armed by pid 4800, uid 1000), 6 problems");
 });
