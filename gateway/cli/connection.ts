@@ -30,6 +30,7 @@ export async function withGateway(command: Command, context: CliContext, use: (s
   ended.catch(() => undefined); // a verb that is through before the connection is lost does not look at it
   try {
     const work = use({ ...options, client, services: outside, ended });
+    work.catch(() => undefined); // heard through the race; left behind by an interruption, its failure is of no interest any more
     await (stayWhenLost ? work : Promise.race([work, ended]));
   } finally {
     removeListener();

@@ -108,6 +108,9 @@ test("the launcher: version, exit code of a failure, quiet when the reader goes 
   const piped = spawnSync("bash", ["-c", `"$0" "$1" help | true; "$0" "$1" --help | head -1; echo "\${PIPESTATUS[0]}"`, process.execPath, bin], { encoding: "utf8" });
   assert.equal(piped.stderr, "");
   assert.match(piped.stdout, /^Usage: ipcnet .*\n0\n$/);
+  const full = spawnSync("bash", ["-c", '"$0" "$1" --help > /dev/full', process.execPath, bin], { encoding: "utf8" });
+  assert.equal(full.status, 1);
+  assert.match(full.stderr, /the output cannot be written: .*ENOSPC/);
 });
 
 test("Ctrl-C ends a long-running verb cleanly with 130, and the reader's going away with 0", async () => {

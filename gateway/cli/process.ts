@@ -14,14 +14,19 @@ export async function main(argv: readonly string[]): Promise<void> {
       controller.abort(name);
     });
   }
-  // `ipcnet … | head`: the reader has seen enough. That is its right and no error.
-  const onStreamError = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== "EPIPE") throw error;
-    if (!controller.signal.aborted) controller.abort("EPIPE");
-  };
-  process.stdout.on("error", onStreamError);
-  process.stderr.on("error", onStreamError);
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    // `ipcnet … | head`: the reader has seen enough. That is its right and no error.
+    if (error.code === "EPIPE") {
+      if (!controller.signal.aborted) controller.abort("EPIPE");
+      return;
+    }
+    process.stderr.write(`ipcnet: the output cannot be written: ${error.message}\n`);
+    process.exit(1);
+  });
+  // Nobody listens to what is said beside the data: no reason to stop.
+  process.stderr.on("error", () => undefined);
   const exitCode = await runCli(argv, context);
-  // Linux writes to files, pipes and terminals at once: nothing is lost by ending here.
+  // Linux writes to files, pipes and terminals at once: nothing is lost by ending here. What went wrong with the last write is told a turn later.
+  await new Promise((resolve) => setImmediate(resolve));
   process.exit(exitCode);
 }

@@ -139,7 +139,7 @@ test("pub: wrong values are wrong usage", async () => {
 test("status: the first line answers, exit code 1 when something required is wrong", async () => {
   const well = start(["status"], (client) => client.services.set("gateway/status", () => sampleReport()));
   assert.equal(await well.ended, 0);
-  assert.equal(well.stdout.lines[0], "▶ demo-arm is armed, all well");
+  assert.equal(well.stdout.lines[0], "▶ demo-arm is armed (armed by pid 4800, uid 1000), all well");
   const ill = start(["status", "--json"], (client) => client.services.set("gateway/status", () => troubledReport()));
   assert.equal(await ill.ended, 1);
   assert.deepEqual(JSON.parse(ill.stdout.text), JSON.parse(JSON.stringify(troubledReport())));
@@ -178,6 +178,34 @@ test("arm: done, or the list of what is missing", async () => {
   assert.equal(asked.stderr.text, "ipcnet: not armed; missing:\n  • from the status\n");
 });
 
+test("arm --reset and reasons reach the gateway", async () => {
+  const bodies: unknown[] = [];
+  const prepare = (client: MemoryClient): void => {
+    for (const name of ["gateway/arm", "gateway/disarm"]) client.services.set(name, (body) => void bodies.push(body));
+  };
+  assert.equal(await start(["arm", "--reset", "--why", "looked at it"], prepare).ended, 0);
+  assert.equal(await start(["disarm", "--why", "lunch"], prepare).ended, 0);
+  assert.deepEqual(bodies, [{ why: "looked at it", reset: true }, { why: "lunch" }]);
+});
+
+test("events: those kept, oldest first; with -f, those that come", async () => {
+  const event = (code: string): unknown => ({ atUs: 1, wallTime: "2025-01-02T03:04:05.678Z", severity: "warning", code, source: "arm", text: "no echo\u001b[2J", leftOut: code === "busDead" ? 4 : 0 });
+  const prepare = (client: MemoryClient): void => void client.services.set("gateway/events", () => [event("busDead"), event("purged")]);
+  const kept = start(["events"], prepare);
+  assert.equal(await kept.ended, 0);
+  assert.deepEqual(kept.stdout.lines, ["2025-01-02T03:04:05.678Z warning arm: no echo\ufffd[2J [busDead] (4 more left out)", "2025-01-02T03:04:05.678Z warning arm: no echo\ufffd[2J [purged]"]);
+  const json = start(["events", "--json", "-n", "1"], prepare);
+  await json.ended;
+  assert.deepEqual(json.stdout.lines.map((line) => JSON.parse(line) as unknown), [event("purged")]);
+  const followed = start(["events", "-f"], prepare);
+  await followed.client.untilSubscribed();
+  followed.client.emit(memoryMessage("ipcnet/events", event("armed")));
+  await followed.stdout.until(/armed/);
+  followed.abort("SIGINT");
+  assert.equal(await followed.ended, 130);
+  assert.equal(followed.stdout.lines.length, 3);
+});
+
 test("disarm and reload", async () => {
   assert.equal(await start(["disarm"], (client) => client.services.set("gateway/disarm", () => null)).ended, 0);
   const paths: unknown[] = [];
@@ -205,22 +233,32 @@ test("safe-pose: the verdict's table, and an exit code that says whether the pos
   assert.deepEqual(bodies, [{ why: "end of test" }]);
   assert.deepEqual(posed.stdout.lines, [
     "■ safe pose reached in 812 of 3000 ms (end of test)",
-    "  ● hold     reached       61 of  1000 ms",
-    "  ✖ park     timed out    700 of   700 ms  missing: elbow_State.velocity",
+    "  ● hold     reached           61 of  1000 ms",
+    "  ✖ park     timed out        700 of   700 ms  not measured: elbow_State.velocity",
   ]);
   for (const [answer, code] of [[{ ...verdict, verdict: "cut" }, 1], [{ ...verdict, verdict: "failed" }, 1], [{ posed: true }, 1], [null, 1]] as const) {
     assert.equal(await start(["safe-pose", "--json"], (client) => client.services.set("gateway/safe-pose", () => answer)).ended, code);
   }
 });
 
+test("safe-pose: Ctrl-C ends the waiting, not the pose", async () => {
+  const run = start(["safe-pose"], (client) => client.services.set("gateway/safe-pose", () => new Promise(() => undefined)));
+  await turns();
+  await new Promise((resolve) => setImmediate(resolve));
+  run.abort("SIGINT");
+  assert.equal(await run.ended, 130);
+  assert.match(run.stderr.text, /the gateway goes on/);
+});
+
 test("top: values move, a lost gateway is said and waited for", async () => {
   const run = start(["top", "can/arm/+", "--fields", "angle"], (client) => client.services.set("gateway/status", () => sampleReport()), { columns: 80, rows: 24 });
   await run.client.untilSubscribed();
   run.client.emit(memoryMessage("can/arm/elbow_State", { angle: 1.5, velocity: 2 }));
+  run.client.emit(memoryMessage("can/arm/raw", { angle: 77 }));
   await run.stdout.until(/ARMED/);
   run.clock.advanceMs(250);
   await run.stdout.until(/elbow_State an.*1\.500/);
-  assert.doesNotMatch(run.stdout.text, /velocity/);
+  assert.doesNotMatch(run.stdout.text, /velocity|raw angle/);
   run.client.services.delete("gateway/status");
   for (let i = 0; i < 4; i++) {
     run.clock.advanceMs(250);

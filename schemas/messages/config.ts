@@ -54,6 +54,8 @@ export interface Template {
   id: string;
   /** Node name to node number. */
   nodes: Readonly<Record<string, number>>;
+  /** Whether the ids made have 29 bits; absent: as in the file. */
+  extended?: boolean;
   /** Which messages are multiplied; absent: all. */
   messages?: readonly string[];
 }
@@ -191,7 +193,7 @@ export interface BrokerUser {
   name: string;
   /** File with the password (its first line); readable for the gateway only. */
   passwordFile?: string;
-  /** Hash of the password. */
+  /** The password's scrypt hash (RFC 7914): scrypt$<log2 N>$<r>$<p>$<salt in base64>$<hash in base64>. */
   passwordScrypt?: string;
   /** MQTT topics it may publish to. */
   publish: readonly string[];

@@ -48,6 +48,7 @@ const definitions: Record<string, Schema> = {
   Template: object("Multiplies messages of a database for several nodes, which DBC cannot express. Messages and topics are named <node>_<Message>.", {
     id: text("an expression of node_id and message_id", "How the CAN id is made, for example of the node's number and the id in the file.", { examples: ["node_id << 5 | message_id"] }),
     nodes: { type: "object", description: "Node name to node number.", title: "a table of names and numbers", propertyNames: withText(fieldName, "Node name."), additionalProperties: whole("a node number", "Number of the node.", 0, 0x1fffffff), minProperties: 1, maxProperties: 256 },
+    "extended?": { type: "boolean", title: "true or false", description: "Whether the ids made have 29 bits; absent: as in the file." },
     "messages?": list(withText(messageName, "Message of the file."), { description: "Which messages are multiplied; absent: all.", title: "a list of message names", minItems: 1 }),
   }),
 
@@ -125,7 +126,7 @@ const definitions: Record<string, Schema> = {
   BrokerUser: object("Somebody who may connect to the broker.", {
     name: text("a user name", "User name in the MQTT connection.", { maxLength: 64 }),
     "passwordFile?": path("File with the password (its first line); readable for the gateway only."),
-    "passwordScrypt?": { type: "string", title: "scrypt$N$r$p$salt$hash as `ipcnet password` prints it", description: "Hash of the password.", pattern: "^scrypt\\$[0-9]+\\$[0-9]+\\$[0-9]+\\$[A-Za-z0-9+/=_-]+\\$[A-Za-z0-9+/=_-]+$", maxLength: 512 },
+    "passwordScrypt?": { type: "string", title: "scrypt$log2N$r$p$salt$hash", description: "The password's scrypt hash (RFC 7914): scrypt$<log2 N>$<r>$<p>$<salt in base64>$<hash in base64>.", pattern: "^scrypt\\$[0-9]+\\$[0-9]+\\$[0-9]+\\$[A-Za-z0-9+/=_-]+\\$[A-Za-z0-9+/=_-]+$", maxLength: 512 },
     publish: list(withText(topicPattern, "MQTT topic pattern."), { description: "MQTT topics it may publish to.", title: "a list of topic patterns", maxItems: 256, default: none }),
     subscribe: list(withText(topicPattern, "MQTT topic pattern."), { description: "MQTT topics it may subscribe to.", title: "a list of topic patterns", maxItems: 256, default: none }),
   }),

@@ -2,7 +2,7 @@
 import type { Config } from "./config.ts";
 
 /** Every key of the format at least once; the compiler compares it with the types, the tests with the schema. */
-export const everyKey = {
+export const everyKey: Config = {
   version: 1,
   robot: "demo-arm",
   socket: { path: "/run/ipcnet/ipcnet.sock", mode: "0660", group: "ipcnet" },
@@ -10,7 +10,7 @@ export const everyKey = {
     {
       name: "arm", driver: "emulator", interface: "bus.sock", bitrateBps: 500000, dataBitrateBps: 2000000, fd: true, listenOnly: false, optional: true,
       txQueueFrames: 8, busLoadMaxPercent: 62.5, deadAfterMs: 30, busOff: { restartMinMs: 50, restartMaxMs: 400, restartBudget: 3 }, publishRaw: false,
-      databases: [{ dbc: "arm.dbc", checks: "arm.checks.yaml", lint: "required", template: { id: "node_id << 5 | message_id", nodes: { shoulder: 1, elbow: 2 }, messages: ["State"] } }],
+      databases: [{ dbc: "arm.dbc", checks: "arm.checks.yaml", lint: "required", template: { id: "node_id << 5 | message_id", nodes: { shoulder: 1, elbow: 2 }, extended: false, messages: ["State"] } }],
     },
   ],
   serial: [
@@ -22,7 +22,7 @@ export const everyKey = {
   mqtt: {
     broker: {
       name: "broker", listen: { host: "127.0.0.1", port: 0 }, allowAnonymous: true,
-      users: [{ name: "imu", passwordFile: "imu.password", passwordScrypt: "scrypt$16384$8$1$c2FsdA==$aGFzaA==", publish: ["imu/#"], subscribe: ["+/x"] }],
+      users: [{ name: "imu", passwordFile: "imu.password", passwordScrypt: "scrypt$14$8$1$c2FsdA==$aGFzaA==", publish: ["imu/#"], subscribe: ["+/x"] }],
     },
     clients: [{ name: "fleet", url: "mqtts://host.example:8883", username: "robot", passwordFile: "fleet.password", ca: "ca.pem", certificate: "cert.pem", key: "key.pem", queueMessages: 10, protocolVersion: 4 }],
     inputs: [{ name: "imu", via: "broker", topic: "imu/torso/state", encoding: "cbor", schema: "imu.schema.json", integrity: "P08", dataId: "schema", timeoutMs: 200 }],
@@ -56,4 +56,4 @@ export const everyKey = {
     { from: "can/arm/shoulder_State", to: "app/shoulder", rateHzMax: 50, when: "velocity > 0.1", rename: { velocity: "v" } },
     { from: "can/arm/raw", to: "can/base/raw", rename: {}, ids: ["0x100-0x1FF", "0x18FF0000/0xFFFF0000x"] },
   ],
-} satisfies Config;
+};

@@ -47,6 +47,8 @@ export interface FieldDefinition {
   minimum?: number;
   maximum?: number;
   unit?: string;
+  /** Names of values on the wire. */
+  valueNames?: ReadonlyMap<number, string>;
 }
 
 interface Plan {
@@ -75,7 +77,8 @@ export function layoutFromMessage(message: Message): RecordLayout {
 export function layoutFromFields(name: string, fields: readonly FieldDefinition[]): RecordLayout {
   const plans = fields.map((field): Plan => ({
     name: field.name, type: isScaled(field) ? "f64" : field.type, unit: field.unit ?? "", minimum: field.minimum, maximum: field.maximum,
-    valueNames: undefined, wire: [field.type, field.factor ?? 1, field.offset ?? 0],
+    valueNames: field.valueNames && new Map([...field.valueNames].map(([raw, word]) => [raw * (field.factor ?? 1) + (field.offset ?? 0), word])),
+    wire: [field.type, field.factor ?? 1, field.offset ?? 0],
   }));
   return buildLayout({ name, plans, multiplexed: false, source: ["fields"] });
 }
