@@ -1,7 +1,7 @@
 /** A broker on a real socket with a real topic table, and programs to talk to it; for tests and benches. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../schemas/clock.ts";
@@ -17,20 +17,40 @@ export const openPolicy: AccessPolicy = { mayConnect: () => true, mayRead: () =>
 
 export interface Published { topic: string; value: unknown; meta: PublishMeta }
 
+export interface RigOptions {
+  limits?: Partial<BrokerLimits>;
+  policy?: AccessPolicy;
+  call?: (service: string, body: unknown, who: Peer) => Promise<ServiceAnswer>;
+}
+
 export class BrokerRig {
   readonly folder = mkdtempSync(join(tmpdir(), "ipcnet-broker-"));
   readonly path = join(this.folder, "ipcnet.sock");
   readonly table = new TopicTable();
   readonly events: BrokerEvent[] = [];
   readonly published: Published[] = [];
-  readonly broker: Broker;
+  broker: Broker;
+  readonly #options: RigOptions;
   #children: ChildProcess[] = [];
   #waiting: { done: () => boolean; resolve: () => void }[] = [];
 
-  constructor({ limits, policy = openPolicy, call }: { limits?: Partial<BrokerLimits>; policy?: AccessPolicy; call?: (service: string, body: unknown, who: Peer) => Promise<ServiceAnswer> } = {}) {
+  constructor(options: RigOptions = {}) {
+    this.#options = options;
     this.table.setWallOffset(systemClock.wallTimeNs(), systemClock.nowUs());
-    this.broker = createBroker({
-      server: SeqpacketServer.listen(this.path, { mode: 0o666, connection: { queue: { capacityBytes: limits?.controlQueueBytes ?? defaultLimits.controlQueueBytes, whenFull: "refuse" } } }),
+    this.broker = this.#createBroker();
+  }
+
+  /** The broker goes and another one comes, with the same topics: to clients the same gateway process. */
+  async restartBroker(): Promise<void> {
+    await this.broker.close("restart");
+    this.broker = this.#createBroker();
+  }
+
+  #createBroker(): Broker {
+    const { limits, policy = openPolicy, call } = this.#options;
+    const capacityBytes = limits?.controlQueueBytes ?? defaultLimits.controlQueueBytes;
+    return createBroker({
+      server: SeqpacketServer.listen(this.path, { mode: 0o666, connection: { queue: { capacityBytes, whenFull: "refuse" } } }),
       gateway: { robot: "test", version: "0", instance: "a", boot: "b00t" },
       topics: this.table, policy, clock: systemClock,
       publisher: { publish: (topic, value, meta) => this.#publish(topic, value, meta) },
@@ -41,6 +61,11 @@ export class BrokerRig {
       },
       ...(limits ? { limits } : {}),
     });
+  }
+
+  /** Lets other users reach the socket. */
+  allowOthers(): void {
+    chmodSync(this.folder, 0o755);
   }
 
   topic(name: string, writable = false): Topic {
