@@ -102,7 +102,7 @@ export class Gateway {
     const { identity, links, nodes, rejects, front, table, stats, supervisor, clock } = this.#parts;
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
-      state: () => supervisor.state, missing: () => supervisor.missing(),
+      state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
       nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(),
       topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());

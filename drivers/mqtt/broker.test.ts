@@ -143,7 +143,8 @@ test("one frozen subscriber: the others get everything, without a pause, and it 
   const total = 6000;
   let sent = 0;
   while (sent < total) {
-    if (it.publish({ topic: "imu/load", payload }) === "queued") sent += 1;
+    // At most 100 kB ahead of the healthy one: what it cannot take is its own trouble, and another test.
+    if (sent - got < 50 && it.publish({ topic: "imu/load", payload }) === "queued") sent += 1;
     else await new Promise(setImmediate);
   }
   await until(() => got === total, "all messages at the healthy subscriber");

@@ -139,7 +139,7 @@ test("pub: wrong values are wrong usage", async () => {
 test("status: the first line answers, exit code 1 when something required is wrong", async () => {
   const well = start(["status"], (client) => client.services.set("gateway/status", () => sampleReport()));
   assert.equal(await well.ended, 0);
-  assert.equal(well.stdout.lines[0], "▶ demo-arm is armed, all well");
+  assert.equal(well.stdout.lines[0], "▶ demo-arm is armed (armed by pid 4800, uid 1000), all well");
   const ill = start(["status", "--json"], (client) => client.services.set("gateway/status", () => troubledReport()));
   assert.equal(await ill.ended, 1);
   assert.deepEqual(JSON.parse(ill.stdout.text), JSON.parse(JSON.stringify(troubledReport())));
