@@ -21,6 +21,8 @@ interface Active {
   listener: (message: Message) => void;
   /** The gateway's number for it; undefined while it is not established. */
   id: number | undefined;
+  /** Closed by the program. */
+  ended: boolean;
   /** With reconnect: the last sequence of each topic, to tell what was lost between two connections. */
   sequences: Map<string, number> | undefined;
   /** With reconnect: topics whose next message comes over a new connection to the same gateway process. */
@@ -66,7 +68,7 @@ export class LocalClient implements Client {
 
   async subscribe(pattern: string, options: SubscribeOptions, listener: (message: Message) => void): Promise<Subscription> {
     const keeping = this.#reopen !== undefined;
-    const active: Active = { pattern, options, listener, id: undefined, sequences: keeping ? new Map() : undefined, resumed: undefined };
+    const active: Active = { pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined };
     await this.#establish(active);
     return { close: () => this.#unsubscribe(active) };
   }
@@ -104,7 +106,8 @@ export class LocalClient implements Client {
     if (this.#ended !== undefined) return;
     this.#stop.abort();
     if (!this.#link.isOpen) return this.#end("closed by this program");
-    await this.#flushed;
+    // Whether the last publishes could be sent is their callers' concern, who hold the same promise.
+    await Promise.allSettled([this.#flushed]);
     await new Promise<void>((resolve) => {
       this.#closeListeners.add(() => resolve());
       this.#link.close("closed by this program");
@@ -131,9 +134,12 @@ export class LocalClient implements Client {
       this.#active.add(active);
     });
     if (malformed) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
+    // Closed while it was being renewed over a new connection.
+    if (active.ended) await this.#unsubscribe(active);
   }
 
   async #unsubscribe(active: Active): Promise<void> {
+    active.ended = true;
     if (!this.#active.delete(active) || active.id === undefined) return;
     this.#byId.delete(active.id);
     if (this.#link.isOpen) await this.#call({ op: "unsubscribe", subscription: active.id }, CALL_TIMEOUT_MS);

@@ -32,6 +32,8 @@ interface Pending {
 
 /** How often a full backlog is tried again, ms. */
 const RETRY_MS = 20;
+/** For what is still to be sent when this program closes and the gateway does not read, ms. */
+const FAREWELL_MS = 1_000;
 const scratch = new Uint8Array(PACKET_BYTES_MAX);
 
 export class Link {
@@ -43,6 +45,7 @@ export class Link {
   #handlers: LinkHandlers | undefined;
   #welcome: { resolve: () => void; reject: (error: IpcnetError) => void } | undefined;
   #farewell: string | undefined;
+  #cancelFarewell: (() => void) | undefined;
   #seq = 0;
   #open = true;
 
@@ -115,6 +118,7 @@ export class Link {
     if (!this.#open) return;
     this.#farewell = why;
     this.#channel.sendControl(encodeControl(this.#writer.reset(), { op: "goodbye", text: why }).take());
+    this.#cancelFarewell = systemClock.at(systemClock.nowUs() + FAREWELL_MS * 1e3, () => this.#connection.close());
     this.#connection.end();
   }
 
@@ -186,6 +190,7 @@ export class Link {
 
   #closed(why: string): void {
     this.#open = false;
+    this.#cancelFarewell?.();
     const error = new IpcnetError(Status.serviceUnavailable, why);
     this.#welcome?.reject(error);
     this.#welcome = undefined;
