@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import { stringify } from "yaml";
 import { configSchema } from "./configSchema.ts";
 import { renderFault } from "./fault.ts";
+import { fuzzTargets } from "./fuzz.ts";
 import { loadConfig } from "./loadConfig.ts";
 import { everyKey } from "./testConfigs.ts";
 import { yamlLimits } from "./yamlTree.ts";
@@ -154,3 +155,15 @@ test("no text makes it throw, and each fault has a place inside the text", () =>
     { numRuns: 1000 },
   );
 });
+
+for (const target of fuzzTargets) {
+  test(`${target.name}: no bytes break it (a short run of npm run fuzz)`, () => {
+    for (const seed of target.seeds) target.run(seed);
+    const mutated = fc.tuple(fc.constantFrom(...target.seeds), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }), fc.nat()).map(([seed, edits, cut]) => {
+      const input = Uint8Array.from(seed);
+      for (const [at, value] of edits) input[at % input.length] = value;
+      return cut % 3 === 0 ? input.subarray(0, cut % (input.length + 1)) : input;
+    });
+    fc.assert(fc.property(fc.oneof(fc.uint8Array({ maxLength: 64 }), mutated), (input) => target.run(input)), { numRuns: 200 });
+  });
+}
