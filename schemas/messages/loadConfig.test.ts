@@ -132,9 +132,9 @@ test("the same verdict as a JSON Schema validator, on mutations of a whole confi
       assert.equal(faults.length === 0, valid, JSON.stringify({ faults, errors: validate.errors }));
       assert.equal(config !== undefined, valid);
     }),
-    { numRuns: 1500 },
+    { numRuns: 500 },
   );
-  assert.ok(refused > 100, `only ${refused} of the mutations were refused`);
+  assert.ok(refused > 50, `only ${refused} of the mutations were refused`);
 });
 
 test("no text makes it throw, and each fault has a place inside the text", () => {
@@ -152,7 +152,7 @@ test("no text makes it throw, and each fault has a place inside the text", () =>
         assert.ok(fault.message !== "" && /^[a-z][A-Za-z]+$/.test(fault.code), JSON.stringify(fault));
       }
     }),
-    { numRuns: 1000 },
+    { numRuns: 400 },
   );
 });
 
@@ -164,6 +164,6 @@ for (const target of fuzzTargets) {
       for (const [at, value] of edits) input[at % input.length] = value;
       return cut % 3 === 0 ? input.subarray(0, cut % (input.length + 1)) : input;
     });
-    fc.assert(fc.property(fc.oneof(fc.uint8Array({ maxLength: 64 }), mutated), (input) => target.run(input)), { numRuns: 200 });
+    fc.assert(fc.property(fc.oneof(fc.uint8Array({ maxLength: 64 }), mutated), (input) => target.run(input)), { numRuns: 100 });
   });
 }
