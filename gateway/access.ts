@@ -19,7 +19,11 @@ export interface NameLookup {
   gid(group: string): number | undefined;
 }
 
-export class AccessList {
+export interface Allows {
+  allows(who: Credentials): boolean;
+}
+
+export class AccessList implements Allows {
   readonly #uids = new Set<number>();
   readonly #gids = new Set<number>();
 
@@ -42,7 +46,7 @@ export interface AccessRules {
   readers: AccessList;
   operators: AccessList;
   /** Who may publish a topic; a topic without an entry is not writable by anybody. */
-  writers: ReadonlyMap<string, AccessList>;
+  writers: ReadonlyMap<string, Allows>;
 }
 
 /** Services that need an operator; all others are for readers. */
@@ -50,9 +54,14 @@ const operatorServices = topicMatcher("gateway/+");
 const readerServices = new Set(["gateway/status", "gateway/events", "gateway/rejects", "gateway/config"]);
 
 export class AccessPolicy {
-  readonly #rules: AccessRules;
+  #rules: AccessRules;
 
   constructor(rules: AccessRules) {
+    this.#rules = rules;
+  }
+
+  /** For whoever asks from now on. */
+  replace(rules: AccessRules): void {
     this.#rules = rules;
   }
 

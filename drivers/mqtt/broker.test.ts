@@ -143,7 +143,8 @@ test("one frozen subscriber: the others get everything, without a pause, and it 
   const total = 6000;
   let sent = 0;
   while (sent < total) {
-    if (it.publish({ topic: "imu/load", payload }) === "queued") sent += 1;
+    // At most 100 kB ahead of the healthy one: what it cannot take is its own trouble, and another test.
+    if (sent - got < 50 && it.publish({ topic: "imu/load", payload }) === "queued") sent += 1;
     else await new Promise(setImmediate);
   }
   await until(() => got === total, "all messages at the healthy subscriber");
@@ -172,7 +173,7 @@ test("bounds: packet size, topic depth, retained messages, subscriptions, connec
   await assert.rejects(client.publishAsync("imu/3", "x", { qos: 1, retain: true }));
   await client.publishAsync("imu/2", "y", { qos: 1, retain: true });
   await client.publishAsync("imu/1", "", { qos: 1, retain: true });
-  assert.equal(it.counters.retainedMessages, 1);
+  assert.equal(it.gauges.retainedMessages, 1);
   assert.equal(it.publish({ topic: "imu/4", payload: new Uint8Array(10), retain: true }), "queued");
   assert.equal(it.publish({ topic: "imu/5", payload: new Uint8Array(10), retain: true }), "queueFull");
   assert.equal(it.publish({ topic: "imu/5", payload: new Uint8Array(2000) }), "badLength");
@@ -183,7 +184,7 @@ test("bounds: packet size, topic depth, retained messages, subscriptions, connec
   const hungUp = closed(client);
   client.publish("imu/big", Buffer.alloc(2000));
   await hungUp;
-  await until(() => it.counters.connections === 0, "the connection to be gone");
+  await until(() => it.gauges.connections === 0, "the connection to be gone");
   const members = [await member(port, imu), await member(port, imu), await member(port, imu)];
   await assert.rejects(join(port, imu));
   assert.equal(it.counters.connectionsRefused, 1);
@@ -197,7 +198,7 @@ test("commands with the retain flag are refused, and nothing of them stays", asy
   const client = await member(port, imu);
   await assert.rejects(client.publishAsync("ipcnet/r/cmd/arm/Move/set", "{}", { qos: 1, retain: true }), /Not authorized/i);
   await client.publishAsync("ipcnet/r/cmd/arm/Move/set", "{}", { qos: 1 });
-  assert.deepEqual([received.length, it.counters.retainedMessages, it.counters.guardRefused], [1, 0, 1]);
+  assert.deepEqual([received.length, it.gauges.retainedMessages, it.counters.guardRefused], [1, 0, 1]);
 });
 
 test("the broker keeps a late will of a dead instance away from its successor's state", async () => {

@@ -18,6 +18,7 @@ import { createServer as createTlsServer } from "node:tls";
 import type { Clock } from "../../schemas/clock.ts";
 import { systemClock } from "../../schemas/clock.ts";
 import { DriverError } from "../driver.ts";
+import { Listeners } from "../listeners.ts";
 import type { MqttPermissions, MqttUser } from "./accounts.ts";
 import { Accounts, checkFilters, mayPublish, maySubscribe } from "./accounts.ts";
 import { BrokerStore } from "./brokerStore.ts";
@@ -58,9 +59,20 @@ export interface MqttBroker {
   publish(message: { topic: string; payload: Uint8Array; qos?: 0 | 1; retain?: boolean; expiryS?: number; contentType?: string; correlationData?: Uint8Array }): BrokerPublishVerdict;
   /** Allowed messages from clients, wills included. The payload is borrowed until the call returns. */
   onMessage(listener: (message: MqttMessage) => void): () => void;
-  onClient(listener: (client: { clientId: string; user: string; connected: boolean; reason: string }) => void): () => void;
+  onClient(listener: (change: ClientChange) => void): () => void;
   clients(): BrokerClientReport[];
+  /** Only rise. */
   readonly counters: Readonly<Record<string, number>>;
+  /** What is held now. */
+  readonly gauges: { connections: number; retainedMessages: number; retainedBytes: number };
+}
+
+export interface ClientChange {
+  clientId: string;
+  user: string;
+  connected: boolean;
+  /** Why it left. */
+  reason: string;
 }
 
 /** What we know of a connection, beside what aedes knows. */
@@ -97,8 +109,8 @@ class EmbeddedBroker implements MqttBroker {
   #connections = 0;
   readonly #sessions = new Map<Client, Session>();
   readonly #sockets = new Set<Socket>();
-  readonly #messageListeners = new Set<(message: MqttMessage) => void>();
-  readonly #clientListeners = new Set<(client: { clientId: string; user: string; connected: boolean; reason: string }) => void>();
+  readonly #messages = new Listeners<MqttMessage>();
+  readonly #clientChanges = new Listeners<ClientChange>();
   readonly #counters = {
     connectionsAccepted: 0, connectionsRefused: 0, loginsRefused: 0, loginsBusy: 0, messagesIn: 0, messagesOut: 0, publishRefused: 0, subscribeRefused: 0, guardRefused: 0,
     slowDropped: 0, slowDisconnected: 0, frozenDisconnected: 0, publishQueueFull: 0, protocolErrors: 0,
@@ -114,7 +126,11 @@ class EmbeddedBroker implements MqttBroker {
   }
 
   get counters(): Readonly<Record<string, number>> {
-    return { ...this.#counters, connections: this.#sockets.size, retainedMessages: this.#store.retainedMessages, retainedBytes: this.#store.retainedBytes };
+    return { ...this.#counters, listenerErrors: this.#messages.errors + this.#clientChanges.errors };
+  }
+
+  get gauges(): MqttBroker["gauges"] {
+    return { connections: this.#sockets.size, retainedMessages: this.#store.retainedMessages, retainedBytes: this.#store.retainedBytes };
   }
 
   async start(): Promise<{ host: string; port: number }> {
@@ -219,13 +235,11 @@ class EmbeddedBroker implements MqttBroker {
   }
 
   onMessage(listener: (message: MqttMessage) => void): () => void {
-    this.#messageListeners.add(listener);
-    return () => this.#messageListeners.delete(listener);
+    return this.#messages.add(listener);
   }
 
-  onClient(listener: (client: { clientId: string; user: string; connected: boolean; reason: string }) => void): () => void {
-    this.#clientListeners.add(listener);
-    return () => this.#clientListeners.delete(listener);
+  onClient(listener: (change: ClientChange) => void): () => void {
+    return this.#clientChanges.add(listener);
   }
 
   clients(): BrokerClientReport[] {
@@ -318,7 +332,7 @@ class EmbeddedBroker implements MqttBroker {
       return refusal;
     }
     this.#counters.messagesIn += 1;
-    for (const listener of this.#messageListeners) listener(message);
+    this.#messages.call(message);
     return undefined;
   }
 
@@ -376,7 +390,7 @@ class EmbeddedBroker implements MqttBroker {
   #announce(client: Client, connected: boolean): void {
     const session = this.#sessions.get(client);
     if (!connected) this.#store.forget(client.id);
-    for (const listener of this.#clientListeners) listener({ clientId: client.id, user: session?.user ?? "", connected, reason: connected ? "" : (session?.reason ?? "") });
+    this.#clientChanges.call({ clientId: client.id, user: session?.user ?? "", connected, reason: connected ? "" : (session?.reason ?? "") });
   }
 
   #trouble(client: Client, error: Error): void {

@@ -5,6 +5,7 @@ import type { Clock } from "../../schemas/clock.ts";
 import { systemClock } from "../../schemas/clock.ts";
 import type { Driver, DriverEvent, DriverHealth, DriverState, SendVerdict } from "../driver.ts";
 import { DriverError } from "../driver.ts";
+import { Listeners } from "../listeners.ts";
 import type { BridgeIdentity } from "./bridge.ts";
 import { BridgeAnnouncer, treeGuard } from "./bridge.ts";
 import type { BrokerClientReport, MqttBroker, MqttBrokerOptions } from "./broker.ts";
@@ -37,29 +38,22 @@ class Base {
   state: DriverState = "stopped";
   sinceUs: number;
   reason = "";
-  readonly #frameListeners = new Set<(message: MqttMessage) => void>();
-  readonly #eventListeners = new Set<(event: DriverEvent) => void>();
+  readonly frames = new Listeners<MqttMessage>();
+  readonly events = new Listeners<DriverEvent>();
 
   constructor(clock: Clock) {
     this.clock = clock;
     this.sinceUs = clock.nowUs();
   }
 
-  onFrames(listener: (message: MqttMessage) => void): () => void {
-    this.#frameListeners.add(listener);
-    return () => this.#frameListeners.delete(listener);
-  }
-  onEvent(listener: (event: DriverEvent) => void): () => void {
-    this.#eventListeners.add(listener);
-    return () => this.#eventListeners.delete(listener);
-  }
   deliver(message: MqttMessage): void {
-    if (this.state === "stopped") return;
-    for (const listener of this.#frameListeners) listener(message);
+    this.frames.call(message, () => this.state !== "stopped");
   }
   emit(code: DriverEvent["code"], text: string, details?: DriverEvent["details"]): void {
-    const event: DriverEvent = { atUs: this.clock.nowUs(), code, text, ...(code === "stateChanged" ? { state: this.state } : {}), ...(details ? { details } : {}) };
-    for (const listener of this.#eventListeners) listener(event);
+    this.events.call({ atUs: this.clock.nowUs(), code, text, ...(code === "stateChanged" ? { state: this.state } : {}), ...(details ? { details } : {}) });
+  }
+  health(counters: Readonly<Record<string, number>>): DriverHealth {
+    return { state: this.state, sinceUs: this.sinceUs, reason: this.reason, counters: { ...counters, listenerErrors: this.frames.errors + this.events.errors } };
   }
   become(state: DriverState, reason: string): void {
     if (this.state === state) return;
@@ -80,6 +74,8 @@ export function createMqttBrokerDriver(options: MqttBrokerOptions & { name: stri
   const base = new Base(clock);
   const broker: MqttBroker = createMqttBroker({ ...options, guard: (message, held) => treeGuard(message, held) ?? guard?.(message, held) });
   let address: { host: string; port: number } | undefined;
+  /** Starting and stopping, one after the other. */
+  let changing: Promise<void> = Promise.resolve();
   const publish = (outgoing: MqttOutgoing): SendVerdict => {
     const { topic, payload, qos, retain, deadlineUs, contentType, correlationData } = outgoing;
     const leftUs = deadlineUs - clock.nowUs();
@@ -109,26 +105,35 @@ export function createMqttBrokerDriver(options: MqttBrokerOptions & { name: stri
     async start() {
       if (base.state !== "stopped") throw new DriverError("alreadyStarted", `MQTT broker ${name} runs already`, "stop it first");
       base.become("starting", "");
+      const before = changing;
+      const started = before.then(() => broker.start());
+      // Whoever stops meanwhile waits for this, however it ends; the one who started hears how.
+      changing = started.then(() => undefined, () => undefined);
+      let listening: { host: string; port: number };
       try {
-        address = await broker.start();
+        listening = await started;
       } catch (error) {
         base.become("stopped", (error as Error).message);
         throw error;
       }
+      if ((base.state as DriverState) !== "starting") throw new DriverError("stopped", `MQTT broker ${name} was stopped while it started`, "start it again");
+      address = listening;
       base.become("up", "");
       bridge?.connected();
     },
     async stop() {
-      if (base.state === "stopped") return;
-      bridge?.stop("the gateway stopped");
-      base.become("stopped", "");
-      await broker.stop();
-      address = undefined;
+      if (base.state !== "stopped") {
+        bridge?.stop("the gateway stopped");
+        base.become("stopped", "");
+        address = undefined;
+        changing = changing.then(() => broker.stop());
+      }
+      await changing;
     },
     send: (outgoing) => (base.state === "up" ? publish(outgoing) : "notStarted"),
-    onFrames: (listener) => base.onFrames(listener),
-    onEvent: (listener) => base.onEvent(listener),
-    health: (): DriverHealth => ({ state: base.state, sinceUs: base.sinceUs, reason: base.reason, counters: broker.counters }),
+    onFrames: (listener) => base.frames.add(listener),
+    onEvent: (listener) => base.events.add(listener),
+    health: () => base.health(broker.counters),
   };
 }
 
@@ -136,12 +141,16 @@ export interface MqttClientDriverOptions extends Omit<MqttClientOptions, "will">
   name: string;
   /** Speak for this robot: last will, bridge/state, availability. */
   speakFor?: Robot;
+  /** `start` waits so long for the connection and then resolves without it: a fleet's broker may be away. Default 2000. */
+  startTimeoutMs?: number;
 }
 
-/** A connection to an external broker as a driver. `start` resolves when the search has begun: a fleet's broker may be away. */
+/** A connection to an external broker as a driver. */
 export function createMqttClientDriver(options: MqttClientDriverOptions): MqttDriver {
-  const { name, clock = systemClock, speakFor } = options;
+  const { name, clock = systemClock, speakFor, startTimeoutMs = 2000 } = options;
   const base = new Base(clock);
+  let endStart = (): void => undefined;
+  let stopping: Promise<void> = Promise.resolve();
   const bridge = makeBridge(speakFor, clock, (outgoing) => connection.send(outgoing));
   const own = bridge ? [{ filter: bridge.tree.bridgeState, qos: 1 as const }] : [];
   const connection: MqttConnection = new MqttConnection(
@@ -157,6 +166,7 @@ export function createMqttClientDriver(options: MqttClientDriverOptions): MqttDr
         base.become("up", "");
         if (again) base.emit("linkRestored", `connected with MQTT ${protocolVersion === 5 ? "5" : "3.1.1"}`);
         bridge?.connected();
+        endStart();
       },
       disconnected(reason) {
         bridge?.disconnected();
@@ -174,17 +184,31 @@ export function createMqttClientDriver(options: MqttClientDriverOptions): MqttDr
     async start() {
       if (base.state !== "stopped") throw new DriverError("alreadyStarted", `MQTT client ${name} runs already`, "stop it first");
       base.become("starting", "");
+      await stopping;
+      // Stopped again while the last connection was still closing.
+      if ((base.state as DriverState) !== "starting") return;
+      const settled = new Promise<void>((resolve) => {
+        const cancel = clock.at(clock.nowUs() + startTimeoutMs * 1e3, resolve);
+        endStart = () => {
+          cancel();
+          resolve();
+        };
+      });
       connection.start();
+      await settled;
     },
     async stop() {
-      if (base.state === "stopped") return;
-      bridge?.stop("the gateway stopped");
-      base.become("stopped", "");
-      await connection.stop();
+      if (base.state !== "stopped") {
+        bridge?.stop("the gateway stopped");
+        base.become("stopped", "");
+        endStart();
+        stopping = stopping.then(() => connection.stop());
+      }
+      await stopping;
     },
     send: (outgoing) => (base.state === "stopped" ? "notStarted" : connection.send(outgoing)),
-    onFrames: (listener) => base.onFrames(listener),
-    onEvent: (listener) => base.onEvent(listener),
-    health: (): DriverHealth => ({ state: base.state, sinceUs: base.sinceUs, reason: base.reason, counters: { ...connection.counters, queuedMessages: connection.queuedMessages } }),
+    onFrames: (listener) => base.frames.add(listener),
+    onEvent: (listener) => base.events.add(listener),
+    health: () => base.health(connection.counters),
   };
 }

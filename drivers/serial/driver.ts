@@ -4,6 +4,7 @@ import type { Clock } from "../../schemas/clock.ts";
 import { systemClock } from "../../schemas/clock.ts";
 import type { Driver, DriverEvent, DriverHealth, DriverState } from "../driver.ts";
 import { DriverError } from "../driver.ts";
+import { Listeners } from "../listeners.ts";
 import type { Hello } from "./frame.ts";
 import type { LinkEffect, SerialLinkOptions, SerialMessage, SerialReject } from "./link.ts";
 import { SerialLink } from "./link.ts";
@@ -23,6 +24,8 @@ export interface SerialDriverOptions extends Pick<SerialLinkOptions, "dataId" | 
   silenceTimeoutMs?: number;
   /** `start` succeeds although the device is missing; it is opened when it appears. Default false. */
   optional?: boolean;
+  /** `start` of a link that is not optional waits so long for the peer's answer; it resolves without one, the state says so. Default 2000. */
+  startTimeoutMs?: number;
   newSession?: () => number;
   random?: () => number;
   clock?: Clock;
@@ -47,21 +50,24 @@ class PortDriver implements SerialDriver {
   readonly #optional: boolean;
   readonly #clock: Clock;
   readonly #link: SerialLink;
-  readonly #frameListeners = new Set<(message: SerialMessage) => void>();
-  readonly #eventListeners = new Set<(event: DriverEvent) => void>();
-  readonly #rejectListeners = new Set<(reject: SerialReject) => void>();
+  readonly #frames = new Listeners<SerialMessage>();
+  readonly #events = new Listeners<DriverEvent>();
+  readonly #rejects = new Listeners<SerialReject>();
   #opened: OpenPort | undefined;
   /** Counts attempts to open, so that one given up can be told from the current one. */
   #attempt = 0;
   #closing: Promise<void> = Promise.resolve();
   #cancelTimer: (() => void) | undefined;
   #reported: DriverState = "stopped";
-  #firstOpen: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  readonly #startTimeoutMs: number;
+  #starting: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  #cancelStartTimeout: (() => void) | undefined;
 
-  constructor({ name, port, baudBps = 115_200, role = "gateway", silenceTimeoutMs = 500, optional = false, clock = systemClock, newSession = () => randomInt(1, 0xffff_ffff), random = Math.random, dataId, receive, limits }: SerialDriverOptions) {
+  constructor({ name, port, baudBps = 115_200, role = "gateway", silenceTimeoutMs = 500, optional = false, startTimeoutMs = 2000, clock = systemClock, newSession = () => randomInt(1, 0xffff_ffff), random = Math.random, dataId, receive, limits }: SerialDriverOptions) {
     this.name = name;
     this.#port = typeof port === "string" ? ttyPort({ path: port, baudBps }) : port;
     this.#optional = optional;
+    this.#startTimeoutMs = startTimeoutMs;
     this.#clock = clock;
     this.#link = new SerialLink({ role, name, dataId, baudBps, silenceTimeoutMs, newSession, random, ...(receive ? { receive } : {}), ...(limits ? { limits } : {}) });
   }
@@ -72,19 +78,27 @@ class PortDriver implements SerialDriver {
 
   async start(): Promise<void> {
     if (this.#link.state !== "stopped") throw new DriverError("alreadyStarted", `serial link ${this.name} runs already`, "stop it first");
-    const firstOpen = new Promise<void>((resolve, reject) => {
-      this.#firstOpen = { resolve, reject };
+    const started = new Promise<void>((resolve, reject) => {
+      this.#starting = { resolve, reject };
     });
     this.#run(this.#link.start(this.#clock.nowUs()));
-    await firstOpen;
+    await started;
   }
 
   async stop(): Promise<void> {
     this.#run(this.#link.stop(this.#clock.nowUs()));
-    this.#cancelTimer?.();
-    this.#firstOpen?.reject(new DriverError("stopped", `serial link ${this.name} was stopped while it started`, "start it again"));
-    this.#firstOpen = undefined;
+    this.#endStart(new DriverError("stopped", `serial link ${this.name} was stopped while it started`, "start it again"));
     await this.#closing;
+  }
+
+  /** Settles the promise that `start` returned, once. */
+  #endStart(error?: Error): void {
+    const starting = this.#starting;
+    this.#starting = undefined;
+    this.#cancelStartTimeout?.();
+    this.#cancelStartTimeout = undefined;
+    if (error) starting?.reject(error);
+    else starting?.resolve();
   }
 
   send(outgoing: SerialOutgoing): ReturnType<SerialLink["send"]> {
@@ -95,21 +109,18 @@ class PortDriver implements SerialDriver {
   }
 
   onFrames(listener: (message: SerialMessage) => void): () => void {
-    this.#frameListeners.add(listener);
-    return () => this.#frameListeners.delete(listener);
+    return this.#frames.add(listener);
   }
   onEvent(listener: (event: DriverEvent) => void): () => void {
-    this.#eventListeners.add(listener);
-    return () => this.#eventListeners.delete(listener);
+    return this.#events.add(listener);
   }
   onReject(listener: (reject: SerialReject) => void): () => void {
-    this.#rejectListeners.add(listener);
-    return () => this.#rejectListeners.delete(listener);
+    return this.#rejects.add(listener);
   }
 
   health(): DriverHealth {
     const { driverState, sinceUs, reason, counters } = this.#link;
-    return { state: driverState, sinceUs, reason, counters: { ...counters } };
+    return { state: driverState, sinceUs, reason, counters: { ...counters, listenerErrors: this.#frames.errors + this.#events.errors + this.#rejects.errors } };
   }
 
   #run(effects: readonly LinkEffect[]): void {
@@ -125,11 +136,10 @@ class PortDriver implements SerialDriver {
           this.#write(effect.bytes);
           break;
         case "deliver":
-          // A listener may have stopped us.
-          if (this.#link.state !== "stopped") for (const listener of this.#frameListeners) listener(effect.message);
+          this.#frames.call(effect.message, () => this.#link.state !== "stopped");
           break;
         case "reject":
-          for (const listener of this.#rejectListeners) listener(effect.reject);
+          this.#rejects.call(effect.reject);
           break;
         case "report":
           this.#emit({ code: effect.code, text: effect.text, ...(effect.details ? { details: effect.details } : {}) });
@@ -137,6 +147,7 @@ class PortDriver implements SerialDriver {
       }
     }
     const { driverState, reason } = this.#link;
+    if (driverState === "up") this.#endStart();
     if (driverState !== this.#reported) {
       this.#reported = driverState;
       this.#emit({ code: "stateChanged", state: driverState, text: reason === "" ? driverState : `${driverState}: ${reason}` });
@@ -147,7 +158,7 @@ class PortDriver implements SerialDriver {
   }
 
   #emit(event: Omit<DriverEvent, "atUs">): void {
-    for (const listener of this.#eventListeners) listener({ atUs: this.#clock.nowUs(), ...event });
+    this.#events.call({ atUs: this.#clock.nowUs(), ...event });
   }
 
   async #open(): Promise<void> {
@@ -170,8 +181,8 @@ class PortDriver implements SerialDriver {
         return;
       }
       this.#opened = opened;
-      this.#firstOpen?.resolve();
-      this.#firstOpen = undefined;
+      if (this.#optional) this.#endStart();
+      else if (this.#starting) this.#cancelStartTimeout ??= this.#clock.at(this.#clock.nowUs() + this.#startTimeoutMs * 1e3, () => this.#endStart());
       this.#run(this.#link.opened(this.#clock.nowUs()));
     } catch (error) {
       if (current()) this.#openFailed(error as Error);
@@ -179,14 +190,12 @@ class PortDriver implements SerialDriver {
   }
 
   #openFailed(error: Error): void {
-    const first = this.#firstOpen;
-    this.#firstOpen = undefined;
-    if (first && !this.#optional) {
+    if (this.#starting && !this.#optional) {
       this.#run(this.#link.stop(this.#clock.nowUs()));
-      first.reject(error);
+      this.#endStart(error);
       return;
     }
-    first?.resolve();
+    this.#endStart();
     this.#run(this.#link.openFailed(error.message, this.#clock.nowUs()));
   }
 

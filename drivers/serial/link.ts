@@ -91,6 +91,8 @@ export class SerialLink {
   #sinceUs = 0;
   #reason = "";
   #session = 0;
+  /** The peer's session that our last hello named. */
+  #toldSession = 0;
   #peer: Hello | undefined;
   #heardAtUs = 0;
   #sentAtUs = 0;
@@ -102,7 +104,7 @@ export class SerialLink {
   #retryAtUs = Infinity;
   #effects: LinkEffect[] = [];
   readonly counters = {
-    framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0, hellosIn: 0, hellosOut: 0, lost: 0, replaced: 0, expired: 0, queueFull: 0, dropped: 0, opens: 0, openFailures: 0, losses: 0, silences: 0, peerRestarts: 0, budgetExhausted: 0,
+    framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0, hellosIn: 0, hellosOut: 0, early: 0, lost: 0, replaced: 0, expired: 0, queueFull: 0, dropped: 0, opens: 0, openFailures: 0, losses: 0, silences: 0, peerRestarts: 0, budgetExhausted: 0,
     rejectTruncated: 0, rejectTooLong: 0, rejectBadLength: 0, rejectCrcMismatch: 0, rejectWrongDataId: 0, rejectRepeated: 0, rejectWrongSequence: 0, rejectUnknownId: 0, rejectBadHello: 0, rejectOtherVersion: 0,
   };
 
@@ -251,6 +253,7 @@ export class SerialLink {
         return;
       case "newSession":
         this.#session = this.#options.newSession();
+        this.#toldSession = 0;
         this.#peer = undefined;
         this.#decoder.reset();
         this.#check.reset();
@@ -335,20 +338,25 @@ export class SerialLink {
     this.counters.lost += this.#check.lost;
     this.#heardAtUs = nowUs;
     if (hello) this.#hello(hello.hello, nowUs);
-    else this.#data(id, frame, nowUs);
     // Silent, not lost: the peer knows our session already.
-    if (this.#state === "silent" && this.#peer?.heardSession === this.#session) this.#step("peerReady", nowUs, "");
+    else if (this.#peer?.heardSession === this.#session) this.#step("peerReady", nowUs, "");
+    if (!hello) this.#data(id, frame, nowUs);
   }
 
   #hello(hello: Hello, nowUs: number): void {
     this.counters.hellosIn += 1;
     this.#peer = hello;
     if (hello.heardSession === this.#session) this.#step("peerReady", nowUs, "");
-    // It does not know us yet: do not let it wait.
-    else this.#helloDueUs = Math.min(this.#helloDueUs, Math.max(nowUs, this.#sentAtUs + HELLO_GAP_US));
+    // It does not know us, or not that we know it: do not let it wait.
+    if (hello.heardSession !== this.#session || hello.session !== this.#toldSession) this.#helloDueUs = Math.min(this.#helloDueUs, Math.max(nowUs, this.#sentAtUs + HELLO_GAP_US));
   }
 
   #data(id: number, frame: Uint8Array, nowUs: number): void {
+    // Before the handshake it may have lain in a tty's buffer since yesterday.
+    if (this.#state !== "up") {
+      this.counters.early += 1;
+      return;
+    }
     const body = bodyOf(frame);
     const expectedBytes = this.#receive?.get(id);
     if (this.#receive && expectedBytes === undefined) {
@@ -373,7 +381,9 @@ export class SerialLink {
   /** Sends what is due and returns all effects gathered since the last call. */
   #pump(nowUs: number): LinkEffect[] {
     const isOpen = this.#state === "handshake" || this.#state === "up" || this.#state === "silent";
-    if (isOpen && nowUs >= this.#helloDueUs) this.#sendHello(nowUs);
+    // The peer takes nothing from us before it knows that we know it: that goes in front.
+    const untold = this.#state === "up" && this.#queue.frames > 0 && this.#toldSession !== this.#peer?.session;
+    if (isOpen && (untold || nowUs >= this.#helloDueUs)) this.#sendHello(nowUs);
     if (this.#state === "up") this.#drain(nowUs);
     const effects = this.#effects;
     this.#effects = [];
@@ -383,7 +393,8 @@ export class SerialLink {
   #sendHello(nowUs: number): void {
     const { role, name } = this.#options;
     this.counters.hellosOut += 1;
-    this.#write(this.#writer.write(HELLO_ID, encodeHello({ role, name, session: this.#session, heardSession: this.#peer?.session ?? 0, bodyBytesMax: SERIAL_LIMITS.bodyBytes })), nowUs);
+    this.#toldSession = this.#peer?.session ?? 0;
+    this.#write(this.#writer.write(HELLO_ID, encodeHello({ role, name, session: this.#session, heardSession: this.#toldSession, bodyBytesMax: SERIAL_LIMITS.bodyBytes })), nowUs);
   }
 
   #drain(nowUs: number): void {

@@ -16,8 +16,7 @@ export interface CliServices {
 export function services(handedIn: Partial<CliServices> | undefined): CliServices {
   return {
     connect: async (options) => {
-      const specifier = "../../shm/client/index.js";
-      const { connect } = (await import(specifier)) as { connect: CliServices["connect"] };
+      const { connect } = (await import("../../shm/client/index.ts")) as unknown as { connect: CliServices["connect"] };
       return connect(options);
     },
     clock: systemClock,

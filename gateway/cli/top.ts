@@ -51,6 +51,8 @@ class Top {
   readonly #options: TopOptions;
   readonly #watch: ValueWatch;
   readonly #outside;
+  /** undefined while no gateway answers. */
+  #client: Client | undefined;
   #report: StatusReport | undefined;
   #trouble: { reason: string; sinceUs: number } | undefined;
 
@@ -67,6 +69,7 @@ class Top {
   async run(): Promise<void> {
     await withGateway(this.#command, this.#context, async ({ client, color }) => {
       await this.#open(client);
+      if (this.#context.signal.aborted) return;
       const view = new AbortController();
       const stop = (): void => view.abort();
       this.#context.signal.addEventListener("abort", stop, { once: true });
@@ -82,6 +85,7 @@ class Top {
       } finally {
         this.#context.signal.removeEventListener("abort", stop);
         view.abort();
+        await this.#client?.close(); // a question still open ends with it
         await asking;
       }
     }, { stayWhenLost: true });
@@ -91,28 +95,32 @@ class Top {
     this.#report = await askStatus(client);
     this.#trouble = undefined;
     for (const pattern of this.#topics) {
-      await client.subscribe(pattern, { policy: "latest", rateHzMax: 10, lastValue: true }, (message: Message) => this.#watch.push(message as WatchedMessage));
+      await client.subscribe(pattern, { policy: "latest", rateHzMax: 10, lastValue: true }, (message) => this.#watchValue(message));
     }
+  }
+
+  /** Raw frames are no values: their decoded messages are. */
+  #watchValue(message: Message): void {
+    if (!message.topic.endsWith("/raw")) this.#watch.push(message as WatchedMessage);
   }
 
   /** Asks for the status again and again; over a lost connection, opens new ones until one holds. */
   async #follow(first: Client, signal: AbortSignal): Promise<void> {
-    let client: Client | undefined = first;
-    while (await pause(this.#outside, client ? this.#options.intervalMs : 1000, signal)) {
+    this.#client = first;
+    while (await pause(this.#outside, this.#client ? this.#options.intervalMs : 1000, signal)) {
       try {
-        if (client) this.#report = await askStatus(client);
+        if (this.#client) this.#report = await askStatus(this.#client);
         else {
-          const fresh = await this.#outside.connect({ name: "ipcnet top", timeoutMs: 1000, ...this.#socket() });
-          client = fresh;
-          await this.#open(fresh);
+          this.#client = await this.#outside.connect({ name: "ipcnet top", timeoutMs: 1000, ...this.#socket() });
+          await this.#open(this.#client);
         }
       } catch (error) {
         this.#trouble ??= { reason: describeTrouble(error).message, sinceUs: this.#outside.clock.nowUs() };
-        if (client) await client.close();
-        client = undefined;
+        await this.#client?.close();
+        this.#client = undefined;
       }
     }
-    if (client && client !== first) await client.close();
+    await this.#client?.close();
   }
 
   #socket(): { socketPath?: string } {

@@ -139,7 +139,7 @@ test("pub: wrong values are wrong usage", async () => {
 test("status: the first line answers, exit code 1 when something required is wrong", async () => {
   const well = start(["status"], (client) => client.services.set("gateway/status", () => sampleReport()));
   assert.equal(await well.ended, 0);
-  assert.equal(well.stdout.lines[0], "▶ demo-arm is armed, all well");
+  assert.equal(well.stdout.lines[0], "▶ demo-arm is armed (armed by pid 4800, uid 1000), all well");
   const ill = start(["status", "--json"], (client) => client.services.set("gateway/status", () => troubledReport()));
   assert.equal(await ill.ended, 1);
   assert.deepEqual(JSON.parse(ill.stdout.text), JSON.parse(JSON.stringify(troubledReport())));
@@ -254,10 +254,11 @@ test("top: values move, a lost gateway is said and waited for", async () => {
   const run = start(["top", "can/arm/+", "--fields", "angle"], (client) => client.services.set("gateway/status", () => sampleReport()), { columns: 80, rows: 24 });
   await run.client.untilSubscribed();
   run.client.emit(memoryMessage("can/arm/elbow_State", { angle: 1.5, velocity: 2 }));
+  run.client.emit(memoryMessage("can/arm/raw", { angle: 77 }));
   await run.stdout.until(/ARMED/);
   run.clock.advanceMs(250);
   await run.stdout.until(/elbow_State an.*1\.500/);
-  assert.doesNotMatch(run.stdout.text, /velocity/);
+  assert.doesNotMatch(run.stdout.text, /velocity|raw angle/);
   run.client.services.delete("gateway/status");
   for (let i = 0; i < 4; i++) {
     run.clock.advanceMs(250);

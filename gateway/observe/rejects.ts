@@ -6,6 +6,8 @@ import type { RejectReport } from "../../schemas/messages/statusReport.ts";
 
 export type RejectReason =
   | "crcMismatch" | "repeated" | "wrongSequence" | "badLength" | "unknownMultiplexer" | "outOfRange" | "notANumber" | "notRepresentable"
+  /** No check is configured for the message, and nothing says that the link's own is enough. */
+  | "unprotected"
   | "unknownId" | "notPermitted" | "stale" | "unexpectedFrame" | "malformed" | "overflow";
 
 /** Between two samples of the same reason on the same link: enough to look at, too little to cost anything (10/s × 88 bytes). */
@@ -60,6 +62,10 @@ export class Rejects {
     let counter = this.#counters.get(key);
     if (!counter) this.#counters.set(key, (counter = new RejectCounter(link, reason)));
     return counter;
+  }
+
+  counters(): readonly RejectCounter[] {
+    return [...this.#counters.values()];
   }
 
   get total(): number {

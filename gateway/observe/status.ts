@@ -13,6 +13,7 @@ export interface StatusParts {
   identity: GatewayIdentity;
   startedUs: number;
   state(): GatewayState;
+  stateReason(): string;
   missing(): string[];
   links: readonly Link[];
   nodes(nowUs: number): NodeReport[];
@@ -32,7 +33,7 @@ export function buildStatus(parts: StatusParts, nowUs: number): StatusReport {
   }
   return {
     ...parts.identity, pid: process.pid, uptimeMs: (nowUs - parts.startedUs) / 1e3,
-    state: parts.state(), missingForArming: parts.missing(),
+    state: parts.state(), stateReason: parts.stateReason(), missingForArming: parts.missing(),
     links: parts.links.map((link) => link.report(nowUs)),
     nodes: parts.nodes(nowUs), rejects: parts.rejects(nowUs), clients: parts.clients(),
     commands: { sent, refused }, topics: parts.topicCount(), process: parts.process(),

@@ -28,7 +28,7 @@ function rig() {
   const receiver = new CanReceiver({
     bus: "arm", table, rejects, rawTopic,
     messages: [{ name: "State", canId: 256, extended: false, codec, check: e2eCheck(config), topic, accepted: undefined }],
-    rawHandlers: [{ canId: 0x701, extended: false, handle: (bytes, at) => heartbeats.push(bytes[at]!) }],
+    rawHandlers: [{ canId: 0x701, extended: false, handle: (bytes, at) => void heartbeats.push(bytes[at]!) }, { canId: 0x41, extended: false, handle: () => "notPermitted" as const }],
     onEcho: (token) => echoes.push(token), onErrorFrame: () => {},
   });
   const protector = e2eProtector(config);
@@ -111,6 +111,13 @@ test("echoes go to the commands, heartbeats to the nodes, neither into topics", 
   push({ ...state(1), flags: CanFlag.echo, token: 77 }, { timeUs: 1_000, canId: 0x701, flags: 0, data: Uint8Array.of(5) });
   assert.deepEqual([echoes, heartbeats, seen.length], [[77], [5], 0]);
   assert.equal(receiver.counters.frames, 1);
+});
+
+test("a frame that only we may send, coming from somebody else, is rejected as not permitted", () => {
+  const { push, reasons, receiver } = rig();
+  push({ timeUs: 1_000, canId: 0x41, flags: 0, data: Uint8Array.of(1, 2) });
+  assert.deepEqual(reasons(), { notPermitted: 1 });
+  assert.equal(receiver.counters.accepted, 0);
 });
 
 test("the raw topic carries every frame as it came, rejected ones too", () => {

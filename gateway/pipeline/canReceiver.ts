@@ -27,11 +27,12 @@ export interface IncomingMessage {
   accepted: ((bytes: Uint8Array, at: number, lengthBytes: number, timeUs: number) => void) | undefined;
 }
 
-/** An identifier outside the databases that still means something: CiA 301 heartbeats. */
+/** An identifier whose frames become no topic but still mean something: CiA 301 heartbeats, our own commands sent by somebody else. */
 export interface RawHandler {
   canId: number;
   extended: boolean;
-  handle(bytes: Uint8Array, at: number, lengthBytes: number, timeUs: number): void;
+  /** Returns the reason to reject the frame, or undefined. */
+  handle(bytes: Uint8Array, at: number, lengthBytes: number, timeUs: number): RejectReason | undefined;
 }
 
 export interface CanReceiverOptions {
@@ -132,8 +133,9 @@ export class CanReceiver {
       return;
     }
     if (!("codec" in found)) {
-      this.counters.accepted += 1;
-      found.handle(bytes, dataAt, lengthBytes, timeUs);
+      const reason = found.handle(bytes, dataAt, lengthBytes, timeUs);
+      if (reason === undefined) this.counters.accepted += 1;
+      else this.#reject(this.#options.rejects.counter(this.#options.bus, reason), bytes, dataAt, lengthBytes, nowUs, () => idText(canId, flags));
       return;
     }
     // Integrity first: a corrupted frame must not even be looked at by the schema. What the check remembers, it updates only on acceptance.

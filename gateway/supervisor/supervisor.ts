@@ -29,19 +29,29 @@ export interface SupervisorOptions {
 
 export class Supervisor {
   #state: ArmingState = "disarmed";
+  #reason = "";
   #lastCommandUs = 0;
   #verdict: PoseVerdict | undefined;
   #waiting: ((verdict: PoseVerdict) => void)[] = [];
   readonly #ports: SupervisorPorts;
-  readonly #options: SupervisorOptions;
+  #options: SupervisorOptions;
 
   constructor(ports: SupervisorPorts, options: SupervisorOptions) {
     this.#ports = ports;
     this.#options = options;
   }
 
+  setOptions(options: SupervisorOptions): void {
+    this.#options = options;
+  }
+
   get state(): ArmingState {
     return this.#state;
+  }
+
+  /** Why it is in this state. */
+  get reason(): string {
+    return this.#reason;
   }
 
   get armed(): boolean {
@@ -111,6 +121,7 @@ export class Supervisor {
     const from = this.#state;
     const { to, do: effects } = stepArming(from, event);
     this.#state = to;
+    if (to !== from) this.#reason = why;
     for (const effect of effects) {
       switch (effect) {
         case "refuseCommands":

@@ -2,6 +2,7 @@
  * The one door by which anything but a bus gets a value into a topic: local clients, MQTT, routes. A command goes the commands' way (armed,
  * range, TTL, rate, load); an application topic is checked against its schema. Who may knock was decided before (gateway/access.ts).
  */
+import type { CanFrame } from "../../drivers/can/frame.ts";
 import { Status } from "../../schemas/status.ts";
 import type { CommandPath, CommandValues } from "../commands/commandPath.ts";
 import type { Topic, TopicTable } from "./table.ts";
@@ -28,10 +29,15 @@ export type Validate = (value: unknown) => string | undefined;
 /** The record of an encoded command, for those who watch commands; undefined when it cannot be read back. */
 export type RecordOf = (data: Uint8Array) => Uint8Array | undefined;
 
+/** Which command a raw frame stands for, with its values as signals: the frame's own counter and checksum are left out, the command's way computes them. */
+export type FrameCommands = (frame: CanFrame) => { ok: true; message: string; values: CommandValues } | { ok: false; code: string; text: string };
+
 type Target =
   | { kind: "command"; topic: Topic; path: CommandPath; message: string; recordOf: RecordOf }
+  | { kind: "frames"; topic: Topic; path: CommandPath; resolve: FrameCommands }
   | { kind: "application"; topic: Topic; validate: Validate | undefined };
 
+const heldText = "held until its rate, the bus load or the frame before it allow";
 const accepted: PublishReply = { status: Status.ok, text: "" };
 
 export class Publisher {
@@ -47,6 +53,11 @@ export class Publisher {
 
   addCommand(topic: Topic, path: CommandPath, message: string, recordOf: RecordOf): void {
     this.#targets.set(topic.name, { kind: "command", topic, path, message, recordOf });
+  }
+
+  /** Raw frames to a bus: each must be one of its commands, by identifier and length, and goes the same way as that command. */
+  addFrames(topic: Topic, path: CommandPath, resolve: FrameCommands): void {
+    this.#targets.set(topic.name, { kind: "frames", topic, path, resolve });
   }
 
   addApplicationTopic(topic: Topic, validate: Validate | undefined): void {
@@ -71,7 +82,16 @@ export class Publisher {
       if (!read.ok) return { status: Status.unprocessableContent, code: "malformed", text: read.text };
       decoded = read.value;
     }
-    return target.kind === "command" ? this.#command(target, decoded, meta, nowUs) : this.#application(target, decoded, meta, nowUs);
+    switch (target.kind) {
+      case "command":
+        return this.#command(target, decoded, meta, nowUs);
+      case "frames":
+        return this.#frame(target, decoded, meta, nowUs);
+      case "application":
+        return this.#application(target, decoded, meta, nowUs);
+      default:
+        return target satisfies never;
+    }
   }
 
   #command({ topic, path, message, recordOf }: Extract<Target, { kind: "command" }>, value: unknown, meta: PublishMeta, nowUs: number): PublishReply {
@@ -82,7 +102,17 @@ export class Publisher {
     // What was commanded can be watched like anything else.
     const record = topic.sinks.length > 0 ? recordOf(verdict.data) : undefined;
     if (record) this.#table.publish(topic, record, 0, record.length, nowUs, 0, meta.origin, 0);
-    return verdict.held ? { status: Status.accepted, text: "held until its rate, the bus load or the frame before it allow" } : accepted;
+    return verdict.held ? { status: Status.accepted, text: heldText } : accepted;
+  }
+
+  #frame({ path, resolve }: Extract<Target, { kind: "frames" }>, value: unknown, meta: PublishMeta, nowUs: number): PublishReply {
+    if (!isFrame(value)) return { status: Status.unprocessableContent, code: "malformed", text: "the topic takes one CAN frame: canId, flags, data" };
+    const resolved = resolve(value);
+    if (!resolved.ok) return { status: resolved.code === "unknownCommand" ? Status.notFound : Status.unprocessableContent, code: resolved.code, text: resolved.text };
+    const verdict = path.submit(resolved.message, resolved.values, meta.ttlMs, nowUs);
+    if (!verdict.ok) return { status: verdict.status, code: verdict.code, text: verdict.text };
+    this.#onCommand(nowUs);
+    return verdict.held ? { status: Status.accepted, text: heldText } : accepted;
   }
 
   #application({ topic, validate }: Extract<Target, { kind: "application" }>, value: unknown, meta: PublishMeta, nowUs: number): PublishReply {
@@ -95,6 +125,11 @@ export class Publisher {
     this.#table.publish(topic, written.bytes, 0, written.bytes.length, nowUs, 0, meta.origin, 0);
     return accepted;
   }
+}
+
+function isFrame(value: unknown): value is CanFrame {
+  const frame = value as Partial<CanFrame> | null;
+  return typeof frame === "object" && frame !== null && typeof frame.canId === "number" && typeof frame.flags === "number" && frame.data instanceof Uint8Array;
 }
 
 function isValues(value: unknown): value is CommandValues {

@@ -14,7 +14,7 @@ const escapes = /\u001b\[[0-9;]*m/g;
 test("a healthy robot on 80×24", () => {
   assert.equal(renderView(sampleReport(), sampleValues(), standard).join("\n"), `\
  IPCNet demo-arm                              a · 0.1.0 · pid 4711 · up 0:12:34
- ▶▶▶ ARMED  commands move the robot
+ ▶▶▶ ARMED  commands move the robot (armed by pid 4800, uid 1000)
  ● all links and nodes are well
 ── links ───────────────────────────────────────────────────────────────────────
  ● arm       can    up        in  1.2k/s out   600/s  load █████░░░░░░░  43 %
@@ -103,6 +103,6 @@ test("never more rows or columns than the terminal has, whatever the report says
 });
 
 test("the status text answers in its first line", () => {
-  assert.equal(statusText(sampleReport(), { columns: 80, color: false })[0], "▶ demo-arm is armed, all well");
-  assert.equal(statusText(troubledReport(), { columns: 80, color: false })[0], "✖ demo-arm is fault, 6 problems");
+  assert.equal(statusText(sampleReport(), { columns: 80, color: false })[0], "▶ demo-arm is armed (armed by pid 4800, uid 1000), all well");
+  assert.equal(statusText(troubledReport(), { columns: 80, color: false })[0], "✖ demo-arm is fault (armed by pid 4800, uid 1000), 6 problems");
 });

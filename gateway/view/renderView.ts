@@ -105,7 +105,7 @@ function titleLine(report: StatusReport, columns: number): Line {
 
 function bannerLine(report: StatusReport, columns: number): Line {
   const look = gatewayLooks[report.state];
-  return fitLine([span(` ${look.shape}${look.shape}${look.shape} ${look.word} `, look.banner), span(` ${look.meaning}`, look.banner)], columns, look.banner);
+  return fitLine([span(` ${look.shape}${look.shape}${look.shape} ${look.word} `, look.banner), span(` ${look.meaning}${report.stateReason === "" ? "" : ` (${printable(report.stateReason)})`}`, look.banner)], columns, look.banner);
 }
 
 function rule(title: Line, columns: number): Line {

@@ -6,7 +6,7 @@ const joints = ["base", "shoulder", "elbow", "wrist_pitch", "wrist_roll", "gripp
 
 export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport {
   return {
-    robot: "demo-arm", version: "0.1.0", instance: "a", boot: "4f1c", pid: 4711, uptimeMs: 754_000, state: "armed", missingForArming: [],
+    robot: "demo-arm", version: "0.1.0", instance: "a", boot: "4f1c", pid: 4711, uptimeMs: 754_000, state: "armed", stateReason: "armed by pid 4800, uid 1000", missingForArming: [],
     links: [
       { kind: "can", name: "arm", driver: "emulator", state: "up", reason: "", loadPercent: 43.2, receivedRateHz: 1210, sentRateHz: 600, counters: {} },
       { kind: "serial", name: "hand", driver: "serial", state: "up", reason: "", loadPercent: undefined, receivedRateHz: 50, sentRateHz: 10, counters: {} },

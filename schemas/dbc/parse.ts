@@ -64,7 +64,11 @@ class Parser {
   constructor(text: string, references: References, findings: FindingList) {
     this.#references = references;
     this.#findings = findings;
-    this.#lexer = new Lexer(text, (code, offset, message) => this.#finding(code, offset, message));
+    this.#lexer = new Lexer(text, (code, offset, message) => {
+      // A comment is seen on the way to the next statement: it belongs to none.
+      if (code === "lineComment") findings.add(code, this.#lexer.positionOf(offset), message);
+      else this.#finding(code, offset, message);
+    });
     this.#statements = new Map<string, () => void>([
       ["VERSION", () => this.#version()],
       ["NS_", () => this.#newSymbols()],
@@ -103,6 +107,7 @@ class Parser {
       const { start } = lexer;
       const statement = lexer.kind === "word" ? this.#statements.get(lexer.value) : undefined;
       if (statement === undefined) {
+        this.#subject = undefined;
         this.#unknownStatement();
       } else {
         recognised += 1;
@@ -157,6 +162,8 @@ class Parser {
     lexer.advance();
     this.#optional(":");
     while (lexer.kind === "word" ? !this.#atStatement() : lexer.value === "," && lexer.kind === "punctuation") {
+      // The list may go on over lines of names; anything else there is something else.
+      if (lexer.firstOnLine && !/^[A-Za-z_,][\w \t,]*$/.test(lexer.restOfLine())) break;
       if (lexer.kind === "word") {
         const { start } = lexer;
         const name = this.#name("a node");

@@ -140,6 +140,11 @@ export class Lexer {
     this.firstOnLine = first;
   }
 
+  /** The text from the current token to the end of its line, cut to what a list of names may need. */
+  restOfLine(): string {
+    return this.text.slice(this.start, Math.min(this.#lineEnd(this.start), this.start + 4096)).trimEnd();
+  }
+
   /** Offset of the line break that ends the line of `offset`, or the end of the text. */
   #lineEnd(offset: number): number {
     const next = this.#lineStarts[this.#lineOf(offset) + 1];

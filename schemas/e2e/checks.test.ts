@@ -60,6 +60,8 @@ test("without an entry and without * there is no check", () => {
   assert.equal(checks.protectorFor(message("Door")), undefined);
   assert.equal(checks.covers("Door"), false);
   assert.equal(checks.covers("Lamp"), true);
+  assert.deepEqual(["Lamp", "Door"].map((name) => checks.kindOf(name)), ["link", undefined]);
+  assert.deepEqual(["ShoulderCommand", "Wheel", "Lamp", "AnyOther"].map((name) => load(example).kindOf(name)), ["e2e", "vendor", "link", "e2e"]);
 });
 
 test("a variable length is allowed where the file says so", () => {
@@ -126,7 +128,7 @@ messages:
       "5:22 dataID is no key of a check by profile (did you mean dataId?)",
       "5:3 P05 needs a dataId (a number 0…0xffff)",
       "5:44 timeoutMs is -1 (a number of milliseconds above 0)",
-      "6:18 unknown checksum hondo (one of honda, xor8, toyota, sum8, crc8)",
+      "6:18 unknown checksum hondo (one of honda, toyota, xor8, sum8, crc8)",
       "7:19 integrity can only be link (integrity: link accepts the bus's own CRC)",
       "8:3 the check of E does not say how (did you mean profile?)",
       "9:3 the check of F says more than one way (exactly one of profile, checksum, integrity)",
@@ -144,7 +146,7 @@ messages:
 
 test("text that is no YAML, no map or not there at all", () => {
   assert.match(faults("messages: [")[0]!, /^1:1\d /);
-  assert.deepEqual(faults(""), ["1:1 a checks file is a map (begin with version: 1)"]);
+  assert.deepEqual(faults(""), ["1:1 the file holds nothing (begin with version: 1)"]);
   assert.deepEqual(faults("- 1"), ["1:1 a checks file is a map (begin with version: 1)"]);
   assert.deepEqual(faults("version: 1"), ["1:1 messages is missing (messages: { \"*\": … })"]);
   assert.match(faults("version: 1\nmessages: { A: { integrity: link }, A: { integrity: link } }")[0]!, /^2:/);

@@ -2,17 +2,16 @@
  * The checks file beside a DBC: for each message how its frames are protected. DBC itself has no words for this. The format is described
  * in docs/specs/checks-file.md. Loading finds all faults at once, each with its place and the nearest valid word.
  */
+import { nearest } from "../messages/nearest.ts";
 import type { FrameCodec } from "./codec.ts";
 import { Verdict } from "./codec.ts";
-import { profileFacts, validateE2eConfig } from "./config.ts";
+import { profileFacts, receiverFaults, validateE2eConfig } from "./config.ts";
 import type { E2eConfig, ReceiverConfig } from "./config.ts";
-import { receiverFaults } from "./config.ts";
 import { readChecks } from "./checksReader.ts";
 import type { CheckEntry, CheckFault, EntryPlaces } from "./checksReader.ts";
 import { canDiscriminator, derivedDataId } from "./dataId.ts";
 import type { LayoutHash } from "./dataId.ts";
 import { FrameCheck, FrameProtector } from "./frameCheck.ts";
-import { nearest } from "./nearest.ts";
 import { e2eCodec } from "./profiles.ts";
 import { vendorCodec } from "./vendor/checksum.ts";
 
@@ -53,6 +52,11 @@ export class CheckSet {
   /** Whether there is an entry for this message, its own or "*". */
   covers(name: string): boolean {
     return this.#entryOf(name) !== undefined;
+  }
+
+  /** How a message is protected: by an AUTOSAR profile, a vendor's checksum, or explicitly by the bus alone; undefined without an entry. */
+  kindOf(name: string): CheckEntry["kind"] | undefined {
+    return this.#entryOf(name)?.kind;
   }
 
   /** What cannot be known before the messages are: entries for messages that do not exist, headers that do not fit, missing hashes. */

@@ -1,12 +1,12 @@
 /**
- * From YAML to entries with places. Only this file knows the `yaml` package. Everything is checked here that can be checked without the
- * messages; a value is looked at once, and each fault names the key's or the value's line and column.
+ * From YAML to entries with places. Everything is checked here that can be checked without the messages; a value is looked at once, and
+ * each fault names the key's or the value's line and column.
  */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
-import type { Document, Node, YAMLMap } from "yaml";
+import { nearest, nearestKey } from "../messages/nearest.ts";
+import { readYaml } from "../messages/yamlTree.ts";
+import type { Span, Tree, TreeMap } from "../messages/yamlTree.ts";
 import { isProfileName, profileFacts, profileNames, receiverFaults, shown, validateE2eConfig } from "./config.ts";
 import type { E2eConfig, ReceiverConfig } from "./config.ts";
-import { byNearness, nearest } from "./nearest.ts";
 import type { StateMachineConfig } from "./stateMachine.ts";
 import type { BitField, VendorChecksum } from "./vendor/checksum.ts";
 import { vendorKinds } from "./vendor/index.ts";
@@ -37,9 +37,6 @@ export type CheckEntry =
   | { kind: "vendor"; checksum: VendorChecksum; counter: BitField | "none" | undefined; receiver: ReceiverConfig; places: EntryPlaces }
   | { kind: "link"; receiver: ReceiverConfig; places: EntryPlaces };
 
-/** Longer texts are refused unread: a checks file of a thousand messages has a tenth of this. */
-export const CHECKS_TEXT_CHARS_MAX = 2_000_000;
-
 const receiverKeys = ["maxDeltaCounter", "resyncFrames", "timeoutMs", "stateMachine"] as const;
 const layoutKeys = ["dataId", "dataIdList", "dataIdMode", "offsetBytes", "crcOffsetBits", "counterOffsetBits", "dataIdNibbleOffsetBits", "minLengthBytes"] as const;
 const keysOf = {
@@ -56,26 +53,28 @@ const stateMachineKeys = [
 ] as const satisfies (keyof StateMachineConfig)[];
 
 export function readChecks(text: string, file: string): { entries: Map<string, CheckEntry>; faults: CheckFault[] } {
-  const reader = new Reader(file);
-  return { entries: reader.read(text), faults: reader.faults };
+  const reader = new Reader(text, file);
+  return { entries: reader.read(), faults: reader.faults };
 }
 
 /** The pairs of one map: by key, the value and both places. */
-type Pairs = Map<string, { value: Node | null; keyPlace: Place; valuePlace: Place }>;
+type Pairs = Map<string, { value: Tree; keyPlace: Place; valuePlace: Place }>;
 
 class Reader {
   readonly faults: CheckFault[] = [];
   readonly #file: string;
-  readonly #lines = new LineCounter();
-  #document: Document | undefined;
+  readonly #text: string;
+  readonly #lineStarts: number[] = [0];
 
-  constructor(file: string) {
+  constructor(text: string, file: string) {
     this.#file = file;
+    this.#text = text;
+    for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) this.#lineStarts.push(at + 1);
   }
 
-  read(text: string): Map<string, CheckEntry> {
+  read(): Map<string, CheckEntry> {
     const entries = new Map<string, CheckEntry>();
-    const root = this.#parse(text);
+    const root = this.#root();
     if (!root) return entries;
     const pairs = this.#pairs(root, ["version", "messages"], "a checks file");
     const version = pairs.get("version");
@@ -83,7 +82,7 @@ class Reader {
     else if (scalar(version.value) !== 1) this.#fault(version.valuePlace, "this version is not known", "version: 1");
     const messages = pairs.get("messages");
     if (!messages) this.#fault({ line: 1, column: 1 }, "messages is missing", 'messages: { "*": … }');
-    else if (!isMap(messages.value)) this.#fault(messages.valuePlace, "messages is not a map", "name: { profile: … } for each message");
+    else if (messages.value.kind !== "map") this.#fault(messages.valuePlace, "messages is not a map", "name: { profile: … } for each message");
     else {
       for (const [name, { value, keyPlace }] of this.#pairs(messages.value, undefined, "messages")) {
         const entry = this.#entry(name, value, keyPlace);
@@ -93,43 +92,31 @@ class Reader {
     return entries;
   }
 
-  #parse(text: string): YAMLMap | undefined {
-    const start = { line: 1, column: 1 };
-    if (text.length > CHECKS_TEXT_CHARS_MAX) {
-      this.#fault(start, `the file has more than ${CHECKS_TEXT_CHARS_MAX} characters`, "is it a checks file?");
-      return undefined;
+  #root(): TreeMap | undefined {
+    const { tree, faults } = readYaml(this.#text);
+    for (const { code, at, message, expected, hint } of faults) {
+      this.#fault(this.#place(at), message, code === "emptyFile" ? "begin with version: 1" : hint || expected || "correct the YAML here");
     }
-    try {
-      this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: true, logLevel: "silent" });
-    } catch (error) {
-      // The package recurses: absurdly nested text ends here.
-      this.#fault(start, `the file is no readable YAML: ${error instanceof Error ? error.message : String(error)}`, "it is nested too deeply");
-      return undefined;
-    }
-    for (const problem of [...this.#document.errors, ...this.#document.warnings]) this.#fault(this.#placeAt(problem.pos[0]), problem.message, "correct the YAML here");
-    if (this.#document.errors.length > 0) return undefined;
-    const root = this.#resolved(this.#document.contents);
-    if (isMap(root)) return root;
-    this.#fault(start, "a checks file is a map", "begin with version: 1");
+    if (tree?.kind === "map") return tree;
+    if (tree) this.#fault({ line: 1, column: 1 }, "a checks file is a map", "begin with version: 1");
     return undefined;
   }
 
-  #entry(name: string, node: Node | null, place: Place): CheckEntry | undefined {
-    if (!isMap(node)) {
+  #entry(name: string, tree: Tree, place: Place): CheckEntry | undefined {
+    if (tree.kind !== "map") {
       this.#fault(place, `the check of ${name} is not a map`, "{ profile: P05, … }, { checksum: honda } or { integrity: link }");
       return undefined;
     }
     const faultsBefore = this.faults.length;
-    const given = new Set(node.items.map((item) => shown(scalar(item.key as Node | null))));
-    const kinds = (Object.keys(kindKeys) as EntryKind[]).filter((kind) => given.has(kindKeys[kind]));
+    const kinds = (Object.keys(kindKeys) as EntryKind[]).filter((kind) => tree.entries.has(kindKeys[kind]));
     const [kind] = kinds;
     if (kinds.length !== 1 || !kind) {
-      const near = [...given].map((key) => nearest(key, Object.values(kindKeys))).find((word) => word !== undefined);
+      const near = [...tree.entries.keys()].map((key) => nearest(key, Object.values(kindKeys))).find((word) => word !== undefined);
       const hint = kinds.length === 0 && near ? `did you mean ${near}?` : `exactly one of ${Object.values(kindKeys).join(", ")}`;
       this.#fault(place, kinds.length === 0 ? `the check of ${name} does not say how` : `the check of ${name} says more than one way`, hint);
       return undefined;
     }
-    const pairs = this.#pairs(node, keysOf[kind], `a check by ${kindKeys[kind]}`);
+    const pairs = this.#pairs(tree, keysOf[kind], `a check by ${kindKeys[kind]}`);
     const keys = new Map<string, Place>();
     for (const [key, pair] of pairs) keys.set(key, pair.valuePlace);
     const places: EntryPlaces = { entry: place, keys };
@@ -156,13 +143,13 @@ class Reader {
   #e2e(pairs: Pairs, places: EntryPlaces, receiver: ReceiverConfig): CheckEntry | undefined {
     const profile = scalar(pairs.get("profile")!.value);
     if (!isProfileName(profile)) {
-      this.#fault(pairs.get("profile")!.valuePlace, `unknown profile ${shown(profile)}`, `one of ${byNearness(shown(profile), profileNames).join(", ")}`);
+      this.#fault(pairs.get("profile")!.valuePlace, `unknown profile ${shown(profile)}`, nearestFirst(shown(profile), profileNames));
       return undefined;
     }
     const values: Record<string, unknown> = {};
     for (const key of layoutKeys) {
       const pair = pairs.get(key);
-      if (pair) values[key] = isSeq(pair.value) ? pair.value.items.map((item) => scalar(this.#resolved(item as Node | null))) : scalar(pair.value);
+      if (pair) values[key] = pair.value.kind === "list" ? pair.value.items.map(scalar) : scalar(pair.value);
     }
     const config = { ...values, ...receiver, profile } as unknown as E2eConfig;
     const dataIdFromSchema = values.dataId === "schema";
@@ -181,14 +168,14 @@ class Reader {
     const kind = Object.hasOwn(vendorKinds, name) ? vendorKinds[name] : undefined;
     const counter = this.#counter(pairs);
     if (!kind) {
-      this.#fault(valuePlace, `unknown checksum ${name}`, `one of ${byNearness(name, Object.keys(vendorKinds)).join(", ")}`);
+      this.#fault(valuePlace, `unknown checksum ${name}`, nearestFirst(name, Object.keys(vendorKinds)));
       return undefined;
     }
     const parameters: Record<string, ParameterValue> = {};
     const faultsBefore = this.faults.length;
     const given = pairs.get("parameters");
-    if (given && !isMap(given.value)) this.#fault(given.valuePlace, "parameters is not a map", "{ name: value, … }");
-    const inner: Pairs = given && isMap(given.value) ? this.#pairs(given.value, Object.keys(kind.parameters), `parameters of ${name}`) : new Map();
+    if (given && given.value.kind !== "map") this.#fault(given.valuePlace, "parameters is not a map", "{ name: value, … }");
+    const inner: Pairs = given?.value.kind === "map" ? this.#pairs(given.value, Object.keys(kind.parameters), `parameters of ${name}`) : new Map();
     for (const [key, rule] of Object.entries(kind.parameters)) {
       const pair = inner.get(key);
       if (!pair) {
@@ -210,7 +197,7 @@ class Reader {
     const pair = pairs.get("counter");
     if (!pair) return undefined;
     if (scalar(pair.value) === "none") return "none";
-    if (!isMap(pair.value)) {
+    if (pair.value.kind !== "map") {
       this.#fault(pair.valuePlace, "counter is neither none nor a map", "{ byte: 7, shiftBits: 4, lengthBits: 4 }");
       return undefined;
     }
@@ -218,7 +205,7 @@ class Reader {
     const field = { byte: 0, shiftBits: 0, lengthBits: 0 };
     for (const [key, low, high] of [["byte", 0, 63], ["shiftBits", 0, 7], ["lengthBits", 2, 8]] as const) {
       const given = inner.get(key);
-      const number = scalar(given?.value ?? null);
+      const number = given && scalar(given.value);
       if (typeof number === "number" && Number.isInteger(number) && number >= low && number <= high) field[key] = number;
       else this.#fault(given?.valuePlace ?? pair.valuePlace, given ? `${key} is ${shown(number)}` : `counter needs ${key}`, `a whole number ${low}…${high}`);
     }
@@ -232,7 +219,7 @@ class Reader {
       const pair = pairs.get(key);
       if (!pair) continue;
       if (key !== "stateMachine") receiver[key] = scalar(pair.value);
-      else if (!isMap(pair.value)) this.#fault(pair.valuePlace, "stateMachine is not a map", "{ windowSizeValid: 10, … }");
+      else if (pair.value.kind !== "map") this.#fault(pair.valuePlace, "stateMachine is not a map", "{ windowSizeValid: 10, … }");
       else {
         const inner: Record<string, unknown> = {};
         for (const [name, { value, valuePlace }] of this.#pairs(pair.value, stateMachineKeys, "stateMachine")) {
@@ -250,37 +237,29 @@ class Reader {
   }
 
   /** A map's pairs; keys that are not in `allowed` are faults and left out. */
-  #pairs(map: YAMLMap, allowed: readonly string[] | undefined, what: string): Pairs {
+  #pairs(map: TreeMap, allowed: readonly string[] | undefined, what: string): Pairs {
     const pairs: Pairs = new Map();
-    for (const item of map.items) {
-      const key = scalar(item.key as Node | null);
-      const keyPlace = this.#place(item.key as Node | null);
-      if (typeof key !== "string") {
-        this.#fault(keyPlace, `a key of ${what} is not a word`, "put it in quotes");
+    for (const [key, { keyAt, value }] of map.entries) {
+      const keyPlace = this.#place(keyAt);
+      if (!allowed || allowed.includes(key)) {
+        pairs.set(key, { value, keyPlace, valuePlace: this.#place(value.at) });
         continue;
       }
-      if (allowed && !allowed.includes(key)) {
-        const near = nearest(key, allowed);
-        this.#fault(keyPlace, `${key} is no key of ${what}`, near ? `did you mean ${near}?` : allowed.length > 0 ? `one of ${allowed.join(", ")}` : "there are none");
-        continue;
-      }
-      const value = this.#resolved(item.value as Node | null);
-      pairs.set(key, { value, keyPlace, valuePlace: item.value ? this.#place(item.value as Node) : keyPlace });
+      const near = nearestKey(key, allowed);
+      this.#fault(keyPlace, `${key.slice(0, 64)} is no key of ${what}`, near ? `did you mean ${near}?` : allowed.length > 0 ? `one of ${allowed.join(", ")}` : "there are none");
     }
     return pairs;
   }
 
-  #resolved(node: Node | null): Node | null {
-    return isAlias(node) && this.#document ? (node.resolve(this.#document) ?? null) : node;
-  }
-
-  #place(node: Node | null): Place {
-    return this.#placeAt(node?.range?.[0] ?? 0);
-  }
-
-  #placeAt(offset: number): Place {
-    const { line, col } = this.#lines.linePos(offset);
-    return { line: Math.max(1, line), column: Math.max(1, col) };
+  #place({ from }: Span): Place {
+    let low = 0;
+    let high = this.#lineStarts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#lineStarts[middle]! <= from) low = middle;
+      else high = middle - 1;
+    }
+    return { line: low + 1, column: from - this.#lineStarts[low]! + 1 };
   }
 
   #fault(place: Place, message: string, hint: string): void {
@@ -288,6 +267,12 @@ class Reader {
   }
 }
 
-function scalar(node: Node | null): unknown {
-  return isScalar(node) ? node.value : isMap(node) ? "a map" : isSeq(node) ? "a list" : undefined;
+function scalar(tree: Tree): unknown {
+  return tree.kind === "scalar" ? tree.value : `a ${tree.kind}`;
+}
+
+/** All words there are, for a hint, with the nearest first. */
+function nearestFirst(word: string, words: readonly string[]): string {
+  const near = nearest(word, words);
+  return `one of ${[...words].sort((a, b) => Number(b === near) - Number(a === near)).join(", ")}`;
 }

@@ -40,6 +40,8 @@ export interface CheckInputs {
 
 /** What the check has read and worked out; the gateway goes on with it instead of reading the files again. */
 export interface CheckedParts {
+  /** Every message of every bus, with its database, checks and what its protection fills in. */
+  messages: BusMessages;
   /** By bus name. */
   databases: ReadonlyMap<string, readonly LoadedDatabase[]>;
   /** JSON Schemas by path as it stands in the configuration. */
@@ -64,7 +66,7 @@ export interface CheckResult {
 export function checkConfig({ text, file, readFile, machine }: CheckInputs): CheckResult {
   const loaded = loadConfig(text, { file });
   const config = loaded.config ?? loaded.salvage;
-  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { databases: new Map(), schemas: new Map(), topics: new Map() }, texts: new Map([[file, text]]) };
+  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map() }, texts: new Map([[file, text]]) };
   const context = new CheckContext({ config, loaded, readFile });
   const schemas = new JsonSchemas();
   const messages = new BusMessages();
@@ -91,7 +93,7 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
     faults,
     notes: context.notes.toSorted((a, b) => a.line - b.line || a.column - b.column),
     hash: accepted ? configHash(config, context.fileHashes) : undefined,
-    parts: { databases: messages.databases, schemas: schemas.all, topics },
+    parts: { messages, databases: messages.databases, schemas: schemas.all, topics },
     texts: new Map([...context.texts, [file, text]]),
   };
 }

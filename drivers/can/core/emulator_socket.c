@@ -16,6 +16,7 @@
 enum kind { HELLO = 1, WELCOME, FRAME, ECHO, DROPPED, LINK, CONTROL, STATE, REFUSED };
 enum { HELLO_FD = 1, HELLO_LISTEN_ONLY = 2, HELLO_ECHOES = 4 };
 enum { CONTROL_PURGE = 1, CONTROL_RESTART = 2 };
+#define EVENTS_SOFT_LIMIT (IPCNET_EMULATOR_EVENTS - 4u) /* one record gives at most two events */
 
 /* ---- Records ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -35,10 +36,9 @@ static int write_record(int fd, const struct record *record)
     return -EPIPE; /* a torn record: the kernel does not tear what fits one socket buffer, but then the stream would be lost */
 }
 
-/* Events are few and read after each batch; were there ever more than fit, the oldest states are superseded anyway. */
+/* Never full: no record is taken when fewer than four places are left. */
 static void tell(struct ipcnet_emulator *self, uint32_t kind, uint32_t a, uint32_t b, uint64_t key)
 {
-    if (self->events_head - self->events_tail >= IPCNET_EMULATOR_EVENTS) self->events_tail += 1;
     self->events[self->events_head++ % IPCNET_EMULATOR_EVENTS] = (struct ipcnet_can_link_event){ .kind = kind, .a = a, .b = b, .key = key };
 }
 
@@ -239,13 +239,14 @@ static int os_recvmmsg(void *context, int fd, struct mmsghdr *messages, unsigned
     unsigned taken = 0;
     if (self->gone) return -EAGAIN; /* told once, as the kernel does */
     for (;;) {
-        while (taken < count && self->filled - self->start >= RECORD) {
+        while (taken < count && self->filled - self->start >= RECORD && self->events_head - self->events_tail < EVENTS_SOFT_LIMIT) {
             struct record record;
             memcpy(&record, self->buffer + self->start, RECORD);
             self->start += RECORD;
             if (take_record(self, &record, &messages[taken])) taken += 1;
         }
         if (taken > 0) return (int)taken;
+        if (self->events_head - self->events_tail >= EVENTS_SOFT_LIMIT) return -EAGAIN; /* a purge drops many at once: the events first */
         int result = refill(self, fd);
         if (result < 0) return result;
         if (result == 0) return -EAGAIN;

@@ -175,9 +175,10 @@ const char *ipcnet_can_status_code(enum ipcnet_can_status status);
 int ipcnet_can_socket_fd(const struct ipcnet_can *self);
 int ipcnet_can_link_fd(const struct ipcnet_can *self);
 
-/* Reader. Reads up to `max` records without waiting; returns how many. 0: nothing there, or a link event explains. */
+/* Reader. Reads up to `max` records without waiting; returns how many. 0: nothing there, or a link event comes first.
+ * So: receive, then link_event until false, and again, until both had nothing. */
 size_t ipcnet_can_receive(struct ipcnet_can *self, struct ipcnet_can_frame *frames, size_t max);
-/* Reader. What happened to the link since the last call: true and an event, or false. To be asked after each receive, until false. */
+/* Reader. What happened to the link since the last call: true and an event, or false. */
 bool ipcnet_can_link_event(struct ipcnet_can *self, struct ipcnet_can_link_event *event);
 /* Reader. Empties every queue to the wire and restarts nothing. True: `event` holds the answer; false: it comes as a link event. */
 bool ipcnet_can_purge(struct ipcnet_can *self, struct ipcnet_can_link_event *event);
