@@ -28,7 +28,7 @@ test("the schemas are strict draft-07, and their examples are valid", () => {
 
 /** Every key of the type, checked by the compiler; every key of the schema, checked by ajv: neither can have one that the other lacks. */
 const fullStatus: Required<StatusReport> = {
-  robot: "demo-arm", version: "0.1.0", instance: "a", boot: "4f1c", pid: 7, uptimeMs: 1.5, state: "armed", missingForArming: ["node elbow is lost"],
+  robot: "demo-arm", version: "0.1.0", instance: "a", boot: "4f1c", pid: 7, uptimeMs: 1.5, state: "armed", stateReason: "ipcnet arm", missingForArming: ["node elbow is lost"],
   links: [{ kind: "can", name: "arm", driver: "socketcan", state: "up", reason: "", loadPercent: 12.5, receivedRateHz: 800, sentRateHz: 200, counters: { framesReceived: 5 } }],
   nodes: [{ name: "elbow", link: "arm", state: "lost", required: true, lastSeenMsAgo: 250, rateHz: 0 }],
   rejects: [{ link: "arm", reason: "crcMismatch", count: 3, lastSample: { atMsAgo: 10, source: "0x21", hex: "00ff" } }],

@@ -56,6 +56,7 @@ export const statusSchema: RootSchema = {
     pid: whole("Process of the gateway."),
     uptimeMs: number("Since its start."),
     state: { type: "string", enum: ["starting", "disarmed", "armed", "safePose", "posed", "fault"], description: "State of the gateway." },
+    stateReason: text("Why it came into that state; empty at the start."),
     missingForArming: list({ type: "string" }, { description: "Why it cannot be armed now: one sentence each." }),
     links: list(ref("Link"), { description: "Links." }),
     nodes: list(ref("Node"), { description: "Watched nodes." }),
