@@ -104,6 +104,7 @@ export async function assemble({ accepted, instance, clock, write }: AssembleOpt
     reload: (file) => reloadConfiguration(running, file, (changed) => {
       running = changed;
       policy.replace(rules(changed.config));
+      front.recheck();
       supervisor.setOptions(changed.config.arming);
       event({ severity: "info", code: "reloaded", source: "configuration", text: `${file} is in force (hash ${changed.hash.slice(0, 12)})` });
     }),

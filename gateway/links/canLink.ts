@@ -108,11 +108,11 @@ export class CanLink implements Link {
 
   report(): LinkReport {
     const health = this.driver.health();
-    const { frames, accepted, rejected, unknown, errorFrames, lost } = this.receiver.counters;
+    const { frames, accepted, rejected, unknown, errorFrames, late, lost } = this.receiver.counters;
     return {
       kind: "can", name: this.name, driver: this.driver.kind, state: health.state, reason: health.reason,
       loadPercent: this.#rates.loadPercent, receivedRateHz: this.#rates.receivedHz, sentRateHz: this.#rates.sentHz,
-      counters: { ...health.counters, frames, accepted, rejected, unknown, errorFrames, lost },
+      counters: { ...health.counters, frames, accepted, rejected, unknown, errorFrames, late, lost },
     };
   }
 
