@@ -17,6 +17,7 @@ static void post(struct ipcnet_bus_poller *self, const struct ipcnet_can_link_ev
 {
     pthread_mutex_lock(&self->events_lock);
     uint32_t waiting = self->events_head - self->events_tail;
+    if (event->kind == IPCNET_LINK_UP || event->kind == IPCNET_LINK_DOWN || event->kind == IPCNET_LINK_GONE) self->link = *ipcnet_can_last_link(self->can);
     if (event->kind == IPCNET_LINK_DROPPED && waiting >= DROPPED_EVENTS_MAX) {
         self->drops_uncounted = true;
     } else {
@@ -24,6 +25,14 @@ static void post(struct ipcnet_bus_poller *self, const struct ipcnet_can_link_ev
         self->events[self->events_head++ % IPCNET_BUS_EVENTS] = *event;
     }
     pthread_mutex_unlock(&self->events_lock);
+}
+
+struct ipcnet_can_link ipcnet_bus_poller_link(struct ipcnet_bus_poller *self)
+{
+    pthread_mutex_lock(&self->events_lock);
+    struct ipcnet_can_link link = self->link;
+    pthread_mutex_unlock(&self->events_lock);
+    return link;
 }
 
 uint32_t ipcnet_bus_poller_events_waiting(struct ipcnet_bus_poller *self)
