@@ -501,7 +501,7 @@ export class NativeCanDriver implements CanDriver {
       this.#firstLinkIsMissing("linkDown", why);
       return;
     }
-    if (this.#everUp) this.#emit("linkLost", why, { droppedFrames: leftFrames });
+    if (this.#everUp && this.#health.phase !== "down") this.#emit("linkLost", why, { droppedFrames: leftFrames });
     this.#step({ type: "linkDown" });
     this.#settlePurges({ purged: false, code: "linkDown", text: why });
   }

@@ -166,8 +166,8 @@ static void *run(void *argument)
             { .fd = self->socket_muted ? -1 : ipcnet_can_socket_fd(self->can), .events = POLLIN },
             { .fd = ipcnet_can_link_fd(self->can), .events = POLLIN },
         };
-        if (poll(wanted, 3, -1) < 0 && errno != EINTR) return NULL; /* only ENOMEM is left: the owner's next request finds nobody and it is reopened */
-        if (wanted[0].revents != 0) {
+        int ready = poll(wanted, 3, -1); /* EINTR, or ENOMEM: then everything is looked at without being asked */
+        if (ready <= 0 || wanted[0].revents != 0) {
             uint64_t count;
             (void)!read(self->wake_fd, &count, sizeof count);
         }

@@ -78,6 +78,9 @@ struct ipcnet_can_os {
     int (*link_fd)(void *context);
     /* The next thing that happened to the link: 1 and an event, or 0. */
     int (*link_event)(void *context, struct ipcnet_can_link_event *event);
+    /* What can be known without waiting: whether it is up, and why a peer refused us. -ENODEV: gone, or another interface by that name; -EAGAIN: not known yet. */
+    int (*link_glance)(void *context, const char *interface, int index, struct ipcnet_can_link *link);
+    /* All of it. */
     int (*link_query)(void *context, int index, struct ipcnet_can_link *link);
     /* Empties the queue to the wire. 0: done; -EINPROGRESS: IPCNET_LINK_PURGED follows. */
     int (*purge)(void *context, int index);

@@ -302,13 +302,15 @@ static bool look_at_link(struct ipcnet_can *self, struct ipcnet_can_link_event *
     struct ipcnet_can_link link;
     memset(&link, 0, sizeof link);
     self->link_check = false;
-    int result = os->link_query(os->context, self->index, &link);
-    self->link = link;
+    /* A glance first: most hints concern other interfaces, and the full question may wait for whoever is changing them. */
+    int result = os->link_glance(os->context, self->config.interface, self->index, &link);
     if (result == -EAGAIN && self->errors_in_a_row < ERRORS_IN_A_ROW_MAX) return false; /* not known yet: it will be told */
     bool gone = result < 0 || self->errors_in_a_row >= ERRORS_IN_A_ROW_MAX;
     uint32_t now = gone ? IPCNET_LINK_GONE : link.up ? IPCNET_LINK_UP : IPCNET_LINK_DOWN;
     if (now == self->link_told) return false;
     self->link_told = now;
+    if (now == IPCNET_LINK_UP) (void)os->link_query(os->context, self->index, &link);
+    self->link = link;
     int backlog = now == IPCNET_LINK_UP ? os->tx_backlog(os->context, self->index) : 0;
     *event = (struct ipcnet_can_link_event){ .kind = now, .a = backlog > 0 ? (uint32_t)backlog : 0 };
     return true;

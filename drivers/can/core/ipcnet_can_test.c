@@ -34,7 +34,7 @@ struct fake {
     size_t sent_sizes[64], sent_count;
     struct ipcnet_can_link_event events[8];
     size_t events_count, events_at;
-    int closed, purges;
+    int closed, purges, queries;
 };
 
 static int64_t f_monotonic(void *c) { return ((struct fake *)c)->monotonic_ns; }
@@ -117,8 +117,18 @@ static int f_query(void *c, int index, struct ipcnet_can_link *link)
 {
     struct fake *f = c;
     (void)index;
+    f->queries++;
     if (f->query_error) return -f->query_error;
     *link = f->link;
+    return 0;
+}
+static int f_glance(void *c, const char *name, int index, struct ipcnet_can_link *link)
+{
+    struct fake *f = c;
+    (void)name;
+    (void)index;
+    if (f->query_error) return -f->query_error;
+    link->up = f->link.up;
     return 0;
 }
 static int f_purge(void *c, int index) { (void)index; ((struct fake *)c)->purges++; return -((struct fake *)c)->purge_error; }
@@ -145,7 +155,7 @@ static void prepare(bool fd, bool listen_only)
     bench.fake.link = (struct ipcnet_can_link){ .index = 3, .is_can = true, .up = true, .running = true, .fd = true, .tx_queue_frames = 10, .bitrate_bps = 500000 };
     bench.os = (struct ipcnet_can_os){ .context = &bench.fake, .monotonic_ns = f_monotonic, .stamp_offset_ns = f_offset, .interface_index = f_index, .interface_list = f_list, .carries_fd = f_carries_fd,
         .socket = f_socket, .bind = f_bind, .setsockopt = f_setsockopt, .getsockopt = f_getsockopt, .recvmmsg = f_recvmmsg, .sendmsg = f_sendmsg, .close = f_close,
-        .link_fd = f_link_fd, .link_event = f_link_event, .link_query = f_query, .purge = f_purge, .restart = f_restart, .may_purge = f_may_purge, .tx_backlog = f_backlog };
+        .link_fd = f_link_fd, .link_event = f_link_event, .link_glance = f_glance, .link_query = f_query, .purge = f_purge, .restart = f_restart, .may_purge = f_may_purge, .tx_backlog = f_backlog };
     struct ipcnet_can_config config = { .interface = "can0", .fd = fd, .listen_only = listen_only, .bus = 5, .tx_queue_frames = 4, .receive_buffer_bytes = 1 << 20 };
     ipcnet_can_init(&bench.can, &config, &bench.os);
 }
@@ -502,7 +512,9 @@ static void the_link_is_told_once_and_truly(void)
     struct ipcnet_can_link_event event;
     opened(false);
     bench.fake.events[bench.fake.events_count++] = (struct ipcnet_can_link_event){ .kind = IPCNET_LINK_CHANGED };
+    int queries = bench.fake.queries;
     CHECK(!next_event(&event)); /* something else changed */
+    CHECK_INT(bench.fake.queries, queries); /* and nobody was waited for to find that out */
     bench.fake.link.up = false;
     add_error(ENETDOWN);
     CHECK_INT(receive(), 0);
