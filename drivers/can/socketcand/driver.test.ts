@@ -8,40 +8,24 @@ import { soonUs, until } from "../../contract.ts";
 import { DriverError } from "../../driver.ts";
 import type { CanHarness } from "../contract.ts";
 import { numberedFrame, testCanDriverContract } from "../contract.ts";
-import { BusHost } from "../emulator/host.ts";
-import { attachInProcess } from "../emulator/inProcess.ts";
-import type { CanFrame } from "../frame.ts";
+import { busWithPeer } from "../emulator/testPeer.ts";
 import type { SocketcandOptions } from "./driver.ts";
 import { createSocketcand } from "./driver.ts";
 import { serveSocketcand } from "./server.ts";
 
-function busWithPeer() {
-  const host = new BusHost({ name: "can0", bitrateBps: 1_000_000, fd: true, queueFrames: 256 });
-  const { port: peer, node } = attachInProcess(host, { name: "peer", fd: true, queueFrames: 512 });
-  const received: CanFrame[] = [];
-  peer.onFrame((frame) => void received.push(frame));
-  return { host, peer, node, received };
-}
-
+const bus = () => busWithPeer({ name: "can0", fd: true, queueFrames: 256 });
 const quick: Partial<SocketcandOptions> = { reopen: { minMs: 2, maxMs: 10 }, health: { probeIntervalMs: 20 } };
 
 async function harness(): Promise<CanHarness> {
-  const { host, peer, received } = busWithPeer();
+  const { host, parts: { peerSend, peerReceived, settle }, close } = bus();
   let server: Awaited<ReturnType<typeof serveSocketcand>> | undefined = await serveSocketcand({ buses: [host], port: 0, quietAfterRawmodeMs: 0 });
   const { port } = server;
   const driver = createSocketcand({ name: "arm", host: "127.0.0.1", port, bus: "can0", fd: true, ...quick });
   return {
     driver,
-    peerSend: (frame) => void peer.send(frame),
-    peerReceived: () => received.filter(({ canId }) => canId !== 0x7ff),
-    settle: async () => {
-      const { port: taker } = attachInProcess(host);
-      const echoed = new Promise<void>((resolve) => peer.onEcho(({ token }) => token === 4711 && resolve()));
-      peer.send({ timeUs: 0, canId: 0x7fe, flags: 0, data: new Uint8Array(0), token: 4711 });
-      await echoed;
-      await taker.close();
-      for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
-    },
+    peerSend,
+    peerReceived,
+    settle,
     async breakLink() {
       await server?.close();
       server = undefined;
@@ -52,8 +36,7 @@ async function harness(): Promise<CanHarness> {
     async stop() {
       await driver.stop();
       await server?.close();
-      await peer.close();
-      host.close();
+      await close();
     },
   };
 }
@@ -61,7 +44,7 @@ async function harness(): Promise<CanHarness> {
 testCanDriverContract("socketcand", harness);
 
 test("a wrong bus, nobody there, and a mute server are DriverErrors with a remedy", async () => {
-  const { host } = busWithPeer();
+  const { host, close } = bus();
   const server = await serveSocketcand({ buses: [host], port: 0 });
   const driver = createSocketcand({ name: "arm", host: "127.0.0.1", port: server.port, bus: "can7", ...quick });
   await assert.rejects(driver.start(), (error) => error instanceof DriverError && error.code === "refused" && error.remedy.includes("can7"));
@@ -72,7 +55,7 @@ test("a wrong bus, nobody there, and a mute server are DriverErrors with a remed
   const { port } = mute.address() as AddressInfo;
   await assert.rejects(createSocketcand({ name: "arm", host: "127.0.0.1", port, bus: "can0", ...quick, answerTimeoutMs: 20 }).start(), { code: "noAnswer" });
   mute.close();
-  host.close();
+  await close();
 });
 
 test("a server that stalls is noticed; what is under way to it is bounded and refused beyond", async () => {
@@ -102,7 +85,7 @@ test("a server that stalls is noticed; what is under way to it is bounded and re
 const hasPythonCan = spawnSync("python3", ["-c", "import can, can.interfaces.socketcand"], { stdio: "ignore" }).status === 0;
 
 test("python-can joins the bus through the server", { skip: hasPythonCan ? false : "python3-can is not installed (sudo apt-get install -y python3-can)" }, async () => {
-  const { host, peer, received } = busWithPeer();
+  const { host, peer, received, close } = bus();
   const server = await serveSocketcand({ buses: [host], port: 0 });
   const script = `
 import can, sys
@@ -137,6 +120,5 @@ bus.shutdown()
   }
   await once(child, "close");
   await server.close();
-  await peer.close();
-  host.close();
+  await close();
 });
