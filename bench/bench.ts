@@ -3,8 +3,10 @@ import type { Bench, BenchContext, Table } from "./harness.ts";
 import { machineFacts, renderTable } from "./harness.ts";
 import { bench as decode } from "./decode.ts";
 import { bench as pipeline } from "./pipeline.ts";
+import { bench as throughput } from "./throughput.ts";
+import { bench as latency } from "./latency.ts";
 
-export const benches: readonly Bench[] = [decode, pipeline];
+export const benches: readonly Bench[] = [decode, pipeline, throughput, latency];
 
 interface Arguments {
   names: string[];
