@@ -112,7 +112,7 @@ export class Accounts {
     this.#nobody = { costLog2: COST_LOG2, blockSize: BLOCK_SIZE, parallel: PARALLEL, salt: randomBytes(SALT_BYTES), hash: randomBytes(HASH_BYTES) };
     for (const user of users) {
       const hash = parsePasswordHash(user.passwordScrypt);
-      if (!hash) throw new DriverError("passwordHashBad", `the password hash of MQTT user ${user.name} is not scrypt$…`, "make one with: ipcnet mqtt-password");
+      if (!hash) throw new DriverError("passwordHashBad", `the password hash of MQTT user ${user.name} is not scrypt$…`, "write the password into a file of mode 0640 and name that file (passwordFile) instead");
       if (this.#accounts.has(user.name)) throw new DriverError("userTwice", `MQTT user ${user.name} is listed twice`, "remove one of the two entries");
       checkFilters(user);
       this.#accounts.set(user.name, { user, hash, known: undefined });

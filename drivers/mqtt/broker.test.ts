@@ -1,17 +1,21 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { MqttClient } from "mqtt";
 import { DriverError } from "../driver.ts";
 import type { MqttUser } from "./accounts.ts";
-import { Accounts, parsePasswordHash } from "./accounts.ts";
+import { Accounts, parsePasswordHash, passwordHashOf, readPasswordFile } from "./accounts.ts";
 import { treeGuard } from "./bridge.ts";
 import type { MqttBroker, MqttBrokerOptions } from "./broker.ts";
 import { createMqttBroker } from "./broker.ts";
+import { createMqttClientDriver } from "./driver.ts";
 import type { MqttMessage } from "./message.ts";
 import { encodeStatus } from "./status.ts";
-import { closed, frozenSubscriber, join, nextMessage, until, user } from "./testing.ts";
+import { closed, frozenSubscriber, join as joinBroker, nextMessage, until, user } from "./testing.ts";
 
 let users: MqttUser[];
 before(async () => {
@@ -34,8 +38,8 @@ async function broker(options: MqttBrokerOptions = {}): Promise<{ it: MqttBroker
   return { it, port, received };
 }
 
-async function member(port: number, options: Parameters<typeof join>[1]): Promise<MqttClient> {
-  const client = await join(port, options);
+async function member(port: number, options: Parameters<typeof joinBroker>[1]): Promise<MqttClient> {
+  const client = await joinBroker(port, options);
   client.on("error", () => undefined); // refusals are looked at through promises and counters
   open.push(() => client.endAsync(true));
   return client;
@@ -75,7 +79,7 @@ test("MQTT 5 properties pass: response topic, correlation data, content type, ex
 test("strangers, wrong passwords and unknown names stay outside; both protocol versions are told so", async () => {
   const { it, port } = await broker();
   for (const protocolVersion of [5, 4] as const) {
-    for (const login of [{}, { username: "imu" }, { username: "imu", password: "wrong" }, { username: "nobody", password: "secret" }]) await assert.rejects(join(port, { ...login, protocolVersion }));
+    for (const login of [{}, { username: "imu" }, { username: "imu", password: "wrong" }, { username: "nobody", password: "secret" }]) await assert.rejects(joinBroker(port, { ...login, protocolVersion }));
   }
   assert.equal(it.counters.loginsRefused, 8);
   await member(port, imu);
@@ -107,7 +111,7 @@ test("the allow-lists hold: publishing, subscribing, wills, and subscriptions wi
 test("a client id can be taken over by its own user alone", async () => {
   const { port } = await broker();
   const first = await member(port, { ...imu, clientId: "one" });
-  await assert.rejects(join(port, { ...viewer, clientId: "one" }));
+  await assert.rejects(joinBroker(port, { ...viewer, clientId: "one" }));
   assert.ok(first.connected);
   const takenOver = closed(first);
   await member(port, { ...imu, clientId: "one" });
@@ -122,7 +126,7 @@ test("no session outlives its connection: nothing is kept for who is away", asyn
   await first.endAsync();
   await until(() => it.clients().length === 0, "the client to be gone");
   it.publish({ topic: "imu/cmd", payload: Buffer.from("move"), qos: 1 });
-  const second = await join(port, options);
+  const second = await joinBroker(port, options);
   open.push(() => second.endAsync(true));
   const seen: string[] = [];
   second.on("message", (topic) => seen.push(topic));
@@ -186,7 +190,7 @@ test("bounds: packet size, topic depth, retained messages, subscriptions, connec
   await hungUp;
   await until(() => it.gauges.connections === 0, "the connection to be gone");
   const members = [await member(port, imu), await member(port, imu), await member(port, imu)];
-  await assert.rejects(join(port, imu));
+  await assert.rejects(joinBroker(port, imu));
   assert.equal(it.counters.connectionsRefused, 1);
   const deepClosed = closed(members[0]!);
   members[0]!.publish("imu/a/b/c/d/e/f", "x");
@@ -214,6 +218,52 @@ test("the broker keeps a late will of a dead instance away from its successor's 
   const arrived = nextMessage(next);
   await next.subscribeAsync(topic);
   assert.deepEqual(JSON.parse((await arrived).text), JSON.parse(state("online", 2).toString()));
+});
+
+test("a will is published for a client that had subscriptions, and reaches the listener with its sender", async () => {
+  const { port, received } = await broker();
+  const dying = await member(port, { ...imu, clientId: "dying", will: { topic: "imu/last", payload: Buffer.from("gone"), qos: 1, retain: false } });
+  await dying.subscribeAsync(["imu/a", "imu/b/#", "ipcnet/#"]);
+  dying.stream.destroy();
+  await until(() => received.length === 1, "the will");
+  assert.deepEqual([received[0]?.topic, received[0]?.sender?.clientId, received[0]?.sender?.user], ["imu/last", "dying", "imu"]);
+});
+
+test("password files: the first line, as password or as hash; not if everybody may read it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ipcnet-mqtt-"));
+  open.push(() => rmSync(folder, { recursive: true }));
+  const file = (name: string, text: string, mode: number): string => {
+    const path = join(folder, name);
+    writeFileSync(path, text, { mode });
+    return path;
+  };
+  assert.equal(await readPasswordFile(file("plain", "secret\nrest", 0o640)), "secret");
+  assert.equal(await passwordHashOf(users[0]!.passwordScrypt), users[0]!.passwordScrypt);
+  assert.match(await passwordHashOf("secret"), /^scrypt\$14\$/);
+  for (const [path, code] of [[file("open", "secret", 0o644), "passwordFileOpen"], [file("empty", "\n", 0o600), "passwordFileEmpty"], [join(folder, "none"), "passwordFileMissing"]] as const) {
+    await assert.rejects(readPasswordFile(path), (error) => error instanceof DriverError && error.code === code);
+  }
+});
+
+const openssl = spawnSync("openssl", ["version"]).error === undefined;
+test("TLS: a client that knows the authority connects, one that does not refuses", { skip: openssl ? false : "openssl is not installed (sudo apt-get install -y openssl)" }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ipcnet-tls-"));
+  open.push(() => rmSync(folder, { recursive: true }));
+  const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+  const made = spawnSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert]);
+  assert.equal(made.status, 0, made.stderr.toString());
+  const { port, received } = await broker({ listen: { tls: { key: readFileSync(key), cert: readFileSync(cert) } } });
+  const fleet = (ca?: Buffer) => createMqttClientDriver({ name: "fleet", url: `mqtts://127.0.0.1:${port}`, clientId: "robot", ...imu, backoff: { minMs: 5, maxMs: 20 }, startTimeoutMs: 500, ...(ca ? { tls: { ca } } : {}) });
+  const trusting = fleet(readFileSync(cert));
+  open.push(() => trusting.stop());
+  await trusting.start();
+  assert.equal(trusting.send({ topic: "imu/x", payload: Buffer.from("1"), qos: 1, deadlineUs: Infinity }), "queued");
+  await until(() => received.length === 1, "the message over TLS");
+  const wary = fleet();
+  open.push(() => wary.stop());
+  await wary.start();
+  assert.equal(wary.health().state, "down");
+  assert.match(wary.health().reason, /self.signed/i);
 });
 
 test("it does not listen on the network while anybody could come in", async () => {

@@ -107,7 +107,10 @@ class EmbeddedBroker implements MqttBroker {
   #stopSweep: (() => void) | undefined;
   #inFlight = 0;
   #connections = 0;
-  readonly #sessions = new Map<Client, Session>();
+  /** By connection, for as long as aedes has any use for it: a will is published, and asked about, after the socket is gone. */
+  readonly #sessionOf = new WeakMap<Client, Session>();
+  /** The connections that are open now. */
+  readonly #open = new Map<Client, Session>();
   readonly #sockets = new Set<Socket>();
   readonly #messages = new Listeners<MqttMessage>();
   readonly #clientChanges = new Listeners<ClientChange>();
@@ -209,7 +212,7 @@ class EmbeddedBroker implements MqttBroker {
       for (const socket of this.#sockets) socket.destroy();
       await closed;
     }
-    this.#sessions.clear();
+    this.#open.clear();
     this.#inFlight = 0;
   }
 
@@ -243,7 +246,7 @@ class EmbeddedBroker implements MqttBroker {
   }
 
   clients(): BrokerClientReport[] {
-    return [...this.#sessions].filter(([client]) => client.connected).map(([client, { user, socket, droppedMessages }]) => ({ clientId: client.id, user, protocolVersion: client.version, pendingBytes: socket.writableLength, droppedMessages }));
+    return [...this.#open].filter(([client]) => client.connected).map(([client, { user, socket, droppedMessages }]) => ({ clientId: client.id, user, protocolVersion: client.version, pendingBytes: socket.writableLength, droppedMessages }));
   }
 
   #accept(socket: Socket): void {
@@ -265,11 +268,12 @@ class EmbeddedBroker implements MqttBroker {
       return true;
     }) as typeof socket.write;
     const client = aedes.handle(socket);
-    this.#sessions.set(client, { socket, user: "", permissions: NOBODY, connection: ++this.#connections, droppedMessages: 0, takenBytes: 0, takenAtUs: this.#clock.nowUs(), reason: "closed by the client" });
+    const session: Session = { socket, user: "", permissions: NOBODY, connection: ++this.#connections, droppedMessages: 0, takenBytes: 0, takenAtUs: this.#clock.nowUs(), reason: "closed by the client" };
+    this.#sessionOf.set(client, session);
+    this.#open.set(client, session);
     socket.once("close", () => {
       this.#sockets.delete(socket);
-      // aedes reports the disconnection a moment later, and wants to know whose it was.
-      setImmediate(() => this.#sessions.delete(client));
+      this.#open.delete(client);
     });
   }
 
@@ -281,7 +285,7 @@ class EmbeddedBroker implements MqttBroker {
 
   /** 0, or the MQTT 3.1.1 return code of the refusal. */
   async #login(client: Client, name: string | undefined, password: Buffer | undefined): Promise<number> {
-    const session = this.#sessions.get(client);
+    const session = this.#sessionOf.get(client);
     if (!session || client.id.length > CLIENT_ID_MAX) return RETURN_CODE.notAuthorized;
     if (name === undefined || name === "") {
       if (!this.#options.anonymous) return this.#loginRefused();
@@ -297,7 +301,7 @@ class EmbeddedBroker implements MqttBroker {
       session.permissions = this.#accounts.permissions(name)!;
     }
     // Taking over a client id ends the connection that holds it: only its own user may do that.
-    for (const [other, { user }] of this.#sessions) {
+    for (const [other, { user }] of this.#open) {
       if (other !== client && other.connected && other.id === client.id && user !== session.user) return this.#loginRefused();
     }
     return 0;
@@ -310,7 +314,7 @@ class EmbeddedBroker implements MqttBroker {
 
   /** A message from a client (or its will): the reason to refuse it, or undefined. */
   #incoming(client: Client, packet: { topic: string; payload: string | Buffer; retain?: boolean; qos?: number; properties?: object }): string | undefined {
-    const session = this.#sessions.get(client);
+    const session = this.#sessionOf.get(client);
     const { topic } = packet;
     const payload = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
     const retain = packet.retain === true;
@@ -337,7 +341,7 @@ class EmbeddedBroker implements MqttBroker {
   }
 
   #maySubscribe(client: Client, filter: string): boolean {
-    const session = this.#sessions.get(client);
+    const session = this.#sessionOf.get(client);
     const used = Object.keys((client as Client & { subscriptions: object }).subscriptions).length;
     const may = session !== undefined && mqttFilterFault(filter) === undefined && maySubscribe(session.permissions, filter) && used < this.#limits.subscriptionsPerClient;
     if (!may) this.#counters.subscribeRefused += 1;
@@ -345,7 +349,7 @@ class EmbeddedBroker implements MqttBroker {
   }
 
   #mayForward(client: Client, packet: AedesPublishPacket): boolean {
-    const session = this.#sessions.get(client);
+    const session = this.#sessionOf.get(client);
     // A filter like "#" reaches only what the user may see; `#maySubscribe` made sure. Internal topics of aedes stay inside.
     if (!session || packet.topic.startsWith("$SYS/")) return false;
     // Retained messages for a new subscriber come in one go, bounded by `retainedBytes`.
@@ -362,7 +366,7 @@ class EmbeddedBroker implements MqttBroker {
   /** Ends connections that took nothing for `drainTimeoutMs` although something waits for them. */
   #sweep(): void {
     const nowUs = this.#clock.nowUs();
-    for (const [client, session] of this.#sessions) {
+    for (const [client, session] of this.#open) {
       const waitingBytes = session.socket.writableLength;
       const takenBytes = session.socket.bytesWritten - waitingBytes;
       if (waitingBytes === 0 || takenBytes !== session.takenBytes) {
@@ -380,7 +384,7 @@ class EmbeddedBroker implements MqttBroker {
   }
 
   #cutOff(client: Client, counter: "slowDisconnected" | "frozenDisconnected", reason: string): void {
-    const session = this.#sessions.get(client);
+    const session = this.#sessionOf.get(client);
     if (!session || session.socket.destroyed) return;
     session.reason = reason;
     this.#counters[counter] += 1;
@@ -388,14 +392,14 @@ class EmbeddedBroker implements MqttBroker {
   }
 
   #announce(client: Client, connected: boolean): void {
-    const session = this.#sessions.get(client);
+    const session = this.#sessionOf.get(client);
     if (!connected) this.#store.forget(client.id);
     this.#clientChanges.call({ clientId: client.id, user: session?.user ?? "", connected, reason: connected ? "" : (session?.reason ?? "") });
   }
 
   #trouble(client: Client, error: Error): void {
     this.#counters.protocolErrors += 1;
-    const session = this.#sessions.get(client);
+    const session = this.#sessionOf.get(client);
     if (session && session.reason === "closed by the client") session.reason = error.message;
   }
 }

@@ -59,6 +59,11 @@ test("a command written by hand is accepted, however its numbers and spaces are 
   assert.equal(codeOf(spaced), "accepted");
 });
 
+test("the examples of docs/specs/mqtt.md", () => {
+  assert.equal(Buffer.from(encodeJsonCommand(NAME, command)).toString(), '{"id":"a1","ttlMs":100,"seq":17,"values":{"velocity":0.5,"mode":"Hold"},"crc":"e144566c"}');
+  assert.equal(Buffer.from(encodeBinaryCommand(NAME, command)).toString("hex"), "368155b6000000480000001147058c1da46269646261316574746c4d73186463736571116676616c756573a26876656c6f63697479fb3fe0000000000000646d6f646564486f6c64");
+});
+
 test("every way to get it wrong has its code", () => {
   const rows: [string, string][] = [
     ['{"ttlMs":100,"seq":1,"values":{}}', "missingField"], ['{"id":"a","seq":1,"values":{}}', "missingField"], ['{"id":"","ttlMs":100,"seq":1,"values":{}}', "badField"], ['{"id":"a","ttlMs":0,"seq":1,"values":{}}', "badField"],

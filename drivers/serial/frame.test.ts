@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { CobsDecoder } from "./cobs.ts";
-import { FRAME_BYTES_MAX, SerialFrameWriter, bodyOf, decodeHello, directionDataId, encodeHello, frameFault, idOf, serialCodec } from "./frame.ts";
+import { FRAME_BYTES_MAX, HELLO_ID, SerialFrameWriter, bodyOf, decodeHello, directionDataId, encodeHello, frameFault, idOf, serialCodec } from "./frame.ts";
 
 const DATA_ID = 0x48414e44;
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
@@ -26,6 +26,12 @@ test("the layout on the wire, byte by byte", () => {
   assert.equal(wire[0], 0);
   assert.equal(wire.at(-1), 0);
   assert.equal(hex(Uint8Array.from(frame.slice(4))), ["00000015", "00000000", "48414e44", "0200", "aa00bb"].join(""), "length, counter, Data ID, id, body; behind the CRC");
+});
+
+test("the examples of docs/specs/serial-link.md", () => {
+  assert.equal(hex(new SerialFrameWriter(serialCodec(DATA_ID, "gateway")).write(2, Uint8Array.of(0xaa, 0x00, 0xbb))), "000575bb3316010102150101010648414e440202aa02bb00");
+  const hello = encodeHello({ role: "device", bodyBytesMax: 64, session: 0x11223344, heardSession: 0, name: "hand" });
+  assert.equal(hex(new SerialFrameWriter(serialCodec(DATA_ID, "device")).write(HELLO_ID, hello)), "0005125d7f0a010102230101010ac8414e44ffff0101400544332211010101060468616e6400");
 });
 
 const bodies = fc.uint8Array({ maxLength: 300 });

@@ -46,7 +46,7 @@ export interface SerialMessage {
   /** Time of reception, CLOCK_MONOTONIC µs. */
   timeUs: number;
   counter: number;
-  /** Frames missed just before this one, as far as the counter tells. */
+  /** Frames missed just before this one, as far as the counter tells; hellos count too. */
   lostBefore: number;
 }
 

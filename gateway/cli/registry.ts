@@ -33,6 +33,7 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["decode"], group: groups.files, online: false, load: () => import("./decode.ts") },
   { verbs: ["encode"], group: groups.files, online: false, load: () => import("./encode.ts") },
   { verbs: ["dbc"], group: groups.files, online: false, load: () => import("./dbc.ts") },
+  { verbs: ["config"], group: groups.files, online: false, load: () => import("./config.ts") },
   { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
   { verbs: ["completion", "__complete"], group: groups.machine, online: false, load: () => import("./completion.ts") },
 ];

@@ -209,7 +209,7 @@ test("encodeInto checks ranges, bits and NaN of what is in the record", () => {
     view.setFloat64(at.scaled!, value, true);
     assert.equal(code()[0], result);
   }
-  assert.equal(hex(out), "1F00000000" + "80E803");
+  assert.equal(hex(out), "1F0000000080E803");
 });
 
 test("signals that share bits must agree", () => {

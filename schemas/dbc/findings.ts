@@ -33,7 +33,7 @@ export const findingCatalogue = {
   nameRefused: { severity: "error", hint: "choose another name; it was left out" },
   numberWithoutLeadingZero: { severity: "error", hint: "write 0 before the point" },
   numberNotDecimal: { severity: "error", hint: "write the number in decimal digits" },
-  badNumber: { severity: "error", hint: "write a finite decimal number" },
+  badNumber: { severity: "error", hint: "write finite decimal numbers, or [0|0] for no range" },
   missingPart: { severity: "error", hint: "write all parts: start|length@order sign (factor,offset) [min|max] \"unit\" receivers" },
   signalOutsideMessage: { severity: "error", hint: "put the SG_ line below its BO_ line; it was left out" },
   commentWithoutTarget: { severity: "error", hint: "name what is meant: CM_ BO_ id \"…\"; or CM_ SG_ id name \"…\";" },

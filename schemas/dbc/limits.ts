@@ -1,6 +1,6 @@
 /** What the DBC reader takes on. A file beyond a limit is refused or cut with a finding that says so; nothing grows without end. */
 export const DBC_LIMITS = {
-  /** The largest real file we know has 0.8 MB; twenty times that, and parsing still takes about a second. */
+  /** The largest real file we know has 0.8 MB; twenty times that, and parsing takes two to four seconds. */
   fileBytes: 16 * 1024 * 1024,
   /** The 11-bit identifiers eight times over; whole-vehicle files have a few thousand. */
   messages: 16_384,

@@ -16,9 +16,9 @@ export function matches(message: Message, canId: number, extended: boolean): boo
 
 export interface MessageIndex {
   /** The message of a frame, or undefined. An exact identifier wins over a parameter group; in case of duplicates the last message of the last database wins. */
-  find(canId: number, extended: boolean): Message | undefined;
+  find: (canId: number, extended: boolean) => Message | undefined;
   /** By name; the first one of that name. */
-  byName(name: string): Message | undefined;
+  byName: (name: string) => Message | undefined;
 }
 
 export function indexMessages(...databases: readonly Database[]): MessageIndex {

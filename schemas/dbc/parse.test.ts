@@ -88,6 +88,12 @@ test("numbers: .5, hexadecimal digits, exponents; no number at all leaves the si
   assert.deepEqual([only(database).canId, a!.factor, a!.offset, a!.minimum, a!.maximum, d!.name], [16, 0.5, -0.0015, -0.5, 100, "d"]);
 });
 
+test("bounds that are not finite are no bounds; control characters are told once", () => {
+  const database = parse("BU_: A", "BO_ 1 M: 8 A", ' SG_ a : 0|8@1+ (1,0) [-inf|+1.#INF] "" A', ' SG_ b : 8|8@1+ (1,0) [0|1E+999] "" A', 'BA_DEF_ "F" FLOAT nan 1;', "\u0001 \u0002");
+  assert.deepEqual(quirks(database), [["badNumber", 3, 24, "M"], ["badNumber", 3, 29, "M"], ["badNumber", 4, 26, "M"], ["badNumber", 5, 19, undefined], ["controlCharacter", 6, 1, undefined]]);
+  assert.deepEqual(only(database).signals.map(({ minimum, maximum }) => [minimum, maximum]), [[undefined, undefined], [0, undefined]]);
+});
+
 test("comments without target: CM_ id, CM_ SG_ id, and comments on what is not there", () => {
   const database = parse("BU_: A", "BO_ 145 M: 8 A", signal("s"), 'CM_ 145 "about the message";', 'CM_ SG_ 145 "of which?";', 'CM_ BO_ 7 "nobody";', 'CM_ SG_ 145 t "nothing";', 'CM_ FOO "x";');
   assert.deepEqual(quirks(database), [["commentWithoutTarget", 4, 1, "M"], ["commentWithoutTarget", 5, 1, "M"], ["unknownMessage", 6, 1, undefined], ["unknownSignal", 7, 1, "M"], ["commentWithoutTarget", 8, 9, undefined]]);

@@ -29,6 +29,9 @@ export function parseDbc(source: Uint8Array | string, { file }: { file: string }
   const { text, quirks } = decodeText(source);
   const parser = new Parser(text, references, findings);
   for (const quirk of quirks) findings.add(quirk.code, parser.positionOf(quirk.offset), quirk.message);
+  // oxlint-disable-next-line no-control-regex -- they are what is looked for
+  const control = text.search(/[\0-\x08\x0b\x0c\x0e-\x19\x1b-\x1f]/);
+  if (control >= 0) findings.add("controlCharacter", parser.positionOf(control), `a control character (${text.charCodeAt(control)})`);
   const statements = parser.run();
   if (statements === 0) findings.add("notADatabase", parser.positionOf(0), text.trim() === "" ? "the file is empty" : "no DBC statement was found");
   return finishDatabase(file, references, findings, statements === 0);
@@ -212,8 +215,8 @@ class Parser {
     const lengthBits = this.#integer("the length in bits");
     this.#punctuation("@");
     const { byteOrder, signed } = this.#orderAndSign();
-    const [factor, offset] = this.#pair("(", ",", ")", "the factor and offset") ?? [1, 0];
-    const [minimum, maximum] = this.#pair("[", "|", "]", "the range") ?? [0, 0];
+    const [factor, offset] = this.#pair("(", ",", ")", (what) => this.#number(what), "the factor and offset") ?? [1, 0];
+    const [minimum, maximum] = this.#pair("[", "|", "]", (what) => this.#bound(what), "the range") ?? [0, 0];
     const unit = this.#unit();
     const receivers = this.#receivers();
     if (this.#message === undefined) this.#finding("signalOutsideMessage", start, `signal ${spelled} belongs to no message`);
@@ -253,15 +256,15 @@ class Parser {
   }
 
   /** `(a,b)` or `[a|b]`; undefined with a finding when it is not there. */
-  #pair(open: string, between: string, close: string, what: string): [number, number] | undefined {
+  #pair<Value>(open: string, between: string, close: string, read: (what: string) => Value, what: string): [Value, Value] | undefined {
     const lexer = this.#lexer;
     if (!this.#optional(open)) {
       this.#finding("missingPart", lexer.start, `${what} is missing`);
       return undefined;
     }
-    const first = this.#number(what);
+    const first = read(what);
     this.#punctuation(between);
-    const second = this.#number(what);
+    const second = read(what);
     this.#punctuation(close);
     return [first, second];
   }
@@ -401,8 +404,8 @@ class Parser {
     const definition: AttributeDefinition = { name, scope, type: "STRING", minimum: undefined, maximum: undefined, words: [], default: undefined };
     if (type === "INT" || type === "HEX" || type === "FLOAT") {
       definition.type = type;
-      if (lexer.kind === "word") definition.minimum = this.#number("the attribute's minimum");
-      if (lexer.kind === "word") definition.maximum = this.#number("the attribute's maximum");
+      if (lexer.kind === "word") definition.minimum = this.#bound("the attribute's minimum");
+      if (lexer.kind === "word") definition.maximum = this.#bound("the attribute's maximum");
     } else if (type === "ENUM") {
       definition.type = "ENUM";
       definition.words = this.#enumeration();
@@ -625,6 +628,17 @@ class Parser {
   #number(what: string): number {
     const { start } = this.#lexer;
     return this.#toNumber(this.#word(what), what, start);
+  }
+
+  /** One end of a range: what is not finite ("inf", "1.#QNAN", 1E+999) is no bound. */
+  #bound(what: string): number | undefined {
+    const { start } = this.#lexer;
+    const word = this.#word(what);
+    if (/^[+-]?(?:nan|inf|1\.#|-nan)/i.test(word) || (isNumber(word) && !Number.isFinite(Number(word)))) {
+      this.#finding("badNumber", start, `${what}: ${clip(word)} is not a finite number; there is no bound`);
+      return undefined;
+    }
+    return this.#toNumber(word, what, start);
   }
 
   #toNumber(word: string, what: string, offset: number): number {

@@ -19,7 +19,7 @@ export interface CompiledExpression {
   /** The signals that are read, each once. */
   readonly fields: readonly string[];
   /** Whether the sample passes. Never throws unless `read` does. */
-  test(read: FieldReader): boolean;
+  readonly test: (read: FieldReader) => boolean;
 }
 
 export type CompileResult = { compiled: CompiledExpression; faults: readonly [] } | { compiled: undefined; faults: readonly ExpressionFault[] };

@@ -169,6 +169,8 @@ const wrong: readonly (readonly [name: string, text: string, faults: readonly st
   ["CANopen heartbeat by MQTT", `${head}mqtt: { broker: { allowAnonymous: true } }\nnodes: [ { name: n, link: broker, heartbeat: { canopen: 1 }, timeoutMs: 1 } ]\n`, ["notABus 4:57"]],
   ["condition on raw frames", `${head}${buses}routes:\n  - { from: can/a/raw, to: can/b/raw, ids: ["0x1"], when: x > 1 }\n`, ["notForRaw 7:53"]],
   ["condition on a command", arm(["topic: can/arm/elbow_State, signal: mode", "topic: cmd/arm/elbow_Command, signal: mode"]), ["notMeasured 77:20"]],
+  ["route from a command", arm(["from: can/arm/shoulder_State, to", "from: cmd/arm/shoulder_Command, to"], ['abs(velocity) > 0.1 && mode != "Fault"', "velocity > 0"]), ["notMeasured 82:13"]],
+  ["heartbeat by a command", arm(["{ topic: mqtt/broker/imu }, timeoutMs", "{ topic: cmd/hand/Haptic }, timeoutMs"]), ["notMeasured 51:52"]],
   ["certificate that is none", `${head}mqtt: { clients: [ { name: c, url: "mqtts://h", ca: secret } ] }\n`, ["notPem 3:53"]],
   ["range that the type cannot reach", arm(["factor: 0.001, minimum: -1, maximum: 1", "factor: 0.00001, minimum: -1, maximum: 0.1"]), ["rangeNotRepresentable 27:61"]],
   ["route with a wider range than its target", arm(["routes:\n", "routes:\n  - { from: serial/hand/Joystick, to: serial/hand/Haptic, rename: { x: strength } }\n"]), ["rangeWider 81:39"]],
@@ -271,12 +273,10 @@ test("lines taken out, doubled or cut in half: a verdict with places inside the 
   const lines = arm().split("\n");
   for (let at = 0; at < lines.length; at++) {
     const line = lines[at]!;
-    for (const instead of [[], [line, line], [line.slice(0, line.length / 2)], [line.replace(/[a-z]+_/, "")], [line.replace(/\d+/, "-1")]]) {
-      const text = lines.toSpliced(at, 1, ...instead).join("\n");
-      const { faults, config, hash, texts } = check(text);
-      assert.equal(config === undefined, faults.some((fault) => fault.severity === "error"));
-      assert.equal(hash === undefined, config === undefined);
-      for (const fault of faults) assert.ok(fault.line <= (texts.get(fault.file) ?? "").split("\n").length, JSON.stringify(fault));
-    }
+    const instead = [[], [line, line], [line.slice(0, line.length / 2)], [line.replace(/[a-z]+_/, "")], [line.replace(/\d+/, "-1")]][at % 5]!;
+    const { faults, config, hash, texts } = check(lines.toSpliced(at, 1, ...instead).join("\n"));
+    assert.equal(config === undefined, faults.some((fault) => fault.severity === "error"));
+    assert.equal(hash === undefined, config === undefined);
+    for (const fault of faults) assert.ok(fault.line <= (texts.get(fault.file) ?? "").split("\n").length, JSON.stringify(fault));
   }
 });

@@ -149,7 +149,7 @@ export interface SerialField {
 
 /** A message on a serial link. */
 export interface SerialMessage {
-  /** First byte of the payload. */
+  /** Number of the message on the wire. */
   id: number;
   /** Name of the message; part of topic names: serial/<port>/<name>. */
   name: string;

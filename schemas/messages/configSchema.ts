@@ -19,8 +19,8 @@ const hourMs = 3_600_000;
 const linkName: Schema = { type: "string", title: "a name: a lower-case letter, then lower-case letters, digits, - and _, at most 32 in all", pattern: "^[a-z][a-z0-9_-]{0,31}$" };
 const fieldName: Schema = { type: "string", title: "a name: a letter or _, then letters, digits and _, at most 64 in all", pattern: "^[A-Za-z_][A-Za-z0-9_]{0,63}$" };
 const messageName: Schema = { ...fieldName, title: "a message name: a letter or _, then letters, digits and _, at most 128 in all", pattern: "^[A-Za-z_][A-Za-z0-9_]{0,127}$" };
-const topicName: Schema = { type: "string", title: "a topic name such as can/arm/State: levels of letters, digits, . _ and -, separated by /", pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$", maxLength: 200 };
-const topicPattern: Schema = { type: "string", title: "a topic pattern: levels separated by /, + for any one level, # at the end for the rest", pattern: "^(([^+#/\\u0000]+|\\+)(/([^+#/\\u0000]+|\\+))*(/#)?|#)$", maxLength: 200 };
+const topicName: Schema = { type: "string", title: "a topic name such as can/arm/State: levels of letters, digits, . _ and -, separated by /, at most 16", pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,15}$", maxLength: 200 };
+const topicPattern: Schema = { type: "string", title: "a topic pattern: levels separated by /, + for any one level, # at the end for the rest, at most 16 levels", pattern: "^(([^+#/\\u0000]+|\\+)(/([^+#/\\u0000]+|\\+)){0,14}(/#)?|#)$", maxLength: 200 };
 const path = (description: string, more: Schema = {}): Schema => ({ type: "string", title: "a path, absolute or relative to the configuration file", description, minLength: 1, maxLength: 1024, ...more });
 const withText = (schema: Schema, description: string, more: Schema = {}): Schema => ({ ...schema, description, ...more });
 const none: readonly unknown[] = [];
@@ -103,7 +103,7 @@ const definitions: Record<string, Schema> = {
     "values?": { type: "object", title: "a table of value names and numbers", description: "Names for transmitted values.", propertyNames: withText(fieldName, "Value name."), additionalProperties: { type: "integer", title: "a whole number" }, minProperties: 1, maxProperties: 256 },
   }),
   SerialMessage: object("A message on a serial link.", {
-    id: whole("a message number", "First byte of the payload.", 0, 255),
+    id: whole("a message number", "Number of the message on the wire.", 0, 65534),
     name: withText(messageName, "Name of the message; part of topic names: serial/<port>/<name>."),
     direction: { type: "string", enum: ["in", "out"], title: "in or out", description: "in: from the device. out: to the device (a command)." },
     fields: list(ref("SerialField"), { description: "Its fields, in order.", title: "a list of fields", maxItems: 64 }),

@@ -3,7 +3,9 @@ import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { configSchema } from "./configSchema.ts";
 import { generateTypes } from "./generateTypes.ts";
+import { mqttSchema } from "./mqttSchema.ts";
 import type { RootSchema } from "./schema.ts";
+import { statusSchema } from "./statusSchema.ts";
 
 export const asJson = (schema: RootSchema): string => `${JSON.stringify(schema, null, 2)}\n`;
 
@@ -11,6 +13,8 @@ export const asJson = (schema: RootSchema): string => `${JSON.stringify(schema, 
 export function generatedFiles(): Map<string, string> {
   return new Map([
     ["config.schema.json", asJson(configSchema)],
+    ["mqtt.schema.json", asJson(mqttSchema)],
+    ["status.schema.json", asJson(statusSchema)],
     ["config.ts", generateTypes(configSchema, { rootName: "Config", source: "configSchema.ts" })],
   ]);
 }

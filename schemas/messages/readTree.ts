@@ -42,7 +42,8 @@ export function readTree(tree: Tree, schema: RootSchema): { salvage: Salvage; fa
 /** The value of a schema that has a default: an object's own defaults are filled in, too. */
 export function defaultValue(schema: Schema, root: RootSchema): unknown {
   const resolved = resolveRef(schema, root);
-  if (resolved.type !== "object" || !resolved.properties) return structuredClone(resolved.default);
+  if (Array.isArray(resolved.default)) return [...(resolved.default as unknown[])];
+  if (resolved.type !== "object" || !resolved.properties) return typeof resolved.default === "object" ? { ...resolved.default } : resolved.default;
   const value: Record<string, unknown> = {};
   for (const [key, property] of Object.entries(resolved.properties)) {
     if (property.default !== undefined) value[key] = defaultValue(property, root);

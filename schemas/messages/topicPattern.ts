@@ -1,4 +1,4 @@
-/** MQTT-style patterns over topic names: + stands for any one level, # at the end for the rest. */
+/** Two patterns over topic names at once: `topicName.ts` matches one against a name. */
 
 /** Whether some topic fits both patterns; a plain topic name is a pattern that fits only itself. */
 export function patternsOverlap(a: string, b: string): boolean {
@@ -9,8 +9,4 @@ export function patternsOverlap(a: string, b: string): boolean {
     if (at === left.length || at === right.length) return left.length === right.length;
     if (left[at] !== "+" && right[at] !== "+" && left[at] !== right[at]) return false;
   }
-}
-
-export function patternMatches(pattern: string, topic: string): boolean {
-  return patternsOverlap(pattern, topic);
 }

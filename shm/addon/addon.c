@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../core/packet_header.h"
-#include "../core/seqpacket.h"
+#include "ipcnet_e2e.h"
 #include "poller.h"
+#include "seqpacket.h"
 
 #define SLOTS_MAX 65535u
 #define READY_PER_CALL 64u
@@ -426,11 +426,12 @@ static napi_value reference(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* ---- packet headers ------------------------------------------------------------------------------------------------------------------ */
+/* ---- packet headers: E2E P07 at offset 0 ------------------------------------------------------------------------------------------------------------------ */
 
 struct header_call {
   uint8_t *packet;
-  uint32_t length, data_id, counter;
+  uint32_t length, counter;
+  ipcnet_e2e_config config;
 };
 
 static int header_arguments(napi_env env, napi_callback_info info, struct header_call *call) {
@@ -438,7 +439,7 @@ static int header_arguments(napi_env env, napi_callback_info info, struct header
   uint32_t at;
   size_t size;
   uint8_t *bytes;
-  if (!arguments(env, info, 5, values) || !bytes_of(env, values[0], &bytes, &size) || !u32(env, values[1], &at) || !u32(env, values[2], &call->length) || !u32(env, values[3], &call->data_id) ||
+  if (!arguments(env, info, 5, values) || !bytes_of(env, values[0], &bytes, &size) || !u32(env, values[1], &at) || !u32(env, values[2], &call->length) || !u32(env, values[3], &call->config.data_id) ||
       !u32(env, values[4], &call->counter) || at > size || call->length > size - at) return 0;
   call->packet = bytes + at;
   return 1;
@@ -446,17 +447,19 @@ static int header_arguments(napi_env env, napi_callback_info info, struct header
 
 /* sealPacket(bytes, at, length, dataId, counter) */
 static napi_value seal_packet(napi_env env, napi_callback_info info) {
-  struct header_call call;
-  if (!header_arguments(env, info, &call) || call.length < IPCNET_PACKET_HEADER_BYTES) return wrong(env, "sealPacket(Uint8Array, at, length, dataId, counter)");
-  ipcnet_packet_seal(call.packet, call.length, call.data_id, call.counter);
+  struct header_call call = { 0 };
+  if (!header_arguments(env, info, &call) || ipcnet_e2e_p07_protect(&call.config, call.packet, call.length, call.counter) != IPCNET_E2E_INSPECTED_OK)
+    return wrong(env, "sealPacket(Uint8Array, at, length >= 20, dataId, counter)");
   return NULL;
 }
 
-/* openPacket(bytes, at, length, dataId, counter) → enum ipcnet_packet_status */
+/* openPacket(bytes, at, length, dataId, counter) → ipcnet_e2e_verdict; IPCNET_E2E_BAD_COUNTER: not the counter expected */
 static napi_value open_packet(napi_env env, napi_callback_info info) {
-  struct header_call call;
+  struct header_call call = { 0 };
+  uint32_t counter = 0;
   if (!header_arguments(env, info, &call)) return wrong(env, "openPacket(Uint8Array, at, length, dataId, counter)");
-  return number(env, ipcnet_packet_open(call.packet, call.length, call.data_id, call.counter));
+  ipcnet_e2e_verdict verdict = ipcnet_e2e_p07_inspect(&call.config, call.packet, call.length, &counter);
+  return number(env, verdict == IPCNET_E2E_INSPECTED_OK && counter != call.counter ? IPCNET_E2E_BAD_COUNTER : verdict);
 }
 
 NAPI_MODULE_INIT() {

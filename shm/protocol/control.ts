@@ -83,6 +83,13 @@ export function* encodeAnnouncements(writer: CborWriter, encoded: readonly Uint8
   }
 }
 
+/** Reads the body of the reply to `topics`; undefined when it is not one. */
+export function readAnnouncements(body: unknown): TopicAnnouncement[] | undefined {
+  const f = new Fields({ topics: body });
+  const topics = f.list("topics", CBOR_ITEMS_MAX_TO_CLIENT, announcement);
+  return f.fault === undefined ? topics : undefined;
+}
+
 /** Reads the body of the reply to `query`; undefined when it is not one. */
 export function readQueryAnswer(body: unknown): QueryAnswer | undefined {
   if (!isMap(body)) return undefined;

@@ -40,7 +40,7 @@ export type PacketFault = "tooShort" | "length" | "crc" | "counter" | "dataId" |
  */
 export interface PacketSeal {
   seal(bytes: Uint8Array, at: number, lengthBytes: number, id: number, counter: number): void;
-  open(bytes: Uint8Array, at: number, lengthBytes: number, id: number, counter: number): "ok" | "tooShort" | "length" | "crc" | "counter" | "dataId";
+  open(bytes: Uint8Array, at: number, lengthBytes: number, id: number, counter: number): "ok" | "length" | "crc" | "counter" | "dataId";
 }
 
 /** The Data ID a header claims; the caller has checked that there are 20 bytes. Not trustworthy before `open` said "ok". */

@@ -165,7 +165,6 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     if (this.#queue.packets > 0 && events & (Ready.write | Ready.hangup)) this.#flush();
     if (this.#open && this.#packet && !this.#paused && events & (Ready.read | Ready.hangup)) this.#receive();
     else if (this.#open && this.#hungUp && this.#packet === undefined) this.close({ code: "peerClosed", text: "the peer closed the connection" });
-    if (this.#open) this.#hub.arm(this);
   }
 
   #receive(): void {

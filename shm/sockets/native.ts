@@ -32,6 +32,7 @@ const PACKETS_PER_CALL = 16;
 /** Something that is told when its socket is ready and says what to wait for next. */
 export interface Pollable {
   readonly id: number;
+  /** Called with what came of the last interest; afterwards the interest is asked again. */
   ready(events: number): void;
   /** Bits of `Ready` to wait for, or undefined for nothing at all. */
   interest(): number | undefined;
@@ -41,8 +42,7 @@ export class Hub {
   readonly native: NativeShm;
   readonly #ready = new Uint32Array(128);
   readonly #sockets = new Map<number, Pollable>();
-  #toArm: Pollable[] = [];
-  #armScheduled = false;
+  #toArm = new Set<Pollable>();
   /** For every receive of this thread: 16 packets of `strideBytes`. Only touched pages cost memory. */
   #receiveBuffer = new Uint8Array(0);
   readonly receiveInfo = new Uint32Array(1 + PACKETS_PER_CALL);
@@ -74,16 +74,13 @@ export class Hub {
    * and timers and other I/O get theirs.
    */
   arm(socket: Pollable): void {
-    this.#toArm.push(socket);
-    if (this.#armScheduled) return;
-    this.#armScheduled = true;
-    setImmediate(() => this.#armAll());
+    if (this.#toArm.size === 0) setImmediate(() => this.#armAll());
+    this.#toArm.add(socket);
   }
 
   #armAll(): void {
-    this.#armScheduled = false;
     const sockets = this.#toArm;
-    this.#toArm = [];
+    this.#toArm = new Set();
     for (const socket of sockets) {
       if (this.#sockets.get(socket.id) !== socket) continue;
       const interest = socket.interest();
@@ -92,7 +89,19 @@ export class Hub {
   }
 
   #dispatch(count: number): void {
-    for (let i = 0; i < count; i++) this.#sockets.get(this.#ready[2 * i]!)?.ready(this.#ready[2 * i + 1]!);
+    for (let i = 0; i < count; i++) {
+      const socket = this.#sockets.get(this.#ready[2 * i]!);
+      if (!socket) continue;
+      this.arm(socket);
+      try {
+        socket.ready(this.#ready[2 * i + 1]!);
+      } catch (error) {
+        // A listener's exception is the program's to see, as from any event; the other sockets of this round are served all the same.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 }
 

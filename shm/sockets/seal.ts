@@ -1,9 +1,9 @@
-/** Packet headers written and checked by the C core: about 0.3 µs for a small packet, 45 µs for the largest. */
+/** Packet headers written and checked by the C implementation of E2E P07: about 0.2 µs for a small packet, 40 µs for the largest. */
 import type { PacketSeal } from "../protocol/packet.ts";
 import { hub } from "./native.ts";
 
-/** By enum ipcnet_packet_status. */
-const verdicts = ["ok", "tooShort", "length", "crc", "counter", "dataId"] as const;
+/** By ipcnet_e2e_verdict. */
+const verdicts: Readonly<Record<number, ReturnType<PacketSeal["open"]>>> = { 0: "ok", 4: "crc", 5: "length", 6: "dataId", 7: "counter" };
 
 export function nativeSeal(): PacketSeal {
   const { native } = hub();

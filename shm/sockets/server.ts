@@ -75,7 +75,6 @@ export class SeqpacketServer implements Pollable {
       if (id < 0) return this.#later(new SocketError(-id, "cannot accept a connection"));
       this.#accepted(id);
     }
-    if (this.#open) this.#hub.arm(this);
   }
 
   #accepted(id: number): void {

@@ -280,6 +280,12 @@ static napi_value woken(napi_env env, napi_callback_info info)
     return glue_undefined(env);
 }
 
+static napi_value events_waiting(napi_env env, napi_callback_info info)
+{
+    struct wrapped *self = self_of(env, info);
+    return self == NULL ? NULL : glue_number(env, ipcnet_bus_poller_events_waiting(&self->poller));
+}
+
 /* True and status EVENT_*, or false. EVENT_LEFT: own frames that left the queue unsent by it. */
 static napi_value next_event(napi_env env, napi_callback_info info)
 {
@@ -330,7 +336,7 @@ bool ipcnet_bus_addon(napi_env env, napi_value exports)
 #define METHOD(name, function) { name, NULL, function, NULL, NULL, NULL, napi_default_method, NULL }
     const napi_property_descriptor methods[] = {
         METHOD("open", open_bus), METHOD("closeSocket", close_socket), METHOD("dispose", dispose), METHOD("query", query), METHOD("mayPurge", may_purge),
-        METHOD("send", send_frame), METHOD("drain", drain), METHOD("woken", woken), METHOD("nextEvent", next_event), METHOD("request", request), METHOD("refresh", refresh),
+        METHOD("send", send_frame), METHOD("drain", drain), METHOD("woken", woken), METHOD("eventsWaiting", events_waiting), METHOD("nextEvent", next_event), METHOD("request", request), METHOD("refresh", refresh),
     };
 #undef METHOD
     napi_value class_value;

@@ -26,6 +26,14 @@ static void post(struct ipcnet_bus_poller *self, const struct ipcnet_can_link_ev
     pthread_mutex_unlock(&self->events_lock);
 }
 
+uint32_t ipcnet_bus_poller_events_waiting(struct ipcnet_bus_poller *self)
+{
+    pthread_mutex_lock(&self->events_lock);
+    uint32_t waiting = self->events_head - self->events_tail + (self->drops_uncounted ? 1u : 0u);
+    pthread_mutex_unlock(&self->events_lock);
+    return waiting;
+}
+
 bool ipcnet_bus_poller_next_event(struct ipcnet_bus_poller *self, struct ipcnet_can_link_event *event)
 {
     bool some = true;

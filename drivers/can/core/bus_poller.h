@@ -67,7 +67,9 @@ void ipcnet_bus_poller_stop(struct ipcnet_bus_poller *self);
 void ipcnet_bus_poller_request(struct ipcnet_bus_poller *self, uint32_t requests, uint32_t sync_number);
 /* To be called first when woken: what comes later wakes anew. */
 void ipcnet_bus_poller_woken(struct ipcnet_bus_poller *self);
-/* Takes the next event. Frames that happened before it are in the ring already. */
+/* How many events wait. Frames that happened before them are in the ring already: count, drain the ring until it is empty, then take so many. */
+uint32_t ipcnet_bus_poller_events_waiting(struct ipcnet_bus_poller *self);
+/* Takes the next event. */
 bool ipcnet_bus_poller_next_event(struct ipcnet_bus_poller *self, struct ipcnet_can_link_event *event);
 /* Moves up to `max` records out of the ring. */
 size_t ipcnet_bus_poller_drain(struct ipcnet_bus_poller *self, struct ipcnet_can_frame *to, size_t max);

@@ -319,9 +319,9 @@ static int os_purge(void *context, int index)
     struct ipcnet_emulator *self = context;
     (void)index;
     int result = control(self, CONTROL_PURGE);
-    if (result < 0 || atomic_load(&self->in_flight) == 0) return result;
-    atomic_store(&self->purging, true);
-    return -EINPROGRESS;
+    bool waits = result == 0 && atomic_load(&self->in_flight) > 0;
+    atomic_store(&self->purging, waits);
+    return waits ? -EINPROGRESS : result;
 }
 
 static int os_restart(void *context, int index)

@@ -95,7 +95,9 @@ function checkHeartbeat(context: CheckContext, { node, link, path, messages, top
   const at: Path = [...path, "heartbeat"];
   const { heartbeat } = node;
   if ("topic" in heartbeat) {
-    if (!topics.has(heartbeat.topic)) reportUnknownTopic(context, [...at, "topic"], heartbeat.topic, topics);
+    const topic = topics.get(heartbeat.topic);
+    if (!topic) reportUnknownTopic(context, [...at, "topic"], heartbeat.topic, topics);
+    else if (topic.kind === "command") context.fault("notMeasured", [...at, "topic"], `"${heartbeat.topic}" is written, not read`, { expected: "a topic that has samples" });
     return;
   }
   if ("canopen" in heartbeat) {

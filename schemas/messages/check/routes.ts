@@ -48,6 +48,7 @@ function checkRoute(context: CheckContext, route: Route, path: Path, topics: Map
   if (route.ids) context.fault("idsOnlyForRaw", [...path, "ids"], "ids select raw frames", { expected: "a route from can/<bus>/raw to can/<bus>/raw", part: "key" });
   const source = topics.get(route.from);
   if (!source) reportUnknownTopic(context, [...path, "from"], route.from, topics);
+  else if (source.kind === "command") context.fault("notMeasured", [...path, "from"], `"${route.from}" is written, not read`, { expected: "a topic that has samples" });
   const fields = source?.fields ?? "unknown";
   checkWhen(context, route, path, fields);
   const renamed = checkRename(context, route, path, fields);

@@ -9,6 +9,16 @@ import type { FieldInfo, Fields } from "./topics.ts";
 const depthMax = 6;
 const fieldsMax = 2000;
 
+/** Compiling the meta-schema takes as long as all the rest of a check: once a process is enough. */
+let metaSchema: Ajv | undefined;
+
+/** Throws with a sentence when `schema` is no JSON Schema that can be compiled. Nothing of it is kept. */
+function compile(schema: object): void {
+  metaSchema ??= new Ajv({ strict: false });
+  if (metaSchema.validateSchema(schema) !== true) throw new Error(metaSchema.errorsText(metaSchema.errors, { dataVar: "schema" }));
+  new Ajv({ strict: false, validateFormats: false, meta: false, validateSchema: false }).compile(schema);
+}
+
 type Json = Readonly<Record<string, unknown>>;
 
 export class JsonSchemas {
@@ -27,7 +37,7 @@ export class JsonSchemas {
     }
     try {
       if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error("a schema is an object");
-      new Ajv({ strict: false, validateFormats: false, allErrors: true }).compile(value);
+      compile(value);
       this.#schemas.set(file, value as Json);
     } catch (error) {
       context.fault("badSchema", path, `"${file}" is no JSON Schema: ${error instanceof Error ? error.message : ""}`, { elsewhere: { file, line: 1, column: 1 }, expected: "JSON Schema draft-07" });
