@@ -5,8 +5,9 @@ import { bench as decode } from "./decode.ts";
 import { bench as pipeline } from "./pipeline.ts";
 import { bench as throughput } from "./throughput.ts";
 import { bench as latency } from "./latency.ts";
+import { bench as memory } from "./memory.ts";
 
-export const benches: readonly Bench[] = [decode, pipeline, throughput, latency];
+export const benches: readonly Bench[] = [decode, pipeline, throughput, latency, memory];
 
 interface Arguments {
   names: string[];

@@ -128,7 +128,7 @@ function showCell(value: string | number | undefined): string {
   if (value === undefined) return "";
   if (typeof value === "string") return value;
   if (!Number.isFinite(value)) return "–";
-  if (Number.isInteger(value) && Math.abs(value) < 1e4) return String(value);
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en");
+  if (Number.isInteger(value)) return String(value);
   return String(Number(value.toPrecision(3)));
 }

@@ -57,9 +57,11 @@ export class Rig {
     return rig;
   }
 
+  /** $IPCNET_BENCH_NODE_ARGS: more arguments for the gateway's Node, such as `--cpu-prof --cpu-prof-dir=/tmp/profile`. */
   startGateway(): Child {
     const preload = this.#options.pauses ? ["--import", childProgram("pauses").href] : [];
-    return (this.#gateway = new Child(gatewayProgram, ["--config", join(this.folder, "ipcnet.yaml")], preload));
+    const more = process.env["IPCNET_BENCH_NODE_ARGS"]?.split(" ") ?? [];
+    return (this.#gateway = new Child(gatewayProgram, ["--config", join(this.folder, "ipcnet.yaml")], [...preload, ...more]));
   }
 
   get gateway(): Child {
@@ -92,7 +94,9 @@ export class Rig {
   }
 
   async close(): Promise<void> {
-    for (const child of [...this.#subscribers, this.#gateway, this.bus]) await child?.stop();
+    // The gateway ends in order: so it can write a profile.
+    await this.#gateway?.stop("SIGTERM");
+    for (const child of [...this.#subscribers, this.bus]) await child.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
