@@ -68,15 +68,14 @@ export class Gateway {
     const { links, front, table, clock, stats } = this.#parts;
     table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
     this.#freshness = new FreshnessMonitor(table);
-    const opened: Link[] = [];
+    // Together: each may wait for its device, and none needs another.
+    const opened = await Promise.allSettled(links.map((link) => link.start()));
+    const failed = opened.find((result) => result.status === "rejected");
     try {
-      for (const link of links) {
-        await link.start();
-        opened.push(link);
-      }
+      if (failed) throw failed.reason;
       await front.start();
     } catch (error) {
-      for (const link of opened.reverse()) await link.stop();
+      await Promise.all(links.map((link) => link.stop()));
       throw error;
     }
     stats.start();
@@ -93,7 +92,7 @@ export class Gateway {
     this.#running = false;
     this.#cancelTimer?.();
     await front.stop(why);
-    for (const link of [...links].reverse()) await link.stop();
+    await Promise.all(links.map((link) => link.stop()));
     stats.stop();
     return verdict;
   }

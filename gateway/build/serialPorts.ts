@@ -7,6 +7,7 @@ import { SerialPortLink } from "../links/serialLink.ts";
 import type { Rejects } from "../observe/rejects.ts";
 import type { TopicTable } from "../topics/table.ts";
 import type { Heartbeats } from "./heartbeats.ts";
+import { sendableOf } from "./sendable.ts";
 
 export interface SerialParts {
   config: Config;
@@ -29,10 +30,9 @@ export async function buildSerialLink(port: SerialPort, { config, heartbeats, ta
       accepted: nodes.length === 0 ? undefined : (timeUs: number) => heartbeats.seen(nodes, timeUs),
     };
   });
-  const commands = config.commands.flatMap((command) => {
-    if (!("serial" in command) || command.serial !== port.name) return [];
-    const message = port.messages.find(({ name, direction }) => name === command.message && direction === "out")!;
-    return [{ id: message.id, name: message.name, codec: serialFieldsCodec(message), ttlMsMax: command.ttlMsMax, rateHzMax: command.rateHzMax }];
+  const commands = sendableOf(config, "serial", port.name).map(({ message: wanted, ...limits }) => {
+    const message = port.messages.find(({ name, direction }) => name === wanted && direction === "out")!;
+    return { id: message.id, name: message.name, codec: serialFieldsCodec(message), ...limits };
   });
   const driver = createSerialDriver({
     name: port.name, port: port.port, baudBps: port.baudBps, optional: port.optional, silenceTimeoutMs: port.silenceTimeoutMs, clock,

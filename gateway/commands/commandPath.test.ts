@@ -8,14 +8,14 @@ function rig({ budget, confirms = false, rateHzMax = 1_000 }: { budget?: BusLoad
   const sent: { data: number; deadlineUs: number; token: number }[] = [];
   const state = { armed: true, verdict: "queued" as SendVerdict };
   const message = (name: string): OutgoingMessage => ({
-    name, ttlMsMax: 100, rateHzMax, bits: 135, confirms,
+    name, ttlMsMax: 100, rateHzMax, bits: 135, confirms, poseOnly: name === "Brake",
     encode: (values) => (Number(values["v"]) > 100 ? { ok: false, code: "outOfRange", text: "v is not in 0…100" } : { ok: true, data: Uint8Array.of(Number(values["v"])) }),
     transmit(data, deadlineUs, token) {
       if (state.verdict === "queued") sent.push({ data: data[0]!, deadlineUs, token });
       return state.verdict;
     },
   });
-  return { sent, state, path: new CommandPath({ messages: [message("Move"), message("Grip")], budget, gate: () => state.armed }) };
+  return { sent, state, path: new CommandPath({ messages: [message("Move"), message("Grip"), message("Brake")], budget, gate: () => state.armed }) };
 }
 
 test("silent until armed, and the refusal says so", () => {
@@ -111,4 +111,12 @@ test("the safe pose needs no arming, and takes the place of what was waiting", (
   assert.ok(path.sendForSafePose("Move", { v: 9 }, 100_000).ok);
   path.poll(40_000);
   assert.deepEqual(sent.map(({ data }) => data), [1, 9]);
+});
+
+test("what only the safe pose sends is no command for anybody else", () => {
+  const { path, sent } = rig();
+  const verdict = path.submit("Brake", { v: 1 }, 50, 0);
+  assert.ok(!verdict.ok && verdict.code === "unknownCommand");
+  assert.ok(path.sendForSafePose("Brake", { v: 2 }, 100_000).ok);
+  assert.deepEqual(sent.map(({ data }) => data), [2]);
 });

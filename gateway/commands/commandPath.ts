@@ -28,6 +28,8 @@ export interface OutgoingMessage {
   bits: number;
   /** Whether the link reports that the frame really went out (`settled` is called then). */
   confirms: boolean;
+  /** Only the safe pose may send it. */
+  poseOnly: boolean;
   encode(values: CommandValues): EncodeResult;
   /** Protects and hands over. A refusal has changed nothing. */
   transmit(data: Uint8Array, deadlineUs: number, token: number): SendVerdict;
@@ -66,14 +68,10 @@ export class CommandPath {
     for (const message of options.messages) this.#messages.set(message.name, { ...message, slot: new CommandSlot(message.rateHzMax), token: 0 });
   }
 
-  has(name: string): boolean {
-    return this.#messages.has(name);
-  }
-
   /** A command from a client, a bridge or a route. `ttlMs` undefined = the message's maximum; longer ones are cut to it. */
   submit(name: string, values: CommandValues, ttlMs: number | undefined, nowUs: number): CommandVerdict {
     const message = this.#messages.get(name);
-    if (!message) return this.#refuse("unknownCommand", Status.notFound, `${name} is not in the list of commands`);
+    if (!message || message.poseOnly) return this.#refuse("unknownCommand", Status.notFound, `${name} is not in the list of commands`);
     if (!this.#options.gate()) return this.#refuse("notArmed", Status.preconditionFailed, "the gateway is not armed (ipcnet arm)");
     if (ttlMs !== undefined && !(ttlMs > 0)) return this.#refuse("expired", Status.gone, `a time to live of ${ttlMs} ms is over before it began`);
     const encoded = message.encode(values);
@@ -86,7 +84,7 @@ export class CommandPath {
   /** The safe pose's way: needs no arming and keeps no rate, but is encoded, protected and bounded like any other. */
   sendForSafePose(name: string, values: CommandValues, deadlineUs: number): CommandVerdict {
     const message = this.#messages.get(name);
-    if (!message) return this.#refuse("unknownCommand", Status.notFound, `${name} is not in the list of commands`);
+    if (!message) return this.#refuse("unknownCommand", Status.notFound, `${name} is nothing that the safe pose sends`);
     const encoded = message.encode(values);
     if (!encoded.ok) return this.#refuse(encoded.code, Status.unprocessableContent, encoded.text);
     message.slot.clear();

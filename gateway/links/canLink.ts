@@ -19,6 +19,8 @@ export interface CanCommand {
   ownedSignals: readonly string[];
   ttlMsMax: number;
   rateHzMax: number;
+  /** Only the safe pose may send it. */
+  poseOnly: boolean;
 }
 
 export interface CanLinkOptions {
@@ -127,7 +129,7 @@ function outgoing(command: CanCommand, driver: CanDriver): OutgoingMessage {
   const filledIn = Object.fromEntries(command.ownedSignals.map((signal) => [signal, 0]));
   const flags = (message.extended ? CanFlag.extended : 0) | (message.fd ? CanFlag.fd | CanFlag.bitRateSwitch : 0);
   return {
-    name: command.name, ttlMsMax: command.ttlMsMax, rateHzMax: command.rateHzMax,
+    name: command.name, ttlMsMax: command.ttlMsMax, rateHzMax: command.rateHzMax, poseOnly: command.poseOnly,
     bits: frameBitsMax(message.lengthBytes, message.extended), confirms: driver.confirmsTransmission,
     encode: (values) => codec.encode({ ...filledIn, ...values }),
     transmit(data, deadlineUs, token) {

@@ -26,6 +26,8 @@ export interface SerialCommand {
   codec: FieldsCodec;
   ttlMsMax: number;
   rateHzMax: number;
+  /** Only the safe pose may send it. */
+  poseOnly: boolean;
 }
 
 export interface SerialLinkOptions {
@@ -71,8 +73,8 @@ export class SerialPortLink implements Link {
     }
     this.path = options.commands.length === 0 ? undefined : new CommandPath({
       budget: undefined, gate: options.gate,
-      messages: options.commands.map(({ id, name, codec, ttlMsMax, rateHzMax }) => ({
-        name, ttlMsMax, rateHzMax, bits: 0, confirms: false,
+      messages: options.commands.map(({ id, name, codec, ttlMsMax, rateHzMax, poseOnly }) => ({
+        name, ttlMsMax, rateHzMax, bits: 0, confirms: false, poseOnly,
         encode: (values) => packFields(codec, values),
         transmit: (data, deadlineUs) => driver.send({ id, body: data, deadlineUs }),
       })),

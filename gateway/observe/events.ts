@@ -1,7 +1,8 @@
 /**
  * What happened, for people and programs: one line each on stderr (text, or JSON with `--log json`), the last of them kept for `ipcnet status`,
  * all of them as samples of the topic `ipcnet/events`. Codes are stable, sentences are for people. The same code from the same source is
- * written at most every five seconds, with the number of those left out: a flapping bus must not fill the disk.
+ * written at most every five seconds, with the number of those left out: a flapping bus must not fill the disk. An error is held back only if it
+ * says the same as the last one.
  */
 export type Severity = "info" | "warning" | "error";
 
@@ -35,7 +36,7 @@ export interface EventInput {
 
 export class EventLog {
   readonly #kept: GatewayEvent[] = [];
-  readonly #lastByPair = new Map<string, { atUs: number; leftOut: number }>();
+  readonly #lastByPair = new Map<string, { atUs: number; leftOut: number; text: string }>();
   readonly #write: (event: GatewayEvent) => void;
 
   /** `write` is called for each event that passes the limit. */
@@ -46,13 +47,13 @@ export class EventLog {
   add(input: EventInput, nowUs: number, wallTimeNs: bigint): void {
     const pair = `${input.source}\0${input.code}`;
     const last = this.#lastByPair.get(pair);
-    if (last && input.severity !== "error" && nowUs - last.atUs < REPEAT_INTERVAL_US) {
+    if (last && (input.severity !== "error" || last.text === input.text) && nowUs - last.atUs < REPEAT_INTERVAL_US) {
       last.leftOut += 1;
       return;
     }
     const event: GatewayEvent = { atUs: nowUs, wallTime: new Date(Number(wallTimeNs / 1_000_000n)).toISOString(), ...input, ...(last && last.leftOut > 0 ? { leftOut: last.leftOut } : {}) };
     this.#lastByPair.delete(pair);
-    this.#lastByPair.set(pair, { atUs: nowUs, leftOut: 0 });
+    this.#lastByPair.set(pair, { atUs: nowUs, leftOut: 0, text: input.text });
     if (this.#lastByPair.size > PAIRS_MAX) this.#lastByPair.delete(this.#lastByPair.keys().next().value!);
     this.#kept.push(event);
     if (this.#kept.length > EVENTS_KEPT) this.#kept.shift();

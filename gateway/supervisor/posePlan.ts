@@ -13,6 +13,8 @@ export interface PosePlanParts {
   topics: TopicSource;
   /** The way of commands by link name (bus or serial port). */
   paths: ReadonlyMap<string, CommandPath>;
+  /** Opens a link again that was dead and has proved alive: the safe pose is the one sender that needs no person's word for that. */
+  rearm(link: string): void;
   onRefused(step: string, message: string, text: string): void;
 }
 
@@ -47,9 +49,11 @@ export function compilePose(config: SafePose, parts: PosePlanParts): SupervisorP
   };
 }
 
-function send(step: PlanStep, sendIndex: number, { paths, onRefused }: PosePlanParts, nowUs: number): void {
-  const { message, values, ...link } = step.send[sendIndex]!;
-  const path = paths.get("bus" in link ? link.bus : link.serial)!;
+function send(step: PlanStep, sendIndex: number, { paths, rearm, onRefused }: PosePlanParts, nowUs: number): void {
+  const { message, values, ...target } = step.send[sendIndex]!;
+  const link = "bus" in target ? target.bus : target.serial;
+  const path = paths.get(link)!;
+  rearm(link);
   const verdict = path.sendForSafePose(message, values as CommandValues, nowUs + 2 * RESEND_MS * 1e3);
   if (!verdict.ok) onRefused(step.name, message, verdict.text);
 }

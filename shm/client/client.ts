@@ -47,6 +47,7 @@ export class LocalClient implements Client {
   #flushed: Promise<void> | undefined;
   readonly #closeListeners = new Set<(why: string) => void>();
   readonly #noticeListeners = new Set<(notice: Notice) => void>();
+  #closing: Promise<void> | undefined;
   #ended: string | undefined;
 
   constructor(link: Link, reopen?: Reopen) {
@@ -102,12 +103,19 @@ export class LocalClient implements Client {
     return () => this.#noticeListeners.delete(listener);
   }
 
-  async close(): Promise<void> {
+  /** Closing twice is closing once: every caller waits for the same end. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     if (this.#ended !== undefined) return;
     this.#stop.abort();
     if (!this.#link.isOpen) return this.#end("closed by this program");
     // Whether the last publishes could be sent is their callers' concern, who hold the same promise.
     await Promise.allSettled([this.#flushed]);
+    // The gateway may have been quicker.
+    if (this.#ended !== undefined) return;
     await new Promise<void>((resolve) => {
       this.#closeListeners.add(() => resolve());
       this.#link.close("closed by this program");
