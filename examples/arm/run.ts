@@ -72,7 +72,7 @@ async function startAll(folder: string): Promise<Running> {
   await firstLine(robot, "the simulated robot");
   const logFile = join(folder, "ipcnetd.log");
   const log = openSync(logFile, "w", 0o600);
-  const gateway = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "../../gateway/bin/ipcnetd.js"), "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", log], detached: true });
+  const gateway = spawn(process.execPath, [join(import.meta.dirname, "../../gateway/bin/ipcnetd.js"), "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", log], detached: true });
   closeSync(log);
   let verdictLine = "";
   createInterface({ input: gateway.stdout! }).on("line", (line) => (verdictLine = line));
@@ -104,7 +104,7 @@ function teleoperate(client: Client, signal: AbortSignal): () => void {
   let stick: Stick | undefined;
   let armedAtMs: number | undefined;
   let asking = false;
-  void client.subscribe("serial/hand/Joystick", {}, (message) => (stick = message.quality === "good" ? (message.value as Stick) : undefined)).catch(() => (stick = undefined));
+  void client.subscribe("serial/hand/Joystick", { rateHzMax: 25 }, (message) => (stick = message.quality === "good" ? (message.value as Stick) : undefined)).catch(() => (stick = undefined));
   const timer = setInterval(() => {
     if (signal.aborted) return;
     if (armedAtMs === undefined) {
