@@ -28,7 +28,62 @@ export interface NativeBusHealth {
   setLink(frameTimeUs: number, txQueueFrames: number): void;
 }
 
+export interface NativeCanBusOptions {
+  kind: "socketcan" | "emulator";
+  /** Name of the interface, or path of the emulator's socket. */
+  interface: string;
+  /** The bus's name at the emulator. */
+  busName: string;
+  /** Our name there, for people. */
+  nodeName: string;
+  fd: boolean;
+  listenOnly: boolean;
+  txQueueFrames: number;
+  ringFrames: number;
+  batchFrames: number;
+  receiveBufferBytes: number;
+}
+
+/** A link as it was when it last came up, went down or away. */
+export interface NativeLink {
+  up: boolean;
+  running: boolean;
+  fd: boolean;
+  listenOnly: boolean;
+  txQueueFrames: number;
+  /** 0 where the link does not tell. */
+  bitrateBps: number;
+  dataBitrateBps: number;
+  restartMs: number;
+  /** 0 error-active … 3 bus-off; -1 unknown. */
+  busState: number;
+  tec: number;
+  rec: number;
+  /** Why a peer refused us, if it did. */
+  refusal: string;
+}
+
+/** See addon/bus_addon.c. */
+export interface NativeCanBus {
+  readonly memory: ArrayBuffer;
+  open(): { code: string; message: string; remedy: string };
+  closeSocket(): void;
+  dispose(): void;
+  query(): NativeLink;
+  mayPurge(): boolean;
+  /** Sends the frame in `memory`. */
+  send(): number;
+  /** Fills `memory`'s batch. */
+  drain(): number;
+  woken(): void;
+  eventsWaiting(): number;
+  nextEvent(): boolean;
+  request(bits: number, syncNumber: number): void;
+  refresh(): void;
+}
+
 export interface NativeAddon {
+  NativeCanBus: new (options: NativeCanBusOptions, onWake: () => void) => NativeCanBus;
   NativeBusHealth: new (options: NativeBusHealthOptions) => NativeBusHealth;
   frameTimeUs(bitrateBps: number, dataBitrateBps: number, fd: boolean): number;
   /** A raw pseudo-terminal; the caller owns both descriptors. Throws an Error with an errno's name as `code`. */

@@ -21,6 +21,12 @@ export interface Multiplexing {
   ranges: readonly (readonly [low: number, high: number])[];
 }
 
+/** Attributes that the file gives explicitly; `attributeValue` adds the declared defaults. Enumerations are resolved to their words. */
+export type Attributes = Readonly<Record<string, string | number>>;
+
+/** Raw value → name. Keys are numbers while they are safe integers, bigints beyond. */
+export type ValueNames = ReadonlyMap<number | bigint, string>;
+
 export interface Signal {
   name: string;
   at: Position;
@@ -40,9 +46,15 @@ export interface Signal {
   isMultiplexor: boolean;
   multiplexing: Multiplexing | undefined;
   /** Value table: raw value → name. */
-  valueNames: ReadonlyMap<number | bigint, string> | undefined;
+  valueNames: ValueNames | undefined;
   comment: string | undefined;
-  attributes: Readonly<Record<string, string | number>>;
+  attributes: Attributes;
+}
+
+export interface SignalGroup {
+  name: string;
+  repetitions: number;
+  signals: readonly string[];
 }
 
 export interface Message {
@@ -52,16 +64,52 @@ export interface Message {
   canId: number;
   extended: boolean;
   lengthBytes: number;
-  /** CAN FD: by attribute VFrameFormat, or because it is longer than 8 bytes. */
+  /** CAN FD: by attribute VFrameFormat, or because it is longer than 8 bytes (J1939 messages that long travel in several frames instead). */
   fd: boolean;
+  /** J1939 by attribute VFrameFormat: matched by parameter group, whatever priority and source address (lookup.ts). */
+  j1939: boolean;
   sender: string | undefined;
+  /** Further senders (BO_TX_BU_). */
+  otherSenders: readonly string[];
   signals: readonly Signal[];
+  signalGroups: readonly SignalGroup[];
   comment: string | undefined;
-  attributes: Readonly<Record<string, string | number>>;
+  attributes: Attributes;
   /** GenMsgCycleTime, ms, when given and not 0. */
   cycleTimeMs: number | undefined;
   /** Set when a template made this message for one node (see templates.ts). */
   nodeId?: number;
+  /** Set when a template made this message: its name in the file, under which findings are filed. */
+  templateName?: string;
+}
+
+export type AttributeScope = "database" | "node" | "message" | "signal" | "environmentVariable" | "nodeSignal" | "nodeMessage" | "nodeEnvironmentVariable";
+
+export interface AttributeDefinition {
+  name: string;
+  scope: AttributeScope;
+  type: "INT" | "HEX" | "FLOAT" | "STRING" | "ENUM";
+  minimum: number | undefined;
+  maximum: number | undefined;
+  /** The words of an enumeration, in order; empty for other types. */
+  words: readonly string[];
+  default: string | number | undefined;
+}
+
+/** An attribute of a pair (BA_REL_): node and message, node and signal, node and environment variable. */
+export interface RelationAttribute {
+  name: string;
+  node: string;
+  messageName?: string;
+  signalName?: string;
+  environmentVariable?: string;
+  value: string | number;
+}
+
+export interface Node {
+  name: string;
+  comment: string | undefined;
+  attributes: Attributes;
 }
 
 export interface Database {
@@ -69,14 +117,23 @@ export interface Database {
   version: string;
   messages: readonly Message[];
   nodes: readonly string[];
+  nodeDetails: readonly Node[];
+  valueTables: ReadonlyMap<string, ValueNames>;
   comment: string | undefined;
-  attributes: Readonly<Record<string, string | number>>;
+  attributes: Attributes;
+  attributeDefinitions: readonly AttributeDefinition[];
+  relationAttributes: readonly RelationAttribute[];
   environmentVariables: readonly string[];
+  /** True when nothing of the file can be used: no DBC at all, or beyond limits.ts. The last finding says why. */
+  refused: boolean;
   /** Everything the reader noticed, in file order. A file with a finding of severity "error" was loaded leniently, with that part left out or mended as the finding says. */
   findings: readonly Finding[];
 }
 
-/** One quirk of a file. `code` is stable (docs/specs/dbc.md lists them); `hint` says how to mend it. */
+/**
+ * One quirk of a file. `code` is stable (docs/specs/dbc.md lists them); `hint` says how to mend it.
+ * error: a strict reader refuses it, or its meaning had to be guessed · warning: the meaning is clear but most likely not meant · note: worth knowing.
+ */
 export interface Finding {
   code: string;
   severity: "error" | "warning" | "note";
@@ -84,6 +141,12 @@ export interface Finding {
   at: Position;
   message: string;
   hint: string;
-  /** The message it concerns, so that a command message can be refused for its own faults only. */
+  /** The message it concerns, so that a command message can be refused for its own faults only. Without it the finding concerns the whole file. */
   messageName?: string;
+}
+
+/** The value of an attribute with the default of its definition, or undefined when neither is there. */
+export function attributeValue(database: Database, scope: AttributeScope, attributes: Attributes, name: string): string | number | undefined {
+  if (Object.hasOwn(attributes, name)) return attributes[name];
+  return database.attributeDefinitions.find((definition) => definition.scope === scope && definition.name === name)?.default;
 }

@@ -55,6 +55,8 @@ export interface StatusReport {
   pid: number;
   uptimeMs: number;
   state: GatewayState;
+  /** Why it came into that state; empty at the start. */
+  stateReason: string;
   /** Why it cannot be armed now: one sentence each; empty when it could. */
   missingForArming: readonly string[];
   links: readonly LinkReport[];

@@ -3,7 +3,7 @@
 
 NAPI_MODULE_INIT()
 {
-    bool complete = ipcnet_bus_health_addon(env, exports) && ipcnet_pty_addon(env, exports);
+    bool complete = ipcnet_bus_health_addon(env, exports) && ipcnet_bus_addon(env, exports) && ipcnet_pty_addon(env, exports);
     if (!complete) napi_throw_error(env, NULL, "ipcnet_can could not be set up");
     return complete ? exports : NULL;
 }

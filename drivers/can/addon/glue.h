@@ -35,6 +35,7 @@ void glue_throw_errno(napi_env env, int error, const char *sentence);
 
 /* Each defines its exports on the module's object; false when an exception is pending. */
 bool ipcnet_bus_health_addon(napi_env env, napi_value exports);
+bool ipcnet_bus_addon(napi_env env, napi_value exports);
 bool ipcnet_pty_addon(napi_env env, napi_value exports);
 
 #endif

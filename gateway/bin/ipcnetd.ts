@@ -1,0 +1,91 @@
+/**
+ * The daemon. `ipcnetd --config FILE [--instance a] [--log text|json] [--until-stdin-closes]`
+ *
+ * Exit codes: 0 stopped and the safe pose was measured; 1 stopped, but the verdict is not "posed"; 2 wrong usage or a configuration that is refused;
+ * 3 a link or the client socket could not be opened. SIGINT and SIGTERM run the safe pose first; a second one within it changes nothing.
+ * On stdout there is nothing but, at the end, the verdict as one line of JSON; everything else goes to stderr.
+ */
+import { parseArgs } from "node:util";
+import { DriverError } from "../../drivers/driver.ts";
+import { systemClock } from "../../schemas/clock.ts";
+import { TopicDeclarationError } from "../topics/table.ts";
+import { eventLine, type GatewayEvent } from "../observe/events.ts";
+import { loadConfiguration, type AcceptedConfig } from "../build/configuration.ts";
+import { assemble } from "../build/assemble.ts";
+
+const usage = `ipcnetd: the IPCNet gateway
+  ipcnetd --config FILE        run with this configuration (ipcnet config check FILE judges it without running)
+  --instance NAME              which of the redundant instances this is; default a
+  --log text|json              events on stderr; default text, with the journal's levels under systemd
+  --until-stdin-closes         stop (with the safe pose) when standard input ends: for whoever starts it as a child
+`;
+
+async function main(): Promise<number> {
+  let values;
+  try {
+    ({ values } = parseArgs({
+      options: {
+        config: { type: "string", short: "c" }, instance: { type: "string", default: "a" }, log: { type: "string", default: "text" },
+        "until-stdin-closes": { type: "boolean", default: false }, help: { type: "boolean", short: "h", default: false },
+      },
+    }));
+  } catch (error) {
+    process.stderr.write(`ipcnetd: ${(error as Error).message}\n${usage}`);
+    return 2;
+  }
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  if (values.config === undefined || (values.log !== "text" && values.log !== "json")) {
+    process.stderr.write(values.config === undefined ? `ipcnetd: --config FILE is needed\n${usage}` : `ipcnetd: --log is text or json\n${usage}`);
+    return 2;
+  }
+  const loaded = loadConfiguration(values.config);
+  if (!loaded.ok) {
+    process.stderr.write(loaded.text);
+    return 2;
+  }
+  if (loaded.remarks) process.stderr.write(`${loaded.remarks}\n`);
+  const form = { json: values.log === "json", journal: process.env["JOURNAL_STREAM"] !== undefined };
+  const write = (event: GatewayEvent): void => void process.stderr.write(eventLine(event, form));
+  return run({ accepted: loaded.accepted, instance: values.instance, write, untilStdinCloses: values["until-stdin-closes"] });
+}
+
+async function run({ accepted, instance, write, untilStdinCloses }: { accepted: AcceptedConfig; instance: string; write: (event: GatewayEvent) => void; untilStdinCloses: boolean }): Promise<number> {
+  let gateway;
+  try {
+    gateway = await assemble({ accepted, instance, clock: systemClock, write });
+    await gateway.start();
+  } catch (error) {
+    if (error instanceof DriverError) {
+      process.stderr.write(`ipcnetd: ${error.message}\n        remedy: ${error.remedy}\n`);
+      return 3;
+    }
+    if (error instanceof TopicDeclarationError) {
+      process.stderr.write(`ipcnetd: ${error.message}\n`);
+      return 2;
+    }
+    throw error;
+  }
+  const why = await stopRequested(untilStdinCloses);
+  const verdict = await gateway.stop(why);
+  // Whoever wanted the verdict may be gone (kill -9): then it is in the log alone.
+  process.stdout.on("error", () => process.exit(1));
+  await new Promise<void>((resolve) => process.stdout.write(`${JSON.stringify(verdict)}\n`, () => resolve()));
+  return verdict.verdict === "posed" ? 0 : 1;
+}
+
+/** Resolves with the reason when somebody wants the gateway to stop. The handlers stay, so that a second signal does not cut the safe pose short. */
+function stopRequested(untilStdinCloses: boolean): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve(signal === "SIGINT" ? "interrupted (Ctrl-C)" : `stopped (${signal})`));
+    if (!untilStdinCloses) return;
+    process.stdin.on("end", () => resolve("the program that started the gateway is gone"));
+    process.stdin.on("error", () => resolve("the program that started the gateway is gone"));
+    process.stdin.resume();
+  });
+}
+
+// Nothing may keep a stopped gateway alive: the exit code is the verdict.
+process.exit(await main());

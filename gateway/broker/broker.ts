@@ -1,0 +1,154 @@
+/** The broker of the client socket: accepts local programs, lets each have a session, and sends at the end of each turn what the turn has brought. */
+import type { Clock } from "../../schemas/clock.ts";
+import type { ClientReport } from "../../schemas/messages/statusReport.ts";
+import { Status } from "../../schemas/status.ts";
+import { Channel } from "../../shm/protocol/channel.ts";
+import { CborWriter } from "../../shm/protocol/cborWriter.ts";
+import { encodeControl } from "../../shm/protocol/control.ts";
+import { CONTROL_BYTES_MAX_TO_CLIENT, PACKET_BYTES_MAX } from "../../shm/protocol/limits.ts";
+import type { GatewayIdentity } from "../../shm/protocol/messages.ts";
+import { PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
+import { SampleBatchReader } from "../../shm/protocol/samples.ts";
+import { type ListenOptions, nativeSeal, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
+import type { TopicSource } from "../topics/topicSource.ts";
+import { type Account, Ledger } from "./ledger.ts";
+import { type BrokerLimits, defaultLimits } from "./limits.ts";
+import { OriginTable } from "./origins.ts";
+import { PacketPool } from "./outbox.ts";
+import type { AccessPolicy, Publisher, ServiceTable } from "./ports.ts";
+import { Session, type SessionHost } from "./session.ts";
+
+export interface BrokerOptions {
+  /** From `listenForClients`; the broker accepts its connections and closes it in the end. */
+  server: SeqpacketServer;
+  gateway: GatewayIdentity;
+  topics: TopicSource;
+  publisher: Publisher;
+  services: ServiceTable;
+  policy: AccessPolicy;
+  clock: Clock;
+  limits?: Partial<BrokerLimits>;
+  /** For the log: clients that came and went. */
+  onEvent?: (event: BrokerEvent) => void;
+}
+
+export interface BrokerEvent {
+  code: "clientConnected" | "clientRefused" | "clientLeft" | "acceptFailed";
+  pid: number;
+  uid: number;
+  name: string;
+  text: string;
+}
+
+export interface Broker {
+  /** Everybody who is connected, for status. */
+  clients(): ClientReport[];
+  /** Counters that only rise. */
+  readonly counters: Readonly<{ connected: number; refused: number; left: number }>;
+  /** To be called when the policy's answers may have changed. */
+  recheck(): void;
+  /** Stops accepting, says goodbye to everybody and resolves when all are gone, at the latest after `timeoutMs`. */
+  close(why: string, timeoutMs?: number): Promise<void>;
+}
+
+/** Listens at `path` for `createBroker`. Throws a `SocketError`: EADDRINUSE another gateway listens there, EACCES, ENOENT the folder is missing … */
+export function listenForClients(path: string, { mode, group, limits }: Pick<ListenOptions, "mode" | "group"> & { limits?: Partial<BrokerLimits> } = {}): SeqpacketServer {
+  const capacityBytes = limits?.connectionQueueBytes ?? defaultLimits.connectionQueueBytes;
+  return SeqpacketServer.listen(path, { ...(mode === undefined ? {} : { mode }), ...(group === undefined ? {} : { group }), connection: { queue: { capacityBytes, whenFull: "refuse" } } });
+}
+
+export function createBroker(options: BrokerOptions): Broker {
+  return new LocalBroker(options);
+}
+
+class LocalBroker implements Broker {
+  readonly counters = { connected: 0, refused: 0, left: 0 };
+  readonly #options: BrokerOptions;
+  readonly #limits: BrokerLimits;
+  readonly #host: SessionHost;
+  readonly #ledger: Ledger;
+  readonly #sessions = new Map<Session, Account>();
+  #scheduled: Session[] = [];
+  #allGone: (() => void) | undefined;
+
+  constructor(options: BrokerOptions) {
+    this.#options = options;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#ledger = new Ledger(this.#limits);
+    const { gateway, topics, publisher, services, policy, clock, server } = options;
+    this.#host = {
+      gateway, topics, publisher, services, policy, clock, limits: this.#limits, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
+      writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
+      schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
+    };
+    server.onError((error) => this.#event("acceptFailed", { pid: 0, uid: 0 }, "", error.message));
+    server.onConnection((connection) => this.#accept(connection));
+  }
+
+  clients(): ClientReport[] {
+    return [...this.#sessions.keys()].map((session) => session.report());
+  }
+
+  recheck(): void {
+    for (const session of this.#sessions.keys()) session.recheck();
+  }
+
+  async close(why: string, timeoutMs = 200): Promise<void> {
+    this.#options.server.close();
+    const { clock } = this.#options;
+    const gone = new Promise<void>((resolve) => {
+      this.#allGone = resolve;
+    });
+    for (const session of this.#sessions.keys()) session.leave(Status.serviceUnavailable, why);
+    if (this.#sessions.size === 0) return;
+    const cancel = clock.at(clock.nowUs() + timeoutMs * 1e3, () => this.#allGone?.());
+    await gone;
+    cancel();
+    for (const session of this.#sessions.keys()) session.cut();
+  }
+
+  #accept(connection: SeqpacketConnection): void {
+    const { policy, clock } = this.#options;
+    const { peer } = connection;
+    if (!policy.mayConnect(peer)) return this.#refuse(connection, Status.forbidden, `uid ${peer.uid} may not use this gateway`);
+    const account = this.#ledger.open(peer.uid, clock.nowUs());
+    if (!account) return this.#refuse(connection, Status.tooManyRequests, `uid ${peer.uid} has ${this.#limits.connectionsPerUid} connections already`);
+    this.counters.connected += 1;
+    this.#sessions.set(new Session(this.#host, connection, account), account);
+    this.#event("clientConnected", peer, "", "");
+  }
+
+  #refuse(connection: SeqpacketConnection, status: number, text: string): void {
+    const { seal, writer, scratch } = this.#host;
+    this.counters.refused += 1;
+    this.#event("clientRefused", connection.peer, "", text);
+    const channel = new Channel({ role: "gateway", seal, transport: connection, controlBytesMax: 0, scratch });
+    channel.sendControl(encodeControl(writer.reset(), { op: "refused", status, text, versions: [PROTOCOL_VERSION] }).bytes.subarray(0, writer.length), "handshake");
+    connection.end();
+  }
+
+  /** Microtasks run when the callback that delivered the samples returns: everything one driver read at once leaves in one packet per client. */
+  #schedule(session: Session): void {
+    if (this.#scheduled.push(session) > 1) return;
+    queueMicrotask(() => {
+      const sessions = this.#scheduled;
+      this.#scheduled = [];
+      for (const each of sessions) each.flush();
+    });
+  }
+
+  #ended(session: Session, why: string): void {
+    const account = this.#sessions.get(session);
+    if (!account) return;
+    this.#sessions.delete(session);
+    this.#ledger.close(account);
+    this.counters.left += 1;
+    const { pid, uid, name } = session.report();
+    this.#event("clientLeft", { pid, uid }, name, why);
+    if (this.#sessions.size === 0) this.#allGone?.();
+  }
+
+  #event(code: BrokerEvent["code"], { pid, uid }: { pid: number; uid: number }, name: string, text: string): void {
+    this.#options.onEvent?.({ code, pid, uid, name, text });
+  }
+}

@@ -1,0 +1,513 @@
+/**
+ * One client of the gateway, from its first packet to its last: handshake, requests, publishes, and what it is sent.
+ *
+ * Whatever a client does costs itself: it reads slowly → its queues overflow and it is told what it lost; it floods → its reading pauses; it talks
+ * nonsense → it gets errors, then a goodbye; it forges packets → it is cut off. A sentence says why, wherever it can still be heard.
+ */
+import { Status } from "../../schemas/status.ts";
+import { topicMatcher, topicNameFault, topicPatternFault } from "../../schemas/topicName.ts";
+import { Channel } from "../../shm/protocol/channel.ts";
+import { decodeCbor } from "../../shm/protocol/cborReader.ts";
+import { CborValueError } from "../../shm/protocol/cborWriter.ts";
+import type { CborWriter } from "../../shm/protocol/cborWriter.ts";
+import { cutText, decodeClientMessage, encodeAnnouncements, encodeControl } from "../../shm/protocol/control.ts";
+import { CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_GATEWAY, CONTROL_BYTES_MAX_TO_CLIENT, CONTROL_BYTES_MAX_TO_GATEWAY } from "../../shm/protocol/limits.ts";
+import type { ClientMessage, ClientOp, GatewayIdentity, ServerMessage } from "../../shm/protocol/messages.ts";
+import { type PacketSeal, PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
+import { SampleBatchReader, SampleFlag } from "../../shm/protocol/samples.ts";
+import type { CloseReason, SeqpacketConnection } from "../../shm/sockets/index.ts";
+import type { Clock } from "../../schemas/clock.ts";
+import type { ClientReport } from "../../schemas/messages/statusReport.ts";
+import type { TopicEntry, TopicSource } from "../topics/topicSource.ts";
+import { Budget } from "./budget.ts";
+import { describeTopic } from "./describe.ts";
+import type { Account } from "./ledger.ts";
+import type { BrokerLimits } from "./limits.ts";
+import { Notices } from "./notices.ts";
+import type { OriginTable } from "./origins.ts";
+import { Outbox, type PacketPool } from "./outbox.ts";
+import type { AccessPolicy, Publisher, ServiceAnswer, ServiceTable } from "./ports.ts";
+import { Subscriptions } from "./subscriptions.ts";
+
+/** What all sessions of a broker share. */
+export interface SessionHost {
+  readonly gateway: GatewayIdentity;
+  readonly topics: TopicSource;
+  readonly publisher: Publisher;
+  readonly services: ServiceTable;
+  readonly policy: AccessPolicy;
+  readonly clock: Clock;
+  readonly limits: BrokerLimits;
+  readonly seal: PacketSeal;
+  readonly pool: PacketPool;
+  readonly origins: OriginTable;
+  readonly writer: CborWriter;
+  readonly scratch: Uint8Array;
+  readonly reader: SampleBatchReader;
+  /** Has `flush` called at the end of this turn. */
+  schedule(session: Session): void;
+  ended(session: Session, why: string): void;
+}
+
+/** Something to publish into: looked up once per client and topic. */
+interface Target {
+  topic: TopicEntry;
+  permitted: boolean;
+}
+
+type Handlers = { readonly [O in Exclude<ClientOp, "hello">]: (message: Extract<ClientMessage, { op: O }>) => void };
+
+/** From a stalled client's point of view, its state is "leaving" once it was sent off. */
+type HoldReason = "quota" | "unreadAnswers";
+type Phase = "new" | "open" | "leaving" | "ended";
+
+export class Session {
+  readonly #host: SessionHost;
+  readonly #connection: SeqpacketConnection;
+  readonly #channel: Channel;
+  readonly #account: Account;
+  readonly #outbox: Outbox;
+  readonly #subscriptions: Subscriptions;
+  readonly #notices: Notices;
+  readonly #packets: Budget;
+  readonly #bytes: Budget;
+  readonly #targets = new Map<number, Target>();
+  readonly #timers = new Map<string, () => void>();
+  #phase: Phase = "new";
+  #name = "";
+  #scheduled = false;
+  #requests = 0;
+  #outstanding = 0;
+  /** A subscription begins: its first samples wait until the reply has told its number. */
+  #opening = false;
+  #malformed = 0;
+  #reservedBytes = 0;
+  #settledBytes = 0;
+  /** Why nothing is read from the client now. */
+  readonly #holds = new Set<HoldReason>();
+
+  constructor(host: SessionHost, connection: SeqpacketConnection, account: Account) {
+    this.#host = host;
+    this.#connection = connection;
+    this.#account = account;
+    const { limits, clock, seal, scratch, pool, topics, origins } = host;
+    const nowUs = clock.nowUs();
+    this.#channel = new Channel({ role: "gateway", seal, transport: connection, controlBytesMax: CONTROL_BYTES_MAX_TO_GATEWAY, scratch });
+    this.#packets = new Budget({ perSecond: limits.packetsPerSecond, burst: limits.packetBurst, nowUs });
+    this.#bytes = new Budget({ perSecond: limits.bytesPerSecond, burst: limits.bytesPerSecond / 4, nowUs });
+    this.#notices = new Notices(limits.noticeIntervalMs);
+    this.#outbox = new Outbox({ pool, reserve: (bytes) => this.#reserve(bytes), release: (bytes) => this.#release(bytes) });
+    this.#subscriptions = new Subscriptions({
+      outbox: this.#outbox, topics, origins, feedsMax: limits.feedsPerClient, mayRead: (topic) => host.policy.mayRead(connection.peer, topic), nowUs: () => clock.nowUs(),
+      wake: () => this.#wake(), tooMany: (topic) => this.#notice(Status.tooManyRequests, `${topic} and perhaps more are left out: a client may have ${limits.feedsPerClient} topics`),
+    });
+    this.#timer("hello", nowUs + limits.helloTimeoutMs * 1e3, () => this.leave(Status.requestTimeout, `no hello within ${limits.helloTimeoutMs} ms`));
+    connection.onClose((reason) => this.#closed(reason));
+    connection.onDrain(() => this.#drained());
+    connection.onPacket((bytes, at, lengthBytes) => this.#packet(bytes, at, lengthBytes));
+  }
+
+  report(): ClientReport {
+    const { pid, uid } = this.#connection.peer;
+    return {
+      name: this.#name, pid, uid, subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
+      pendingBytes: this.#outbox.pendingBytes + this.#connection.pendingBytes,
+    };
+  }
+
+  /** Sends what the turn has brought. */
+  flush(): void {
+    this.#scheduled = false;
+    if (this.#phase !== "open") return;
+    if (this.#tellNews() && this.#connection.pendingBytes === 0) {
+      this.#outbox.pack((batch) => this.#channel.sendData(batch.bytes, batch.packetAt, batch.packetBytes) === "sent");
+      const gaps = this.#outbox.takeGaps();
+      if (gaps.length > 0) this.#say({ op: "gap", gaps });
+    }
+    this.#watchStall();
+    this.#scheduleDue();
+  }
+
+  /** Asks the policy again: it has changed. */
+  recheck(): void {
+    if (!this.#host.policy.mayConnect(this.#connection.peer)) return this.leave(Status.forbidden, "the access rules have changed");
+    this.#targets.clear();
+    this.#subscriptions.recheck();
+  }
+
+  /** Says goodbye, then closes; a client that does not read is cut off after `lingerMs`. */
+  leave(status: number, text: string): void {
+    if (this.#phase === "leaving" || this.#phase === "ended") return;
+    const greeted = this.#phase !== "new";
+    this.#phase = "leaving";
+    this.#stopAll();
+    this.#say(greeted ? { op: "goodbye", status, text: cutText(text) } : { op: "refused", status, text: cutText(text), versions: [PROTOCOL_VERSION] }, greeted ? "control" : "handshake");
+    const { clock, limits } = this.#host;
+    this.#timer("linger", clock.nowUs() + limits.lingerMs * 1e3, () => this.#connection.close());
+    this.#connection.end();
+  }
+
+  /** Closes at once. */
+  cut(): void {
+    this.#connection.close();
+  }
+
+  // --- incoming -------------------------------------------------------------------------------------------------------------------
+
+  #packet(bytes: Uint8Array, at: number, lengthBytes: number): void {
+    const nowUs = this.#host.clock.nowUs();
+    const resumeUs = Math.max(this.#packets.charge(1, nowUs), this.#bytes.charge(lengthBytes, nowUs));
+    if (resumeUs > 0) this.#pause(resumeUs);
+    const kind = this.#channel.receive(bytes, at, lengthBytes);
+    switch (kind) {
+      case "more":
+        return;
+      case "handshake":
+      case "control":
+        return this.#control(kind);
+      case "data":
+        return this.#phase === "open" ? this.#publishBatch(bytes, at, lengthBytes, nowUs) : this.leave(Status.badRequest, "data before hello");
+      case "tooShort":
+      case "length":
+      case "crc":
+      case "counter":
+      case "dataId":
+      case "fragment":
+        return this.leave(Status.integrityFailure, `a packet failed its integrity check (${kind})`);
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  #control(kind: "handshake" | "control"): void {
+    const { body, bodyAt, bodyBytes } = this.#channel;
+    const result = decodeClientMessage(body, bodyAt, bodyBytes);
+    if (!result.ok) return this.#malformedMessage(result.fault.seq, result.fault.text);
+    const { message } = result;
+    if ((message.op === "hello") !== (kind === "handshake") || (message.op === "hello") !== (this.#phase === "new")) return this.leave(Status.badRequest, `${message.op} does not belong here`);
+    if (message.op === "hello") return this.#hello(message);
+    // The table is total over the other ops; TypeScript cannot follow the correlation.
+    (this.#handlers[message.op] as (message: ClientMessage) => void)(message);
+  }
+
+  #hello({ versions, name }: Extract<ClientMessage, { op: "hello" }>): void {
+    this.#cancel("hello");
+    if (!versions.includes(PROTOCOL_VERSION)) return this.leave(Status.upgradeRequired, `this gateway speaks protocol version ${PROTOCOL_VERSION}, the client ${versions.join(", ") || "none"}`);
+    // Names end up in terminals: what could steer one is not passed on.
+    this.#name = name.replace(/\p{Cc}/gu, "?");
+    this.#phase = "open";
+    this.#say({ op: "welcome", version: PROTOCOL_VERSION, gateway: this.#host.gateway }, "handshake");
+  }
+
+  #malformedMessage(seq: number, text: string): void {
+    this.#malformed += 1;
+    if (this.#phase === "new" || this.#malformed > this.#host.limits.malformedMax) return this.leave(Status.badRequest, text);
+    this.#reply(seq, { status: Status.badRequest, text });
+  }
+
+  readonly #handlers: Handlers = {
+    ping: ({ seq }) => this.#reply(seq, { status: Status.ok }),
+    goodbye: () => this.#connection.close(),
+    topics: (message) => this.#topics(message),
+    subscribe: (message) => this.#subscribe(message),
+    unsubscribe: ({ seq, subscription }) => {
+      const found = this.#subscriptions.close(subscription);
+      this.#reply(seq, found ? { status: Status.ok } : { status: Status.notFound, text: `there is no subscription ${subscription}` });
+    },
+    publish: (message) => this.#publish(message),
+    query: ({ seq, topic }) => this.#query(seq, topic),
+    request: (message) => this.#request(message),
+  };
+
+  #topics({ seq, pattern }: Extract<ClientMessage, { op: "topics" }>): void {
+    const fault = topicPatternFault(pattern);
+    if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
+    const matches = topicMatcher(pattern);
+    const { topics, policy, writer } = this.#host;
+    const { peer } = this.#connection;
+    const visible = [...topics.entries()].filter(({ name }) => matches(name) && (policy.mayRead(peer, name) || policy.mayWrite(peer, name)));
+    const described = visible.map((topic) => {
+      this.#subscriptions.described(topic);
+      return describeTopic(topic);
+    });
+    this.#replyEncoded(seq, () => {
+      writer.reset().map(4).text("op").text("reply").text("seq").value(seq).text("status").value(Status.ok).text("body").array(described.length);
+      for (const cbor of described) writer.raw(cbor);
+    });
+  }
+
+  #subscribe({ seq, pattern, policy, rateHzMax, lastValue }: Extract<ClientMessage, { op: "subscribe" }>): void {
+    const fault = topicPatternFault(pattern);
+    const { limits, topics } = this.#host;
+    if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
+    if (this.#subscriptions.count >= limits.subscriptionsPerClient) return this.#reply(seq, { status: Status.tooManyRequests, text: `a client may have ${limits.subscriptionsPerClient} subscriptions` });
+    const exact = topicNameFault(pattern) === undefined;
+    if (exact && !this.#host.policy.mayRead(this.#connection.peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#connection.peer.uid} may not read ${pattern}` });
+    const matches = topicMatcher(pattern);
+    this.#opening = true;
+    const subscription = this.#subscriptions.open(pattern, { policy, rateHzMax, lastValue, matches });
+    this.#opening = false;
+    const known = exact ? topics.get(pattern) !== undefined : [...topics.entries()].some(({ name }) => matches(name));
+    this.#reply(seq, { status: known ? Status.ok : Status.accepted, text: known ? "" : `no topic matches ${pattern} yet`, body: { subscription } });
+  }
+
+  #query(seq: number, name: string): void {
+    const { topics, policy } = this.#host;
+    const topic = topics.get(name);
+    if (!policy.mayRead(this.#connection.peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#connection.peer.uid} may not read ${name}` });
+    if (!topic) return this.#reply(seq, { status: Status.notFound, text: `there is no topic ${name}` });
+    if (topic.sequence === 0) return this.#reply(seq, { status: Status.noContent, text: "no value yet" });
+    if (!this.#describe(topic)) return this.#reply(seq, busy);
+    const { id, sequence, timeUs, wallTimeNs, quality, origin } = topic;
+    this.#reply(seq, { status: Status.ok, body: { topicId: id, bytes: topic.lastBytes.subarray(0, topic.lastLength), sequence, timeUs, wallTimeNs, quality, origin } });
+  }
+
+  #request({ seq, service, body, timeoutMs }: Extract<ClientMessage, { op: "request" }>): void {
+    const { limits, policy, services, clock } = this.#host;
+    const { peer } = this.#connection;
+    if (!policy.mayCall(peer, service)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not call ${service}` });
+    if (this.#outstanding >= limits.requestsOutstanding) return this.#reply(seq, { status: Status.tooManyRequests, text: `${limits.requestsOutstanding} requests are waiting for their answer` });
+    this.#outstanding += 1;
+    const timer = `request ${(this.#requests += 1)}`;
+    let open = true;
+    const finish = (answer: ServiceAnswer): void => {
+      if (!open) return;
+      open = false;
+      this.#outstanding -= 1;
+      this.#cancel(timer);
+      if (this.#phase === "open") this.#reply(seq, answer);
+    };
+    if (timeoutMs !== undefined) this.#timer(timer, clock.nowUs() + timeoutMs * 1e3, () => finish({ status: Status.gatewayTimeout, text: `${service} did not answer within ${timeoutMs} ms` }));
+    services.call(service, body, peer).then(finish, (error: unknown) => finish({ status: Status.internalError, text: error instanceof Error ? error.message : String(error) }));
+  }
+
+  // --- publishing -----------------------------------------------------------------------------------------------------------------
+
+  #publish({ seq, topic, encoding, value, ttlMs, id, acknowledge }: Extract<ClientMessage, { op: "publish" }>): void {
+    const { clock, policy, publisher } = this.#host;
+    const who = this.#connection.peer;
+    const verdict = !this.#account.publishes.take(1, clock.nowUs()) ? tooFast
+      : !policy.mayWrite(who, topic) ? notPermitted(who.uid, topic)
+      : publisher.publish(topic, value, { form: encoding === "native" ? "native" : "value", ttlMs, id, who, clientName: this.#name });
+    if (acknowledge) this.#reply(seq, verdict);
+    else if (verdict.status >= 200) this.#notice(verdict.status, `${topic}: ${verdict.text}`);
+  }
+
+  #publishBatch(bytes: Uint8Array, at: number, lengthBytes: number, nowUs: number): void {
+    const { reader } = this.#host;
+    const fault = reader.open(bytes, at, lengthBytes);
+    if (fault) return this.leave(Status.badRequest, `a batch of samples is malformed (${fault})`);
+    while (reader.next() && this.#phase === "open") {
+      const target = this.#targets.get(reader.topicId) ?? this.#findTarget(reader.topicId);
+      const verdict = this.#publishSample(target, nowUs);
+      if (verdict.status >= 200) this.#notice(verdict.status, `${target?.topic.name ?? `topic ${reader.topicId}`}: ${verdict.text}`);
+    }
+  }
+
+  #publishSample(target: Target | undefined, nowUs: number): { status: number; text: string } {
+    const { reader, publisher } = this.#host;
+    const who = this.#connection.peer;
+    if (!this.#account.publishes.take(1, nowUs)) return tooFast;
+    if (!target) return { status: Status.notFound, text: "no such topic was described to this client" };
+    if (!target.permitted) return notPermitted(who.uid, target.topic.name);
+    const ttlMs = reader.tag === 0 ? undefined : reader.tag;
+    // What has waited in queues until its time was over must not move anything.
+    if (ttlMs !== undefined && nowUs - reader.timeUs > ttlMs * 1e3) return { status: Status.gone, text: `its time to live of ${ttlMs} ms had passed` };
+    if (!(reader.flags & SampleFlag.cbor)) {
+      return publisher.publish(target.topic.name, reader.bytes.subarray(reader.payloadAt, reader.payloadAt + reader.payloadBytes), { form: "native", ttlMs, id: undefined, who, clientName: this.#name });
+    }
+    const decoded = decodeCbor(reader.bytes, { at: reader.payloadAt, lengthBytes: reader.payloadBytes, limits: { depthMax: CBOR_DEPTH_MAX, itemsMax: CBOR_ITEMS_MAX_TO_GATEWAY } });
+    if (!decoded.ok) return { status: Status.badRequest, text: `not a CBOR value: ${decoded.code}` };
+    return publisher.publish(target.topic.name, decoded.value, { form: "value", ttlMs, id: undefined, who, clientName: this.#name });
+  }
+
+  /** Cold path, once per topic and client: ids are only accepted for topics that were described to this client. */
+  #findTarget(topicId: number): Target | undefined {
+    for (const topic of this.#host.topics.entries()) {
+      if (topic.id !== topicId || !this.#subscriptions.isDescribed(topic)) continue;
+      const target = { topic, permitted: this.#host.policy.mayWrite(this.#connection.peer, topic.name) };
+      this.#targets.set(topicId, target);
+      return target;
+    }
+    return undefined;
+  }
+
+  // --- outgoing -------------------------------------------------------------------------------------------------------------------
+
+  #reply(seq: number, { status, text = "", body }: ServiceAnswer): void {
+    const { writer } = this.#host;
+    this.#replyEncoded(seq, () => {
+      encodeControl(writer.reset(), { op: "reply", seq, status, text: cutText(text), body });
+    });
+  }
+
+  /** Sends what `encode` adds to the writer; if it is too large or there is no room for it, says that instead. */
+  #replyEncoded(seq: number, encode: () => void): void {
+    const { writer } = this.#host;
+    let verdict: string;
+    try {
+      encode();
+      verdict = this.#channel.sendControl(writer.bytes.subarray(0, writer.length));
+    } catch (error) {
+      if (!(error instanceof CborValueError)) throw error;
+      encodeControl(writer.reset(), { op: "reply", seq, status: Status.internalError, text: cutText(`the answer cannot be sent: ${error.message}`), body: undefined });
+      verdict = this.#channel.sendControl(writer.bytes.subarray(0, writer.length));
+    }
+    // Its answers fill megabytes and it does not read them: it will not read an excuse either.
+    if (verdict === "full") this.leave(Status.insufficientStorage, "answers are not read");
+    this.#watchStall();
+  }
+
+  /** Sends a small message. */
+  #say(message: ServerMessage, kind: "control" | "handshake" = "control"): boolean {
+    const { writer } = this.#host;
+    const verdict = this.#channel.sendControl(encodeControl(writer.reset(), message).bytes.subarray(0, writer.length), kind);
+    return verdict === "sent" || verdict === "queued";
+  }
+
+  #notice(status: number, text: string): void {
+    this.#notices.add(status, cutText(text));
+    this.#sendNotices();
+  }
+
+  #sendNotices(): void {
+    const { clock } = this.#host;
+    const nowUs = clock.nowUs();
+    for (const { status, text, count } of this.#notices.take(nowUs)) this.#say({ op: "notice", status, text, count });
+    const dueUs = this.#notices.dueUs;
+    if (dueUs !== undefined && !this.#timers.has("notices")) this.#timer("notices", dueUs, () => this.#sendNotices());
+  }
+
+  /** Describes topics and names origins before the first sample that needs them; false = no room, the samples must wait. */
+  #tellNews(): boolean {
+    const news = this.#subscriptions.takeNews();
+    if (!news) return true;
+    const { writer, origins } = this.#host;
+    const described = news.topics.map((topic) => describeTopic(topic));
+    for (const cbor of encodeAnnouncements(writer, described, CONTROL_BYTES_MAX_TO_CLIENT / 8)) {
+      if (this.#channel.sendControl(cbor) === "full") return this.#tooMuchNews();
+    }
+    if (news.origins.length === 0) return true;
+    return this.#say({ op: "origins", origins: news.origins.map((id) => ({ id, name: origins.nameOf(id) })) }) || this.#tooMuchNews();
+  }
+
+  #tooMuchNews(): false {
+    this.leave(Status.insufficientStorage, "topic descriptions are not read");
+    return false;
+  }
+
+  #describe(topic: TopicEntry): boolean {
+    if (this.#subscriptions.isDescribed(topic)) return true;
+    const [cbor] = encodeAnnouncements(this.#host.writer, [describeTopic(topic)], CONTROL_BYTES_MAX_TO_CLIENT);
+    if (this.#channel.sendControl(cbor!) === "full") return false;
+    this.#subscriptions.described(topic);
+    return true;
+  }
+
+  // --- being behind ---------------------------------------------------------------------------------------------------------------
+
+  #wake(): void {
+    // Within the turn only if a packet is full, so that a client is woken once per turn and not once per sample.
+    if (this.#outbox.isFull && !this.#opening && this.#connection.pendingBytes === 0 && this.#phase === "open") this.flush();
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#host.schedule(this);
+  }
+
+  #watchStall(): void {
+    this.#outbox.behind = this.#connection.pendingBytes > 0;
+    if (!this.#settle()) return this.leave(Status.insufficientStorage, "too much waits to be read by this user's clients");
+    if (this.#connection.pendingBytes > this.#host.limits.holdReadingAtBytes) this.#hold("unreadAnswers");
+    if (!this.#outbox.behind || this.#timers.has("stall") || this.#phase !== "open") return;
+    const { clock, limits } = this.#host;
+    this.#timer("stall", clock.nowUs() + limits.stallDeadlineMs * 1e3, () => this.leave(Status.requestTimeout, `nothing was read for ${limits.stallDeadlineMs} ms; ${this.#outbox.dropped + this.#outbox.clear()} messages are lost`));
+  }
+
+  #drained(): void {
+    this.#cancel("stall");
+    this.#outbox.behind = false;
+    this.#settle();
+    this.#resume("unreadAnswers");
+    if (this.#outbox.hasWork) this.flush();
+  }
+
+  /** Comes back when the next rate-limited message is due. */
+  #scheduleDue(): void {
+    const { clock } = this.#host;
+    const dueUs = this.#subscriptions.nextDueUs;
+    if (dueUs === undefined || this.#timers.has("due")) return;
+    this.#timer("due", dueUs, () => {
+      this.#subscriptions.release(clock.nowUs());
+      this.flush();
+    });
+  }
+
+  #pause(untilUs: number): void {
+    this.#hold("quota");
+    this.#cancel("resume");
+    this.#timer("resume", untilUs, () => this.#resume("quota"));
+  }
+
+  #hold(reason: HoldReason): void {
+    this.#holds.add(reason);
+    this.#connection.pauseReading();
+  }
+
+  #resume(reason: HoldReason): void {
+    if (this.#holds.delete(reason) && this.#holds.size === 0) this.#connection.resumeReading();
+  }
+
+  /** Counts what waits in the connection's queue as the user's, but for what every client may have; false = the user has its share. */
+  #settle(): boolean {
+    const bytes = Math.max(0, this.#connection.pendingBytes - this.#host.limits.holdReadingAtBytes);
+    const more = bytes - this.#settledBytes;
+    if (more > 0 && !this.#account.reserve(more)) return false;
+    if (more < 0) this.#account.release(-more);
+    this.#settledBytes = bytes;
+    return true;
+  }
+
+  #reserve(bytes: number): boolean {
+    if (this.#reservedBytes + bytes > this.#host.limits.pendingBytesPerClient || !this.#account.reserve(bytes)) return false;
+    this.#reservedBytes += bytes;
+    return true;
+  }
+
+  #release(bytes: number): void {
+    this.#reservedBytes -= bytes;
+    this.#account.release(bytes);
+  }
+
+  #timer(name: string, deadlineUs: number, callback: () => void): void {
+    this.#timers.set(name, this.#host.clock.at(deadlineUs, () => {
+      this.#timers.delete(name);
+      callback();
+    }));
+  }
+
+  #cancel(name: string): void {
+    this.#timers.get(name)?.();
+    this.#timers.delete(name);
+  }
+
+  #stopAll(): void {
+    for (const name of this.#timers.keys()) this.#cancel(name);
+    this.#subscriptions.closeAll();
+    this.#outbox.clear();
+    this.#targets.clear();
+  }
+
+  #closed(reason: CloseReason): void {
+    this.#phase = "ended";
+    this.#stopAll();
+    this.#settle();
+    this.#host.ended(this, reason.text);
+  }
+}
+
+const tooFast = { status: Status.tooManyRequests, text: "this user publishes faster than its quota" };
+const busy = { status: Status.serviceUnavailable, text: "the client does not read what it was sent" };
+
+function notPermitted(uid: number, topic: string): { status: number; text: string } {
+  return { status: Status.forbidden, text: `uid ${uid} may not write ${topic}` };
+}

@@ -1,0 +1,204 @@
+/**
+ * The subscriptions of one client: takes the gateway's samples and puts them into the outbox, rate limits applied. Says which topics and origins the
+ * client must be told about before the samples can go.
+ */
+import type { SubscriptionPolicy } from "../../shm/protocol/messages.ts";
+import { SampleFlag } from "../../shm/protocol/samples.ts";
+import type { SampleSink, TopicEntry, TopicSource } from "../topics/topicSource.ts";
+import type { OriginTable } from "./origins.ts";
+import { Feed, type Outbox, Subscription } from "./outbox.ts";
+
+export interface SubscriptionsOptions {
+  outbox: Outbox;
+  topics: TopicSource;
+  origins: OriginTable;
+  feedsMax: number;
+  mayRead(topic: string): boolean;
+  nowUs(): number;
+  /** There is something to send. Called often: at most once per turn has an effect. */
+  wake(): void;
+  /** A topic was left out because the client has as many as it may. */
+  tooMany(topic: string): void;
+}
+
+interface Active extends SampleSink {
+  subscription: Subscription;
+  stop: () => void;
+  lastValueOf(topic: TopicEntry): void;
+}
+
+export class Subscriptions {
+  readonly #options: SubscriptionsOptions;
+  readonly #active = new Map<number, Active>();
+  readonly #described = new Set<number>();
+  readonly #knownOrigins = new Set<number>();
+  /** Topics that a subscription met and may not read. */
+  readonly #refused = new WeakMap<Active, Set<number>>();
+  #newTopics: TopicEntry[] = [];
+  #newOrigins: number[] = [];
+  /** Rate-limited feeds with a message that waits for its time. */
+  #held: Feed[] = [];
+  #nextId = 1;
+  #feeds = 0;
+
+  constructor(options: SubscriptionsOptions) {
+    this.#options = options;
+  }
+
+  get count(): number {
+    return this.#active.size;
+  }
+
+  /** Begins a subscription and returns its number. The pattern has been checked. */
+  open(pattern: string, { policy, rateHzMax, lastValue, matches }: { policy: SubscriptionPolicy; rateHzMax: number | undefined; lastValue: boolean; matches: (name: string) => boolean }): number {
+    const queueSamples = "queueSamples" in policy ? policy.queueSamples : 0;
+    const subscription = new Subscription(this.#nextId++, { queueSamples, intervalUs: rateHzMax === undefined ? 0 : 1e6 / rateHzMax });
+    this.#options.outbox.add(subscription);
+    const active = this.#activate(subscription);
+    this.#active.set(subscription.id, active);
+    if (lastValue) for (const topic of this.#options.topics.entries()) if (topic.sequence > 0 && matches(topic.name)) active.lastValueOf(topic);
+    active.stop = this.#options.topics.watch(pattern, active);
+    return subscription.id;
+  }
+
+  /** Ends a subscription; false = there is none of this number. */
+  close(id: number): boolean {
+    const active = this.#active.get(id);
+    if (!active) return false;
+    this.#active.delete(id);
+    active.stop();
+    this.#feeds -= active.subscription.feeds.size;
+    this.#options.outbox.remove(active.subscription);
+    return true;
+  }
+
+  closeAll(): void {
+    for (const id of this.#active.keys()) this.close(id);
+  }
+
+  /** Drops what the client may no longer read; what it may read now comes with the next sample. */
+  recheck(): void {
+    for (const { subscription } of this.#active.values()) {
+      for (const feed of subscription.feeds.values()) {
+        if (this.#options.mayRead(feed.topic.name)) continue;
+        this.#options.outbox.forget(feed);
+        this.#feeds -= 1;
+      }
+    }
+    for (const active of this.#active.values()) this.#refused.delete(active);
+  }
+
+  /** Topics and origins that samples in the outbox name and the client does not know yet. */
+  takeNews(): { topics: TopicEntry[]; origins: number[] } | undefined {
+    if (this.#newTopics.length === 0 && this.#newOrigins.length === 0) return undefined;
+    const news = { topics: this.#newTopics, origins: this.#newOrigins };
+    this.#newTopics = [];
+    this.#newOrigins = [];
+    return news;
+  }
+
+  /** The client has been told about a topic in another way. */
+  described(topic: TopicEntry): void {
+    this.#described.add(topic.id);
+  }
+
+  isDescribed(topic: TopicEntry): boolean {
+    return this.#described.has(topic.id);
+  }
+
+  /** Releases what has waited long enough; returns when to come again, µs, or undefined. */
+  release(nowUs: number): number | undefined {
+    let nextUs: number | undefined;
+    const still: Feed[] = [];
+    for (const feed of this.#held) {
+      if (feed.dueUs <= nowUs) this.#send(feed, nowUs);
+      else {
+        still.push(feed);
+        nextUs = Math.min(nextUs ?? Infinity, feed.dueUs);
+      }
+    }
+    this.#held = still;
+    return nextUs;
+  }
+
+  get nextDueUs(): number | undefined {
+    return this.#held.length === 0 ? undefined : this.#held.reduce((least, feed) => Math.min(least, feed.dueUs), Infinity);
+  }
+
+  #activate(subscription: Subscription): Active {
+    const { outbox } = this.#options;
+    const feeds = subscription.feeds;
+    const active: Active = {
+      subscription,
+      stop: () => {},
+      sample: (topic, bytes, at, lengthBytes, lostBefore) => {
+        const feed = feeds.get(topic.id) ?? this.#newFeed(active, topic);
+        if (!feed) return;
+        if (feed.originName !== topic.origin) this.#newOrigin(feed, topic.origin);
+        if (subscription.intervalUs > 0) this.#limited(feed, lostBefore);
+        else if (subscription.queueSamples > 0) outbox.append(feed, 0, bytes, at, lengthBytes, lostBefore);
+        else outbox.mark(feed, 0, lostBefore);
+        this.#options.wake();
+      },
+      lastValueOf: (topic) => {
+        const feed = feeds.get(topic.id) ?? this.#newFeed(active, topic);
+        if (!feed) return;
+        this.#newOrigin(feed, topic.origin);
+        if (subscription.queueSamples > 0) outbox.append(feed, SampleFlag.lastValue, topic.lastBytes, 0, topic.lastLength, 0);
+        else outbox.mark(feed, SampleFlag.lastValue, 0);
+        this.#options.wake();
+      },
+    };
+    return active;
+  }
+
+  #newFeed(active: Active, topic: TopicEntry): Feed | undefined {
+    let refused = this.#refused.get(active);
+    if (refused?.has(topic.id)) return undefined;
+    const permitted = this.#options.mayRead(topic.name);
+    if (!permitted || this.#feeds >= this.#options.feedsMax) {
+      this.#refused.set(active, (refused ??= new Set()).add(topic.id));
+      if (permitted) this.#options.tooMany(topic.name);
+      return undefined;
+    }
+    const feed = new Feed(active.subscription, topic);
+    active.subscription.feeds.set(topic.id, feed);
+    this.#feeds += 1;
+    if (!this.#described.has(topic.id)) {
+      this.#described.add(topic.id);
+      this.#newTopics.push(topic);
+    }
+    return feed;
+  }
+
+  #newOrigin(feed: Feed, name: string): void {
+    feed.originName = name;
+    feed.originId = this.#options.origins.idOf(name);
+    if (this.#knownOrigins.has(feed.originId)) return;
+    this.#knownOrigins.add(feed.originId);
+    this.#newOrigins.push(feed.originId);
+  }
+
+  /** A sample under a rate limit: goes at once if its time has come, else the newest one goes when it has. Those left out are not losses; those lost upstream are. */
+  #limited(feed: Feed, lostBefore: number): void {
+    feed.lost += lostBefore;
+    if (feed.held) {
+      feed.flags |= SampleFlag.conflated;
+      return;
+    }
+    const nowUs = this.#options.nowUs();
+    if (feed.dueUs <= nowUs) this.#send(feed, nowUs);
+    else {
+      feed.held = true;
+      this.#held.push(feed);
+    }
+  }
+
+  #send(feed: Feed, nowUs: number): void {
+    const { intervalUs } = feed.subscription;
+    // From the due time rather than from now, so that lateness does not add up; after a pause from now.
+    feed.dueUs = feed.dueUs + intervalUs > nowUs ? feed.dueUs + intervalUs : nowUs + intervalUs;
+    feed.held = false;
+    if (feed.subscription.feeds.get(feed.topic.id) === feed) this.#options.outbox.mark(feed, feed.flags, 0);
+  }
+}

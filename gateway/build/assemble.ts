@@ -1,0 +1,127 @@
+/**
+ * From a checked configuration to a gateway, wired. Nothing is opened here; `Gateway.start` does that.
+ * Names resolve because the configuration was checked: what could not be found would have been a fault with its line.
+ */
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../../schemas/clock.ts";
+import type { Config } from "../../schemas/messages/config.ts";
+import type { DriverEvent } from "../../drivers/driver.ts";
+import type { Link, LinkPorts } from "../links/link.ts";
+import type { CommandPath } from "../commands/commandPath.ts";
+import { Gateway } from "../gateway.ts";
+import { NodeMonitor } from "../nodes/monitor.ts";
+import { EventLog, type EventInput, type GatewayEvent } from "../observe/events.ts";
+import { ProcessStats } from "../observe/processStats.ts";
+import { Rejects } from "../observe/rejects.ts";
+import { Supervisor } from "../supervisor/supervisor.ts";
+import { compilePose } from "../supervisor/posePlan.ts";
+import { Publisher } from "../topics/publisher.ts";
+import { TopicTable } from "../topics/table.ts";
+import { AccessPolicy, type AccessRules } from "../access.ts";
+import { accessRules } from "./accessRules.ts";
+import { buildCanLink } from "./buses.ts";
+import type { AcceptedConfig } from "./configuration.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import { buildMqttLinks } from "./mqttLinks.ts";
+import { reloadConfiguration } from "./reload.ts";
+import { buildRoutes } from "./routes.ts";
+import { buildSerialLink } from "./serialPorts.ts";
+import { declareWritableTopics } from "./writableTopics.ts";
+import { LocalFront } from "../front/localFront.ts";
+import { version } from "../version.ts";
+
+export interface AssembleOptions {
+  accepted: AcceptedConfig;
+  instance: string;
+  clock: Clock;
+  /** Where events are written, one call each. */
+  write(event: GatewayEvent): void;
+}
+
+export async function assemble({ accepted, instance, clock, write }: AssembleOptions): Promise<Gateway> {
+  const { config, parts, file: configFile } = accepted;
+  let running = accepted;
+  const identity = { robot: config.robot, version, instance, boot: randomBytes(8).toString("hex") };
+  const table = new TopicTable();
+  const rejects = new Rejects();
+  const eventTopic = table.declare({ name: "ipcnet/events", encoding: "json" });
+  const events = new EventLog((each) => {
+    write(each);
+    const bytes = Buffer.from(JSON.stringify(each));
+    table.publish(eventTopic, bytes, 0, bytes.length, each.atUs, 0, "gateway", 0);
+  });
+  const nodes = new NodeMonitor(config.nodes);
+
+  // The links' ears need the gateway, which needs the links: the knot is tied at the end.
+  let gateway: Gateway | undefined;
+  const event = (input: EventInput): void => events.add(input, clock.nowUs(), clock.wallTimeNs());
+  const heartbeats = new Heartbeats(config.nodes, nodes, (nodeEvent) => gateway?.nodeEvent(nodeEvent));
+  const ports: LinkPorts = { event: (link, driverEvent) => onDriverEvent(link, driverEvent, supervisor, event, clock) };
+  const gate = (): boolean => supervisor.armed;
+
+  const links: Link[] = [];
+  const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
+  const common = { config, heartbeats, table, rejects, clock, gate, ports };
+  for (const bus of config.buses) {
+    const link = await buildCanLink(bus, { ...common, messagesOf: (name) => parts.messages.of(name) });
+    frameLinks.set(bus.name, link);
+    links.push(link);
+  }
+  for (const port of config.serial) links.push(await buildSerialLink(port, common));
+  const paths = new Map<string, CommandPath>(links.flatMap(({ name, path }) => (path ? [[name, path]] : [])));
+
+  const publisher = new Publisher(table, (nowUs) => {
+    supervisor.commandPassed(nowUs);
+    gateway?.reschedule();
+  });
+  declareWritableTopics({ config, parts, table, publisher, paths });
+  links.push(...(await buildMqttLinks({ config, configFile, schemas: parts.schemas, identity, table, rejects, clock, publisher, ports })));
+  heartbeats.watchTopics(table);
+
+  const pose = compilePose(config.safePose, {
+    topics: table, paths,
+    rearm: (name) => links.find((link) => link.name === name)?.rearm(),
+    onRefused: (step, message, text) => event({ severity: "error", code: "safePoseSendFailed", source: message, text: `step ${step}: ${text}` }),
+  });
+  const supervisor = new Supervisor({
+    missing: () => [...nodes.missing(), ...links.flatMap((link) => link.missing()), ...planMissing(config, paths)],
+    clearCommands: () => {
+      for (const path of paths.values()) path.clear();
+    },
+    pose,
+    stateChanged: (from, to, why) => {
+      event({ severity: to === "fault" || (from === "armed" && to === "safePose") ? "warning" : "info", code: to, source: "gateway", text: `${from} → ${to}: ${why}` });
+      gateway?.reschedule();
+    },
+  }, config.arming);
+
+  const routes = buildRoutes({ config, table, publisher, frameLinks, clock, gate });
+  const rules = (from: Config): AccessRules => accessRules(from, (text) => event({ severity: "warning", code: "unknownPrincipal", source: "configuration", text }));
+  const policy = new AccessPolicy(rules(config));
+  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy, clock, event, gateway: () => gateway!, configuration: () => running });
+  gateway = new Gateway({
+    identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, stats: new ProcessStats(),
+    reload: (file) => reloadConfiguration(running, file, (changed) => {
+      running = changed;
+      policy.replace(rules(changed.config));
+      front.recheck();
+      supervisor.setOptions(changed.config.arming);
+      event({ severity: "info", code: "reloaded", source: "configuration", text: `${file} is in force (hash ${changed.hash.slice(0, 12)})` });
+    }),
+  });
+  return gateway;
+}
+
+/** Nothing moves without a way to stop it. */
+function planMissing(config: Config, paths: ReadonlyMap<string, CommandPath>): string[] {
+  if (paths.size === 0) return ["nothing can be commanded: the configuration lists no commands"];
+  return config.safePose.steps.length === 0 ? ["no safe pose is configured (safePose.steps)"] : [];
+}
+
+function onDriverEvent(link: Link, driverEvent: DriverEvent, supervisor: Supervisor, event: (input: EventInput) => void, clock: Clock): void {
+  const { code, text, details, state } = driverEvent;
+  const broken = state === "dead" || state === "busOff" || state === "down";
+  event({ severity: broken || code === "purgeImpossible" ? "error" : code === "stateChanged" || code === "linkRestored" || code === "busRecovered" ? "info" : "warning", code, source: link.name, text, ...(details ? { details } : {}) });
+  // A serial device or a broker that is away is a matter of its node; a bus with commands is one of all that moves on it.
+  if (code === "stateChanged" && broken && link.path && supervisor.armed && link.missing().length > 0) supervisor.lost(`bus ${link.name} is ${state}: ${text}`, clock.nowUs());
+}

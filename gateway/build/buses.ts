@@ -1,0 +1,90 @@
+/** From the buses of the configuration to links: which frames mean what, who is alive by which of them, what may be sent. */
+import type { Clock } from "../../schemas/clock.ts";
+import { compileMessage } from "../../schemas/dbc/index.ts";
+import { checkedMessage, type BusMessage } from "../../schemas/messages/check/databases.ts";
+import type { Bus, Config } from "../../schemas/messages/config.ts";
+import { CanLink, type CanCommand } from "../links/canLink.ts";
+import type { LinkPorts } from "../links/link.ts";
+import type { RejectReason, Rejects } from "../observe/rejects.ts";
+import type { IncomingMessage, RawHandler } from "../pipeline/canReceiver.ts";
+import type { TopicTable } from "../topics/table.ts";
+import { makeCanDriver } from "./canDrivers.ts";
+import type { Heartbeats } from "./heartbeats.ts";
+import { sendableOf, type Sendable } from "./sendable.ts";
+
+export interface BusParts {
+  config: Config;
+  messagesOf(bus: string): ReadonlyMap<string, BusMessage>;
+  heartbeats: Heartbeats;
+  table: TopicTable;
+  rejects: Rejects;
+  clock: Clock;
+  gate(): boolean;
+  ports: LinkPorts;
+}
+
+/** CiA 301: heartbeat of node n on 0x700 + n, one byte. */
+const HEARTBEAT_BASE = 0x700;
+
+export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> {
+  const { table, rejects, clock } = parts;
+  const messages = parts.messagesOf(bus.name);
+  const commands = sendableOf(parts.config, "bus", bus.name).map((sendable) => canCommand(sendable, messages.get(sendable.message)!));
+  const commanded = new Set(commands.map(({ name }) => name));
+  const incoming: IncomingMessage[] = [];
+  const rawHandlers: RawHandler[] = [];
+  for (const entry of messages.values()) {
+    if (commanded.has(entry.message.name)) rawHandlers.push(rejecting(entry, "notPermitted"));
+    else if (entry.checks?.covers(entry.message.name) !== true) rawHandlers.push(rejecting(entry, "unprotected"));
+    else incoming.push(incomingMessage(bus, entry, parts));
+  }
+  for (const { nodeIndex, nodeNumber } of parts.heartbeats.canopen(bus.name)) {
+    const canId = HEARTBEAT_BASE + nodeNumber;
+    // A database that describes the heartbeat too makes it a topic; the byte is looked at all the same.
+    const described = incoming.find((message) => message.canId === canId && !message.extended);
+    const handle = (bytes: Uint8Array, at: number, timeUs: number): void => parts.heartbeats.canopenSeen(nodeIndex, bytes[at]!, timeUs);
+    if (described) {
+      const before = described.accepted;
+      described.accepted = (bytes, at, lengthBytes, timeUs) => {
+        before?.(bytes, at, lengthBytes, timeUs);
+        handle(bytes, at, timeUs);
+      };
+    } else {
+      rawHandlers.push({ canId, extended: false, handle: (bytes, at, lengthBytes, timeUs) => {
+        if (lengthBytes !== 1) return "badLength";
+        handle(bytes, at, timeUs);
+        return undefined;
+      } });
+    }
+  }
+  return new CanLink({
+    driver: await makeCanDriver(bus, clock), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, ports: parts.ports,
+    receive: { messages: incoming, rawHandlers, table, rejects, rawTopic: bus.publishRaw ? table.declare({ name: `can/${bus.name}/raw`, encoding: "canframe" }) : undefined },
+  });
+}
+
+function incomingMessage(bus: Bus, { message, checks }: BusMessage, { table, heartbeats }: BusParts): IncomingMessage {
+  const codec = compileMessage(message);
+  const check = checks?.forMessage(checkedMessage(message));
+  const topic = table.declare({ name: `can/${bus.name}/${message.name}`, encoding: "record", layout: codec.layout, cycleTimeMs: message.cycleTimeMs, timeoutMs: check?.timeoutMs });
+  const nodes = heartbeats.byMessage(bus.name, message.name);
+  return {
+    name: message.name, canId: message.canId, extended: message.extended, codec, check, topic,
+    accepted: nodes.length === 0 ? undefined : (_bytes, _at, _lengthBytes, timeUs) => heartbeats.seen(nodes, timeUs),
+  };
+}
+
+/**
+ * Frames that are known and yet not taken. notPermitted: nobody but us may send what we command; another sender is a second master, and its frames
+ * are worth a look. unprotected: no check, and nobody has said that the bus's own is enough (`integrity: link`).
+ */
+function rejecting({ message }: BusMessage, reason: RejectReason): RawHandler {
+  return { canId: message.canId, extended: message.extended, handle: () => reason };
+}
+
+function canCommand(sendable: Sendable, { message, checks, managed }: BusMessage): CanCommand {
+  return {
+    name: message.name, codec: compileMessage(message), protector: checks?.protectorFor(checkedMessage(message)), ownedSignals: [...managed],
+    ttlMsMax: sendable.ttlMsMax, rateHzMax: sendable.rateHzMax, poseOnly: sendable.poseOnly,
+  };
+}

@@ -1,0 +1,31 @@
+/** From a bus of the configuration to its driver; each driver's code is loaded only when a bus asks for it. */
+import type { CanDriver } from "../../drivers/can/driver.ts";
+import { DriverError } from "../../drivers/driver.ts";
+import type { Clock } from "../../schemas/clock.ts";
+import type { Bus } from "../../schemas/messages/config.ts";
+
+/** An slcan adapter's serial line, bit/s: what USB adapters take for granted. */
+const SLCAN_BAUD_BPS = 1_000_000;
+
+export async function makeCanDriver(bus: Bus, clock: Clock): Promise<CanDriver> {
+  const { name, bitrateBps, dataBitrateBps, fd, listenOnly, optional, txQueueFrames, deadAfterMs, busOff } = bus;
+  const common = { name, listenOnly, optional, clock };
+  const health = { bitrateBps, dataBitrateBps, txQueueFrames, deadAfterMs, busOff };
+  switch (bus.driver) {
+    case "socketcan":
+    case "emulator": {
+      const { createNativeCan } = await import("../../drivers/can/nativeDriver.ts");
+      return createNativeCan({ ...common, ...health, kind: bus.driver, interface: bus.interface, fd });
+    }
+    case "slcan": {
+      const [{ createSlcan }, { serialLine }] = await Promise.all([import("../../drivers/can/slcan/driver.ts"), import("../../drivers/can/slcan/port.ts")]);
+      if (bitrateBps === undefined) throw new DriverError("badBitrate", `bus ${name}: slcan sets the bit rate itself and needs to be told`, "set bitrateBps");
+      return createSlcan({ ...common, health, bitrateBps, fd, txQueueFrames, open: serialLine({ path: bus.interface, baudBps: SLCAN_BAUD_BPS }) });
+    }
+    case "socketcand":
+    case "npm-socketcan":
+      throw new DriverError("driverMissing", `bus ${name}: this build has no driver ${bus.driver}`, "use socketcan or slcan");
+    default:
+      return bus.driver satisfies never;
+  }
+}

@@ -1,0 +1,76 @@
+/** `arm`, `disarm`, `safe-pose`: what an operator does. */
+import type { Command } from "commander";
+import { Status, type IpcnetError } from "../../schemas/status.ts";
+import { CliError, ExitCode, type CliContext, type Register } from "./command.ts";
+import { withGateway, type Session } from "./connection.ts";
+import { toJson } from "./json.ts";
+import { parseNumber } from "./parse.ts";
+import { askStatus } from "./statusReport.ts";
+import { wantAscii } from "./terminal.ts";
+import { printable } from "../view/text.ts";
+import { isVerdict, verdictText } from "../view/verdict.ts";
+
+export const register: Register = (program, context) => {
+  program
+    .command("arm")
+    .description("let commands through to actuators; refused with the list of what is missing")
+    .option("--why <TEXT>", "the reason, for the events")
+    .option("--reset", "first leave the state that a safe pose or a fault has latched")
+    .addHelpText("after", "\nArming moves nothing by itself. After a safe pose or a fault it needs --reset: somebody has to have looked.\n\nExamples:\n  ipcnet arm && ipcnet pub cmd/arm/shoulder_Command velocity=0.1 --rate 50 --count 100; ipcnet disarm")
+    .action((options: ArmOptions, command: Command) => withGateway(command, context, (session) => arm(session, context, options)));
+
+  program
+    .command("disarm")
+    .description("let no command through to actuators any more")
+    .option("--why <TEXT>", "the reason, for the events")
+    .addHelpText("after", "\nDisarming sends nothing: actuators stop by their own time-outs. ipcnet safe-pose brings them into a pose.")
+    .action((options: { why?: string }, command: Command) =>
+      withGateway(command, context, async ({ client, json }) => {
+        const answer = await client.request("gateway/disarm", options.why === undefined ? {} : { why: options.why }, { timeoutMs: 5000 });
+        context.stdout.write(json ? `${toJson({ disarmed: true, answer })}\n` : "disarmed: no command reaches an actuator\n");
+      }));
+
+  program
+    .command("safe-pose")
+    .description("bring the robot into its safe pose, wait for the verdict; exit code 0 only when the pose was measured")
+    .option("--why <TEXT>", "the reason, for the journal", "asked for on the command line")
+    .option("--timeout-ms <N>", "how long to wait for the verdict (the gateway goes on without us)", parseNumber({ minimum: 100, maximum: 3_600_000 }), 60_000)
+    .addHelpText("after", "\nExamples:\n  ipcnet safe-pose --why \"somebody in the cell\"\n  ipcnet safe-pose --json | jq .verdict")
+    .action(async (options: { why: string; timeoutMs: number }, command: Command) => {
+      let asked = false;
+      await withGateway(command, context, async ({ client, json, color }) => {
+        asked = true;
+        context.exitCode = ExitCode.problem; // until the verdict says otherwise
+        const verdict = await client.request("gateway/safe-pose", { why: options.why }, { timeoutMs: options.timeoutMs });
+        if (!isVerdict(verdict)) throw new CliError(ExitCode.problem, `the gateway's verdict has a shape that this version of ipcnet does not know: ${toJson(verdict)}`, "use the ipcnet command of the gateway's own version");
+        const lines = json ? [toJson(verdict)] : verdictText(verdict, { columns: context.stdout.columns ?? 120, color, ascii: wantAscii(context) });
+        context.stdout.write(`${lines.join("\n")}\n`);
+        context.exitCode = verdict.verdict === "posed" ? ExitCode.ok : ExitCode.problem;
+      });
+      if (asked && context.signal.aborted) context.stderr.write("ipcnet: the gateway goes on with the safe pose; ipcnet status shows how far it is\n");
+    });
+};
+
+interface ArmOptions {
+  why?: string;
+  reset?: boolean;
+}
+
+async function arm({ client, json }: Session, context: CliContext, { why, reset }: ArmOptions): Promise<void> {
+  try {
+    const answer = await client.request("gateway/arm", { ...(why === undefined ? {} : { why }), ...(reset ? { reset } : {}) }, { timeoutMs: 5000 });
+    context.stdout.write(json ? `${toJson({ armed: true, answer })}\n` : "armed: commands move the robot\n");
+  } catch (error) {
+    if ((error as Partial<IpcnetError>).status !== Status.preconditionFailed) throw error;
+    // The refusal may carry the list; if not, the status has it.
+    const missing = listIn((error as IpcnetError).details) ?? (await askStatus(client)).missingForArming;
+    context.exitCode = ExitCode.problem;
+    if (json) context.stdout.write(`${toJson({ armed: false, missing })}\n`);
+    else context.stderr.write(`ipcnet: not armed; missing:\n${missing.map((sentence) => `  • ${printable(sentence)}\n`).join("")}`);
+  }
+}
+
+function listIn(details: unknown): readonly string[] | undefined {
+  const list = Array.isArray(details) ? (details as unknown[]) : (details as { missing?: unknown } | undefined)?.missing;
+  return Array.isArray(list) && list.length > 0 ? list.map(String) : undefined;
+}

@@ -1,0 +1,50 @@
+/** The part of the client (`shm/client`) that the verbs use; a fake with the same shape stands in for it in tests. */
+export interface ConnectOptions {
+  socketPath?: string;
+  name?: string;
+  timeoutMs?: number;
+}
+
+export interface Client {
+  readonly gateway: { robot: string; version: string; instance: string; boot: string };
+  topics(pattern?: string): Promise<readonly TopicDescription[]>;
+  subscribe(pattern: string, options: SubscribeOptions, listener: (message: Message) => void): Promise<{ close(): Promise<void> }>;
+  publish(topic: string, value: unknown, options?: PublishOptions): Promise<void>;
+  query(topic: string): Promise<Message | undefined>;
+  request(service: string, body?: unknown, options?: { timeoutMs?: number }): Promise<unknown>;
+  onClose(listener: (why: string) => void): () => void;
+  close(): Promise<void>;
+}
+
+export interface SubscribeOptions {
+  policy?: "latest" | { queue: number };
+  rateHzMax?: number;
+  lastValue?: boolean;
+}
+
+export interface PublishOptions {
+  ttlMs?: number;
+  id?: string;
+  acknowledge?: boolean;
+}
+
+export interface TopicDescription {
+  name: string;
+  encoding: string;
+  schemaHash?: string;
+  writable?: boolean;
+  rateHz?: number;
+  quality?: string;
+}
+
+export interface Message {
+  topic: string;
+  bytes: Uint8Array;
+  value: unknown;
+  sequence: number;
+  timeUs: number;
+  wallTimeNs: bigint;
+  quality: string;
+  lostBefore: number;
+  origin: string;
+}

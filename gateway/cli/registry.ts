@@ -1,0 +1,39 @@
+/** Which file holds which verb. Only the file of the verb that was asked for is loaded; help, completion and typing errors load all. */
+import type { Register } from "./command.ts";
+
+export interface RegistryEntry {
+  verbs: readonly string[];
+  /** The heading in the help text. */
+  group: string;
+  /** Whether the verbs talk to a gateway (and so have --socket in their help). */
+  online: boolean;
+  load(): Promise<{ register: Register }>;
+}
+
+export const groups = {
+  look: "Look at a running gateway:",
+  act: "Act on a running gateway:",
+  can: "CAN bus:",
+  files: "Files and definitions:",
+  machine: "This machine and this command:",
+} as const;
+
+export const registry: readonly RegistryEntry[] = [
+  { verbs: ["status"], group: groups.look, online: true, load: () => import("./status.ts") },
+  { verbs: ["top"], group: groups.look, online: true, load: () => import("./top.ts") },
+  { verbs: ["topics", "get"], group: groups.look, online: true, load: () => import("./topics.ts") },
+  { verbs: ["echo"], group: groups.look, online: true, load: () => import("./echo.ts") },
+  { verbs: ["hz"], group: groups.look, online: true, load: () => import("./hz.ts") },
+  { verbs: ["events"], group: groups.look, online: true, load: () => import("./events.ts") },
+  { verbs: ["pub"], group: groups.act, online: true, load: () => import("./pub.ts") },
+  { verbs: ["arm", "disarm", "safe-pose"], group: groups.act, online: true, load: () => import("./arming.ts") },
+  { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },
+  { verbs: ["can"], group: groups.can, online: true, load: () => import("./can.ts") },
+  { verbs: ["e2e"], group: groups.files, online: false, load: () => import("./e2e.ts") },
+  { verbs: ["decode"], group: groups.files, online: false, load: () => import("./decode.ts") },
+  { verbs: ["encode"], group: groups.files, online: false, load: () => import("./encode.ts") },
+  { verbs: ["dbc"], group: groups.files, online: false, load: () => import("./dbc.ts") },
+  { verbs: ["config"], group: groups.files, online: false, load: () => import("./config.ts") },
+  { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
+  { verbs: ["completion", "__complete"], group: groups.machine, online: false, load: () => import("./completion.ts") },
+];

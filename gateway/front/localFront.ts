@@ -1,0 +1,87 @@
+/** The local side of the gateway: the client socket with its broker and services. */
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Clock } from "../../schemas/clock.ts";
+import type { Config } from "../../schemas/messages/config.ts";
+import type { ClientReport } from "../../schemas/messages/statusReport.ts";
+import { DriverError } from "../../drivers/driver.ts";
+import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
+import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
+import type { AccessPolicy } from "../access.ts";
+import { systemNames } from "../build/accessRules.ts";
+import type { Front, Gateway } from "../gateway.ts";
+import type { EventInput } from "../observe/events.ts";
+import type { GatewayIdentity } from "../observe/status.ts";
+import type { Publisher } from "../topics/publisher.ts";
+import type { TopicTable } from "../topics/table.ts";
+import { callService, gatewayServices } from "./services.ts";
+import { defaultSocketPath } from "./socketPath.ts";
+
+export interface LocalFrontOptions {
+  socket: Config["socket"];
+  /** The configuration in force. */
+  configuration(): { file: string; hash: string; config: Config };
+  identity: GatewayIdentity;
+  table: TopicTable;
+  publisher: Publisher;
+  policy: AccessPolicy;
+  clock: Clock;
+  gateway(): Gateway;
+  event(input: EventInput): void;
+}
+
+export class LocalFront implements Front {
+  readonly #options: LocalFrontOptions;
+  #server: SeqpacketServer | undefined;
+  #broker: Broker | undefined;
+
+  constructor(options: LocalFrontOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    const { socket, configuration, table, publisher, policy, clock, identity, gateway, event } = this.#options;
+    const path = socket.path ?? defaultSocketPath();
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    const group = socket.group === undefined ? undefined : systemNames().gid(socket.group);
+    if (socket.group !== undefined && group === undefined) throw new DriverError("unknownGroup", `the group ${socket.group} of the client socket does not exist`, `sudo groupadd --system ${socket.group}`);
+    try {
+      this.#server = listenForClients(path, { mode: Number.parseInt(socket.mode, 8), ...(group === undefined ? {} : { group }) });
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      throw new DriverError("socketUnavailable", error.message, "is another gateway running? ipcnet status shows it; otherwise choose another socket.path", { cause: error });
+    }
+    const services = gatewayServices({
+      status: () => gateway().status(),
+      events: () => gateway().recentEvents(),
+      rejects: () => gateway().rejectCounters(),
+      arm: (why) => gateway().arm(why), disarm: (why) => gateway().disarm(why), reset: (why) => gateway().reset(why), safePose: (why) => gateway().safePose(why),
+      config: () => {
+        const { file, hash, config } = configuration();
+        return { file, hash, config };
+      },
+      reload: (file) => gateway().reload(file),
+    });
+    this.#broker = createBroker({
+      server: this.#server, topics: table, policy, clock, gateway: identity,
+      onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
+      publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
+      services: { call: (service, body, who) => callService(services, service, body, who) },
+    });
+    event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
+  }
+
+  async stop(why: string): Promise<void> {
+    await this.#broker?.close(why);
+    this.#server?.close();
+  }
+
+  /** To be called when the access rules have changed: who lost a right loses it at once. */
+  recheck(): void {
+    this.#broker?.recheck();
+  }
+
+  clients(): ClientReport[] {
+    return this.#broker?.clients() ?? [];
+  }
+}

@@ -1,0 +1,75 @@
+/** The services that local clients call (`client.request("gateway/…")`). Who may call which was decided before (`access.ts`). */
+import { Status } from "../../schemas/status.ts";
+import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
+import type { GatewayEvent } from "../observe/events.ts";
+import type { RejectCounter } from "../observe/rejects.ts";
+import type { StatusReport } from "../../schemas/messages/statusReport.ts";
+import type { Credentials } from "../access.ts";
+
+export interface ServiceReply {
+  status: number;
+  body?: unknown;
+  text?: string;
+}
+
+/** What the services need of the gateway. */
+export interface ServicePorts {
+  status(): StatusReport;
+  events(): readonly GatewayEvent[];
+  rejects(): readonly RejectCounter[];
+  arm(why: string): string[];
+  disarm(why: string): void;
+  reset(why: string): void;
+  safePose(why: string): Promise<PoseVerdict>;
+  config(): { file: string; hash: string; config: unknown };
+  /** Judges a file and says what taking it over would need; applies what can be applied while running. */
+  reload(path: string): ServiceReply;
+}
+
+type Service = (body: Readonly<Record<string, unknown>>, who: string) => ServiceReply | Promise<ServiceReply>;
+
+/** Longest reason that is kept. */
+const WHY_LENGTH_MAX = 200;
+
+export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Service> {
+  const ok = (body?: unknown): ServiceReply => ({ status: Status.ok, ...(body === undefined ? {} : { body }) });
+  return new Map<string, Service>([
+    ["gateway/status", () => ok(ports.status())],
+    ["gateway/events", () => ok(ports.events())],
+    ["gateway/rejects", () => ok(ports.rejects().map(rejectDetails))],
+    ["gateway/config", () => ok(ports.config())],
+    ["gateway/arm", (body, who) => {
+      if (body["reset"] === true) ports.reset(`reset by ${who}`);
+      const missing = ports.arm(reason(body, `armed by ${who}`));
+      return missing.length === 0 ? ok() : { status: Status.preconditionFailed, text: missing.join("; "), body: { missing } };
+    }],
+    ["gateway/disarm", (body, who) => {
+      ports.disarm(reason(body, `disarmed by ${who}`));
+      return ok();
+    }],
+    ["gateway/reset", (body, who) => {
+      ports.reset(reason(body, `reset by ${who}`));
+      return ok();
+    }],
+    ["gateway/safe-pose", async (body, who) => ok(await ports.safePose(reason(body, `asked for by ${who}`)))],
+    ["gateway/reload", (body) => (typeof body["path"] === "string" ? ports.reload(body["path"]) : { status: Status.badRequest, text: "path names the configuration file" })],
+  ]);
+}
+
+/** Calls a service by name; a body that is no object counts as an empty one. */
+export async function callService(services: ReadonlyMap<string, Service>, name: string, body: unknown, who: Credentials): Promise<ServiceReply> {
+  const service = services.get(name);
+  if (!service) return { status: Status.notFound, text: `there is no service ${name.slice(0, 100)}` };
+  const given = typeof body === "object" && body !== null && !Array.isArray(body) ? (body as Record<string, unknown>) : {};
+  return service(given, `pid ${who.pid}, uid ${who.uid}`);
+}
+
+function reason(body: Readonly<Record<string, unknown>>, fallback: string): string {
+  const why = body["why"];
+  return typeof why === "string" && why.trim() !== "" ? `${why.slice(0, WHY_LENGTH_MAX)} (${fallback})` : fallback;
+}
+
+function rejectDetails(counter: RejectCounter): unknown {
+  const { link, reason: code, count } = counter;
+  return { link, reason: code, count, samples: counter.samples().map(({ atUs, source, bytes }) => ({ atUs, source, hex: Buffer.from(bytes).toString("hex") })) };
+}

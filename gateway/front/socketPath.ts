@@ -1,0 +1,20 @@
+/** Where the client socket is made when the configuration does not say: the first place that fits whoever runs the gateway. Clients look in the same places. */
+import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
+
+export function defaultSocketPath(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  // systemd's RuntimeDirectory= is made before the start and is ours.
+  if (writable("/run/ipcnet") || process.getuid?.() === 0) return "/run/ipcnet/ipcnet.sock";
+  const runtime = env["XDG_RUNTIME_DIR"];
+  return runtime === undefined ? `/tmp/ipcnet-${process.getuid?.() ?? 0}/ipcnet.sock` : join(runtime, "ipcnet/ipcnet.sock");
+}
+
+function writable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    // Not there, or not ours: the next place then.
+    return false;
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * The gateway: puts the parts together as the configuration says, starts and stops them in order, and turns the crank.
+ *
+ * It decides nothing itself. What may move is `supervisor/`'s matter, what a frame means `pipeline/`'s, who may do what `access.ts`'s.
+ * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
+ */
+import type { Clock } from "../schemas/clock.ts";
+import type { ClientReport, StatusReport } from "../schemas/messages/statusReport.ts";
+import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
+import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
+import type { EventInput, EventLog, GatewayEvent } from "./observe/events.ts";
+import type { ProcessStats } from "./observe/processStats.ts";
+import { buildStatus, type GatewayIdentity } from "./observe/status.ts";
+import type { RejectCounter, Rejects } from "./observe/rejects.ts";
+import { FRESHNESS_PERIOD_MS, FreshnessMonitor } from "./pipeline/freshness.ts";
+import type { ServiceReply } from "./front/services.ts";
+import type { Link } from "./links/link.ts";
+import type { Supervisor } from "./supervisor/supervisor.ts";
+import type { TopicTable } from "./topics/table.ts";
+
+/** Something with deadlines that is served by the gateway's timer. */
+export interface Due {
+  poll(nowUs: number): void;
+  nextDeadlineUs(nowUs: number): number | undefined;
+}
+
+/** The local side: opened when the links are up, closed before they go down. */
+export interface Front {
+  start(): Promise<void>;
+  stop(why: string): Promise<void>;
+  clients(): ClientReport[];
+}
+
+export interface GatewayParts {
+  identity: GatewayIdentity;
+  clock: Clock;
+  table: TopicTable;
+  rejects: Rejects;
+  events: EventLog;
+  nodes: NodeMonitor;
+  links: readonly Link[];
+  routes: readonly Due[];
+  supervisor: Supervisor;
+  front: Front;
+  stats: ProcessStats;
+  reload(file: string): ServiceReply;
+}
+
+/** How often rates are counted, s. */
+const RATE_INTERVAL_S = 1;
+
+export class Gateway {
+  readonly #parts: GatewayParts;
+  readonly #startedUs: number;
+  #freshness: FreshnessMonitor | undefined;
+  #cancelTimer: (() => void) | undefined;
+  #lastRatesUs: number;
+  #running = false;
+
+  constructor(parts: GatewayParts) {
+    this.#parts = parts;
+    this.#startedUs = parts.clock.nowUs();
+    this.#lastRatesUs = this.#startedUs;
+  }
+
+  /** Opens the links, then the client socket. Rejects with the first link's error that may not be missing; what was opened is closed again. */
+  async start(): Promise<void> {
+    const { links, front, table, clock, stats } = this.#parts;
+    table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
+    this.#freshness = new FreshnessMonitor(table);
+    // Together: each may wait for its device, and none needs another.
+    const opened = await Promise.allSettled(links.map((link) => link.start()));
+    const failed = opened.find((result) => result.status === "rejected");
+    try {
+      if (failed) throw failed.reason;
+      await front.start();
+    } catch (error) {
+      await Promise.all(links.map((link) => link.stop()));
+      throw error;
+    }
+    stats.start();
+    this.#running = true;
+    this.#turn();
+    this.event({ severity: "info", code: "started", source: "gateway", text: `${links.length} links, ${table.size} topics` });
+  }
+
+  /** Runs the safe pose, then closes everything. Resolves with the verdict; never rejects for a robot's fault. */
+  async stop(why: string): Promise<PoseVerdict> {
+    const { links, front, stats, clock, supervisor } = this.#parts;
+    this.reschedule();
+    const verdict = await supervisor.safePose(why, clock.nowUs());
+    this.#running = false;
+    this.#cancelTimer?.();
+    await front.stop(why);
+    await Promise.all(links.map((link) => link.stop()));
+    stats.stop();
+    return verdict;
+  }
+
+  status(): StatusReport {
+    const { identity, links, nodes, rejects, front, table, stats, supervisor, clock } = this.#parts;
+    return buildStatus({
+      identity, startedUs: this.#startedUs, links,
+      state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
+      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(),
+      topicCount: () => table.size, process: () => stats.report(),
+    }, clock.nowUs());
+  }
+
+  /** Arms, or says what is missing. A bus that was dead is opened again if it has proved alive. */
+  arm(why: string): string[] {
+    for (const link of this.#parts.links) link.rearm();
+    return this.#parts.supervisor.arm(why, this.#parts.clock.nowUs());
+  }
+
+  disarm(why: string): void {
+    this.#parts.supervisor.disarm(why, this.#parts.clock.nowUs());
+  }
+
+  reset(why: string): void {
+    this.#parts.supervisor.reset(why, this.#parts.clock.nowUs());
+  }
+
+  safePose(why: string): Promise<PoseVerdict> {
+    return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs());
+  }
+
+  recentEvents(): readonly GatewayEvent[] {
+    return this.#parts.events.recent();
+  }
+
+  rejectCounters(): readonly RejectCounter[] {
+    return this.#parts.rejects.counters();
+  }
+
+  /** Judges a configuration and takes it over where that is possible while running; otherwise the old one goes on. */
+  reload(file: string): ServiceReply {
+    return this.#parts.reload(file);
+  }
+
+  event(input: EventInput): void {
+    const { events, clock } = this.#parts;
+    events.add(input, clock.nowUs(), clock.wallTimeNs());
+  }
+
+  nodeEvent(event: NodeEvent): void {
+    const { node } = event;
+    const armed = this.#parts.supervisor.armed;
+    const words = { appeared: "is there", lost: `is lost: nothing for ${node.timeoutMs} ms`, returned: "is back" } as const;
+    const text = event.type === "stateChanged" ? `is ${event.state}` : words[event.type];
+    this.event({ severity: event.type === "lost" ? (node.required ? "error" : "warning") : "info", code: `node${event.type[0]!.toUpperCase()}${event.type.slice(1)}`, source: node.name, text: `node ${node.name} on ${node.link} ${text}` });
+    const stillThere = event.type !== "lost" && (event.type !== "stateChanged" || event.state === "operational");
+    if (node.required && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs);
+  }
+
+  /** Something new may be due earlier than the timer thinks: after a command was held, or the safe pose began. */
+  reschedule(): void {
+    if (this.#running) this.#schedule();
+  }
+
+  #turn(): void {
+    const { clock, links, routes, supervisor, nodes } = this.#parts;
+    const nowUs = clock.nowUs();
+    for (const link of links) link.poll(nowUs);
+    for (const route of routes) route.poll(nowUs);
+    for (const event of nodes.poll(nowUs)) this.nodeEvent(event);
+    this.#freshness?.poll(nowUs);
+    supervisor.poll(nowUs);
+    if (nowUs - this.#lastRatesUs >= RATE_INTERVAL_S * 1e6) this.#closeInterval(nowUs);
+    if (this.#running) this.#schedule();
+  }
+
+  #schedule(): void {
+    const { clock, links, routes, supervisor } = this.#parts;
+    const nowUs = clock.nowUs();
+    let dueUs = nowUs + FRESHNESS_PERIOD_MS * 1e3;
+    for (const due of [...links, ...routes, supervisor]) {
+      const deadlineUs = due.nextDeadlineUs(nowUs);
+      if (deadlineUs !== undefined && deadlineUs < dueUs) dueUs = deadlineUs;
+    }
+    this.#cancelTimer?.();
+    this.#cancelTimer = clock.at(dueUs, () => this.#turn());
+  }
+
+  #closeInterval(nowUs: number): void {
+    const { table, links, nodes, stats, clock } = this.#parts;
+    const seconds = (nowUs - this.#lastRatesUs) / 1e6;
+    this.#lastRatesUs = nowUs;
+    table.setWallOffset(clock.wallTimeNs(), nowUs);
+    for (const topic of table.entries()) topic.closeRateInterval(seconds);
+    for (const link of links) link.closeInterval(seconds, nowUs);
+    nodes.closeRateInterval(seconds);
+    stats.closeInterval(seconds);
+  }
+}

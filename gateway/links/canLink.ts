@@ -1,0 +1,144 @@
+/** One CAN bus of the gateway: its driver, the pipeline behind it and the commands before it. */
+import type { CanDriver } from "../../drivers/can/driver.ts";
+import { CanFlag } from "../../drivers/can/frame.ts";
+import type { DriverEvent } from "../../drivers/driver.ts";
+import type { Clock } from "../../schemas/clock.ts";
+import type { MessageCodec } from "../../schemas/dbc/index.ts";
+import type { FrameProtector } from "../../schemas/e2e/index.ts";
+import type { LinkReport } from "../../schemas/messages/statusReport.ts";
+import { BusLoadBudget, frameBitsMax } from "../commands/budget.ts";
+import { CommandPath, type OutgoingMessage } from "../commands/commandPath.ts";
+import { CanReceiver, type CanReceiverOptions } from "../pipeline/canReceiver.ts";
+import type { Link, LinkPorts } from "./link.ts";
+
+export interface CanCommand {
+  name: string;
+  codec: MessageCodec;
+  protector: FrameProtector | undefined;
+  /** Signals that the protector fills in: whoever commands need not name them. */
+  ownedSignals: readonly string[];
+  ttlMsMax: number;
+  rateHzMax: number;
+  /** Only the safe pose may send it. */
+  poseOnly: boolean;
+}
+
+export interface CanLinkOptions {
+  driver: CanDriver;
+  bitrateBps: number | undefined;
+  busLoadMaxPercent: number;
+  commands: readonly CanCommand[];
+  receive: Omit<CanReceiverOptions, "bus" | "onEcho" | "onErrorFrame">;
+  clock: Clock;
+  gate(): boolean;
+  ports: LinkPorts;
+}
+
+export class CanLink implements Link {
+  readonly name: string;
+  readonly path: CommandPath | undefined;
+  readonly receiver: CanReceiver;
+  readonly driver: CanDriver;
+  readonly #options: CanLinkOptions;
+  #rates = { receivedHz: 0, sentHz: 0, loadPercent: undefined as number | undefined };
+  #atLastInterval = { frames: 0, echoes: 0, sent: 0, bits: 0 };
+
+  constructor(options: CanLinkOptions) {
+    const { driver, clock } = options;
+    this.#options = options;
+    this.name = driver.name;
+    this.driver = driver;
+    this.path = options.commands.length === 0 ? undefined : new CommandPath({
+      messages: options.commands.map((command) => outgoing(command, driver)),
+      budget: new BusLoadBudget({ bitrateBps: options.bitrateBps ?? 0, loadPercentMax: options.busLoadMaxPercent }),
+      gate: options.gate,
+    });
+    this.receiver = new CanReceiver({
+      ...options.receive, bus: driver.name,
+      onEcho: (token, timeUs) => this.path?.settled(token, Math.max(timeUs, clock.nowUs())),
+      onErrorFrame: () => {
+        // Counted by the receiver; the driver's health machine draws the conclusions.
+      },
+    });
+    driver.onFrames((batch) => this.receiver.push(batch, clock.nowUs()));
+    driver.onEvent((event) => this.#onEvent(event));
+  }
+
+  start(): Promise<void> {
+    return this.driver.start();
+  }
+
+  stop(): Promise<void> {
+    return this.driver.stop();
+  }
+
+  missing(): string[] {
+    if (!this.path) return [];
+    const { state, reason } = this.driver.health();
+    const missing: string[] = [];
+    if (state !== "up" && state !== "degraded") missing.push(`bus ${this.name} is ${state}${reason ? `: ${reason}` : ""}`);
+    if (!this.driver.canPurge()) missing.push(`the transmit queue of bus ${this.name} could not be purged: stale commands might be replayed (needs CAP_NET_ADMIN)`);
+    return missing;
+  }
+
+  poll(nowUs: number): void {
+    this.path?.poll(nowUs);
+  }
+
+  nextDeadlineUs(nowUs: number): number | undefined {
+    return this.path?.nextDeadlineUs(nowUs);
+  }
+
+  rearm(): void {
+    if (this.path) this.driver.rearm();
+  }
+
+  closeInterval(seconds: number): void {
+    const { frames, echoes, bits } = this.receiver.counters;
+    const sent = this.path?.counters.sent ?? 0;
+    const last = this.#atLastInterval;
+    // What really went out, where the link tells; otherwise what was handed over.
+    const sentNow = this.driver.confirmsTransmission ? echoes - last.echoes : sent - last.sent;
+    this.#rates = {
+      receivedHz: (frames - last.frames) / seconds, sentHz: sentNow / seconds,
+      loadPercent: this.#options.bitrateBps ? Math.min(100, ((bits - last.bits) / seconds / this.#options.bitrateBps) * 100) : undefined,
+    };
+    this.#atLastInterval = { frames, echoes, sent, bits };
+  }
+
+  report(): LinkReport {
+    const health = this.driver.health();
+    const { frames, accepted, rejected, unknown, errorFrames, late, lost } = this.receiver.counters;
+    return {
+      kind: "can", name: this.name, driver: this.driver.kind, state: health.state, reason: health.reason,
+      loadPercent: this.#rates.loadPercent, receivedRateHz: this.#rates.receivedHz, sentRateHz: this.#rates.sentHz,
+      counters: { ...health.counters, frames, accepted, rejected, unknown, errorFrames, late, lost },
+    };
+  }
+
+  #onEvent(event: DriverEvent): void {
+    // Whatever was on its way is settled one way or the other: nothing may wait for an echo that cannot come.
+    if (event.code === "purged" || event.code === "transmitDropped" || (event.code === "stateChanged" && event.state !== "up" && event.state !== "degraded")) this.path?.clear();
+    this.#options.ports.event(this, event);
+  }
+}
+
+function outgoing(command: CanCommand, driver: CanDriver): OutgoingMessage {
+  const { codec, protector } = command;
+  const { message } = codec;
+  const filledIn = Object.fromEntries(command.ownedSignals.map((signal) => [signal, 0]));
+  const flags = (message.extended ? CanFlag.extended : 0) | (message.fd ? CanFlag.fd | CanFlag.bitRateSwitch : 0);
+  return {
+    name: command.name, ttlMsMax: command.ttlMsMax, rateHzMax: command.rateHzMax, poseOnly: command.poseOnly,
+    bits: frameBitsMax(message.lengthBytes, message.extended), confirms: driver.confirmsTransmission,
+    encode: (values) => codec.encode({ ...filledIn, ...values }),
+    transmit(data, deadlineUs, token) {
+      const counterBefore = protector?.counter;
+      protector?.protect(data, 0, data.length, message.canId);
+      const verdict = driver.send({ timeUs: deadlineUs, canId: message.canId, flags, data, token });
+      // A frame that never went out must not look like a lost one to the receiver.
+      if (verdict !== "queued" && protector && counterBefore !== undefined) protector.counter = counterBefore;
+      return verdict;
+    },
+  };
+}

@@ -1,0 +1,27 @@
+/** What the coordinator needs of a link to the outside, whatever its kind. */
+import type { DriverEvent } from "../../drivers/driver.ts";
+import type { LinkReport } from "../../schemas/messages/statusReport.ts";
+import type { CommandPath } from "../commands/commandPath.ts";
+
+export interface Link {
+  readonly name: string;
+  /** The way of commands over this link, if it has any. */
+  readonly path: CommandPath | undefined;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** One sentence for each thing without which commands must not pass here. Empty for links without commands. */
+  missing(): string[];
+  /** Serves what is due: held commands, held mirror messages. */
+  poll(nowUs: number): void;
+  nextDeadlineUs(nowUs: number): number | undefined;
+  /** Closes a counting interval of `seconds`. */
+  closeInterval(seconds: number, nowUs: number): void;
+  /** An operator arms: links that were dead may be used again if they have proved alive. */
+  rearm(): void;
+  report(nowUs: number): LinkReport;
+}
+
+/** What links report to the coordinator. */
+export interface LinkPorts {
+  event(link: Link, event: DriverEvent): void;
+}

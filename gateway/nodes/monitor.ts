@@ -1,0 +1,88 @@
+/**
+ * Who is there: presence of the robot's nodes from their heartbeats (CiA 301's, a named message, or any topic), pure.
+ *
+ * A node is watched from its first sign of life (as CiA 301's heartbeat consumer does); `required` nodes must be operational before anything
+ * may be armed, and losing one while armed is an event. Two nodes with one heartbeat id show as a heartbeat that comes far too often.
+ */
+import type { NodeReport, NodeState } from "../../schemas/messages/statusReport.ts";
+
+export interface WatchedNode {
+  name: string;
+  link: string;
+  timeoutMs: number;
+  required: boolean;
+}
+
+export type NodeEvent =
+  | { type: "appeared" | "lost" | "returned"; node: WatchedNode; atUs: number }
+  | { type: "stateChanged"; node: WatchedNode; atUs: number; state: NodeState };
+
+interface Presence {
+  node: WatchedNode;
+  state: NodeState;
+  lastSeenUs: number | undefined;
+  count: number;
+  countAtLastRate: number;
+  rateHz: number;
+}
+
+/** NMT states in a CiA 301 heartbeat; bit 7 is the toggle bit of the obsolete node guarding and is ignored. */
+const nmtStates: Readonly<Record<number, NodeState>> = { 0: "bootUp", 4: "stopped", 5: "operational", 127: "preOperational" };
+
+export class NodeMonitor {
+  readonly #presences: Presence[];
+
+  constructor(nodes: readonly WatchedNode[]) {
+    this.#presences = nodes.map((node) => ({ node, state: "unknown", lastSeenUs: undefined, count: 0, countAtLastRate: 0, rateHz: 0 }));
+  }
+
+  /** A sign of life of node `index`. A message or topic that is itself the heartbeat says "operational". */
+  seen(index: number, nowUs: number, state: NodeState = "operational"): NodeEvent | undefined {
+    const presence = this.#presences[index]!;
+    const before = presence.state;
+    presence.lastSeenUs = nowUs;
+    presence.count += 1;
+    presence.state = state;
+    if (before === state) return undefined;
+    if (before === "unknown") return { type: "appeared", node: presence.node, atUs: nowUs };
+    if (before === "lost") return { type: "returned", node: presence.node, atUs: nowUs };
+    return { type: "stateChanged", node: presence.node, atUs: nowUs, state };
+  }
+
+  /** A CiA 301 heartbeat's byte. An unknown state keeps the node alive but not operational. */
+  seenCanopen(index: number, nmtByte: number, nowUs: number): NodeEvent | undefined {
+    return this.seen(index, nowUs, nmtStates[nmtByte & 0x7f] ?? "preOperational");
+  }
+
+  /** Finds out who has been silent for too long. */
+  poll(nowUs: number): NodeEvent[] {
+    const events: NodeEvent[] = [];
+    for (const presence of this.#presences) {
+      if (presence.lastSeenUs === undefined || presence.state === "lost") continue;
+      if (nowUs - presence.lastSeenUs <= presence.node.timeoutMs * 1e3) continue;
+      presence.state = "lost";
+      events.push({ type: "lost", node: presence.node, atUs: nowUs });
+    }
+    return events;
+  }
+
+  /** One sentence for each required node that is not operational. */
+  missing(): string[] {
+    return this.#presences.filter(({ node, state }) => node.required && state !== "operational").map(({ node, state }) =>
+      state === "unknown" ? `node ${node.name} on ${node.link} has not been seen` : `node ${node.name} on ${node.link} is ${state}`);
+  }
+
+  closeRateInterval(seconds: number): void {
+    for (const presence of this.#presences) {
+      presence.rateHz = (presence.count - presence.countAtLastRate) / seconds;
+      presence.countAtLastRate = presence.count;
+    }
+  }
+
+  report(nowUs: number): NodeReport[] {
+    return this.#presences.map(({ node, state, lastSeenUs, rateHz }) => ({
+      name: node.name, link: node.link, state, required: node.required, rateHz,
+      lastSeenMsAgo: lastSeenUs === undefined ? undefined : (nowUs - lastSeenUs) / 1e3,
+    }));
+  }
+}

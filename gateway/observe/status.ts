@@ -1,0 +1,41 @@
+/** Puts the picture of the gateway together (`schemas/messages/statusReport.ts`) from what each part reports of itself. */
+import type { ClientReport, GatewayState, NodeReport, RejectReport, StatusReport } from "../../schemas/messages/statusReport.ts";
+import type { Link } from "../links/link.ts";
+
+export interface GatewayIdentity {
+  robot: string;
+  version: string;
+  instance: string;
+  boot: string;
+}
+
+export interface StatusParts {
+  identity: GatewayIdentity;
+  startedUs: number;
+  state(): GatewayState;
+  stateReason(): string;
+  missing(): string[];
+  links: readonly Link[];
+  nodes(nowUs: number): NodeReport[];
+  rejects(nowUs: number): RejectReport[];
+  clients(): ClientReport[];
+  topicCount(): number;
+  process(): StatusReport["process"];
+}
+
+export function buildStatus(parts: StatusParts, nowUs: number): StatusReport {
+  const refused: Record<string, number> = {};
+  let sent = 0;
+  for (const { path } of parts.links) {
+    if (!path) continue;
+    sent += path.counters.sent;
+    for (const [reason, count] of Object.entries(path.refused)) refused[reason] = (refused[reason] ?? 0) + count;
+  }
+  return {
+    ...parts.identity, pid: process.pid, uptimeMs: (nowUs - parts.startedUs) / 1e3,
+    state: parts.state(), stateReason: parts.stateReason(), missingForArming: parts.missing(),
+    links: parts.links.map((link) => link.report(nowUs)),
+    nodes: parts.nodes(nowUs), rejects: parts.rejects(nowUs), clients: parts.clients(),
+    commands: { sent, refused }, topics: parts.topicCount(), process: parts.process(),
+  };
+}

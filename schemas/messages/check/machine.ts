@@ -1,0 +1,59 @@
+/** What only this machine can say: notes, never faults, because a configuration is often checked elsewhere than where it runs. */
+import type { Config, Principal } from "../config.ts";
+import type { Path } from "../fault.ts";
+import type { CheckContext, MachineProbe } from "./context.ts";
+
+export function checkMachine(context: CheckContext, probe: MachineProbe): void {
+  const { config } = context;
+  for (const [bus, path] of context.items(config.buses, ["buses"])) {
+    const at: Path = [...path, "interface"];
+    switch (bus.driver) {
+      case "socketcan": case "npm-socketcan": checkInterface(context, bus, at, probe); break;
+      case "emulator": case "slcan": checkPath(context, bus.interface, at, { probe, optional: bus.optional }); break;
+      case "socketcand": context.note("notTried", at, `whether ${bus.interface} answers`); break;
+      default: bus.driver satisfies never;
+    }
+  }
+  for (const [port, path] of context.items(config.serial, ["serial"])) checkPath(context, port.port, [...path, "port"], { probe, optional: port.optional });
+  for (const [principal, path] of principalsOf(context)) checkPrincipal(context, principal, path, probe);
+  if (config.socket.group !== undefined && probe.groupExists(config.socket.group) === false) {
+    context.note("unknownHere", ["socket", "group"], `there is no group "${config.socket.group}" on this machine`, { blocksStart: true });
+  }
+}
+
+function checkInterface(context: CheckContext, bus: Config["buses"][number], path: Path, probe: MachineProbe): void {
+  const found = probe.canInterface(bus.interface);
+  if (!found) context.note("unknownHere", path, `whether there is an interface ${bus.interface}: this machine does not tell`);
+  else if (!found.present) context.note("unknownHere", path, `there is no interface ${bus.interface} on this machine${bus.optional ? "; it is optional" : ""}`, { blocksStart: !bus.optional });
+  else {
+    for (const key of ["bitrateBps", "dataBitrateBps"] as const) {
+      const wanted = bus[key];
+      const actual = found[key];
+      if (wanted === undefined) continue;
+      if (actual === undefined) context.note("notCompared", path, `whether ${bus.interface} runs at ${wanted} bit/s`);
+      else if (actual !== wanted) context.note("bitrateDiffers", path, `${bus.interface} runs at ${actual} bit/s here, the file says ${wanted}`, { blocksStart: true });
+    }
+  }
+}
+
+function checkPath(context: CheckContext, device: string, path: Path, { probe, optional }: { probe: MachineProbe; optional: boolean }): void {
+  const exists = probe.pathExists(device);
+  if (exists === undefined) context.note("unknownHere", path, `whether there is ${device}: this machine does not tell`);
+  else if (!exists) context.note("unknownHere", path, `there is no ${device} on this machine${optional ? "; it is optional" : ""}`, { blocksStart: !optional });
+}
+
+function principalsOf(context: CheckContext): [Principal, Path][] {
+  const { config } = context;
+  return [
+    ...context.items(config.readers, ["readers"]),
+    ...context.items(config.operators, ["operators"]),
+    ...context.items(config.topics, ["topics"]).flatMap(([topic, path]) => context.items(topic.writers, [...path, "writers"])),
+    ...context.items(config.commands, ["commands"]).flatMap(([command, path]) => context.items(command.writers, [...path, "writers"])),
+  ];
+}
+
+function checkPrincipal(context: CheckContext, principal: Principal, path: Path, probe: MachineProbe): void {
+  const [kind, name, exists] = "user" in principal ? (["user", principal.user, probe.userExists(principal.user)] as const) : (["group", principal.group, probe.groupExists(principal.group)] as const);
+  // A name that does not exist permits nobody: safe, so no reason not to start.
+  if (exists === false) context.note("unknownHere", path, `there is no ${kind} "${name}" on this machine: it permits nobody`);
+}

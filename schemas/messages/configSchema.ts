@@ -1,0 +1,287 @@
+/**
+ * The configuration, described once: `config.schema.json` (for editors and `ipcnet config schema`) and the types in `config.ts`
+ * are generated from this file by `generate.ts`; a test keeps the three equal. What a schema cannot say is said by `checkConfig.ts`.
+ *
+ * Every key has a default where a default can be safe: what could move something, open a port to others or weaken a check has none, or the closed one.
+ */
+import { list, object, ref } from "./schema.ts";
+import type { RootSchema, Schema } from "./schema.ts";
+
+const text = (title: string, description: string, more: Schema = {}): Schema => ({ type: "string", title, description, minLength: 1, maxLength: 256, ...more });
+const flag = (byDefault: boolean, description: string): Schema => ({ type: "boolean", title: "true or false", description, default: byDefault });
+const whole = (title: string, description: string, minimum: number, maximum: number, more: Schema = {}): Schema =>
+  ({ type: "integer", title: `${title}, ${minimum} to ${maximum}`, description, minimum, maximum, ...more });
+const milliseconds = (description: string, minimum: number, maximum: number, more: Schema = {}): Schema => whole("a whole number of milliseconds", description, minimum, maximum, more);
+const rateHz = (description: string): Schema => ({ type: "number", title: "a rate in hertz, above 0 and up to 10000", description, exclusiveMinimum: 0, maximum: 10_000 });
+const number = (description: string, more: Schema = {}): Schema => ({ type: "number", title: "a number", description, ...more });
+
+const hourMs = 3_600_000;
+const linkName: Schema = { type: "string", title: "a name: a lower-case letter, then lower-case letters, digits, - and _, at most 32 in all", pattern: "^[a-z][a-z0-9_-]{0,31}$" };
+const fieldName: Schema = { type: "string", title: "a name: a letter or _, then letters, digits and _, at most 64 in all", pattern: "^[A-Za-z_][A-Za-z0-9_]{0,63}$" };
+const messageName: Schema = { ...fieldName, title: "a message name: a letter or _, then letters, digits and _, at most 128 in all", pattern: "^[A-Za-z_][A-Za-z0-9_]{0,127}$" };
+const topicName: Schema = { type: "string", title: "a topic name such as can/arm/State: levels of letters, digits, . _ and -, separated by /, at most 16", pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,15}$", maxLength: 200 };
+const topicPattern: Schema = { type: "string", title: "a topic pattern: levels separated by /, + for any one level, # at the end for the rest, at most 16 levels", pattern: "^(([^+#/\\u0000]+|\\+)(/([^+#/\\u0000]+|\\+)){0,14}(/#)?|#)$", maxLength: 200 };
+const path = (description: string, more: Schema = {}): Schema => ({ type: "string", title: "a path, absolute or relative to the configuration file", description, minLength: 1, maxLength: 1024, ...more });
+const withText = (schema: Schema, description: string, more: Schema = {}): Schema => ({ ...schema, description, ...more });
+const none: readonly unknown[] = [];
+
+const dataId: Schema = {
+  anyOf: [
+    { type: "integer", title: "a whole number, 0 to 4294967295 (0x… is welcome)", minimum: 0, maximum: 0xffffffff },
+    { const: "schema", title: 'the word "schema"' },
+  ],
+};
+
+const definitions: Record<string, Schema> = {
+  Socket: object("The Unix socket on which local clients connect.", {
+    "path?": path("Where the socket is made. Absent: /run/ipcnet/ipcnet.sock if that folder exists, else $XDG_RUNTIME_DIR/ipcnet/ipcnet.sock.", { examples: ["/run/ipcnet/ipcnet.sock"] }),
+    mode: { type: "string", title: 'file permissions in quotes, such as "0660"', description: "Permissions of the socket.", pattern: "^0[0-7]{3}$", default: "0660" },
+    "group?": text("the name of a group", "Group that owns the socket; absent: the gateway's own."),
+  }),
+
+  BusOff: object("Recovery after bus-off: the gateway restarts the controller itself, waiting longer each time, and gives up when the budget is spent.", {
+    restartMinMs: milliseconds("First pause before a restart.", 1, hourMs, { default: 100 }),
+    restartMaxMs: milliseconds("Longest pause: pauses double up to this.", 1, hourMs, { default: 5000 }),
+    restartBudget: whole("a number of restarts", "Restarts allowed until the bus has been healthy again; 0 never restarts.", 0, 1000, { default: 10 }),
+  }),
+
+  Template: object("Multiplies messages of a database for several nodes, which DBC cannot express. Messages and topics are named <node>_<Message>.", {
+    id: text("an expression of node_id and message_id", "How the CAN id is made, for example of the node's number and the id in the file.", { examples: ["node_id << 5 | message_id"] }),
+    nodes: { type: "object", description: "Node name to node number.", title: "a table of names and numbers", propertyNames: withText(fieldName, "Node name."), additionalProperties: whole("a node number", "Number of the node.", 0, 0x1fffffff), minProperties: 1, maxProperties: 256 },
+    "extended?": { type: "boolean", title: "true or false", description: "Whether the ids made have 29 bits; absent: as in the file." },
+    "messages?": list(withText(messageName, "Message of the file."), { description: "Which messages are multiplied; absent: all.", title: "a list of message names", minItems: 1 }),
+  }),
+
+  DatabaseFile: object("A DBC file and what is known beside it.", {
+    dbc: path("The DBC file.", { examples: ["arm.dbc"] }),
+    "checks?": path("Side file with the end-to-end protection of each message (*.checks.yaml).", { examples: ["arm.checks.yaml"] }),
+    lint: { type: "string", enum: ["required", "lenient"], title: "required or lenient", description: "required: any error in the file refuses the configuration. lenient: faulty parts are left out or mended, with a warning; messages that are commanded must be free of errors all the same.", default: "lenient" },
+    "template?": ref("Template"),
+  }),
+
+  Bus: object("A CAN bus.", {
+    name: withText(linkName, "Name of the bus; part of topic names: can/<name>/<Message>."),
+    driver: { type: "string", enum: ["socketcan", "emulator", "slcan", "socketcand", "npm-socketcan"], title: "one of socketcan, emulator, slcan, socketcand, npm-socketcan", description: "How the bus is reached.", default: "socketcan" },
+    interface: text("what the driver opens", "socketcan, npm-socketcan: network interface (can0). emulator: path of its socket. slcan: serial device. socketcand: host:port/bus.", { examples: ["can0", "/dev/serial/by-id/usb-adapter", "192.0.2.7:29536/can0"] }),
+    "bitrateBps?": whole("a bit rate in bit/s", "Nominal bit rate; compared with the interface where that can be read. slcan needs it.", 5_000, 1_000_000, { examples: [500000] }),
+    "dataBitrateBps?": whole("a bit rate in bit/s", "Bit rate of the data phase (CAN FD).", 5_000, 20_000_000, { examples: [2000000] }),
+    fd: flag(false, "Send and receive CAN FD frames."),
+    listenOnly: flag(false, "Never send, not even an acknowledgement where the driver can do that."),
+    optional: flag(false, "Start although the interface is missing; it is opened when it appears."),
+    txQueueFrames: whole("a number of frames", "Frames that may wait for the wire. A long queue is a queue of stale commands.", 1, 1000, { default: 16 }),
+    busLoadMaxPercent: { type: "number", title: "a percentage above 0 and up to 100", description: "Commands that would load the bus beyond this are refused.", exclusiveMinimum: 0, maximum: 100, default: 70 },
+    deadAfterMs: milliseconds("A frame that nobody has acknowledged for so long means: the bus is dead.", 1, 60_000, { default: 20 }),
+    busOff: ref("BusOff", { default: {} }),
+    publishRaw: flag(true, "Also publish each frame as it came, on can/<name>/raw."),
+    databases: list(ref("DatabaseFile"), { description: "What the frames mean.", title: "a list of databases", maxItems: 64, default: none }),
+  }),
+
+  Heartbeat: {
+    description: "What shows that a node is alive; exactly one of the keys.",
+    oneOf: [
+      object("CANopen heartbeat.", { canopen: whole("a CANopen node number", "Node number 1…127: heartbeat on id 0x700 + number.", 1, 127) }),
+      object("A message of the link.", { message: withText(messageName, "Message whose reception counts.") }),
+      object("A topic.", { topic: withText(topicName, "Topic whose samples count.") }),
+    ],
+  },
+  Node: object("A node whose presence is watched.", {
+    name: withText(linkName, "Name of the node."),
+    link: withText(linkName, "Bus, serial port, broker or MQTT client that it is reached by."),
+    heartbeat: ref("Heartbeat"),
+    timeoutMs: milliseconds("Silent for so long: lost.", 1, hourMs),
+    required: flag(true, "Arming is refused without it, and losing it starts the safe pose."),
+  }),
+
+  SerialField: object("A field of a serial message; fields follow each other without gaps, little-endian.", {
+    name: withText(fieldName, "Name of the field."),
+    type: { type: "string", enum: ["u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64"], title: "one of u8, i8, u16, i16, u32, i32, u64, i64, f32, f64", description: "How it is transmitted." },
+    factor: number("Physical value = transmitted value × factor + offset.", { default: 1 }),
+    offset: number("See factor.", { default: 0 }),
+    "minimum?": number("Smallest permitted physical value."),
+    "maximum?": number("Largest permitted physical value."),
+    unit: { type: "string", title: "a unit", description: "Unit of the physical value.", maxLength: 32, default: "" },
+    "values?": { type: "object", title: "a table of value names and numbers", description: "Names for transmitted values.", propertyNames: withText(fieldName, "Value name."), additionalProperties: { type: "integer", title: "a whole number" }, minProperties: 1, maxProperties: 256 },
+  }),
+  SerialMessage: object("A message on a serial link.", {
+    id: whole("a message number", "Number of the message on the wire.", 0, 65534),
+    name: withText(messageName, "Name of the message; part of topic names: serial/<port>/<name>."),
+    direction: { type: "string", enum: ["in", "out"], title: "in or out", description: "in: from the device. out: to the device (a command)." },
+    fields: list(ref("SerialField"), { description: "Its fields, in order.", title: "a list of fields", maxItems: 64 }),
+    "timeoutMs?": milliseconds("Older values are stale; absent: never.", 1, hourMs),
+  }),
+  SerialPort: object("A serial link: COBS frames protected by E2E profile 8.", {
+    name: withText(linkName, "Name of the port."),
+    port: text("a serial device", "Device; prefer the stable names in /dev/serial/by-id.", { examples: ["/dev/serial/by-id/usb-hand", "/dev/ttyACM0"] }),
+    baudBps: whole("a speed in bit/s", "Speed.", 300, 12_000_000, { default: 115200 }),
+    optional: flag(false, "Start although the device is missing; it is opened when it appears."),
+    silenceTimeoutMs: milliseconds("Nothing valid received for so long: the link is dead.", 1, hourMs, { default: 500 }),
+    dataId: { ...dataId, title: 'a whole number, 0 to 4294967295 (0x… is welcome), or the word "schema"', description: 'Base of the E2E data id; "schema": derived from the messages below, so that two ends with different definitions refuse each other.', default: "schema" },
+    messages: list(ref("SerialMessage"), { description: "What the frames mean.", title: "a list of messages", maxItems: 256, default: none }),
+  }),
+
+  Listen: object("Where the broker listens.", {
+    host: text("a host name or address", "Address to listen on; 127.0.0.1 keeps it on this machine.", { default: "127.0.0.1" }),
+    port: whole("a port number", "TCP port; 0 takes a free one.", 0, 65535, { default: 1883 }),
+  }),
+  BrokerUser: object("Somebody who may connect to the broker.", {
+    name: text("a user name", "User name in the MQTT connection.", { maxLength: 64 }),
+    "passwordFile?": path("File with the password (its first line); readable for the gateway only."),
+    "passwordScrypt?": { type: "string", title: "scrypt$log2N$r$p$salt$hash", description: "The password's scrypt hash (RFC 7914): scrypt$<log2 N>$<r>$<p>$<salt in base64>$<hash in base64>.", pattern: "^scrypt\\$[0-9]+\\$[0-9]+\\$[0-9]+\\$[A-Za-z0-9+/=_-]+\\$[A-Za-z0-9+/=_-]+$", maxLength: 512 },
+    publish: list(withText(topicPattern, "MQTT topic pattern."), { description: "MQTT topics it may publish to.", title: "a list of topic patterns", maxItems: 256, default: none }),
+    subscribe: list(withText(topicPattern, "MQTT topic pattern."), { description: "MQTT topics it may subscribe to.", title: "a list of topic patterns", maxItems: 256, default: none }),
+  }),
+  Broker: object("The embedded MQTT broker; absent: none.", {
+    name: withText(linkName, "Name by which the rest of the file refers to it.", { default: "broker" }),
+    listen: ref("Listen", { default: {} }),
+    users: list(ref("BrokerUser"), { description: "Who may connect.", title: "a list of users", maxItems: 1000, default: none }),
+    allowAnonymous: flag(false, "Let clients in without a name; they may read ipcnet/# and publish nothing."),
+  }),
+  MqttClient: object("A connection to an external MQTT broker.", {
+    name: withText(linkName, "Name by which the rest of the file refers to it."),
+    url: { type: "string", title: "mqtt://host:port or mqtts://host:port, without user and password", description: "Where the broker is.", pattern: "^(mqtt|mqtts)://[^/@\\s]+$", maxLength: 256, examples: ["mqtts://broker.example:8883"] },
+    "username?": text("a user name", "User name."),
+    "passwordFile?": path("File with the password (its first line); readable for the gateway only."),
+    "ca?": path("Certificate authority in PEM form, if not one of the system's."),
+    "certificate?": path("Client certificate in PEM form; needs key."),
+    "key?": path("Key of the client certificate in PEM form; readable for the gateway only."),
+    queueMessages: whole("a number of messages", "Messages kept while the connection is away; beyond that the oldest are dropped and counted. Commands are never queued.", 0, 1_000_000, { default: 1000 }),
+    protocolVersion: { type: "integer", enum: [4, 5], title: "4 (MQTT 3.1.1) or 5", description: "MQTT protocol version; 4 is MQTT 3.1.1.", default: 5 },
+  }),
+  MqttInput: object("An MQTT topic that becomes the IPCNet topic mqtt/<via>/<name>.", {
+    name: withText(topicName, "Last part of the IPCNet topic."),
+    via: withText(linkName, "Broker or client."),
+    topic: withText(topicPattern, "MQTT topic or pattern to subscribe to."),
+    encoding: { type: "string", enum: ["json", "cbor", "record"], title: "one of json, cbor, record", description: "How the payload is encoded." },
+    "schema?": path("JSON Schema of the payload; what does not fit is rejected.", { examples: ["imu.schema.json"] }),
+    integrity: { type: "string", enum: ["P08", "none"], title: "P08 or none", description: "P08: the payload is protected by E2E profile 8. none: only MQTT's own transport is trusted." },
+    dataId: { ...dataId, title: 'a whole number, 0 to 4294967295 (0x… is welcome), or the word "schema"', description: 'E2E data id; "schema": derived from the schema file.', default: "schema" },
+    "timeoutMs?": milliseconds("Older values are stale; absent: never.", 1, hourMs),
+  }),
+  MqttPublish: object("IPCNet topics mirrored to MQTT as ipcnet/<robot>/<topic>.", {
+    topics: list(withText(topicPattern, "IPCNet topic pattern."), { description: "Which topics.", title: "a list of topic patterns", minItems: 1, maxItems: 256 }),
+    via: withText(linkName, "Broker or client."),
+    "rateHzMax?": rateHz("At most so many messages a second and topic; the latest value wins. Absent: each one."),
+    retain: flag(false, "The broker keeps the last value for whoever subscribes later."),
+  }),
+  MqttCommandGrant: object("What one MQTT user may command.", {
+    user: text("a user name of the broker", "Who."),
+    topics: list(withText(topicPattern, "Command topic pattern."), { description: "Which commands, for example cmd/arm/#.", title: "a list of topic patterns", minItems: 1, maxItems: 256 }),
+  }),
+  MqttCommands: object("Commands by MQTT, on ipcnet/<robot>/cmd/…/set. They obey arming, time to live, rate and range like any other.", {
+    via: list(withText(linkName, "Broker or client."), { description: "By which brokers.", title: "a list of broker and client names", minItems: 1, maxItems: 64 }),
+    allow: list(ref("MqttCommandGrant"), { description: "Who may command what; everything else is refused.", title: "a list of grants", maxItems: 1000 }),
+  }),
+  Mqtt: object("MQTT.", {
+    "broker?": ref("Broker"),
+    clients: list(ref("MqttClient"), { description: "Connections to external brokers.", title: "a list of connections", maxItems: 64, default: none }),
+    inputs: list(ref("MqttInput"), { description: "MQTT topics that become IPCNet topics.", title: "a list of inputs", maxItems: 1000, default: none }),
+    publish: list(ref("MqttPublish"), { description: "IPCNet topics mirrored to MQTT.", title: "a list of mirrored topics", maxItems: 1000, default: none }),
+    "commands?": ref("MqttCommands"),
+  }),
+
+  Principal: {
+    description: "A user or a group of this machine; exactly one of the keys.",
+    oneOf: [
+      object("A user.", { user: text("a user name", "User name; a number goes in quotes.", { maxLength: 64 }) }),
+      object("A group.", { group: text("a group name", "Group name; a number goes in quotes.", { maxLength: 64 }) }),
+    ],
+  },
+  Topic: object("An application topic that local clients may publish.", {
+    name: withText(topicName, "Name of the topic."),
+    encoding: { type: "string", enum: ["json", "cbor", "bytes"], title: "one of json, cbor, bytes", description: "How samples are encoded.", default: "cbor" },
+    "schema?": path("JSON Schema of the values; what does not fit is rejected.", { examples: ["target.schema.json"] }),
+    writers: list(ref("Principal"), { description: "Who may publish.", title: "a list of users and groups", maxItems: 256 }),
+  }),
+
+  Command: {
+    description: "Something that may move something. Whatever is not listed is refused.",
+    oneOf: [ref("CanCommand"), ref("SerialCommand")],
+  },
+  CanCommand: object("A CAN message.", {
+    bus: withText(linkName, "The bus."),
+    message: withText(messageName, "The message; topic cmd/<bus>/<message>."),
+    ttlMsMax: milliseconds("Longest time to live a sender may ask for; afterwards the command is dropped, never sent late.", 1, 60_000),
+    rateHzMax: rateHz("More often is refused."),
+    writers: list(ref("Principal"), { description: "Local clients that may send it; [] leaves it to routes and the safe pose.", title: "a list of users and groups", maxItems: 256 }),
+  }),
+  SerialCommand: object("A message on a serial link.", {
+    serial: withText(linkName, "The serial link."),
+    message: withText(messageName, "The message (direction: out); topic cmd/<port>/<message>."),
+    ttlMsMax: milliseconds("Longest time to live a sender may ask for; afterwards the command is dropped, never sent late.", 1, 60_000),
+    rateHzMax: rateHz("More often is refused."),
+    writers: list(ref("Principal"), { description: "Local clients that may send it; [] leaves it to routes and the safe pose.", title: "a list of users and groups", maxItems: 256 }),
+  }),
+
+  Arming: object("When commands are let through.", {
+    autoDisarmAfterSilentMs: milliseconds("Armed, but no command from anybody for so long: disarmed again; 0 never.", 0, hourMs, { default: 1000 }),
+  }),
+
+  PlanValue: { anyOf: [{ type: "number", title: "a number" }, { type: "string", title: "the name of a value", minLength: 1, maxLength: 128 }], description: "Physical value, or the name of a value.", title: "a number or the name of a value" },
+  PlanSend: {
+    description: "A message of the plan with all its values; nothing about what goes to a motor is guessed.",
+    oneOf: [ref("CanPlanSend"), ref("SerialPlanSend")],
+  },
+  CanPlanSend: object("On a CAN bus.", {
+    bus: withText(linkName, "The bus."),
+    message: withText(messageName, "The message."),
+    values: { type: "object", title: "a table of signals and values", description: "Signal to physical value or value name; counters and checksums are filled in.", propertyNames: withText(fieldName, "Signal."), additionalProperties: ref("PlanValue"), default: {} },
+  }),
+  SerialPlanSend: object("On a serial link.", {
+    serial: withText(linkName, "The serial link."),
+    message: withText(messageName, "The message (direction: out)."),
+    values: { type: "object", title: "a table of fields and values", description: "Field to physical value or value name.", propertyNames: withText(fieldName, "Field."), additionalProperties: ref("PlanValue"), default: {} },
+  }),
+  PlanCondition: object("A measured condition.", {
+    topic: withText(topicName, "Where it is measured."),
+    signal: withText({ type: "string", title: "the name of a signal" }, "Which signal.", { minLength: 1, maxLength: 128 }),
+    "absMax?": number("Magnitude at most this.", { minimum: 0 }),
+    "minimum?": number("At least this."),
+    "maximum?": number("At most this."),
+    "equals?": ref("PlanValue"),
+    holdMs: milliseconds("It must hold for so long without interruption.", 0, hourMs, { default: 0 }),
+    ageMsMax: milliseconds("Older samples do not count.", 1, hourMs, { default: 100 }),
+  }),
+  PlanStep: object("A step of the safe pose: what is sent together, and what is waited for.", {
+    name: withText(linkName, "Name of the step."),
+    send: list(ref("PlanSend"), { description: "Messages sent at the start of the step.", title: "a list of messages", maxItems: 64, default: none }),
+    until: list(ref("PlanCondition"), { description: "The step is done when all of these hold; []: as soon as everything was sent.", title: "a list of conditions", maxItems: 64, default: none }),
+    deadlineMs: milliseconds("Not done by then: see onTimeout.", 1, hourMs),
+    onTimeout: { type: "string", enum: ["continue", "fail"], title: "continue or fail", description: "continue: go on with the next step. fail: the verdict is failed; the remaining steps are still sent.", default: "continue" },
+  }),
+  SafePose: object("What is done when the gateway stops or something is lost.", {
+    budgetMs: milliseconds("The whole plan ends within this.", 1, hourMs, { default: 3000 }),
+    steps: list(ref("PlanStep"), { description: "In order.", title: "a list of steps", maxItems: 64, default: none }),
+  }),
+
+  Route: object("Samples of one topic are passed on to another.", {
+    from: withText(topicName, "Source topic.", { examples: ["can/arm/State", "can/arm/raw"] }),
+    to: withText(topicName, "Target topic; cmd/… are commands and obey arming, time to live, rate and range.", { examples: ["app/state", "cmd/hand/Haptic", "can/base/raw"] }),
+    "rateHzMax?": rateHz("At most so many samples a second; the latest wins. Absent: each one."),
+    "when?": { type: "string", title: "an expression over the source's signals", description: "Only samples for which this is true are passed on.", minLength: 1, maxLength: 1000, examples: ["velocity > 0.1 && temperature < 80"] },
+    rename: { type: "object", title: "a table of source and target names", description: "Source signal to target signal; signals not named keep their name.", additionalProperties: withText(fieldName, "Target signal."), maxProperties: 256, default: {} },
+    "ids?": list({ type: "string", title: 'a CAN id "0x123", a range "0x100-0x1FF" or id/mask "0x18FF0000/0xFFFF0000x" (x at the end: 29-bit)', description: "CAN ids to pass on.", pattern: "^0x[0-9A-Fa-f]{1,8}([-/]0x[0-9A-Fa-f]{1,8})?x?$" }, { description: "For routes between can/<bus>/raw topics, which need it: the ids that are passed on.", title: "a list of CAN ids", minItems: 1, maxItems: 256 }),
+  }),
+};
+
+export const configSchema: RootSchema = {
+  $schema: "http://json-schema.org/draft-07/schema#",
+  $id: "https://ipcnet.example/schemas/config.schema.json",
+  title: "IPCNet configuration",
+  ...object("The configuration of an IPCNet gateway.", {
+    version: { type: "integer", const: 1, title: "1", description: "Version of this format." },
+    robot: { type: "string", title: "a name: lower-case letters, digits and -, at most 32 in all", description: "Name of the robot; part of MQTT topics.", pattern: "^[a-z0-9-]{1,32}$", examples: ["demo-arm"] },
+    socket: ref("Socket", { default: {} }),
+    buses: list(ref("Bus"), { description: "CAN buses.", title: "a list of buses", maxItems: 64, default: none }),
+    serial: list(ref("SerialPort"), { description: "Serial links.", title: "a list of serial links", maxItems: 64, default: none }),
+    mqtt: ref("Mqtt", { default: {} }),
+    nodes: list(ref("Node"), { description: "Nodes whose presence is watched.", title: "a list of nodes", maxItems: 1000, default: none }),
+    topics: list(ref("Topic"), { description: "Application topics that local clients may publish.", title: "a list of topics", maxItems: 1000, default: none }),
+    commands: list(ref("Command"), { description: "What may move something; everything else is refused.", title: "a list of commands", maxItems: 1000, default: none }),
+    "readers?": list(ref("Principal"), { description: "Who may subscribe; absent: the gateway's own user and root.", title: "a list of users and groups", maxItems: 256 }),
+    "operators?": list(ref("Principal"), { description: "Who may arm, disarm and start the safe pose; absent: the gateway's own user and root.", title: "a list of users and groups", maxItems: 256 }),
+    arming: ref("Arming", { default: {} }),
+    safePose: ref("SafePose", { default: {} }),
+    routes: list(ref("Route"), { description: "What is passed from topic to topic.", title: "a list of routes", maxItems: 1000, default: none }),
+  }),
+  definitions,
+};

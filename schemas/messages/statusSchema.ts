@@ -1,0 +1,75 @@
+/** `status.schema.json` is generated from this: what `ipcnet status --json` prints and `gateway/status` answers. The type is `StatusReport`; a test compares the two. */
+import { list, object, ref } from "./schema.ts";
+import type { RootSchema, Schema } from "./schema.ts";
+
+const text = (description: string): Schema => ({ type: "string", description });
+const number = (description: string): Schema => ({ type: "number", description, minimum: 0 });
+const whole = (description: string): Schema => ({ type: "integer", description, minimum: 0 });
+const counters = (description: string): Schema => ({ type: "object", description, additionalProperties: { type: "number" } });
+
+const definitions: Record<string, Schema> = {
+  Link: object("A bus, serial link or MQTT connection.", {
+    kind: { type: "string", enum: ["can", "serial", "mqtt"], description: "Kind of link." },
+    name: text("Its name in the configuration."),
+    driver: text("How it is reached."),
+    state: text("stopped, starting, up, degraded, dead, busOff or down."),
+    reason: text("Why, for people; empty when up."),
+    "loadPercent?": { type: "number", description: "Share of the bit rate in use over the last second; absent where the link has no bit rate.", minimum: 0 },
+    receivedRateHz: number("Frames or messages received a second."),
+    sentRateHz: number("Frames or messages sent a second."),
+    counters: counters("Counters that only rise."),
+  }),
+  Node: object("A node whose presence is watched.", {
+    name: text("Its name in the configuration."),
+    link: text("The link that it is reached by."),
+    state: { type: "string", enum: ["unknown", "bootUp", "preOperational", "operational", "stopped", "lost"], description: "State as in CiA 301, or lost." },
+    required: { type: "boolean", description: "Arming is refused without it." },
+    "lastSeenMsAgo?": number("Age of its last sign of life; absent before the first."),
+    rateHz: number("Signs of life a second."),
+  }),
+  Reject: object("Frames or messages refused for one reason.", {
+    link: text("Where they came from."),
+    reason: text("Stable code."),
+    count: whole("How many so far."),
+    "lastSample?": object("The latest of them.", { atMsAgo: number("Its age."), source: text("Its identifier or topic."), hex: text("Its bytes.") }),
+  }),
+  Client: object("A local client.", {
+    name: text("What it calls itself."),
+    pid: whole("Process."),
+    uid: whole("User."),
+    subscriptions: whole("Patterns subscribed."),
+    sentMessages: whole("Messages sent to it."),
+    droppedMessages: whole("Messages it was too slow for."),
+    pendingBytes: whole("Bytes that wait for it."),
+  }),
+};
+
+export const statusSchema: RootSchema = {
+  $schema: "http://json-schema.org/draft-07/schema#",
+  $id: "https://ipcnet.example/schemas/status.schema.json",
+  title: "Status of an IPCNet gateway",
+  ...object("One picture of the gateway, its links and nodes.", {
+    robot: text("Name of the robot."),
+    version: text("Version of the gateway."),
+    instance: text("Which of the redundant instances answers."),
+    boot: text("Changes with each start of the gateway."),
+    pid: whole("Process of the gateway."),
+    uptimeMs: number("Since its start."),
+    state: { type: "string", enum: ["starting", "disarmed", "armed", "safePose", "posed", "fault"], description: "State of the gateway." },
+    stateReason: text("Why it came into that state; empty at the start."),
+    missingForArming: list({ type: "string" }, { description: "Why it cannot be armed now: one sentence each." }),
+    links: list(ref("Link"), { description: "Links." }),
+    nodes: list(ref("Node"), { description: "Watched nodes." }),
+    rejects: list(ref("Reject"), { description: "What was refused, by link and reason." }),
+    clients: list(ref("Client"), { description: "Local clients." }),
+    commands: object("Commands so far.", { sent: whole("Sent."), refused: counters("Refused, by reason.") }),
+    topics: whole("Topics."),
+    process: object("The gateway's process.", {
+      rssBytes: whole("Resident memory."),
+      heapUsedBytes: whole("JavaScript heap in use."),
+      cpuPercent: number("Share of one core over the last second."),
+      eventLoopDelayP99Us: number("99th percentile of the event loop's delay, µs."),
+    }),
+  }),
+  definitions,
+};

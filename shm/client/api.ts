@@ -1,0 +1,108 @@
+/** The client API: what a local program sees of the gateway. `connect` (connect.ts) makes a `Client`. */
+import type { GatewayIdentity } from "../protocol/messages.ts";
+
+export type { GatewayIdentity } from "../protocol/messages.ts";
+
+export interface ConnectOptions {
+  /** Default: $IPCNET_SOCKET, else /run/ipcnet/ipcnet.sock, else $XDG_RUNTIME_DIR/ipcnet/ipcnet.sock (the first that exists). */
+  socketPath?: string;
+  /** What the gateway's status calls this client; default: the program's file name. */
+  name?: string;
+  /** For the whole of connecting, ms; default 2000. */
+  timeoutMs?: number;
+  /**
+   * Whether to come back when the gateway restarts: off by default. When on, subscriptions are renewed (their next message tells the exact gap if the same
+   * gateway process answers), calls made meanwhile are refused with 303, and `onClose` speaks only when `close()` ended it.
+   */
+  reconnect?: boolean | { delayMinMs?: number; delayMaxMs?: number };
+}
+
+export interface Client {
+  readonly gateway: GatewayIdentity;
+  /** Topics under `pattern` (`+` one level, `#` the rest; default all) that this client may read or write. */
+  topics(pattern?: string): Promise<TopicDescription[]>;
+  /** Calls `listener` for each message of the topics under `pattern`, also of topics that appear later. Resolves when the gateway has accepted. */
+  subscribe(pattern: string, options: SubscribeOptions, listener: (message: Message) => void): Promise<Subscription>;
+  /**
+   * Publishes a value: an object for topics of encoding record, cbor or json, or bytes in the topic's own encoding.
+   * Resolves when the gateway has accepted it; rejects with an `IpcnetError` (202 not permitted, 203 no such topic, 207 not armed, 209 out of range, 211 expired …).
+   */
+  publish(topic: string, value: unknown, options?: PublishOptions): Promise<void>;
+  /** The last value of a topic, undefined while it has none. */
+  query(topic: string): Promise<Message | undefined>;
+  /** Calls a service of the gateway. */
+  request(service: string, body?: unknown, options?: { timeoutMs?: number }): Promise<unknown>;
+  /** Called once when the connection has ended, with the reason. Returns a function that removes the listener. */
+  onClose(listener: (why: string) => void): () => void;
+  /** What the gateway says without being asked: refused unacknowledged publishes, losses with no message behind them. */
+  onNotice(listener: (notice: Notice) => void): () => void;
+  close(): Promise<void>;
+}
+
+export interface SubscribeOptions {
+  /**
+   * What to keep while this client is behind: "latest" (default) keeps the newest message of each topic, `{ queue: n }` the newest n messages of the subscription.
+   * What is dropped is counted in the next message's `lostBefore`, exactly.
+   */
+  policy?: "latest" | { queue: number };
+  /** At most so many messages of each topic per second, the newest ones; those left out are not losses. */
+  rateHzMax?: number;
+  /** Whether to begin with the value each topic has now. */
+  lastValue?: boolean;
+}
+
+export interface Subscription {
+  /** Ends it: no message is delivered after the call. */
+  close(): Promise<void>;
+}
+
+export interface PublishOptions {
+  /** The value is worthless after so many milliseconds: the gateway then refuses it (211). */
+  ttlMs?: number;
+  /** The caller's own name for this command, for logs and for telling repetitions. */
+  id?: string;
+  /** false: resolve as soon as it is on its way; refusals come through `onNotice`. Ten times the rate. Default true. */
+  acknowledge?: boolean;
+}
+
+export type Quality = "good" | "stale" | "bad";
+
+export interface Message {
+  topic: string;
+  /** The payload in the topic's own encoding. A view into the packet it came in: copy it to keep it for long. */
+  bytes: Uint8Array;
+  /** The payload decoded (object, bytes or CAN frame), at the first access. */
+  value: unknown;
+  /** Counts the topic's samples in the gateway, from 1. */
+  sequence: number;
+  /** CLOCK_MONOTONIC of this machine, µs. */
+  timeUs: number;
+  wallTimeNs: bigint;
+  quality: Quality;
+  /** Messages of this topic that this subscription lost just before this one. */
+  lostBefore: number;
+  /** Who made it, such as "can/arm" or "uid 1000, joystick". */
+  origin: string;
+}
+
+export interface TopicDescription {
+  name: string;
+  id: number;
+  encoding: "record" | "cbor" | "json" | "bytes" | "canframe";
+  /** 16 hexadecimal digits. */
+  schemaHash: string;
+  /** The record's layout (RecordLayout as JSON), for encoding "record". */
+  layout: unknown;
+  jsonSchema: unknown;
+  writable: boolean;
+  cycleTimeMs: number | undefined;
+  rateHz: number;
+  quality: Quality;
+}
+
+export interface Notice {
+  status: number;
+  text: string;
+  /** How often since the last notice of its kind. */
+  count: number;
+}

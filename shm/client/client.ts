@@ -1,0 +1,300 @@
+/** The client: calls, subscriptions and publishes over one link, and, if asked for, over the next link when one has ended. */
+import { systemClock } from "../../schemas/clock.ts";
+import { IpcnetError, Status } from "../../schemas/status.ts";
+import { CborValueError, CborWriter } from "../protocol/cborWriter.ts";
+import { readAnnouncements, readQueryAnswer } from "../protocol/control.ts";
+import { Fields } from "../protocol/fields.ts";
+import type { GatewayIdentity, TopicAnnouncement } from "../protocol/messages.ts";
+import { PAYLOAD_BYTES_MAX, SampleBatchReader, SampleBatchWriter, SampleFlag } from "../protocol/samples.ts";
+import type { Client, Message, Notice, PublishOptions, SubscribeOptions, Subscription, TopicDescription } from "./api.ts";
+import type { Announced, Call, Link, Reply } from "./link.ts";
+import { KnownTopic, ReceivedMessage } from "./message.ts";
+
+/** For calls that the gateway answers from memory. */
+const CALL_TIMEOUT_MS = 5_000;
+/** The gateway judges a request's deadline; this much later we stop waiting for its word. */
+const GRACE_MS = 250;
+
+interface Active {
+  pattern: string;
+  options: SubscribeOptions;
+  listener: (message: Message) => void;
+  /** The gateway's number for it; undefined while it is not established. */
+  id: number | undefined;
+  /** Closed by the program. */
+  ended: boolean;
+  /** With reconnect: the last sequence of each topic, to tell what was lost between two connections. */
+  sequences: Map<string, number> | undefined;
+  /** With reconnect: topics whose next message comes over a new connection to the same gateway process. */
+  resumed: Set<string> | undefined;
+}
+
+/** Opens the next link after one has ended, however long it takes; rejects when `signal` is aborted. `failed` is called for each attempt that failed. */
+export type Reopen = (signal: AbortSignal, failed: (error: unknown) => void) => Promise<Link>;
+
+export class LocalClient implements Client {
+  #link: Link;
+  readonly #reopen: Reopen | undefined;
+  readonly #stop = new AbortController();
+  readonly #active = new Set<Active>();
+  #byId = new Map<number, Active>();
+  #topics = new Map<number, KnownTopic>();
+  #topicsByName = new Map<string, KnownTopic>();
+  #origins = new Map<number, string>();
+  readonly #reader = new SampleBatchReader();
+  readonly #batch = new SampleBatchWriter();
+  readonly #writer = new CborWriter({ lengthMax: PAYLOAD_BYTES_MAX });
+  #flushed: Promise<void> | undefined;
+  readonly #closeListeners = new Set<(why: string) => void>();
+  readonly #noticeListeners = new Set<(notice: Notice) => void>();
+  #closing: Promise<void> | undefined;
+  #ended: string | undefined;
+
+  constructor(link: Link, reopen?: Reopen) {
+    this.#link = link;
+    this.#reopen = reopen;
+    this.#attach(link);
+  }
+
+  get gateway(): GatewayIdentity {
+    return this.#link.gateway;
+  }
+
+  async topics(pattern = "#"): Promise<TopicDescription[]> {
+    const { body } = await this.#call({ op: "topics", pattern }, CALL_TIMEOUT_MS);
+    const announced = readAnnouncements(body);
+    if (!announced) throw new IpcnetError(Status.badGateway, "the gateway's list of topics is malformed");
+    return announced.map((topic) => this.#learn(topic).describe());
+  }
+
+  async subscribe(pattern: string, options: SubscribeOptions, listener: (message: Message) => void): Promise<Subscription> {
+    const keeping = this.#reopen !== undefined;
+    const active: Active = { pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined };
+    await this.#establish(active);
+    return { close: () => this.#unsubscribe(active) };
+  }
+
+  async publish(topic: string, value: unknown, { ttlMs, id, acknowledge = true }: PublishOptions = {}): Promise<void> {
+    if (!acknowledge) return this.#publishFast(topic, value, ttlMs);
+    await this.#call({ op: "publish", topic, encoding: value instanceof Uint8Array ? "native" : "cbor", value, ttlMs, id, acknowledge: true }, CALL_TIMEOUT_MS);
+  }
+
+  async query(topic: string): Promise<Message | undefined> {
+    const { status, body } = await this.#call({ op: "query", topic }, CALL_TIMEOUT_MS);
+    if (status === Status.noContent) return undefined;
+    const answer = readQueryAnswer(body);
+    const known = answer && this.#topics.get(answer.topicId);
+    if (!known) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
+    const { bytes, sequence, timeUs, wallTimeNs, quality, origin } = answer;
+    return new ReceivedMessage(known, bytes, 0, bytes.length, sequence, timeUs, Number(wallTimeNs) / 1e3 - timeUs, quality, 0, origin);
+  }
+
+  async request(service: string, body?: unknown, { timeoutMs = CALL_TIMEOUT_MS }: { timeoutMs?: number } = {}): Promise<unknown> {
+    return (await this.#call({ op: "request", service, body, timeoutMs }, timeoutMs + GRACE_MS)).body;
+  }
+
+  onClose(listener: (why: string) => void): () => void {
+    this.#closeListeners.add(listener);
+    return () => this.#closeListeners.delete(listener);
+  }
+
+  onNotice(listener: (notice: Notice) => void): () => void {
+    this.#noticeListeners.add(listener);
+    return () => this.#noticeListeners.delete(listener);
+  }
+
+  /** Closing twice is closing once: every caller waits for the same end. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    if (this.#ended !== undefined) return;
+    this.#stop.abort();
+    if (!this.#link.isOpen) return this.#end("closed by this program");
+    // Whether the last publishes could be sent is their callers' concern, who hold the same promise.
+    await Promise.allSettled([this.#flushed]);
+    // The gateway may have been quicker.
+    if (this.#ended !== undefined) return;
+    await new Promise<void>((resolve) => {
+      this.#closeListeners.add(() => resolve());
+      this.#link.close("closed by this program");
+    });
+  }
+
+  // --- calls ----------------------------------------------------------------------------------------------------------------------
+
+  async #call(call: Call, timeoutMs: number, onReply?: (reply: Reply) => void): Promise<Reply> {
+    if (!this.#link.isOpen) throw new IpcnetError(Status.serviceUnavailable, this.#ended ?? "the gateway is away; a new connection is being sought");
+    return this.#link.call(call, timeoutMs, onReply);
+  }
+
+  async #establish(active: Active): Promise<void> {
+    const { pattern, options: { policy = "latest", rateHzMax, lastValue = false } } = active;
+    const wanted = policy === "latest" ? { latest: true as const } : { queueSamples: policy.queue };
+    let malformed = false;
+    await this.#call({ op: "subscribe", pattern, policy: wanted, rateHzMax, lastValue }, CALL_TIMEOUT_MS, ({ body }) => {
+      // At once, because the first samples may stand behind the reply in the same read.
+      const fields = new Fields(Object(body));
+      active.id = fields.integer("subscription", 1, 0xffff_ffff);
+      malformed = fields.fault !== undefined;
+      this.#byId.set(active.id, active);
+      this.#active.add(active);
+    });
+    if (malformed) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
+    // Closed while it was being renewed over a new connection.
+    if (active.ended) await this.#unsubscribe(active);
+  }
+
+  async #unsubscribe(active: Active): Promise<void> {
+    active.ended = true;
+    if (!this.#active.delete(active) || active.id === undefined) return;
+    this.#byId.delete(active.id);
+    if (this.#link.isOpen) await this.#call({ op: "unsubscribe", subscription: active.id }, CALL_TIMEOUT_MS);
+  }
+
+  // --- publishing -----------------------------------------------------------------------------------------------------------------
+
+  async #publishFast(name: string, value: unknown, ttlMs: number | undefined): Promise<void> {
+    if (!this.#topicsByName.has(name)) await this.topics(name);
+    const topic = this.#topicsByName.get(name);
+    if (!topic) throw new IpcnetError(Status.notFound, `there is no topic ${name}, or this program may neither read nor write it`);
+    if (!this.#link.isOpen) throw new IpcnetError(Status.serviceUnavailable, this.#ended ?? "the gateway is away; a new connection is being sought");
+    const native = value instanceof Uint8Array;
+    const payload = native ? value : this.#encode(value);
+    const payloadBytes = native ? payload.length : this.#writer.length;
+    const append = (): boolean => this.#batch.append(
+      topic.announcement.id, ttlMs === undefined ? 0 : Math.max(1, Math.ceil(ttlMs)), 0, systemClock.nowUs(), 0, 0, 0, native ? 0 : SampleFlag.cbor, payload, 0, payloadBytes,
+    );
+    if (!append()) {
+      this.#sendBatch();
+      if (!append()) throw new IpcnetError(Status.payloadTooLarge, `${name}: ${payloadBytes} bytes are more than the ${PAYLOAD_BYTES_MAX} a message can have`);
+    }
+    // One promise for all publishes of a turn.
+    this.#flushed ??= Promise.resolve().then(() => this.#sendBatch());
+    await this.#flushed;
+  }
+
+  #encode(value: unknown): Uint8Array {
+    try {
+      return this.#writer.reset().value(value).bytes;
+    } catch (error) {
+      if (error instanceof CborValueError) throw new IpcnetError(Status.unprocessableContent, error.message);
+      throw error;
+    }
+  }
+
+  #sendBatch(): void {
+    this.#flushed = undefined;
+    const batch = this.#batch;
+    if (batch.count === 0) return;
+    batch.finish(0);
+    const verdict = this.#link.sendData(batch.bytes, batch.packetAt, batch.packetBytes);
+    batch.reset();
+    if (verdict === "full") throw new IpcnetError(Status.tooManyRequests, "the gateway does not read as fast as this program writes");
+    if (verdict === "closed") throw new IpcnetError(Status.serviceUnavailable, "the connection to the gateway is closed");
+  }
+
+  // --- what comes -----------------------------------------------------------------------------------------------------------------
+
+  #attach(link: Link): void {
+    link.attach({ announced: (message) => this.#announced(message), data: (bytes, at, lengthBytes) => this.#data(bytes, at, lengthBytes), closed: (why) => this.#lost(why) });
+  }
+
+  #announced(message: Announced): void {
+    switch (message.op) {
+      case "announce":
+        for (const topic of message.topics) this.#learn(topic);
+        return;
+      case "origins":
+        for (const { id, name } of message.origins) this.#origins.set(id, name);
+        return;
+      case "gap":
+        for (const { topicId, lost } of message.gaps) this.#notify({ status: Status.partialContent, text: `${this.#topics.get(topicId)?.announcement.name ?? `topic ${topicId}`}: messages were lost`, count: lost });
+        return;
+      case "notice":
+        return this.#notify({ status: message.status, text: message.text, count: message.count });
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #notify(notice: Notice): void {
+    for (const listener of this.#noticeListeners) listener(notice);
+  }
+
+  #learn(announcement: TopicAnnouncement): KnownTopic {
+    const topic = new KnownTopic(announcement);
+    this.#topics.set(announcement.id, topic);
+    this.#topicsByName.set(announcement.name, topic);
+    return topic;
+  }
+
+  #data(bytes: Uint8Array, at: number, lengthBytes: number): void {
+    // One copy for all messages of the packet: the receive buffer is used again.
+    const packet = bytes.slice(at, at + lengthBytes);
+    const reader = this.#reader;
+    const fault = reader.open(packet, 0, packet.length);
+    if (fault) return this.#link.close(`the gateway sent a malformed batch (${fault})`);
+    while (reader.next()) {
+      const active = this.#byId.get(reader.tag);
+      const topic = this.#topics.get(reader.topicId);
+      if (!active || !topic) continue;
+      const { payloadAt, payloadBytes, sequence, timeUs, wallOffsetUs, quality } = reader;
+      const lost = active.sequences ? this.#lostAcross(active, topic.announcement.name, sequence, reader.lostBefore) : reader.lostBefore;
+      if (lost < 0) continue;
+      active.listener(new ReceivedMessage(topic, packet, payloadAt, payloadBytes, sequence, timeUs, wallOffsetUs, quality, lost, this.#origins.get(reader.originId) ?? ""));
+    }
+  }
+
+  /** Losses before a message, those between two connections included; negative: it was delivered over the last connection already. */
+  #lostAcross(active: Active, topic: string, sequence: number, lostBefore: number): number {
+    const last = active.sequences!.get(topic) ?? 0;
+    active.sequences!.set(topic, sequence);
+    if (!active.resumed?.delete(topic)) return lostBefore;
+    // A lower rate that was asked for is no loss.
+    return active.options.rateHzMax === undefined || sequence <= last ? sequence - last - 1 : lostBefore;
+  }
+
+  // --- the end, or the next link --------------------------------------------------------------------------------------------------
+
+  #lost(why: string): void {
+    if (!this.#reopen || this.#stop.signal.aborted) return this.#end(why);
+    const before = this.gateway.boot;
+    this.#topics = new Map();
+    this.#topicsByName = new Map();
+    this.#origins = new Map();
+    this.#byId = new Map();
+    this.#batch.reset();
+    const failed = (error: unknown): void => this.#notify(noticeOf(error));
+    failed(new IpcnetError(Status.serviceUnavailable, why));
+    this.#reopen(this.#stop.signal, failed).then((link) => this.#resume(link, link.gateway.boot === before), () => this.#end(why));
+  }
+
+  #resume(link: Link, sameBoot: boolean): void {
+    this.#link = link;
+    this.#attach(link);
+    if (this.#stop.signal.aborted) return link.close("closed by this program");
+    for (const active of this.#active) {
+      if (sameBoot) active.resumed = new Set(active.sequences?.keys());
+      else active.sequences = new Map();
+      active.id = undefined;
+      this.#establish(active).catch((error: unknown) => {
+        // The rules may have changed meanwhile. If the link was lost again, the next one tries again.
+        if (link.isOpen) this.#notify(noticeOf(error));
+      });
+    }
+  }
+
+  #end(why: string): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = why;
+    this.#active.clear();
+    this.#byId.clear();
+    for (const listener of this.#closeListeners) listener(why);
+  }
+}
+
+function noticeOf(error: unknown): Notice {
+  return { status: error instanceof IpcnetError ? error.status : Status.internalError, text: error instanceof Error ? error.message : String(error), count: 1 };
+}

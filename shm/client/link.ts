@@ -1,0 +1,235 @@
+/** One connection to a gateway, from hello to the end: numbered calls with their replies, and everything else handed on. */
+import { systemClock } from "../../schemas/clock.ts";
+import { IpcnetError, Status } from "../../schemas/status.ts";
+import { Channel, type SendVerdict } from "../protocol/channel.ts";
+import { CborValueError, CborWriter } from "../protocol/cborWriter.ts";
+import { decodeServerMessage, encodeControl } from "../protocol/control.ts";
+import { CONTROL_BYTES_MAX_TO_CLIENT, CONTROL_BYTES_MAX_TO_GATEWAY, PACKET_BYTES_MAX } from "../protocol/limits.ts";
+import type { ClientMessage, GatewayIdentity, ServerMessage } from "../protocol/messages.ts";
+import { PROTOCOL_VERSION } from "../protocol/packet.ts";
+import { nativeSeal, SeqpacketConnection, SocketError } from "../sockets/index.ts";
+
+export type Reply = Extract<ServerMessage, { op: "reply" }>;
+export type Announced = Extract<ServerMessage, { op: "announce" | "origins" | "gap" | "notice" }>;
+
+export interface LinkHandlers {
+  announced(message: Announced): void;
+  /** A data packet whose header was checked; borrowed until it returns. */
+  data(bytes: Uint8Array, at: number, lengthBytes: number): void;
+  /** Called once; pending calls have been rejected. */
+  closed(why: string): void;
+}
+
+type Unnumbered<M> = M extends { seq: number } ? Omit<M, "seq"> : never;
+/** A call without its number. */
+export type Call = Unnumbered<ClientMessage>;
+
+interface Pending {
+  accept: (reply: Reply) => void;
+  reject: (error: IpcnetError) => void;
+  cancel: () => void;
+}
+
+/** How often a full backlog is tried again, ms. */
+const RETRY_MS = 20;
+/** For what is still to be sent when this program closes and the gateway does not read, ms. */
+const FAREWELL_MS = 1_000;
+const scratch = new Uint8Array(PACKET_BYTES_MAX);
+
+export class Link {
+  gateway: GatewayIdentity = { robot: "", version: "", instance: "", boot: "" };
+  readonly #connection: SeqpacketConnection;
+  readonly #channel: Channel;
+  readonly #writer = new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_GATEWAY });
+  readonly #pending = new Map<number, Pending>();
+  #handlers: LinkHandlers | undefined;
+  #welcome: { resolve: () => void; reject: (error: IpcnetError) => void } | undefined;
+  #farewell: string | undefined;
+  #cancelFarewell: (() => void) | undefined;
+  #seq = 0;
+  #open = true;
+
+  private constructor(connection: SeqpacketConnection) {
+    this.#connection = connection;
+    this.#channel = new Channel({ role: "client", seal: nativeSeal(), transport: connection, controlBytesMax: CONTROL_BYTES_MAX_TO_CLIENT, scratch });
+    connection.onClose((reason) => this.#closed(this.#farewell ?? reason.text));
+    connection.onPacket((bytes, at, lengthBytes) => this.#packet(bytes, at, lengthBytes));
+  }
+
+  /** Connects and shakes hands. Rejects with an `IpcnetError` whose sentence says what to do. */
+  static async open(path: string, name: string, timeoutMs: number): Promise<Link> {
+    const deadlineUs = systemClock.nowUs() + timeoutMs * 1e3;
+    const link = new Link(await connectSocket(path, deadlineUs));
+    const welcomed = new Promise<void>((resolve, reject) => {
+      link.#welcome = { resolve, reject };
+    });
+    const cancel = systemClock.at(deadlineUs, () => link.#fail(new IpcnetError(Status.requestTimeout, `the gateway at ${path} did not answer within ${timeoutMs} ms (ETIMEDOUT): is it stopped or overloaded?`)));
+    link.#send({ op: "hello", versions: [PROTOCOL_VERSION], name }, "handshake");
+    try {
+      await welcomed;
+    } finally {
+      cancel();
+    }
+    return link;
+  }
+
+  /** Hands everything that comes from now on to `handlers`. To be called in the turn in which `open` resolved. */
+  attach(handlers: LinkHandlers): void {
+    this.#handlers = handlers;
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /**
+   * Makes a call. `onReply` runs with the successful reply before anything that came behind it is looked at; the promise resolves later.
+   * Rejects with the reply's status, 204 after `timeoutMs`, 303 when the connection ends, 210 when the gateway does not take more.
+   */
+  call(call: Call, timeoutMs: number, onReply?: (reply: Reply) => void): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      this.#seq = this.#seq === 0xffff_ffff ? 1 : this.#seq + 1;
+      const seq = this.#seq;
+      const cancel = systemClock.at(systemClock.nowUs() + timeoutMs * 1e3, () => {
+        this.#pending.delete(seq);
+        reject(new IpcnetError(Status.requestTimeout, `${call.op}: the gateway did not answer within ${timeoutMs} ms`));
+      });
+      const accept = (reply: Reply): void => {
+        onReply?.(reply);
+        resolve(reply);
+      };
+      this.#pending.set(seq, { accept, reject, cancel });
+      try {
+        this.#send({ ...call, seq } as ClientMessage, "control");
+      } catch (error) {
+        this.#pending.delete(seq);
+        cancel();
+        reject(error);
+      }
+    });
+  }
+
+  sendData(bytes: Uint8Array, at: number, lengthBytes: number): SendVerdict {
+    return this.#channel.sendData(bytes, at, lengthBytes);
+  }
+
+  /** Says goodbye and closes when everything has been sent. */
+  close(why: string): void {
+    if (!this.#open) return;
+    this.#farewell = why;
+    this.#channel.sendControl(encodeControl(this.#writer.reset(), { op: "goodbye", text: why }).take());
+    this.#cancelFarewell = systemClock.at(systemClock.nowUs() + FAREWELL_MS * 1e3, () => this.#connection.close());
+    this.#connection.end();
+  }
+
+  #send(message: ClientMessage, kind: "control" | "handshake"): void {
+    let verdict: SendVerdict;
+    try {
+      encodeControl(this.#writer.reset(), message);
+      verdict = this.#channel.sendControl(this.#writer.bytes.subarray(0, this.#writer.length), kind);
+    } catch (error) {
+      if (error instanceof CborValueError) throw new IpcnetError(Status.unprocessableContent, error.message);
+      throw error;
+    }
+    if (verdict === "full") throw new IpcnetError(Status.tooManyRequests, "the gateway does not read as fast as this program writes");
+    if (verdict === "closed") throw new IpcnetError(Status.serviceUnavailable, "the connection to the gateway is closed");
+  }
+
+  #packet(bytes: Uint8Array, at: number, lengthBytes: number): void {
+    const kind = this.#channel.receive(bytes, at, lengthBytes);
+    if (kind === "more") return;
+    if (kind === "data") return this.#handlers?.data(bytes, at, lengthBytes);
+    if (kind !== "control" && kind !== "handshake") return this.#fail(new IpcnetError(Status.integrityFailure, `a packet from the gateway failed its integrity check (${kind})`));
+    const { body, bodyAt, bodyBytes } = this.#channel;
+    const result = decodeServerMessage(body, bodyAt, bodyBytes);
+    // An op of a later minor revision is none of our business; anything else malformed comes from a broken gateway.
+    if (!result.ok) return result.fault.code === "unknownOp" ? undefined : this.#fail(new IpcnetError(Status.badGateway, `the gateway sent a malformed message: ${result.fault.text}`));
+    this.#message(result.message);
+  }
+
+  #message(message: ServerMessage): void {
+    switch (message.op) {
+      case "welcome":
+        this.gateway = message.gateway;
+        this.#welcome?.resolve();
+        this.#welcome = undefined;
+        return;
+      case "refused":
+        return this.#fail(new IpcnetError(message.status, `the gateway refuses: ${message.text}`));
+      case "goodbye":
+        this.#farewell = `the gateway says goodbye: ${message.text}`;
+        return this.#connection.end();
+      case "reply":
+        return this.#reply(message);
+      case "announce":
+      case "origins":
+      case "gap":
+      case "notice":
+        return this.#handlers?.announced(message);
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #reply(reply: Reply): void {
+    const pending = this.#pending.get(reply.seq);
+    if (!pending) return;
+    this.#pending.delete(reply.seq);
+    pending.cancel();
+    // Application statuses (1000 and up) are answers, not failures.
+    if (reply.status < 200 || reply.status >= 1000) pending.accept(reply);
+    else pending.reject(new IpcnetError(reply.status, reply.text, reply.body));
+  }
+
+  #fail(error: IpcnetError): void {
+    this.#welcome?.reject(error);
+    this.#welcome = undefined;
+    this.#farewell = error.message;
+    this.#connection.close();
+  }
+
+  #closed(why: string): void {
+    this.#open = false;
+    this.#cancelFarewell?.();
+    const error = new IpcnetError(Status.serviceUnavailable, why);
+    this.#welcome?.reject(error);
+    this.#welcome = undefined;
+    for (const { cancel, reject } of this.#pending.values()) {
+      cancel();
+      reject(error);
+    }
+    this.#pending.clear();
+    this.#handlers?.closed(why);
+  }
+}
+
+async function connectSocket(path: string, deadlineUs: number): Promise<SeqpacketConnection> {
+  for (;;) {
+    try {
+      return SeqpacketConnection.connect(path);
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      if (error.code !== "EAGAIN" || systemClock.nowUs() >= deadlineUs) throw explain(path, error.code);
+    }
+    await new Promise<void>((resolve) => void systemClock.at(systemClock.nowUs() + RETRY_MS * 1e3, resolve));
+  }
+}
+
+/** What to do about a socket that cannot be opened. */
+function explain(path: string, code: string): IpcnetError {
+  const details = { code, socketPath: path };
+  switch (code) {
+    case "ENOENT":
+    case "ENOTDIR":
+      return new IpcnetError(Status.serviceUnavailable, `no gateway listens at ${path} (${code}): start one with "ipcnetd --config FILE", or name its socket by IPCNET_SOCKET or the option socketPath`, details);
+    case "ECONNREFUSED":
+      return new IpcnetError(Status.serviceUnavailable, `the gateway that listened at ${path} is gone (${code}): start it again with "systemctl restart ipcnet" or "ipcnetd --config FILE"`, details);
+    case "EACCES":
+    case "EPERM":
+      return new IpcnetError(Status.forbidden, `uid ${process.getuid?.() ?? "?"} may not open ${path} (${code}): join the socket's group with "sudo usermod -aG ipcnet $USER" and log in again`, details);
+    case "EAGAIN":
+      return new IpcnetError(Status.requestTimeout, `the gateway at ${path} does not accept connections (${code}): is it stopped or overloaded?`, details);
+    default:
+      return new IpcnetError(Status.serviceUnavailable, `cannot connect to ${path} (${code})`, details);
+  }
+}

@@ -1,0 +1,87 @@
+/** A received message: cheap to make, decoded when looked at. */
+import type { Message, Quality, TopicDescription } from "./api.ts";
+import type { TopicAnnouncement } from "../protocol/messages.ts";
+import { type DecodePayload, payloadDecoder } from "./decode.ts";
+
+const qualities: readonly Quality[] = ["good", "stale", "bad"];
+
+/** A topic that was announced to this client. */
+export class KnownTopic {
+  readonly announcement: TopicAnnouncement;
+  #decode: DecodePayload | undefined;
+
+  constructor(announcement: TopicAnnouncement) {
+    this.announcement = announcement;
+  }
+
+  /** Made at the first use: many topics are announced, few are looked into. */
+  get decode(): DecodePayload {
+    return (this.#decode ??= payloadDecoder(this.announcement));
+  }
+
+  describe(): TopicDescription {
+    const { name, id, encoding, schemaHash, layout, jsonSchema, writable, cycleTimeMs, rateHz, quality } = this.announcement;
+    return { name, id, encoding, schemaHash, layout, jsonSchema, writable, cycleTimeMs, rateHz, quality: qualities[quality]! };
+  }
+}
+
+export class ReceivedMessage implements Message {
+  readonly topic: string;
+  readonly sequence: number;
+  readonly timeUs: number;
+  readonly lostBefore: number;
+  readonly origin: string;
+  readonly #packet: Uint8Array;
+  readonly #at: number;
+  readonly #lengthBytes: number;
+  readonly #known: KnownTopic;
+  readonly #quality: number;
+  readonly #wallOffsetUs: number;
+  #bytes: Uint8Array | undefined;
+  #value: unknown;
+  #decoded = false;
+
+  /** The payload is `packet[at … at+lengthBytes)`; the packet is the message's to keep. */
+  constructor(
+    known: KnownTopic, packet: Uint8Array, at: number, lengthBytes: number,
+    sequence: number, timeUs: number, wallOffsetUs: number, quality: number, lostBefore: number, origin: string,
+  ) {
+    this.topic = known.announcement.name;
+    this.sequence = sequence;
+    this.timeUs = timeUs;
+    this.lostBefore = lostBefore;
+    this.origin = origin;
+    this.#known = known;
+    this.#packet = packet;
+    this.#at = at;
+    this.#lengthBytes = lengthBytes;
+    this.#quality = quality;
+    this.#wallOffsetUs = wallOffsetUs;
+  }
+
+  get bytes(): Uint8Array {
+    return (this.#bytes ??= this.#packet.subarray(this.#at, this.#at + this.#lengthBytes));
+  }
+
+  get value(): unknown {
+    if (!this.#decoded) {
+      this.#value = this.#known.decode(this.bytes);
+      this.#decoded = true;
+    }
+    return this.#value;
+  }
+
+  get wallTimeNs(): bigint {
+    return BigInt(Math.round(this.timeUs + this.#wallOffsetUs)) * 1000n;
+  }
+
+  get quality(): Quality {
+    return qualities[this.#quality]!;
+  }
+
+  /** For logs: everything but the bytes; bigints as decimal strings. */
+  toJSON(): object {
+    const { topic, sequence, timeUs, wallTimeNs, quality, lostBefore, origin, value } = this;
+    return { topic, sequence, timeUs, wallTimeNs: wallTimeNs.toString(), quality, lostBefore, origin, value };
+  }
+}

@@ -1,0 +1,238 @@
+#include "seqpacket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+#define LOCK_TRIES 50
+#define LOCK_PAUSE_NS 10000000L
+
+/* ---- names ------------------------------------------------------------------------------------------------------------------------ */
+
+static int fill_address(struct sockaddr_un *address, const char *path) {
+  size_t length = strlen(path);
+  if (length == 0) return -EINVAL;
+  if (length >= sizeof address->sun_path) return -ENAMETOOLONG;
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  memcpy(address->sun_path, path, length);
+  return 0;
+}
+
+static int open_socket(void) {
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  return fd < 0 ? -errno : fd;
+}
+
+int ipcnet_seqpacket_connect(const char *path) {
+  struct sockaddr_un address;
+  int status = fill_address(&address, path);
+  if (status < 0) return status;
+  int fd = open_socket();
+  if (fd < 0) return fd;
+  if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0) return fd;
+  status = -errno;
+  close(fd);
+  return status;
+}
+
+/* ---- listening without ever removing a live socket ---------------------------------------------------------------------------------- */
+
+/* Waits at most LOCK_TRIES pauses: the holder does a handful of system calls, so whoever holds it longer is stopped or hostile. */
+static int take_lock(const char *path) {
+  char name[IPCNET_SEQPACKET_PATH_MAX + 6];
+  int written = snprintf(name, sizeof name, "%s.lock", path);
+  if (written < 0 || (size_t)written >= sizeof name) return -ENAMETOOLONG;
+  int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  if (fd < 0) return -errno;
+  for (int i = 0; i < LOCK_TRIES; i++) {
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+    if (errno != EWOULDBLOCK && errno != EINTR) break;
+    const struct timespec pause = { 0, LOCK_PAUSE_NS };
+    nanosleep(&pause, NULL);
+  }
+  int status = -errno;
+  close(fd);
+  return status;
+}
+
+/* 0: the path is free, or holds a socket that nobody listens on. */
+static int check_replaceable(const char *path) {
+  struct stat found;
+  if (lstat(path, &found) != 0) return errno == ENOENT ? 0 : -errno;
+  if (!S_ISSOCK(found.st_mode)) return -ENOTSOCK;
+  int fd = ipcnet_seqpacket_connect(path);
+  if (fd >= 0) {
+    close(fd);
+    return -EADDRINUSE;
+  }
+  /* Anything but a refusal (a full backlog, another socket type, a missing permission) may be somebody alive. */
+  return fd == -ECONNREFUSED ? 0 : -EADDRINUSE;
+}
+
+static int make_ready(int fd, const char *temporary, mode_t mode, gid_t group, int backlog, struct ipcnet_seqpacket_bound *bound) {
+  struct stat made;
+  if (group != (gid_t)-1 && lchown(temporary, (uid_t)-1, group) != 0) return -errno;
+  /* After chown, which would clear bits; before listen, so that nobody connects under bind's default mode. */
+  if (chmod(temporary, mode) != 0) return -errno;
+  if (lstat(temporary, &made) != 0) return -errno;
+  if (listen(fd, backlog) != 0) return -errno;
+  bound->device = made.st_dev;
+  bound->inode = made.st_ino;
+  return 0;
+}
+
+static int bind_and_rename(const char *path, mode_t mode, gid_t group, int backlog, struct ipcnet_seqpacket_bound *bound) {
+  char temporary[IPCNET_SEQPACKET_PATH_MAX + 9];
+  struct sockaddr_un address;
+  /* Only the holder of the lock comes here, so one temporary name is enough, and one left by a crash is ours to remove. */
+  int written = snprintf(temporary, sizeof temporary, "%s.new", path);
+  if (written < 0 || (size_t)written >= sizeof temporary) return -ENAMETOOLONG;
+  int status = fill_address(&address, temporary);
+  if (status < 0) return status;
+  if (unlink(temporary) != 0 && errno != ENOENT) return -errno;
+  int fd = open_socket();
+  if (fd < 0) return fd;
+  if (bind(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+    status = -errno;
+    close(fd);
+    return status;
+  }
+  status = make_ready(fd, temporary, mode, group, backlog, bound);
+  if (status == 0 && rename(temporary, path) != 0) status = -errno;
+  if (status == 0) return fd;
+  unlink(temporary);
+  close(fd);
+  return status;
+}
+
+int ipcnet_seqpacket_listen(const char *path, mode_t mode, gid_t group, int backlog, struct ipcnet_seqpacket_bound *bound) {
+  size_t length = strlen(path);
+  if (length == 0) return -EINVAL;
+  if (length > IPCNET_SEQPACKET_PATH_MAX) return -ENAMETOOLONG;
+  int lock = take_lock(path);
+  if (lock < 0) return lock;
+  int status = check_replaceable(path);
+  if (status == 0) status = bind_and_rename(path, mode, group, backlog, bound);
+  close(lock);
+  return status;
+}
+
+int ipcnet_seqpacket_unlink(const char *path, const struct ipcnet_seqpacket_bound *bound) {
+  struct stat found;
+  int lock = take_lock(path);
+  if (lock < 0) return lock;
+  int status = -ESTALE;
+  if (lstat(path, &found) == 0 && found.st_dev == bound->device && found.st_ino == bound->inode) status = unlink(path) == 0 ? 0 : -errno;
+  close(lock);
+  return status;
+}
+
+/* ---- connections ------------------------------------------------------------------------------------------------------------------- */
+
+int ipcnet_seqpacket_accept(int listener) {
+  int fd;
+  do {
+    fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  } while (fd < 0 && errno == EINTR);
+  return fd < 0 ? -errno : fd;
+}
+
+int ipcnet_seqpacket_pair(int fds[2]) {
+  return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0 ? 0 : -errno;
+}
+
+int ipcnet_seqpacket_peer_of(int fd, int want_pidfd, struct ipcnet_seqpacket_peer *peer) {
+  struct ucred credentials;
+  socklen_t length = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return -errno;
+  peer->pid = credentials.pid;
+  peer->uid = credentials.uid;
+  peer->gid = credentials.gid;
+  peer->pidfd = -1;
+  peer->group_count = 0;
+  length = sizeof peer->groups;
+  /* ERANGE: more groups than we look at. None is the safe reading: groups only ever add permissions. */
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, peer->groups, &length) == 0) peer->group_count = (uint32_t)(length / sizeof peer->groups[0]);
+  if (want_pidfd) {
+    int pidfd = -1;
+    length = sizeof pidfd;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) peer->pidfd = pidfd;
+  }
+  return 0;
+}
+
+int ipcnet_seqpacket_set_send_buffer(int fd, int bytes) {
+  int given = 0;
+  socklen_t length = sizeof given;
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) != 0) return -errno;
+  if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &given, &length) != 0) return -errno;
+  return given;
+}
+
+/* ---- packets ------------------------------------------------------------------------------------------------------------------------ */
+
+int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, enum ipcnet_seqpacket_state *state) {
+  struct mmsghdr headers[IPCNET_SEQPACKET_BATCH_MAX];
+  struct iovec parts[IPCNET_SEQPACKET_BATCH_MAX];
+  if (capacity > IPCNET_SEQPACKET_BATCH_MAX) capacity = IPCNET_SEQPACKET_BATCH_MAX;
+  memset(headers, 0, capacity * sizeof headers[0]);
+  for (uint32_t i = 0; i < capacity; i++) {
+    parts[i].iov_base = buffer + (size_t)i * stride;
+    parts[i].iov_len = stride;
+    headers[i].msg_hdr.msg_iov = &parts[i];
+    headers[i].msg_hdr.msg_iovlen = 1;
+  }
+  int received, resets = 0;
+  do {
+    received = recvmmsg(fd, headers, capacity, MSG_DONTWAIT, NULL);
+    /* A peer that closes before it has read everything resets us; the kernel says so once, ahead of what the peer had sent. */
+  } while (received < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
+  if (received < 0) {
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return -errno;
+    *state = IPCNET_SEQPACKET_DRAINED;
+    return 0;
+  }
+  *state = (uint32_t)received < capacity ? IPCNET_SEQPACKET_DRAINED : IPCNET_SEQPACKET_MORE;
+  for (int i = 0; i < received; i++) {
+    if (headers[i].msg_len == 0 || (headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) {
+      *state = headers[i].msg_len == 0 ? IPCNET_SEQPACKET_END : IPCNET_SEQPACKET_TRUNCATED;
+      return i;
+    }
+    lengths[i] = headers[i].msg_len;
+  }
+  return received;
+}
+
+int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets, uint32_t count) {
+  struct mmsghdr headers[IPCNET_SEQPACKET_BATCH_MAX];
+  struct iovec parts[IPCNET_SEQPACKET_BATCH_MAX];
+  if (count > IPCNET_SEQPACKET_BATCH_MAX) count = IPCNET_SEQPACKET_BATCH_MAX;
+  memset(headers, 0, count * sizeof headers[0]);
+  for (uint32_t i = 0; i < count; i++) {
+    /* sendmmsg only reads; its interface lacks the const. */
+    memcpy(&parts[i].iov_base, &packets[i].bytes, sizeof parts[i].iov_base);
+    parts[i].iov_len = packets[i].length;
+    headers[i].msg_hdr.msg_iov = &parts[i];
+    headers[i].msg_hdr.msg_iovlen = 1;
+  }
+  int sent;
+  do {
+    sent = sendmmsg(fd, headers, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent < 0 ? -errno : sent;
+}

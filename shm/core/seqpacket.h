@@ -1,0 +1,97 @@
+/*
+ * seqpacket: Unix SEQPACKET sockets as the client socket needs them. No state, no allocation, no thread; each function is one step
+ * that never waits (but for `listen`, which may wait up to half a second for another starter of the same socket).
+ *
+ * Results: a count or a file descriptor (>= 0), or a negative errno value. All descriptors are CLOEXEC and non-blocking.
+ *
+ * Facts about Linux that shape the interface:
+ * - Each direction takes at most SO_SNDBUF bytes and net.unix.max_dgram_qlen + 1 packets (11 on a stock kernel, 513 under systemd) until the
+ *   peer reads; then sending says EAGAIN, and EPOLLOUT comes when the peer has read. So few large packets beat many small ones.
+ * - A zero-length packet cannot be told from the end of the connection: it is taken for the end.
+ * - What a dead peer had sent can still be read; then comes the end.
+ */
+#ifndef IPCNET_SEQPACKET_H
+#define IPCNET_SEQPACKET_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Longest path of a socket, without the final zero: sun_path has 108, and the temporary name next to it takes up to 8 more. */
+#define IPCNET_SEQPACKET_PATH_MAX 99
+/* Packets per call of receive and send: 16 of 64 KiB are 1 MiB of buffer. */
+#define IPCNET_SEQPACKET_BATCH_MAX 16
+/* Supplementary groups that are looked at; NGROUPS_MAX is 65536, people have twenty. */
+#define IPCNET_SEQPACKET_GROUPS_MAX 256
+
+/* Who is at the other end, as the kernel saw it at connect() time: not what the peer says, and not changed by what it does later. */
+struct ipcnet_seqpacket_peer {
+  pid_t pid;
+  uid_t uid;
+  gid_t gid;
+  /* pidfd of that very process (Linux 6.5), or -1. The caller closes it. */
+  int pidfd;
+  uint32_t group_count;
+  gid_t groups[IPCNET_SEQPACKET_GROUPS_MAX];
+};
+
+struct ipcnet_seqpacket_bound {
+  /* Identity of the socket file, so that close removes its own and nobody else's. */
+  uint64_t device;
+  uint64_t inode;
+};
+
+/*
+ * Creates a listening socket at `path` (0-terminated), with file mode `mode` and, unless it is (gid_t)-1, group `group`.
+ * It appears at `path` by rename() when it already listens and has its mode: no client ever sees it half made. A socket file left by a dead process is
+ * replaced; a live one is not (-EADDRINUSE), nor anything that is not a socket (-ENOTSOCK). Two starters are put in order by a lock on
+ * `<path>.lock`, which stays (mode 0600, empty). -ENAMETOOLONG beyond IPCNET_SEQPACKET_PATH_MAX, -EAGAIN when the lock stays taken for 500 ms.
+ */
+int ipcnet_seqpacket_listen(const char *path, mode_t mode, gid_t group, int backlog, struct ipcnet_seqpacket_bound *bound);
+
+/* Removes the socket file if it still is the one `listen` made; returns 0, or -ESTALE when it is another one or gone. Close the descriptor before. */
+int ipcnet_seqpacket_unlink(const char *path, const struct ipcnet_seqpacket_bound *bound);
+
+/* A connected socket. -EAGAIN: the listener's backlog is full, try again later; -ENOENT, -ECONNREFUSED: nobody listens; -EACCES: not permitted. */
+int ipcnet_seqpacket_connect(const char *path);
+
+/* The next waiting connection, or -EAGAIN. -EMFILE, -ENFILE, -ENOMEM leave it waiting; -ECONNABORTED means that one was lost, try the next. */
+int ipcnet_seqpacket_accept(int listener);
+
+/* Both ends of a connection that has no name. */
+int ipcnet_seqpacket_pair(int fds[2]);
+
+/* Fills `peer`; with `want_pidfd` 0 its pidfd is -1. Returns 0 or a negative errno. */
+int ipcnet_seqpacket_peer_of(int fd, int want_pidfd, struct ipcnet_seqpacket_peer *peer);
+
+/* Asks for room for `bytes` in the sending direction; the kernel gives what net.core.wmem_max allows. Returns what it gave. */
+int ipcnet_seqpacket_set_send_buffer(int fd, int bytes);
+
+enum ipcnet_seqpacket_state {
+  /* There may be more: call again. */
+  IPCNET_SEQPACKET_MORE = 0,
+  /* Nothing more for now: wait until the socket is readable. */
+  IPCNET_SEQPACKET_DRAINED = 1,
+  /* The peer has closed (or sent an empty packet). */
+  IPCNET_SEQPACKET_END = 2,
+  /* A packet was larger than `stride`: the peer breaks the protocol. The packets before it are delivered, it is not. */
+  IPCNET_SEQPACKET_TRUNCATED = 3,
+};
+
+/*
+ * Receives up to `capacity` (<= IPCNET_SEQPACKET_BATCH_MAX) packets, packet i at buffer + i * stride with lengths[i] bytes. Returns how many, and in `state`
+ * what comes after them. Descriptors that a peer attaches are closed by the kernel, never installed. -ECONNRESET and the like end the connection.
+ */
+int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, enum ipcnet_seqpacket_state *state);
+
+/* One packet of a batch to send. */
+struct ipcnet_seqpacket_packet {
+  const uint8_t *bytes;
+  size_t length;
+};
+
+/* Sends up to IPCNET_SEQPACKET_BATCH_MAX packets in order, each whole or not at all. Returns how many were taken (at least one), -EAGAIN when there is
+ * no room for the first, -EPIPE or -ECONNRESET when the peer is gone, -EMSGSIZE when the first can never be sent. Never raises SIGPIPE. */
+int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets, uint32_t count);
+
+#endif

@@ -1,0 +1,314 @@
+/* Each test is a sentence; the first that fails ends the program with its line. */
+#include "seqpacket.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK(condition)                                                     \
+  do {                                                                       \
+    if (!(condition)) {                                                      \
+      fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+      exit(1);                                                               \
+    }                                                                        \
+  } while (0)
+
+static char folder[64];
+
+static const char *in_folder(const char *name) {
+  static char path[4][160];
+  static int next;
+  char *slot = path[next++ & 3];
+  snprintf(slot, sizeof path[0], "%s/%s", folder, name);
+  return slot;
+}
+
+static int open_descriptors(void) {
+  int count = 0;
+  DIR *directory = opendir("/proc/self/fd");
+  CHECK(directory != NULL);
+  while (readdir(directory) != NULL) count++;
+  closedir(directory);
+  return count;
+}
+
+static int send_one(int fd, const void *bytes, size_t length) {
+  const struct ipcnet_seqpacket_packet packet = { bytes, length };
+  return ipcnet_seqpacket_send(fd, &packet, 1);
+}
+
+static void a_client_connects_and_both_know_each_other(void) {
+  struct ipcnet_seqpacket_bound bound;
+  const char *path = in_folder("a.sock");
+  int before = open_descriptors();
+  CHECK(ipcnet_seqpacket_connect(path) == -ENOENT);
+  int listener = ipcnet_seqpacket_listen(path, 0660, (gid_t)-1, 8, &bound);
+  CHECK(listener >= 0);
+  struct stat made;
+  CHECK(stat(path, &made) == 0 && (made.st_mode & 07777) == 0660);
+  CHECK(access(in_folder("a.sock.new"), F_OK) != 0);
+  CHECK(ipcnet_seqpacket_accept(listener) == -EAGAIN);
+  int client = ipcnet_seqpacket_connect(path);
+  int server = ipcnet_seqpacket_accept(listener);
+  CHECK(client >= 0 && server >= 0);
+  CHECK((fcntl(client, F_GETFD) & FD_CLOEXEC) && (fcntl(server, F_GETFD) & FD_CLOEXEC) && (fcntl(listener, F_GETFD) & FD_CLOEXEC));
+  CHECK((fcntl(client, F_GETFL) & O_NONBLOCK) && (fcntl(server, F_GETFL) & O_NONBLOCK));
+  struct ipcnet_seqpacket_peer peer;
+  CHECK(ipcnet_seqpacket_peer_of(server, 1, &peer) == 0);
+  CHECK(peer.pid == getpid() && peer.uid == getuid() && peer.gid == getgid());
+  if (peer.pidfd >= 0) close(peer.pidfd);
+  CHECK(ipcnet_seqpacket_peer_of(client, 0, &peer) == 0 && peer.pid == getpid() && peer.pidfd == -1);
+  close(client);
+  close(server);
+  close(listener);
+  CHECK(ipcnet_seqpacket_unlink(path, &bound) == 0);
+  CHECK(access(path, F_OK) != 0);
+  CHECK(open_descriptors() == before);
+}
+
+static void groups_of_another_user_are_seen(void) {
+  if (getuid() != 0) return; /* changing the user needs root */
+  struct ipcnet_seqpacket_bound bound;
+  const char *path = in_folder("g.sock");
+  CHECK(chmod(folder, 0755) == 0);
+  int listener = ipcnet_seqpacket_listen(path, 0666, 4242, 8, &bound);
+  CHECK(listener >= 0);
+  struct stat made;
+  CHECK(stat(path, &made) == 0 && made.st_gid == 4242);
+  pid_t child = fork();
+  if (child == 0) {
+    const gid_t groups[2] = { 1001, 1002 };
+    if (setgroups(2, groups) != 0 || setgid(4243) != 0 || setuid(4244) != 0) _exit(2);
+    int fd = ipcnet_seqpacket_connect(path);
+    char byte;
+    /* Blocks until the parent closes: the identity must outlive nothing, but the parent should look while we live. */
+    if (fd < 0 || fcntl(fd, F_SETFL, 0) != 0) _exit(3);
+    _exit(read(fd, &byte, 1) == 0 ? 0 : 4);
+  }
+  int server;
+  do {
+    server = ipcnet_seqpacket_accept(listener);
+  } while (server == -EAGAIN);
+  struct ipcnet_seqpacket_peer peer;
+  CHECK(server >= 0 && ipcnet_seqpacket_peer_of(server, 0, &peer) == 0);
+  CHECK(peer.pid == child && peer.uid == 4244 && peer.gid == 4243);
+  CHECK(peer.group_count == 2 && peer.groups[0] == 1001 && peer.groups[1] == 1002);
+  close(server);
+  int status;
+  CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  close(listener);
+  CHECK(ipcnet_seqpacket_unlink(path, &bound) == 0);
+}
+
+static void a_live_socket_is_never_replaced_and_a_dead_one_is(void) {
+  struct ipcnet_seqpacket_bound first, second;
+  const char *path = in_folder("b.sock");
+  int listener = ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 1, &first);
+  CHECK(listener >= 0);
+  CHECK(ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 1, &second) == -EADDRINUSE);
+  int fill[8];
+  int filled = 0;
+  while (filled < 8 && (fill[filled] = ipcnet_seqpacket_connect(path)) >= 0) filled++;
+  CHECK(filled < 8 && fill[filled] == -EAGAIN);
+  CHECK(ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 1, &second) == -EADDRINUSE); /* also with a full backlog */
+  while (filled > 0) close(fill[--filled]);
+  close(listener); /* as a killed process leaves it */
+  CHECK(access(path, F_OK) == 0);
+  int successor = ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 4, &second);
+  CHECK(successor >= 0);
+  CHECK(ipcnet_seqpacket_unlink(path, &first) == -ESTALE); /* the old one does not remove its successor */
+  int client = ipcnet_seqpacket_connect(path);
+  CHECK(client >= 0);
+  close(client);
+  close(successor);
+  CHECK(ipcnet_seqpacket_unlink(path, &second) == 0);
+}
+
+static void what_is_not_a_socket_is_left_alone(void) {
+  struct ipcnet_seqpacket_bound bound;
+  const char *file = in_folder("file");
+  int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+  CHECK(fd >= 0);
+  close(fd);
+  CHECK(ipcnet_seqpacket_listen(file, 0600, (gid_t)-1, 1, &bound) == -ENOTSOCK);
+  CHECK(access(file, F_OK) == 0);
+  const char *link = in_folder("link");
+  CHECK(symlink(file, link) == 0);
+  CHECK(ipcnet_seqpacket_listen(link, 0600, (gid_t)-1, 1, &bound) == -ENOTSOCK);
+  char path[200];
+  memset(path, 'x', sizeof path);
+  memcpy(path, folder, strlen(folder));
+  path[strlen(folder)] = '/';
+  path[IPCNET_SEQPACKET_PATH_MAX + 1] = 0;
+  CHECK(ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 1, &bound) == -ENAMETOOLONG);
+  path[IPCNET_SEQPACKET_PATH_MAX] = 0;
+  fd = ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 1, &bound);
+  CHECK(fd >= 0);
+  close(fd);
+  CHECK(ipcnet_seqpacket_unlink(path, &bound) == 0);
+}
+
+static void of_many_starters_exactly_one_listens(void) {
+  const char *path = in_folder("race.sock");
+  int gate[2], hold[2];
+  CHECK(pipe(gate) == 0 && pipe(hold) == 0);
+  enum { STARTERS = 6 };
+  pid_t children[STARTERS];
+  for (int i = 0; i < STARTERS; i++) {
+    children[i] = fork();
+    if (children[i] == 0) {
+      struct ipcnet_seqpacket_bound bound;
+      char byte;
+      close(gate[1]);
+      close(hold[1]);
+      if (read(gate[0], &byte, 1) != 0) _exit(9); /* all start when the parent closes the gate */
+      int fd = ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 16, &bound);
+      if (fd == -EADDRINUSE) _exit(1);
+      if (fd < 0) _exit(8);
+      if (read(hold[0], &byte, 1) != 0) _exit(9); /* the winner keeps listening until all others have answered */
+      _exit(0);
+    }
+  }
+  close(gate[0]);
+  close(gate[1]);
+  close(hold[0]);
+  int refused = 0;
+  for (; refused < STARTERS - 1; refused++) {
+    int status;
+    CHECK(wait(&status) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 1);
+  }
+  int client = ipcnet_seqpacket_connect(path);
+  CHECK(client >= 0);
+  close(client);
+  close(hold[1]);
+  int status;
+  CHECK(wait(&status) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void packets_keep_their_bounds_and_order(void) {
+  int fds[2];
+  CHECK(ipcnet_seqpacket_pair(fds) == 0);
+  static uint8_t buffer[16 * 256];
+  uint32_t lengths[16];
+  enum ipcnet_seqpacket_state state;
+  CHECK(ipcnet_seqpacket_receive(fds[1], buffer, 256, 16, lengths, &state) == 0 && state == IPCNET_SEQPACKET_DRAINED);
+  const struct ipcnet_seqpacket_packet packets[3] = { { (const uint8_t *)"a", 1 }, { (const uint8_t *)"bcd", 3 }, { (const uint8_t *)"ef", 2 } };
+  CHECK(ipcnet_seqpacket_send(fds[0], packets, 3) == 3);
+  CHECK(ipcnet_seqpacket_receive(fds[1], buffer, 256, 2, lengths, &state) == 2 && state == IPCNET_SEQPACKET_MORE);
+  CHECK(lengths[0] == 1 && buffer[0] == 'a' && lengths[1] == 3 && memcmp(buffer + 256, "bcd", 3) == 0);
+  CHECK(ipcnet_seqpacket_receive(fds[1], buffer, 256, 16, lengths, &state) == 1 && state == IPCNET_SEQPACKET_DRAINED && lengths[0] == 2);
+  close(fds[0]);
+  CHECK(ipcnet_seqpacket_receive(fds[1], buffer, 256, 16, lengths, &state) == 0 && state == IPCNET_SEQPACKET_END);
+  CHECK(send_one(fds[1], "x", 1) == -EPIPE);
+  close(fds[1]);
+}
+
+static void what_a_dead_peer_sent_is_still_read(void) {
+  int fds[2];
+  CHECK(ipcnet_seqpacket_pair(fds) == 0);
+  CHECK(send_one(fds[1], "unread", 6) == 1); /* so the kernel resets the connection */
+  CHECK(send_one(fds[0], "last", 4) == 1);
+  close(fds[0]);
+  uint8_t buffer[16];
+  uint32_t length;
+  enum ipcnet_seqpacket_state state;
+  CHECK(ipcnet_seqpacket_receive(fds[1], buffer, 16, 1, &length, &state) == 1 && length == 4 && memcmp(buffer, "last", 4) == 0);
+  CHECK(ipcnet_seqpacket_receive(fds[1], buffer, 16, 1, &length, &state) == 0 && state == IPCNET_SEQPACKET_END);
+  close(fds[1]);
+}
+
+static void a_full_peer_means_try_again_and_nothing_is_lost(void) {
+  int fds[2];
+  CHECK(ipcnet_seqpacket_pair(fds) == 0);
+  CHECK(ipcnet_seqpacket_set_send_buffer(fds[0], 1 << 20) > 0);
+  static uint8_t packet[65536];
+  uint32_t sent = 0;
+  int status;
+  for (;;) {
+    memcpy(packet, &sent, sizeof sent);
+    status = send_one(fds[0], packet, sizeof packet);
+    if (status != 1) break;
+    sent++;
+  }
+  CHECK(status == -EAGAIN && sent >= 3);
+  static uint8_t buffer[65536];
+  uint32_t length, received = 0;
+  enum ipcnet_seqpacket_state state = IPCNET_SEQPACKET_MORE;
+  while (ipcnet_seqpacket_receive(fds[1], buffer, sizeof buffer, 1, &length, &state) == 1) {
+    uint32_t number;
+    memcpy(&number, buffer, sizeof number);
+    CHECK(number == received && length == sizeof packet);
+    received++;
+  }
+  CHECK(received == sent && state == IPCNET_SEQPACKET_DRAINED);
+  CHECK(send_one(fds[0], packet, sizeof packet) == 1);
+  close(fds[0]);
+  close(fds[1]);
+}
+
+static void a_packet_larger_than_agreed_is_a_protocol_error(void) {
+  int fds[2];
+  CHECK(ipcnet_seqpacket_pair(fds) == 0);
+  uint8_t big[65], buffer[4 * 64];
+  uint32_t lengths[4];
+  enum ipcnet_seqpacket_state state;
+  memset(big, 1, sizeof big);
+  CHECK(send_one(fds[0], big, 64) == 1 && send_one(fds[0], big, 65) == 1 && send_one(fds[0], big, 3) == 1);
+  CHECK(ipcnet_seqpacket_receive(fds[1], buffer, 64, 4, lengths, &state) == 1 && lengths[0] == 64 && state == IPCNET_SEQPACKET_TRUNCATED);
+  close(fds[0]);
+  close(fds[1]);
+}
+
+static void descriptors_sent_by_a_peer_are_not_installed(void) {
+  int fds[2];
+  CHECK(ipcnet_seqpacket_pair(fds) == 0);
+  int before = open_descriptors();
+  union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(int))]; } control;
+  memset(&control, 0, sizeof control);
+  control.header.cmsg_level = SOL_SOCKET;
+  control.header.cmsg_type = SCM_RIGHTS;
+  control.header.cmsg_len = CMSG_LEN(sizeof(int));
+  const int stdin_fd = 0;
+  memcpy(CMSG_DATA(&control.header), &stdin_fd, sizeof stdin_fd);
+  char byte = 'x';
+  struct iovec part = { &byte, 1 };
+  const struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+  CHECK(sendmsg(fds[0], &message, 0) == 1);
+  uint8_t buffer[16];
+  uint32_t length;
+  enum ipcnet_seqpacket_state state;
+  CHECK(ipcnet_seqpacket_receive(fds[1], buffer, 16, 1, &length, &state) == 1 && buffer[0] == 'x');
+  CHECK(open_descriptors() == before);
+  close(fds[0]);
+  close(fds[1]);
+}
+
+int main(void) {
+  strcpy(folder, "/tmp/ipcnet-seqpacket-XXXXXX");
+  CHECK(mkdtemp(folder) != NULL);
+  signal(SIGPIPE, SIG_DFL); /* a send that raised it would end the test */
+  a_client_connects_and_both_know_each_other();
+  groups_of_another_user_are_seen();
+  a_live_socket_is_never_replaced_and_a_dead_one_is();
+  what_is_not_a_socket_is_left_alone();
+  of_many_starters_exactly_one_listens();
+  packets_keep_their_bounds_and_order();
+  what_a_dead_peer_sent_is_still_read();
+  a_full_peer_means_try_again_and_nothing_is_lost();
+  a_packet_larger_than_agreed_is_a_protocol_error();
+  descriptors_sent_by_a_peer_are_not_installed();
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf '%s'", folder);
+  CHECK(system(command) == 0);
+  return 0;
+}

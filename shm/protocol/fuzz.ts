@@ -1,0 +1,79 @@
+/**
+ * Fuzz targets of the client socket: each takes arbitrary bytes and must return: no exception, no hang, no memory beyond a small multiple of the input.
+ * Where random bytes would only ever fail the integrity check, the target seals them first, so that what lies behind is reached.
+ */
+import { Channel } from "./channel.ts";
+import { decodeCbor } from "./cborReader.ts";
+import { CborWriter } from "./cborWriter.ts";
+import { decodeClientMessage, decodeServerMessage, readAnnouncements, readQueryAnswer } from "./control.ts";
+import { CONTROL_BYTES_MAX_TO_GATEWAY, PACKET_BYTES_MAX } from "./limits.ts";
+import { claimedDataId, dataId, type PacketSeal } from "./packet.ts";
+import { SampleBatchReader } from "./samples.ts";
+
+export interface FuzzTarget {
+  name: string;
+  run(input: Uint8Array): void;
+}
+
+/** Accepts every packet whose Data ID is as claimed: the header's arithmetic is fuzzed by its own tests. */
+const trusting: PacketSeal = {
+  seal: () => {},
+  open: (bytes, at, _lengthBytes, id) => (claimedDataId(bytes, at) === id ? "ok" : "dataId"),
+};
+const nowhere = { send: () => "sent" as const, hasRoomFor: () => true };
+const scratch = new Uint8Array(PACKET_BYTES_MAX);
+const writer = new CborWriter({ lengthMax: 16 * PACKET_BYTES_MAX });
+
+/** The input cut into packets (first byte: kind, second: length), as a peer with a correct seal would send them. */
+function conversation(input: Uint8Array): void {
+  const channel = new Channel({ role: "gateway", seal: trusting, transport: nowhere, controlBytesMax: CONTROL_BYTES_MAX_TO_GATEWAY, scratch });
+  const reader = new SampleBatchReader();
+  const kinds = ["handshake", "control", "data"] as const;
+  for (let at = 0; at + 2 <= input.length;) {
+    const kind = kinds[input[at]! % 3]!;
+    const body = input.subarray(at + 2, at + 2 + input[at + 1]!);
+    at += 2 + body.length;
+    const packet = new Uint8Array(20 + body.length);
+    new DataView(packet.buffer).setUint32(16, dataId("toGateway", kind));
+    packet.set(body, 20);
+    const result = channel.receive(packet, 0, packet.length);
+    if (result === "control" || result === "handshake") decodeClientMessage(channel.body, channel.bodyAt, channel.bodyBytes);
+    else if (result === "data") walk(reader, packet);
+    else if (result !== "more") return;
+  }
+}
+
+/** Looks at every byte a sample claims to have: reading beyond the packet would give undefined and NaN. */
+function walk(reader: SampleBatchReader, packet: Uint8Array): void {
+  if (reader.open(packet, 0, packet.length) !== undefined) return;
+  let sum = 0;
+  while (reader.next()) for (let i = 0; i < reader.payloadBytes; i++) sum += packet[reader.payloadAt + i]!;
+  if (Number.isNaN(sum)) throw new Error("a sample reached beyond its packet");
+}
+
+/** What decodes is written and read again: the result must not change (but for the sign of NaN). */
+function roundTrip(input: Uint8Array): void {
+  const first = decodeCbor(input);
+  if (!first.ok) return;
+  const encoded = writer.reset().value(first.value).take();
+  const second = decodeCbor(encoded);
+  if (!second.ok) throw new Error(`what was written cannot be read: ${second.code}`);
+  const again = writer.reset().value(second.value).take();
+  if (Buffer.compare(encoded, again) !== 0) throw new Error("a value changed on its way");
+}
+
+export const fuzzTargets: readonly FuzzTarget[] = [
+  { name: "client socket: CBOR", run: roundTrip },
+  { name: "client socket: control message to the gateway", run: (input) => void decodeClientMessage(input) },
+  {
+    name: "client socket: control message to the client",
+    run: (input) => {
+      const result = decodeServerMessage(input);
+      if (!result.ok || result.message.op !== "reply") return;
+      readQueryAnswer(result.message.body);
+      readAnnouncements(result.message.body);
+    },
+  },
+  { name: "client socket: batch of samples", run: (input) => walk(new SampleBatchReader(), input) },
+  { name: "client socket: packets", run: conversation },
+];

@@ -1,0 +1,230 @@
+/**
+ * One SEQPACKET connection at the edge. Nothing blocks: what the peer does not read at once waits in a bounded queue, and reading can be paused, which
+ * pushes back on the peer alone. Listeners are called on the thread that made the connection, never from within `send`.
+ */
+import type { PacketTransport, SendVerdict } from "../protocol/channel.ts";
+import { PACKET_BYTES_MAX } from "../protocol/limits.ts";
+import { type Hub, hub, type Pollable, Ready, ReceiveState, SocketError } from "./native.ts";
+import { PacketQueue } from "./packetQueue.ts";
+
+/** Who is at the other end, by the kernel's word at connect time. */
+export interface PeerIdentity {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Supplementary groups. */
+  readonly groups: readonly number[];
+}
+
+/** peerClosed: an orderly end; local: `close()` was called; the others are faults of the peer or the system. */
+export type CloseCode = "peerClosed" | "local" | "packetTooLarge" | "system";
+
+export interface CloseReason {
+  code: CloseCode;
+  text: string;
+}
+
+export interface ConnectionOptions {
+  /** What may wait while the peer does not read. Beyond it `send` says "full": nothing is ever dropped here, because packets are numbered. */
+  queue?: { capacityBytes: number; whenFull: "refuse" };
+  /** Larger packets from the peer end the connection. */
+  packetBytesMax?: number;
+}
+
+/** 1 MiB: 16 of the largest packets; a reply to "list all topics" of a large robot (≈ 600 KB) fits. */
+const QUEUE_BYTES_DEFAULT = 1_048_576;
+/** The kernel doubles it and caps it by net.core.wmem_max: six of the largest packets in flight instead of three. */
+const SEND_BUFFER_BYTES = 212_992;
+const PACKETS_PER_CALL = 16;
+
+export class SeqpacketConnection implements Pollable, PacketTransport {
+  readonly id: number;
+  readonly peer: PeerIdentity;
+  readonly #hub: Hub;
+  readonly #queue: PacketQueue;
+  readonly #packetBytesMax: number;
+  readonly #spans = new Uint32Array(2 * PACKETS_PER_CALL);
+  #packet: ((bytes: Uint8Array, at: number, lengthBytes: number) => void) | undefined;
+  #drain: (() => void) | undefined;
+  #close: ((reason: CloseReason) => void) | undefined;
+  #paused = false;
+  #hungUp = false;
+  #ending = false;
+  /** Nothing can be sent any more; what the peer had sent is still to be read. */
+  #broken = false;
+  #open = true;
+
+  /** Takes over the socket `id` of this thread's hub. */
+  constructor(id: number, { queue, packetBytesMax = PACKET_BYTES_MAX }: ConnectionOptions = {}) {
+    this.id = id;
+    this.#hub = hub();
+    this.#queue = new PacketQueue(queue?.capacityBytes ?? QUEUE_BYTES_DEFAULT);
+    this.#packetBytesMax = packetBytesMax;
+    this.#hub.native.setSendBuffer(id, SEND_BUFFER_BYTES);
+    this.peer = readPeer(this.#hub, id);
+    this.#hub.add(this);
+  }
+
+  /** Both ends of a connection without a name, for tests and for children that inherit one. */
+  static pair(options?: ConnectionOptions): [SeqpacketConnection, SeqpacketConnection] {
+    const ids = new Uint32Array(2);
+    const status = hub().native.pair(ids);
+    if (status < 0) throw new SocketError(-status, "cannot make a socket pair");
+    return [new SeqpacketConnection(ids[0]!, options), new SeqpacketConnection(ids[1]!, options)];
+  }
+
+  /** Connects, or throws a `SocketError`: ENOENT and ECONNREFUSED nobody listens, EACCES not permitted, EAGAIN the backlog is full (try again later). */
+  static connect(path: string, options?: ConnectionOptions): SeqpacketConnection {
+    const id = hub().native.connect(path);
+    if (id < 0) throw new SocketError(-id, `cannot connect to ${path}`);
+    return new SeqpacketConnection(id, options);
+  }
+
+  /** Sets the listener for packets and starts reading. The bytes are borrowed until it returns. */
+  onPacket(listener: (bytes: Uint8Array, at: number, lengthBytes: number) => void): void {
+    this.#packet = listener;
+    if (this.#open) this.#hub.arm(this);
+  }
+
+  /** Sets the listener that is called when everything queued has been sent. */
+  onDrain(listener: () => void): void {
+    this.#drain = listener;
+  }
+
+  /** Sets the listener that is called once at the end, whoever ended it; after it nothing is delivered. */
+  onClose(listener: (reason: CloseReason) => void): void {
+    this.#close = listener;
+  }
+
+  /** Sends `bytes[at … at+lengthBytes)` as one packet, in the order of the calls. Keeps nothing of `bytes`. */
+  send(bytes: Uint8Array, at = 0, lengthBytes = bytes.length - at): SendVerdict {
+    if (!this.#open || this.#ending || this.#broken) return "closed";
+    if (this.#queue.packets === 0) {
+      this.#spans[0] = at;
+      this.#spans[1] = lengthBytes;
+      const status = this.#hub.native.send(this.id, bytes, this.#spans, 1);
+      if (status === 1) return "sent";
+      if (!this.#mayRetry(status)) return "closed";
+    }
+    if (!this.#queue.push(bytes, at, lengthBytes)) return "full";
+    if (this.#queue.packets === 1) this.#hub.arm(this);
+    return "queued";
+  }
+
+  hasRoomFor(bytes: number, packets: number): boolean {
+    // Sent or queued: in the worst case all of them are queued.
+    return packets > 0 && this.#queue.hasRoomFor(bytes);
+  }
+
+  /** Bytes that wait for the peer to read. */
+  get pendingBytes(): number {
+    return this.#queue.pendingBytes;
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Stops reading: the peer's packets wait in the kernel, and then at the peer. */
+  pauseReading(): void {
+    this.#paused = true;
+  }
+
+  resumeReading(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.#open) this.#hub.arm(this);
+  }
+
+  /** Closes once everything queued has been sent; nothing more is read or taken. */
+  end(): void {
+    this.#ending = true;
+    this.#packet = undefined;
+    if (this.#open && this.#queue.packets === 0) this.close();
+  }
+
+  /** Closes now; what was queued is lost. */
+  close(reason: CloseReason = { code: "local", text: "closed" }): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#hub.close(this);
+    this.#queue.clear();
+    this.#packet = undefined;
+    this.#close?.(reason);
+  }
+
+  interest(): number | undefined {
+    const mask = (this.#isReading ? Ready.read : 0) | (this.#queue.packets > 0 ? Ready.write : 0);
+    // A hang-up is reported whatever one waits for: once known, waiting for nothing else would spin.
+    return mask === 0 && this.#hungUp ? undefined : mask;
+  }
+
+  /** A pause holds back a peer, not the last words of a dead one. */
+  get #isReading(): boolean {
+    return this.#packet !== undefined && (!this.#paused || this.#broken);
+  }
+
+  ready(events: number): void {
+    if (events & Ready.hangup) this.#hungUp = true;
+    if (this.#queue.packets > 0 && events & (Ready.write | Ready.hangup)) this.#flush();
+    if (this.#open && this.#isReading && events & (Ready.read | Ready.hangup)) this.#receive();
+    else if (this.#open && this.#hungUp && this.#packet === undefined) this.close({ code: "peerClosed", text: "the peer closed the connection" });
+  }
+
+  #receive(): void {
+    const { native, receiveInfo } = this.#hub;
+    const stride = this.#packetBytesMax;
+    const buffer = this.#hub.receiveBuffer(stride);
+    const count = native.receive(this.id, buffer, stride, receiveInfo);
+    const state = receiveInfo[0];
+    // Readiness is dispatched from the event loop alone, so no other receive can overwrite buffer and info while the listener runs.
+    for (let i = 0; i < count && this.#packet; i++) this.#packet(buffer, i * stride, receiveInfo[1 + i]!);
+    if (!this.#open) return;
+    if (count < 0) this.close(lost(count));
+    else if (state === ReceiveState.end) this.close({ code: "peerClosed", text: "the peer closed the connection" });
+    else if (state === ReceiveState.truncated) this.close({ code: "packetTooLarge", text: `the peer sent a packet of more than ${stride} bytes` });
+  }
+
+  #flush(): void {
+    while (this.#open && this.#queue.packets > 0) {
+      const count = this.#queue.peek(this.#spans);
+      const sent = this.#hub.native.send(this.id, this.#queue.bytes, this.#spans, count);
+      if (sent < 0 && !this.#mayRetry(sent)) return;
+      if (sent > 0) this.#queue.shift(sent);
+      if (sent < count) return;
+    }
+    if (this.#ending) this.close();
+    else this.#drain?.();
+  }
+
+  /** Whether a failed send is just a peer that is behind. Otherwise the connection ends, but never from within `send`, and not before what a dead peer had sent was read. */
+  #mayRetry(status: number): boolean {
+    if (status === -EAGAIN) return true;
+    if (this.#broken) return false;
+    this.#broken = true;
+    this.#queue.clear();
+    if (isGone(status) && this.#packet) this.#hub.arm(this);
+    else setImmediate(() => this.close(lost(status)));
+    return false;
+  }
+}
+
+const EAGAIN = 11;
+const EPIPE = 32;
+const ECONNRESET = 104;
+
+function isGone(status: number): boolean {
+  return status === -EPIPE || status === -ECONNRESET;
+}
+
+function lost(status: number): CloseReason {
+  if (isGone(status)) return { code: "peerClosed", text: "the peer closed the connection" };
+  return { code: "system", text: new SocketError(-status, "the connection failed").message };
+}
+
+function readPeer(shared: Hub, id: number): PeerIdentity {
+  const result = new Uint32Array(259);
+  const groups = shared.native.peer(id, result);
+  if (groups < 0) throw new SocketError(-groups, "cannot read who the peer is");
+  return { pid: result[0]!, uid: result[1]!, gid: result[2]!, groups: Array.from(result.subarray(3, 3 + groups)) };
+}

@@ -1,0 +1,6 @@
+export { SeqpacketConnection } from "./connection.ts";
+export type { CloseCode, CloseReason, ConnectionOptions, PeerIdentity } from "./connection.ts";
+export { SeqpacketServer } from "./server.ts";
+export type { ListenOptions } from "./server.ts";
+export { SocketError } from "./native.ts";
+export { nativeSeal } from "./seal.ts";

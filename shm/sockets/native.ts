@@ -1,0 +1,136 @@
+/** Loads the addon and hands its readiness reports to the sockets they are for. One hub per thread: workers share nothing. */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { getSystemErrorName } from "node:util";
+
+/** The addon's functions; see shm/addon/addon.c. Results below 0 are negative errno values. */
+export interface NativeShm {
+  start(callback: (count: number) => void, ready: Uint32Array): number;
+  listen(path: string, mode: number, group: number, backlog: number): number;
+  connect(path: string): number;
+  pair(ids: Uint32Array): number;
+  accept(id: number): number;
+  peer(id: number, result: Uint32Array): number;
+  setSendBuffer(id: number, bytes: number): number;
+  arm(id: number, events: number): number;
+  receive(id: number, buffer: Uint8Array, strideBytes: number, info: Uint32Array): number;
+  send(id: number, buffer: Uint8Array, spans: Uint32Array, count: number): number;
+  close(id: number): number;
+  reference(on: boolean): void;
+  sealPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): void;
+  openPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): number;
+}
+
+export const Ready = { read: 1, write: 2, hangup: 4 } as const;
+
+/** enum ipcnet_seqpacket_state */
+export const ReceiveState = { more: 0, drained: 1, end: 2, truncated: 3 } as const;
+
+const PACKETS_PER_CALL = 16;
+
+/** Something that is told when its socket is ready and says what to wait for next. */
+export interface Pollable {
+  readonly id: number;
+  /** Called with what came of the last interest; afterwards the interest is asked again. */
+  ready(events: number): void;
+  /** Bits of `Ready` to wait for, or undefined for nothing at all. */
+  interest(): number | undefined;
+}
+
+export class Hub {
+  readonly native: NativeShm;
+  readonly #ready = new Uint32Array(128);
+  readonly #sockets = new Map<number, Pollable>();
+  #toArm = new Set<Pollable>();
+  /** For every receive of this thread: 16 packets of `strideBytes`. Only touched pages cost memory. */
+  #receiveBuffer = new Uint8Array(0);
+  readonly receiveInfo = new Uint32Array(1 + PACKETS_PER_CALL);
+
+  constructor() {
+    this.native = createRequire(import.meta.url)(addonPath()) as NativeShm;
+    const status = this.native.start((count) => this.#dispatch(count), this.#ready);
+    if (status < 0) throw new SocketError(-status, "cannot start the socket poller");
+  }
+
+  receiveBuffer(strideBytes: number): Uint8Array {
+    const lengthBytes = strideBytes * PACKETS_PER_CALL;
+    if (this.#receiveBuffer.length < lengthBytes) this.#receiveBuffer = new Uint8Array(lengthBytes);
+    return this.#receiveBuffer;
+  }
+
+  add(socket: Pollable): void {
+    this.#sockets.set(socket.id, socket);
+  }
+
+  /** Closes the descriptor; reports still on their way are dropped. */
+  close(socket: Pollable): void {
+    this.#sockets.delete(socket.id);
+    this.native.close(socket.id);
+  }
+
+  /**
+   * Waits for what `socket` is interested in, from the end of this turn of the event loop on: however busy one socket is, it is served once per turn,
+   * and timers and other I/O get theirs.
+   */
+  arm(socket: Pollable): void {
+    if (this.#toArm.size === 0) setImmediate(() => this.#armAll());
+    this.#toArm.add(socket);
+  }
+
+  #armAll(): void {
+    const sockets = this.#toArm;
+    this.#toArm = new Set();
+    for (const socket of sockets) {
+      if (this.#sockets.get(socket.id) !== socket) continue;
+      const interest = socket.interest();
+      if (interest !== undefined) this.native.arm(socket.id, interest);
+    }
+  }
+
+  #dispatch(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const socket = this.#sockets.get(this.#ready[2 * i]!);
+      if (!socket) continue;
+      this.arm(socket);
+      try {
+        socket.ready(this.#ready[2 * i + 1]!);
+      } catch (error) {
+        // A listener's exception is the program's to see, as from any event; the other sockets of this round are served all the same.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+}
+
+let shared: Hub | undefined;
+
+/** This thread's hub. Throws when the addon is missing. */
+export function hub(): Hub {
+  shared ??= new Hub();
+  return shared;
+}
+
+/** A system call failed. `code` is the errno name, such as "EADDRINUSE". */
+export class SocketError extends Error {
+  readonly code: string;
+  constructor(errno: number, what: string) {
+    const code = getSystemErrorName(-errno);
+    super(`${what}: ${code}`);
+    this.name = "SocketError";
+    this.code = code;
+  }
+}
+
+function addonPath(): string {
+  let folder = import.meta.dirname;
+  for (;;) {
+    const candidate = join(folder, "dist/native/ipcnet_shm.node");
+    if (existsSync(candidate)) return candidate;
+    const parent = dirname(folder);
+    if (parent === folder) throw new Error("dist/native/ipcnet_shm.node is missing: run `npm run build`");
+    folder = parent;
+  }
+}
