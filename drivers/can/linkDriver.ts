@@ -81,6 +81,9 @@ export interface LinkDriverOptions {
 export const PROBE_TOKEN = 0xffff_ffff;
 const BATCH_FRAMES = 256;
 const ERROR_EVENT_INTERVAL_US = 1e6;
+/** A timer that fires so late says that the event loop stood still; timers are on time to about 2 ms. */
+const LATE_US = 5_000;
+const LATE_GRACE_US = 10_000;
 const FD_LENGTH_OK = new Set<number>(FD_LENGTHS_BYTES);
 
 type Life = "stopped" | "starting" | "running" | "stopping";
@@ -463,15 +466,26 @@ export class LinkDriver implements CanDriver {
     if (atUs === undefined || this.#abort.signal.aborted || (this.#cancelTick && this.#tickAtUs <= atUs)) return;
     this.#cancelTick?.();
     this.#tickAtUs = atUs;
+    this.#cancelTick = this.#clock.at(atUs, () => this.#tickDue());
+  }
+
+  /**
+   * What has arrived is read first: an echo that waits unread is not a missing echo. Where this process itself was late, the links
+   * get some turns of the event loop to bring what piled up meanwhile before anybody is accused.
+   */
+  #tickDue(): void {
+    const nowUs = this.#clock.nowUs();
+    if (nowUs - this.#tickAtUs > LATE_US) {
+      this.#tickAtUs = nowUs + LATE_GRACE_US;
+      this.#cancelTick = this.#clock.at(this.#tickAtUs, () => this.#tickDue());
+      return;
+    }
+    this.#cancelTick = undefined;
     const generation = this.#generation;
-    this.#cancelTick = this.#clock.at(atUs, () => {
-      this.#cancelTick = undefined;
-      // What has arrived is read first: an echo that waits unread is not a missing echo.
-      setImmediate(() => {
-        if (this.#abort.signal.aborted) return;
-        if (generation === this.#generation && this.#clock.nowUs() >= (this.#health.nextDeadlineUs() ?? Number.POSITIVE_INFINITY)) this.#step({ type: "tick" });
-        else this.#armTick();
-      });
+    setImmediate(() => {
+      if (this.#abort.signal.aborted) return;
+      if (generation === this.#generation && this.#clock.nowUs() >= (this.#health.nextDeadlineUs() ?? Number.POSITIVE_INFINITY)) this.#step({ type: "tick" });
+      else this.#armTick();
     });
   }
 
