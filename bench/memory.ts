@@ -10,6 +10,7 @@ import { defaultTraffic, probeDefinitions, type Traffic } from "./traffic.ts";
 const STARTS = 7;
 const FRAMES = 1_000_000;
 const FRAMES_LONG = 10_000_000;
+const TENTH_TIMEOUT_MS = 60_000;
 
 export const bench: Bench = {
   name: "memory",
@@ -54,7 +55,7 @@ async function growth(traffic: Traffic, { scale, long, progress }: BenchContext)
   const rows: Table["rows"] = [];
   const rig = await Rig.start({ definitions: traffic });
   try {
-    const subscriber = await rig.subscriber();
+    const subscriber = await rig.subscriber({ paces: true });
     const note = (frames: number): void => {
       const { residentBytes, anonymousBytes } = memoryOf(rig.gateway.pid);
       rows.push({ "frames so far": frames, "resident MB": residentBytes / 1e6, "of it anonymous MB": anonymousBytes / 1e6 });
@@ -63,7 +64,7 @@ async function growth(traffic: Traffic, { scale, long, progress }: BenchContext)
     await rig.bus.call("flood", { traffic: traffic.name, frames: total });
     for (let tenth = 1; tenth <= 10; tenth++) {
       const frames = Math.round((total * tenth) / 10);
-      await subscriber.call("reach", frames);
+      await subscriber.call("reach", { count: frames, timeoutMs: TENTH_TIMEOUT_MS });
       note(frames);
       if (long) progress(`${frames.toLocaleString("en")} frames`);
     }
