@@ -24,7 +24,7 @@ export interface RigOptions {
 
 const ATTACH_TIMEOUT_MS = 20_000;
 
-export function childProgram(name: "bus" | "subscriber" | "listener" | "pauses"): URL {
+export function childProgram(name: "bus" | "subscriber" | "listener" | "mqttSubscriber" | "pauses"): URL {
   return new URL(`children/${name}.js`, import.meta.url);
 }
 
@@ -32,6 +32,7 @@ export class Rig {
   readonly folder = mkdtempSync(join(tmpdir(), "ipcnet-bench-"));
   readonly socketPath = join(this.folder, "ipcnet.sock");
   readonly busSocketPath = join(this.folder, "bus.sock");
+  readonly #noisyPath = join(this.folder, "noisy.sock");
   readonly #creditPath = join(this.folder, "credit.sock");
   readonly bus = new Child(childProgram("bus"));
   readonly #options: RigOptions;
@@ -48,7 +49,7 @@ export class Rig {
   /** Buses only; `startGateway` is the caller's. */
   static async create(options: RigOptions): Promise<Rig> {
     const rig = new Rig(options);
-    await rig.bus.call("listen", rig.busSocketPath);
+    await rig.bus.call("listen", { socketPath: rig.busSocketPath, noisyPath: rig.#noisyPath });
     await rig.bus.call("credit", rig.#creditPath);
     return rig;
   }
@@ -108,12 +109,12 @@ export class Rig {
 
   #configuration(): string {
     const { noisy, mqtt } = this.#options;
-    const bus = (name: string): string => `  - { name: ${name}, driver: emulator, interface: ${this.busSocketPath}, publishRaw: false, databases: [{ dbc: bench.dbc, checks: bench.checks.yaml }] }\n`;
+    const bus = (name: string, path: string): string => `  - { name: ${name}, driver: emulator, interface: ${path}, publishRaw: false, databases: [{ dbc: bench.dbc, checks: bench.checks.yaml }] }\n`;
     return `version: 1
 robot: bench
 socket: { path: ${this.socketPath} }
 buses:
-${bus("bench")}${noisy ? bus("noisy") : ""}${mqtt ? `mqtt:
+${bus("bench", this.busSocketPath)}${noisy ? bus("noisy", this.#noisyPath) : ""}${mqtt ? `mqtt:
   broker: { name: broker, listen: { host: 127.0.0.1, port: ${mqtt.port} }, allowAnonymous: true }
   publish: [{ topics: ["can/bench/#"], via: broker, rateHzMax: ${mqtt.rateHzMax} }]
 ` : ""}`;

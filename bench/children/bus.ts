@@ -32,9 +32,9 @@ const babbler = noisy.attach({ name: "babbler", echoes: false }, (outbox) => out
 // Without a second node nobody would acknowledge before the gateway is there.
 noisy.attach({ name: "listener" }, (outbox) => outbox.clear());
 
-let server: BusServer | undefined;
+let servers: BusServer[] = [];
 let sent = 0;
-let stopping = false;
+let ending = new AbortController();
 let running: Promise<number> | undefined;
 /** Frames that a subscriber has seen, by its own word, and what is known to be lost on the way. */
 let seen = 0;
@@ -44,8 +44,9 @@ let onSeen: (() => void) | undefined;
 const nap = new Int32Array(new SharedArrayBuffer(4));
 
 serve({
-  async listen(socketPath: string) {
-    server = await serveBuses({ socketPath, buses: [host, direct, noisy] });
+  /** The noisy bus has a socket of its own, as two buses have two interfaces. */
+  async listen({ socketPath, noisyPath }: { socketPath: string; noisyPath: string }) {
+    servers = [await serveBuses({ socketPath, buses: [host, direct] }), await serveBuses({ socketPath: noisyPath, buses: [noisy] })];
   },
   /** Listens for a subscriber's word on how far it is: 8 bytes each time, the count as f64. */
   credit(path: string) {
@@ -59,18 +60,18 @@ serve({
     });
     return new Promise<void>((resolve) => credits.listen(path, resolve));
   },
-  attached: () => server?.clients.size ?? 0,
+  attached: () => servers.reduce((sum, { clients }) => sum + clients.size, 0),
   /** Sends the traffic, for ever or `frames` frames, as fast as gateway and subscriber take it. */
   flood({ traffic, frames = Number.POSITIVE_INFINITY }: { traffic: string; frames?: number }) {
-    begin(flood(trafficRecords(traffic), frames));
+    begin((signal) => flood(trafficRecords(traffic), frames, signal));
   },
   /** Sends probes at a rate on one bus until stopped. */
   probe({ rateHz, bus }: { rateHz: number; bus: "bench" | "direct" }) {
-    begin(bus === "bench" ? probe(rateHz, host, sender) : probe(rateHz, direct, directSender));
+    begin((signal) => (bus === "bench" ? probe(rateHz, host, sender, signal) : probe(rateHz, direct, directSender, signal)));
   },
   /** Ends the sending; resolves with the number of frames sent. */
   stop() {
-    stopping = true;
+    ending.abort();
     return running;
   },
   sent: () => sent,
@@ -82,21 +83,21 @@ serve({
   usage: () => process.cpuUsage(),
 });
 
-function begin(sending: Promise<number>): void {
+function begin(send: (signal: AbortSignal) => Promise<number>): void {
   if (running) throw new Error("it sends already");
-  running = sending.finally(() => {
+  ending = new AbortController();
+  running = send(ending.signal).finally(() => {
     running = undefined;
-    stopping = false;
   });
 }
 
-async function flood(records: Buffer, frames: number): Promise<number> {
+async function flood(records: Buffer, frames: number, signal: AbortSignal): Promise<number> {
   const count = records.length / RECORD_BYTES;
   const seenBefore = seen;
   let next = 0;
   sent = 0;
   leaked = 0;
-  while (!stopping && sent < frames) {
+  while (!signal.aborted && sent < frames) {
     const underWay = sent - leaked - (seen - seenBefore);
     if (underWay > UNDER_WAY_FRAMES - CHUNK_FRAMES) {
       if (!(await moreSeen())) leaked += underWay;
@@ -125,7 +126,7 @@ function moreSeen(): Promise<boolean> {
 }
 
 /** Frames at equal distances, each with the time of its sending in it. Sleeps in between: a spinning sender would take a core away from those that are measured. */
-async function probe(rateHz: number, host: BusHost, sender: BusNode): Promise<number> {
+async function probe(rateHz: number, host: BusHost, sender: BusNode, signal: AbortSignal): Promise<number> {
   const { messages, checks } = definitionsOf(probeDefinitions);
   const protectors = messages.map((message) => checks.protectorFor(message)!);
   const record = Buffer.alloc(RECORD_BYTES);
@@ -135,7 +136,7 @@ async function probe(rateHz: number, host: BusHost, sender: BusNode): Promise<nu
   const data = HEAD_BYTES + FRAME_OFFSET.data;
   const startUs = systemClock.nowUs();
   sent = 0;
-  while (!stopping) {
+  while (!signal.aborted) {
     const dueUs = startUs + (sent * 1e6) / rateHz;
     const nowUs = systemClock.nowUs();
     if (nowUs < dueUs) {
