@@ -16,12 +16,13 @@ import { CanFlag, type CanFrame } from "./frame.ts";
 import { createNativeCan, type NativeCanOptions } from "./nativeDriver.ts";
 
 const PROBE_ID = 0x7ff;
+const SETTLER_ID = 0x7fe;
 
 /** An emulated bus on a socket with one other node, and the driver, which is the node "arm". */
-async function rig(extra: Partial<NativeCanOptions> = {}, bus: { bitrateBps?: number; queueFrames?: number } = {}) {
+async function rig(extra: Partial<NativeCanOptions> = {}, bus: { bitrateBps?: number; queueFrames?: number; fd?: boolean } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "ipcnet-native-"));
   const socketPath = join(folder, "bus.sock");
-  const host = new BusHost({ name: "arm", bitrateBps: bus.bitrateBps ?? 1_000_000, dataBitrateBps: 4_000_000, fd: true, queueFrames: bus.queueFrames ?? 16 });
+  const host = new BusHost({ name: "arm", bitrateBps: bus.bitrateBps ?? 1_000_000, dataBitrateBps: 4_000_000, fd: bus.fd ?? true, queueFrames: bus.queueFrames ?? 16 });
   const serve = () => serveBuses({ socketPath, buses: [host] });
   let server: Awaited<ReturnType<typeof serve>> | undefined = await serve();
   const { port: peer, node } = attachInProcess(host, { name: "peer", fd: true, queueFrames: 512 });
@@ -60,21 +61,25 @@ async function rig(extra: Partial<NativeCanOptions> = {}, bus: { bitrateBps?: nu
 
 async function harness(): Promise<CanHarness> {
   const { driver, host, peer, node, received, breakLink, restoreLink, stop } = await rig();
+  let settlers = 0;
+  driver.onFrames((batch) => {
+    for (let index = 0; index < batch.count; index++) if (batch.canId(index) === SETTLER_ID) settlers += 1;
+  });
   return {
     driver,
     peerSend: (frame) => void peer.send(frame),
     peerReceived: () => received.filter(({ canId }) => canId !== PROBE_ID),
     settle: async () => {
-      // A frame of its own through the bus: all that was queued before it has left by then; and a breath for the reading thread.
+      // A frame of its own through the bus: all that was queued before it has left by then, and has reached the driver when this frame has.
+      const before = settlers;
       let echoed = false;
       const remove = peer.onEcho(({ token }) => void (echoed ||= token === 4711));
       const { port: other } = attachInProcess(host);
-      peer.send({ timeUs: 0, canId: 0x7fe, flags: 0, data: new Uint8Array(0), token: 4711 });
+      peer.send({ timeUs: 0, canId: SETTLER_ID, flags: 0, data: new Uint8Array(0), token: 4711 });
       await until(() => echoed, "the settling frame's echo");
       remove();
       await other.close();
-      const before = driver.health().counters["nativeReceivedFrames"];
-      await until(() => driver.health().counters["nativeReceivedFrames"] === before, "quiet");
+      await until(() => settlers > before || ["stopped", "starting", "down"].includes(driver.health().state), "the settling frame at the driver");
     },
     breakLink,
     restoreLink,
@@ -211,6 +216,12 @@ test("what is wrong at start is a typed error with a remedy", async () => {
   await fails({ bitrateBps: 500_000 }, "bitrateMismatch");
   await fails({ kind: "socketcan", interface: "no-such-if0" }, /^(noKernelSupport|noInterface)$/);
   await fails({ kind: "socketcan", interface: "lo" }, /^(noKernelSupport|notCan)$/);
+  await bus.stop();
+});
+
+test("FD is insisted on where it is configured", async () => {
+  const bus = await rig({}, { fd: false });
+  await assert.rejects(bus.driver.start(), { code: "noFdSupport" });
   await bus.stop();
 });
 

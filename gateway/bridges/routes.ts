@@ -61,8 +61,8 @@ export class TopicRoute implements SampleSink {
   }
 
   sample(topic: TopicEntry, bytes: Uint8Array, at: number, lengthBytes: number): void {
-    // A value that is known to be bad must not become a good one on the other side.
-    if (topic.quality === 2) return;
+    // A value that is known to be bad or old must not become a good one on the other side.
+    if (topic.quality !== 0) return;
     const read = readValue(topic, bytes, at, lengthBytes);
     const value = read.ok && typeof read.value === "object" && read.value !== null ? (read.value as Record<string, unknown>) : undefined;
     if (value === undefined || !this.#passes(value)) {

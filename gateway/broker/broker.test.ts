@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { IpcnetError } from "../../schemas/status.ts";
 import { layoutFromFields, writeRecord } from "../../schemas/records/index.ts";
 import { connect, type Client, type Message, type Notice } from "../../shm/client/index.ts";
+import { Channel } from "../../shm/protocol/channel.ts";
 import { CborWriter } from "../../shm/protocol/cborWriter.ts";
 import { dataId } from "../../shm/protocol/packet.ts";
 import { nativeSeal, SeqpacketConnection } from "../../shm/sockets/index.ts";
@@ -219,6 +220,28 @@ test("garbage costs the sender its connection and nobody else anything", async (
       const unknownOp = await sendRaw(rig, (hello) => hello, undefined, { op: "fly", seq: 9 });
       assert.match(unknownOp, /welcome.*reply.*unknown op/s);
       assert.deepEqual(await client.request("echo", 1), 1);
+    });
+  });
+});
+
+test("who asks and never reads the answers is read no further, and costs its user no more than its share", async () => {
+  await withRig({ limits: { pendingBytesPerUid: 3_000_000 } }, async (rig) => {
+    for (let i = 0; i < 1000; i++) rig.topic(`group/${"n".repeat(150)}/${i}`);
+    await withClient(rig, async (client) => {
+      const deaf = Array.from({ length: 4 }, () => {
+        const connection = SeqpacketConnection.connect(rig.path);
+        const channel = new Channel({ role: "client", seal: nativeSeal(), transport: connection, controlBytesMax: 0, scratch: new Uint8Array(65_536) });
+        channel.sendControl(new CborWriter({ lengthMax: 100 }).value({ op: "hello", versions: [1], name: "deaf\u001b[2J" }).take(), "handshake");
+        for (let seq = 1; seq < 200; seq++) channel.sendControl(new CborWriter({ lengthMax: 100 }).value({ op: "topics", seq }).take());
+        return connection;
+      });
+      await rig.until(() => rig.broker.clients().filter(({ pendingBytes }) => pendingBytes > 0).length === 4);
+      for (let i = 0; i < 20; i++) assert.equal(await client.request("echo", i), i);
+      const reports = rig.broker.clients();
+      assert.ok(reports.reduce((sum, { pendingBytes }) => sum + pendingBytes, 0) <= 3_000_000 + 4 * (262_144 + 250_000), JSON.stringify(reports));
+      assert.ok(reports.every(({ name }) => name === "test" || name === "deaf?[2J"));
+      for (const connection of deaf) connection.close();
+      await rig.until(() => rig.broker.clients().length === 1);
     });
   });
 });

@@ -9,7 +9,7 @@ import { CONTROL_BYTES_MAX_TO_CLIENT, PACKET_BYTES_MAX } from "../../shm/protoco
 import type { GatewayIdentity } from "../../shm/protocol/messages.ts";
 import { PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader } from "../../shm/protocol/samples.ts";
-import { nativeSeal, type SeqpacketConnection, type SeqpacketServer } from "../../shm/sockets/index.ts";
+import { type ListenOptions, nativeSeal, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
 import { type Account, Ledger } from "./ledger.ts";
 import { type BrokerLimits, defaultLimits } from "./limits.ts";
@@ -19,7 +19,7 @@ import type { AccessPolicy, Publisher, ServiceTable } from "./ports.ts";
 import { Session, type SessionHost } from "./session.ts";
 
 export interface BrokerOptions {
-  /** Listening already; the broker accepts its connections and closes it in the end. Its connections' queue must hold `limits.controlQueueBytes`. */
+  /** From `listenForClients`; the broker accepts its connections and closes it in the end. */
   server: SeqpacketServer;
   gateway: GatewayIdentity;
   topics: TopicSource;
@@ -49,6 +49,12 @@ export interface Broker {
   recheck(): void;
   /** Stops accepting, says goodbye to everybody and resolves when all are gone, at the latest after `timeoutMs`. */
   close(why: string, timeoutMs?: number): Promise<void>;
+}
+
+/** Listens at `path` for `createBroker`. Throws a `SocketError`: EADDRINUSE another gateway listens there, EACCES, ENOENT the folder is missing … */
+export function listenForClients(path: string, { mode, group, limits }: Pick<ListenOptions, "mode" | "group"> & { limits?: Partial<BrokerLimits> } = {}): SeqpacketServer {
+  const capacityBytes = limits?.connectionQueueBytes ?? defaultLimits.connectionQueueBytes;
+  return SeqpacketServer.listen(path, { ...(mode === undefined ? {} : { mode }), ...(group === undefined ? {} : { group }), connection: { queue: { capacityBytes, whenFull: "refuse" } } });
 }
 
 export function createBroker(options: BrokerOptions): Broker {

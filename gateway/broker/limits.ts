@@ -14,8 +14,10 @@ export interface BrokerLimits {
   /** What is kept for a client that does not read: 4 MiB are 43,000 samples of a 40-byte record, 5 s of a full 1 Mbit/s bus. */
   pendingBytesPerClient: number;
   pendingBytesPerUid: number;
-  /** Control messages that wait in the connection's queue; the largest message to a client must fit. */
-  controlQueueBytes: number;
+  /** Packets that wait in the connection's queue; the largest message to a client must fit. */
+  connectionQueueBytes: number;
+  /** With so much in that queue nothing more is read from the client: whoever does not read answers shall not ask on. What is beyond counts into the user's pending bytes. A turn of samples stays far below. */
+  holdReadingAtBytes: number;
   /** Packets per second read from one connection; beyond, its reading pauses and the client feels back-pressure. A busy loop of requests makes ≈ 20,000/s; doubled. At ≈ 5 µs each, a flood costs a fifth of a core. */
   packetsPerSecond: number;
   packetBurst: number;
@@ -44,7 +46,8 @@ export const defaultLimits: BrokerLimits = {
   requestsOutstanding: 64,
   pendingBytesPerClient: 4 * MiB,
   pendingBytesPerUid: 16 * MiB,
-  controlQueueBytes: 5 * MiB,
+  connectionQueueBytes: 5 * MiB,
+  holdReadingAtBytes: MiB / 4,
   packetsPerSecond: 40_000,
   packetBurst: 4_000,
   bytesPerSecond: 64 * MiB,

@@ -240,8 +240,9 @@ export class Outbox {
     if (this.#chain.length === 0 || this.#latestFirst) return this.#addLatest(this.#options.pool.take());
     const whole = this.#chain.length === 1;
     const first = this.#chain[0]!;
-    // In step with the client the chain is one packet without losses, and goes as it is.
-    const batch = whole && this.#debt === 0 && this.#lossy.size === 0 ? first : this.#rewrite(first, true);
+    // Without losses a packet goes as it is.
+    const batch = this.#debt === 0 && this.#lossy.size === 0 ? first : this.#rewrite(first, true);
+    if (batch === first && !whole) this.#uncount(first);
     this.#shift();
     if (batch !== first) this.#options.pool.give(first);
     return whole ? this.#addLatest(batch) : batch;
@@ -306,6 +307,15 @@ export class Outbox {
       this.#addLoss(feed, 1 + first.lostBeforeAt(at));
     }
     this.#options.pool.give(this.#shift());
+  }
+
+  /** Takes the samples of a packet that leaves as it is out of their queues' counts; when the chain's last packet leaves, the epoch does that for all. */
+  #uncount(batch: SampleBatchWriter): void {
+    let at = batch.start;
+    for (let i = 0; i < batch.count; i++, at += batch.sampleBytesAt(at)) {
+      const subscription = this.#subscriptions.get(batch.tagAt(at));
+      if (subscription) subscription.queued -= 1;
+    }
   }
 
   /** The samples of `batch` that are not owed as drops, in a packet of their own, with the losses before them; the samples leave the queues' counts if `leaving`. */

@@ -58,6 +58,7 @@ interface Target {
 type Handlers = { readonly [O in Exclude<ClientOp, "hello">]: (message: Extract<ClientMessage, { op: O }>) => void };
 
 /** From a stalled client's point of view, its state is "leaving" once it was sent off. */
+type HoldReason = "quota" | "unreadAnswers";
 type Phase = "new" | "open" | "leaving" | "ended";
 
 export class Session {
@@ -81,6 +82,9 @@ export class Session {
   #opening = false;
   #malformed = 0;
   #reservedBytes = 0;
+  #settledBytes = 0;
+  /** Why nothing is read from the client now. */
+  readonly #holds = new Set<HoldReason>();
 
   constructor(host: SessionHost, connection: SeqpacketConnection, account: Account) {
     this.#host = host;
@@ -189,7 +193,8 @@ export class Session {
   #hello({ versions, name }: Extract<ClientMessage, { op: "hello" }>): void {
     this.#cancel("hello");
     if (!versions.includes(PROTOCOL_VERSION)) return this.leave(Status.upgradeRequired, `this gateway speaks protocol version ${PROTOCOL_VERSION}, the client ${versions.join(", ") || "none"}`);
-    this.#name = name;
+    // Names end up in terminals: what could steer one is not passed on.
+    this.#name = name.replace(/\p{Cc}/gu, "?");
     this.#phase = "open";
     this.#say({ op: "welcome", version: PROTOCOL_VERSION, gateway: this.#host.gateway }, "handshake");
   }
@@ -411,6 +416,8 @@ export class Session {
 
   #watchStall(): void {
     this.#outbox.behind = this.#connection.pendingBytes > 0;
+    if (!this.#settle()) return this.leave(Status.insufficientStorage, "too much waits to be read by this user's clients");
+    if (this.#connection.pendingBytes > this.#host.limits.holdReadingAtBytes) this.#hold("unreadAnswers");
     if (!this.#outbox.behind || this.#timers.has("stall") || this.#phase !== "open") return;
     const { clock, limits } = this.#host;
     this.#timer("stall", clock.nowUs() + limits.stallDeadlineMs * 1e3, () => this.leave(Status.requestTimeout, `nothing was read for ${limits.stallDeadlineMs} ms; ${this.#outbox.dropped + this.#outbox.clear()} messages are lost`));
@@ -419,6 +426,8 @@ export class Session {
   #drained(): void {
     this.#cancel("stall");
     this.#outbox.behind = false;
+    this.#settle();
+    this.#resume("unreadAnswers");
     if (this.#outbox.hasWork) this.flush();
   }
 
@@ -434,9 +443,28 @@ export class Session {
   }
 
   #pause(untilUs: number): void {
-    this.#connection.pauseReading();
+    this.#hold("quota");
     this.#cancel("resume");
-    this.#timer("resume", untilUs, () => this.#connection.resumeReading());
+    this.#timer("resume", untilUs, () => this.#resume("quota"));
+  }
+
+  #hold(reason: HoldReason): void {
+    this.#holds.add(reason);
+    this.#connection.pauseReading();
+  }
+
+  #resume(reason: HoldReason): void {
+    if (this.#holds.delete(reason) && this.#holds.size === 0) this.#connection.resumeReading();
+  }
+
+  /** Counts what waits in the connection's queue as the user's, but for what every client may have; false = the user has its share. */
+  #settle(): boolean {
+    const bytes = Math.max(0, this.#connection.pendingBytes - this.#host.limits.holdReadingAtBytes);
+    const more = bytes - this.#settledBytes;
+    if (more > 0 && !this.#account.reserve(more)) return false;
+    if (more < 0) this.#account.release(-more);
+    this.#settledBytes = bytes;
+    return true;
   }
 
   #reserve(bytes: number): boolean {
@@ -472,6 +500,7 @@ export class Session {
   #closed(reason: CloseReason): void {
     this.#phase = "ended";
     this.#stopAll();
+    this.#settle();
     this.#host.ended(this, reason.text);
   }
 }

@@ -6,11 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../schemas/clock.ts";
 import { Status } from "../../schemas/status.ts";
-import { SeqpacketServer } from "../../shm/sockets/index.ts";
 import { TopicTable } from "../topics/table.ts";
 import type { Topic } from "../topics/table.ts";
-import { type Broker, type BrokerEvent, createBroker } from "./broker.ts";
-import { type BrokerLimits, defaultLimits } from "./limits.ts";
+import { type Broker, type BrokerEvent, createBroker, listenForClients } from "./broker.ts";
+import type { BrokerLimits } from "./limits.ts";
 import type { AccessPolicy, Peer, PublishMeta, ServiceAnswer } from "./ports.ts";
 
 export const openPolicy: AccessPolicy = { mayConnect: () => true, mayRead: () => true, mayWrite: () => true, mayCall: () => true };
@@ -48,9 +47,8 @@ export class BrokerRig {
 
   #createBroker(): Broker {
     const { limits, policy = openPolicy, call } = this.#options;
-    const capacityBytes = limits?.controlQueueBytes ?? defaultLimits.controlQueueBytes;
     return createBroker({
-      server: SeqpacketServer.listen(this.path, { mode: 0o666, connection: { queue: { capacityBytes, whenFull: "refuse" } } }),
+      server: listenForClients(this.path, { mode: 0o666, ...(limits ? { limits } : {}) }),
       gateway: { robot: "test", version: "0", instance: "a", boot: "b00t" },
       topics: this.table, policy, clock: systemClock,
       publisher: { publish: (topic, value, meta) => this.#publish(topic, value, meta) },

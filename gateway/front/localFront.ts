@@ -5,9 +5,8 @@ import type { Clock } from "../../schemas/clock.ts";
 import type { Config } from "../../schemas/messages/config.ts";
 import type { ClientReport } from "../../schemas/messages/statusReport.ts";
 import { DriverError } from "../../drivers/driver.ts";
-import { SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
-import { createBroker, type Broker } from "../broker/broker.ts";
-import { defaultLimits } from "../broker/limits.ts";
+import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
+import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
 import type { AccessPolicy } from "../access.ts";
 import { systemNames } from "../build/accessRules.ts";
 import type { Front, Gateway } from "../gateway.ts";
@@ -47,7 +46,7 @@ export class LocalFront implements Front {
     const group = socket.group === undefined ? undefined : systemNames().gid(socket.group);
     if (socket.group !== undefined && group === undefined) throw new DriverError("unknownGroup", `the group ${socket.group} of the client socket does not exist`, `sudo groupadd --system ${socket.group}`);
     try {
-      this.#server = SeqpacketServer.listen(path, { mode: Number.parseInt(socket.mode, 8), ...(group === undefined ? {} : { group }), connection: { queue: { capacityBytes: defaultLimits.controlQueueBytes, whenFull: "refuse" } } });
+      this.#server = listenForClients(path, { mode: Number.parseInt(socket.mode, 8), ...(group === undefined ? {} : { group }) });
     } catch (error) {
       if (!(error instanceof SocketError)) throw error;
       throw new DriverError("socketUnavailable", error.message, "is another gateway running? ipcnet status shows it; otherwise choose another socket.path", { cause: error });
@@ -64,7 +63,7 @@ export class LocalFront implements Front {
       reload: (file) => gateway().reload(file),
     });
     this.#broker = createBroker({
-      server: this.#server, topics: table, policy, clock, gateway: identity, limits: defaultLimits,
+      server: this.#server, topics: table, policy, clock, gateway: identity,
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
       publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
       services: { call: (service, body, who) => callService(services, service, body, who) },
@@ -75,6 +74,11 @@ export class LocalFront implements Front {
   async stop(why: string): Promise<void> {
     await this.#broker?.close(why);
     this.#server?.close();
+  }
+
+  /** To be called when the access rules have changed: who lost a right loses it at once. */
+  recheck(): void {
+    this.#broker?.recheck();
   }
 
   clients(): ClientReport[] {

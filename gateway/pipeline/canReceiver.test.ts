@@ -24,10 +24,11 @@ function rig() {
   const topic = table.declare({ name: "can/arm/State", encoding: "record", layout: codec.layout, cycleTimeMs: 10 });
   const rawTopic = table.declare({ name: "can/arm/raw", encoding: "canframe" });
   const echoes: number[] = [];
+  const alive: number[] = [];
   const heartbeats: number[] = [];
   const receiver = new CanReceiver({
     bus: "arm", table, rejects, rawTopic,
-    messages: [{ name: "State", canId: 256, extended: false, codec, check: e2eCheck(config), topic, accepted: undefined }],
+    messages: [{ name: "State", canId: 256, extended: false, codec, check: e2eCheck(config), topic, accepted: (_bytes, _at, _length, timeUs) => alive.push(timeUs) }],
     rawHandlers: [{ canId: 0x701, extended: false, handle: (bytes, at) => void heartbeats.push(bytes[at]!) }, { canId: 0x41, extended: false, handle: () => "notPermitted" as const }],
     onEcho: (token) => echoes.push(token), onErrorFrame: () => {},
   });
@@ -36,7 +37,7 @@ function rig() {
   table.watch("can/arm/State", { sample: (entry, bytes, at) => seen.push(readRecord(entry.layout!, new DataView(bytes.buffer, bytes.byteOffset), at)) });
   const batch = new CanFrameBatch(16);
   return {
-    receiver, rejects, seen, echoes, heartbeats, topic, table,
+    receiver, rejects, seen, echoes, alive, heartbeats, topic, table,
     /** A protected frame of `State`. */
     state(position: number, temperature = 20): CanFrame {
       const encoded = codec.encode({ counter: 0, position, temperature });
@@ -72,10 +73,20 @@ test("each rejection has its reason, and nothing rejected reaches the topic", ()
   push({ ...state(1.2), data: state(1.2).data.subarray(0, 7) });
   push({ timeUs: 1_000, canId: 0x123, flags: 0, data: Uint8Array.of(1) });
   push({ timeUs: 1_000, canId: 256, flags: CanFlag.remote, data: new Uint8Array(0), lengthBytes: 8 });
-  push({ ...state(1.3), timeUs: 1_000 - FRAME_AGE_MS_MAX * 1e3 - 1 });
   assert.equal(seen.length, 1);
-  assert.deepEqual(reasons(), { repeated: 1, crcMismatch: 1, badLength: 1, unknownId: 1, unexpectedFrame: 1, stale: 1 });
+  assert.deepEqual(reasons(), { repeated: 1, crcMismatch: 1, badLength: 1, unknownId: 1, unexpectedFrame: 1 });
   assert.equal(receiver.counters.accepted, 1);
+});
+
+test("a frame that waited too long is published as stale, with its own time, and shows nobody alive", () => {
+  const { push, seen, state, topic, receiver, alive } = rig();
+  push(state(1));
+  push({ ...state(2), timeUs: 1_000 - FRAME_AGE_MS_MAX * 1e3 - 1 });
+  assert.deepEqual(seen.map(({ position }) => position), [1, 2]);
+  assert.equal(topic.quality, 1);
+  assert.equal(topic.timeUs, 1_000 - FRAME_AGE_MS_MAX * 1e3 - 1);
+  assert.equal(receiver.counters.late, 1);
+  assert.deepEqual(alive, [1_000]);
 });
 
 test("out of range is a rejection, not a clamp", () => {

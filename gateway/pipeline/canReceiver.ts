@@ -1,8 +1,10 @@
 /**
  * What happens to every frame received on one bus: integrity → schema → policy → freshness → topic. Pure but for the table it writes into.
  *
- * A batch is walked in place: no object is made per frame (bench/: about 1 µs each). Nothing that fails a stage reaches the next; each
- * rejection is one counter and, now and then, a sample of its bytes. State is never updated from a rejected frame.
+ * A batch is walked in place: no object is made per frame. Nothing that fails integrity, schema or policy reaches a topic; each rejection is one
+ * counter and, now and then, a sample of its bytes. State is never updated from a rejected frame. A frame that is right but waited too long on its
+ * way to us is published with its true time and the quality "stale": it is no evidence of now, so it shows no node alive and moves nothing, but
+ * whoever records or counts must not lose it.
  */
 import { CanFlag, FRAME_STRIDE_BYTES, type CanFrameBatch } from "../../drivers/can/frame.ts";
 import { DecodeFault, type MessageCodec } from "../../schemas/dbc/index.ts";
@@ -11,7 +13,7 @@ import { frameBitsMax } from "../commands/budget.ts";
 import type { RejectCounter, RejectReason, Rejects } from "../observe/rejects.ts";
 import type { Topic, TopicTable } from "../topics/table.ts";
 
-/** A frame that waited longer than this between wire and pipeline says nothing about now. */
+/** A frame that waited longer than this between wire and pipeline says nothing about now: the process was stopped, or the machine overloaded. */
 export const FRAME_AGE_MS_MAX = 500;
 
 /** One message that may come in. */
@@ -70,20 +72,18 @@ const decodeReasons: Readonly<Record<number, RejectReason>> = {
 };
 
 export class CanReceiver {
-  readonly counters = { frames: 0, accepted: 0, rejected: 0, unknown: 0, echoes: 0, errorFrames: 0, lost: 0, bits: 0 };
+  readonly counters = { frames: 0, accepted: 0, rejected: 0, unknown: 0, echoes: 0, errorFrames: 0, late: 0, lost: 0, bits: 0 };
   readonly #options: CanReceiverOptions;
   /** 11-bit identifiers index an array (2 ns), 29-bit ones a map. */
   readonly #standard: (Incoming | RawHandler | undefined)[] = Array.from({ length: 2048 }, () => undefined);
   readonly #extended = new Map<number, Incoming | RawHandler>();
   readonly #unknownId: RejectCounter;
   readonly #unexpected: RejectCounter;
-  readonly #stale: RejectCounter;
 
   constructor(options: CanReceiverOptions) {
     this.#options = options;
     this.#unknownId = options.rejects.counter(options.bus, "unknownId");
     this.#unexpected = options.rejects.counter(options.bus, "unexpectedFrame");
-    this.#stale = options.rejects.counter(options.bus, "stale");
     for (const handler of options.rawHandlers) this.#register(handler);
     for (const message of options.messages) {
       const record = new Uint8Array(message.codec.layout.sizeBytes);
@@ -151,14 +151,12 @@ export class CanReceiver {
       this.#reject(this.#counterOf(found, decodeReasons[fault] ?? "malformed"), bytes, dataAt, lengthBytes, nowUs, () => `${found.name}.${found.codec.faultSignal ?? ""}`);
       return;
     }
-    if (nowUs - timeUs > FRAME_AGE_MS_MAX * 1e3) {
-      this.#reject(this.#stale, bytes, dataAt, lengthBytes, nowUs, () => found.name);
-      return;
-    }
+    const late = nowUs - timeUs > FRAME_AGE_MS_MAX * 1e3;
     this.counters.accepted += 1;
-    found.accepted?.(bytes, dataAt, lengthBytes, timeUs);
+    if (late) this.counters.late += 1;
+    else found.accepted?.(bytes, dataAt, lengthBytes, timeUs);
     const missed = found.check === undefined ? lost : found.check.lost;
-    this.#options.table.publish(found.topic, found.record, 0, found.record.length, timeUs, found.check?.state === "INVALID" ? 2 : 0, this.#options.bus, missed);
+    this.#options.table.publish(found.topic, found.record, 0, found.record.length, timeUs, found.check?.state === "INVALID" ? 2 : late ? 1 : 0, this.#options.bus, missed);
   }
 
   #reject(counter: RejectCounter, bytes: Uint8Array, at: number, lengthBytes: number, nowUs: number, source: () => string): void {

@@ -154,16 +154,20 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   }
 
   interest(): number | undefined {
-    const reading = this.#packet !== undefined && !this.#paused;
-    const mask = (reading ? Ready.read : 0) | (this.#queue.packets > 0 ? Ready.write : 0);
+    const mask = (this.#isReading ? Ready.read : 0) | (this.#queue.packets > 0 ? Ready.write : 0);
     // A hang-up is reported whatever one waits for: once known, waiting for nothing else would spin.
     return mask === 0 && this.#hungUp ? undefined : mask;
+  }
+
+  /** A pause holds back a peer, not the last words of a dead one. */
+  get #isReading(): boolean {
+    return this.#packet !== undefined && (!this.#paused || this.#broken);
   }
 
   ready(events: number): void {
     if (events & Ready.hangup) this.#hungUp = true;
     if (this.#queue.packets > 0 && events & (Ready.write | Ready.hangup)) this.#flush();
-    if (this.#open && this.#packet && !this.#paused && events & (Ready.read | Ready.hangup)) this.#receive();
+    if (this.#open && this.#isReading && events & (Ready.read | Ready.hangup)) this.#receive();
     else if (this.#open && this.#hungUp && this.#packet === undefined) this.close({ code: "peerClosed", text: "the peer closed the connection" });
   }
 

@@ -122,6 +122,18 @@ test("a paused connection reads nothing, and goes on where it was", async () => 
   assert.equal((await closed(reader)).code, "peerClosed");
 });
 
+test("a peer that dies while we are paused and behind is noticed", async () => {
+  const [local, remote] = SeqpacketConnection.pair();
+  const received: number[] = [];
+  local.onPacket((bytes, at) => received.push(bytes[at]!));
+  local.pauseReading();
+  remote.send(Uint8Array.of(1));
+  while (local.send(new Uint8Array(1000)) === "sent");
+  remote.close();
+  assert.equal((await closed(local)).code, "peerClosed");
+  assert.deepEqual(received, [1]);
+});
+
 test("a packet beyond the agreed size ends the connection, and only that one", async () => {
   const [writer, reader] = SeqpacketConnection.pair({ packetBytesMax: 128 });
   let received = 0;

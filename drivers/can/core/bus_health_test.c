@@ -572,8 +572,46 @@ static void any_sequence_keeps_the_promises(void)
         }
 }
 
-int main(void)
+/* The table as the specification shows it. `bus_health_test --table` prints it; otherwise it is compared with what the page says. */
+static size_t print_table(char *to, size_t size)
 {
+    size_t length = 0;
+    for (int phase = 0; phase < IPCNET_BUS_PHASES; phase++) {
+        length += (size_t)snprintf(to + length, size - length, "| %s |", ipcnet_bus_phase_name((enum ipcnet_bus_phase)phase));
+        const char *between = " ";
+        for (int signal = 0; signal < IPCNET_SIGNALS; signal++) {
+            uint8_t cell = ipcnet_bus_health_cell((enum ipcnet_bus_phase)phase, (enum ipcnet_bus_signal)signal);
+            if (cell == IPCNET_CELL_STAY) continue;
+            const char *target = cell == IPCNET_CELL_AGAIN ? "again" : cell == IPCNET_CELL_RESUME ? "up/degraded" : ipcnet_bus_phase_name((enum ipcnet_bus_phase)cell);
+            length += (size_t)snprintf(to + length, size - length, "%s%s → %s", between, ipcnet_bus_signal_name((enum ipcnet_bus_signal)signal), target);
+            between = ", ";
+        }
+        length += (size_t)snprintf(to + length, size - length, " |\n");
+    }
+    return length;
+}
+
+static void the_specification_shows_this_table(void)
+{
+    static char table[8192], page[65536];
+    print_table(table, sizeof table);
+    FILE *file = fopen("docs/specs/can-core.md", "re");
+    if (file == NULL) {
+        printf("bus_health: not run from the project's root: the specification was not compared\n");
+        return;
+    }
+    page[fread(page, 1, sizeof page - 1, file)] = '\0';
+    fclose(file);
+    CHECK(strstr(page, table) != NULL);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--table") == 0) {
+        static char table[8192];
+        return fwrite(table, 1, print_table(table, sizeof table), stdout) > 0 ? 0 : 1;
+    }
+    the_specification_shows_this_table();
     starts_and_accepts();
     full_queue_with_echoes_drops_that_frame_only();
     full_queue_in_a_burst_is_not_suspicious();
