@@ -6,8 +6,9 @@ import { bench as pipeline } from "./pipeline.ts";
 import { bench as throughput } from "./throughput.ts";
 import { bench as latency } from "./latency.ts";
 import { bench as memory } from "./memory.ts";
+import { bench as isolation } from "./isolation.ts";
 
-export const benches: readonly Bench[] = [decode, pipeline, throughput, latency, memory];
+export const benches: readonly Bench[] = [decode, pipeline, throughput, latency, memory, isolation];
 
 interface Arguments {
   names: string[];

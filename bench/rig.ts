@@ -22,7 +22,9 @@ export interface RigOptions {
   pauses?: boolean;
 }
 
-export function childProgram(name: "bus" | "subscriber" | "listener" | "pauses"): URL {
+const ATTACH_TIMEOUT_MS = 20_000;
+
+export function childProgram(name: "bus" | "subscriber" | "listener" | "mqttSubscriber" | "pauses"): URL {
   return new URL(`children/${name}.js`, import.meta.url);
 }
 
@@ -30,6 +32,8 @@ export class Rig {
   readonly folder = mkdtempSync(join(tmpdir(), "ipcnet-bench-"));
   readonly socketPath = join(this.folder, "ipcnet.sock");
   readonly busSocketPath = join(this.folder, "bus.sock");
+  readonly #noisyPath = join(this.folder, "noisy.sock");
+  readonly #creditPath = join(this.folder, "credit.sock");
   readonly bus = new Child(childProgram("bus"));
   readonly #options: RigOptions;
   #subscribers: Child[] = [];
@@ -45,7 +49,8 @@ export class Rig {
   /** Buses only; `startGateway` is the caller's. */
   static async create(options: RigOptions): Promise<Rig> {
     const rig = new Rig(options);
-    await rig.bus.call("listen", rig.busSocketPath);
+    await rig.bus.call("listen", { socketPath: rig.busSocketPath, noisyPath: rig.#noisyPath });
+    await rig.bus.call("credit", rig.#creditPath);
     return rig;
   }
 
@@ -70,17 +75,19 @@ export class Rig {
 
   async attached(): Promise<void> {
     const buses = this.#options.noisy ? 2 : 1;
+    const endMs = Date.now() + ATTACH_TIMEOUT_MS;
     while ((await this.bus.call<number>("attached")) < buses) {
       if (this.gateway.process.exitCode !== null) throw new Error(`ipcnetd ended with ${this.gateway.process.exitCode}`);
+      if (Date.now() > endMs) throw new Error("ipcnetd does not attach to its bus");
       await delay(5);
     }
   }
 
-  /** A process with one subscription to all messages of bus "bench". */
-  async subscriber({ queue = 50_000, name = "subscriber", wait = true }: { queue?: number; name?: string; wait?: boolean } = {}): Promise<Child> {
+  /** A process with one subscription to all messages of bus "bench". `paces`: a flood waits for it. */
+  async subscriber({ queue = 50_000, name = "subscriber", wait = true, paces = false }: { queue?: number; name?: string; wait?: boolean; paces?: boolean } = {}): Promise<Child> {
     const child = new Child(childProgram("subscriber"));
     this.#subscribers.push(child);
-    const subscribed = child.call("subscribe", { socketPath: this.socketPath, pattern: "can/bench/#", queue, name });
+    const subscribed = child.call("subscribe", { socketPath: this.socketPath, pattern: "can/bench/#", queue, name, ...(paces ? { creditPath: this.#creditPath } : {}) });
     if (wait) await subscribed;
     return child;
   }
@@ -102,12 +109,12 @@ export class Rig {
 
   #configuration(): string {
     const { noisy, mqtt } = this.#options;
-    const bus = (name: string): string => `  - { name: ${name}, driver: emulator, interface: ${this.busSocketPath}, publishRaw: false, databases: [{ dbc: bench.dbc, checks: bench.checks.yaml }] }\n`;
+    const bus = (name: string, path: string): string => `  - { name: ${name}, driver: emulator, interface: ${path}, publishRaw: false, databases: [{ dbc: bench.dbc, checks: bench.checks.yaml }] }\n`;
     return `version: 1
 robot: bench
 socket: { path: ${this.socketPath} }
 buses:
-${bus("bench")}${noisy ? bus("noisy") : ""}${mqtt ? `mqtt:
+${bus("bench", this.busSocketPath)}${noisy ? bus("noisy", this.#noisyPath) : ""}${mqtt ? `mqtt:
   broker: { name: broker, listen: { host: 127.0.0.1, port: ${mqtt.port} }, allowAnonymous: true }
   publish: [{ topics: ["can/bench/#"], via: broker, rateHzMax: ${mqtt.rateHzMax} }]
 ` : ""}`;

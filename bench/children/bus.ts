@@ -2,7 +2,7 @@
  * A process with emulated buses and whoever sends on them. Buses "bench" and "direct" are unpaced and carry the traffic, the one to the
  * gateway, the other to whoever compares; bus "noisy" has 1 Mbit/s and a node that can be made to babble.
  */
-import { setTimeout as delay } from "node:timers/promises";
+import { createServer } from "node:net";
 import { BusHost } from "../../drivers/can/emulator/host.ts";
 import type { BusNode } from "../../drivers/can/emulator/node.ts";
 import { HEAD_BYTES, Kind, RECORD_BYTES, viewOf } from "../../drivers/can/emulator/protocol.ts";
@@ -13,6 +13,13 @@ import { systemClock } from "../../schemas/clock.ts";
 import { definitionsOf, PROBE_IDS, probeDefinitions, trafficByName } from "../traffic.ts";
 import { serve } from "./rpc.ts";
 
+/**
+ * Frames under way at most. A driver that reads a real bus never waits, and so loses what this process gets no time to take (its ring has 8,192 frames):
+ * no bus is faster than that, an unpaced one is.
+ */
+const UNDER_WAY_FRAMES = 4_096;
+/** Nothing seen for so long: what is under way is lost. */
+const STALL_MS = 500;
 /** One write to the gateway's socket: enough to be worth a system call, far below what the bus holds for it. */
 const CHUNK_FRAMES = 64;
 
@@ -25,29 +32,46 @@ const babbler = noisy.attach({ name: "babbler", echoes: false }, (outbox) => out
 // Without a second node nobody would acknowledge before the gateway is there.
 noisy.attach({ name: "listener" }, (outbox) => outbox.clear());
 
-let server: BusServer | undefined;
+let servers: BusServer[] = [];
 let sent = 0;
-let stopping = false;
+let ending = new AbortController();
 let running: Promise<number> | undefined;
+/** Frames that a subscriber has seen, by its own word, and what is known to be lost on the way. */
+let seen = 0;
+let leaked = 0;
+let onSeen: (() => void) | undefined;
 /** For naps shorter than a timer's millisecond. */
 const nap = new Int32Array(new SharedArrayBuffer(4));
 
 serve({
-  async listen(socketPath: string) {
-    server = await serveBuses({ socketPath, buses: [host, direct, noisy] });
+  /** The noisy bus has a socket of its own, as two buses have two interfaces. */
+  async listen({ socketPath, noisyPath }: { socketPath: string; noisyPath: string }) {
+    servers = [await serveBuses({ socketPath, buses: [host, direct] }), await serveBuses({ socketPath: noisyPath, buses: [noisy] })];
   },
-  attached: () => server?.clients.size ?? 0,
-  /** Sends the traffic, for ever or `frames` frames, as fast as the gateway takes it; resolves with the count at the end. */
+  /** Listens for a subscriber's word on how far it is: 8 bytes each time, the count as f64. */
+  credit(path: string) {
+    const credits = createServer((socket) => {
+      socket.on("data", (bytes) => {
+        // Counts only rise: the last whole one tells all.
+        const whole = bytes.length - (bytes.length % 8);
+        if (whole >= 8) seen = bytes.readDoubleLE(whole - 8);
+        onSeen?.();
+      });
+    });
+    return new Promise<void>((resolve) => credits.listen(path, resolve));
+  },
+  attached: () => servers.reduce((sum, { clients }) => sum + clients.size, 0),
+  /** Sends the traffic, for ever or `frames` frames, as fast as gateway and subscriber take it. */
   flood({ traffic, frames = Number.POSITIVE_INFINITY }: { traffic: string; frames?: number }) {
-    begin(flood(trafficRecords(traffic), frames));
+    begin((signal) => flood(trafficRecords(traffic), frames, signal));
   },
   /** Sends probes at a rate on one bus until stopped. */
   probe({ rateHz, bus }: { rateHz: number; bus: "bench" | "direct" }) {
-    begin(bus === "bench" ? probe(rateHz, host, sender) : probe(rateHz, direct, directSender));
+    begin((signal) => (bus === "bench" ? probe(rateHz, host, sender, signal) : probe(rateHz, direct, directSender, signal)));
   },
   /** Ends the sending; resolves with the number of frames sent. */
   stop() {
-    stopping = true;
+    ending.abort();
     return running;
   },
   sent: () => sent,
@@ -59,22 +83,24 @@ serve({
   usage: () => process.cpuUsage(),
 });
 
-function begin(sending: Promise<number>): void {
+function begin(send: (signal: AbortSignal) => Promise<number>): void {
   if (running) throw new Error("it sends already");
-  running = sending.finally(() => {
+  ending = new AbortController();
+  running = send(ending.signal).finally(() => {
     running = undefined;
-    stopping = false;
   });
 }
 
-async function flood(records: Buffer, frames: number): Promise<number> {
+async function flood(records: Buffer, frames: number, signal: AbortSignal): Promise<number> {
   const count = records.length / RECORD_BYTES;
+  const seenBefore = seen;
   let next = 0;
   sent = 0;
-  while (!stopping && sent < frames) {
-    // Held: the gateway is behind.
-    if (host.bus.held) {
-      await delay(1);
+  leaked = 0;
+  while (!signal.aborted && sent < frames) {
+    const underWay = sent - leaked - (seen - seenBefore);
+    if (underWay > UNDER_WAY_FRAMES - CHUNK_FRAMES) {
+      if (!(await moreSeen())) leaked += underWay;
       continue;
     }
     for (const end = sent + Math.min(CHUNK_FRAMES, frames - sent); sent < end; sent++) {
@@ -87,8 +113,20 @@ async function flood(records: Buffer, frames: number): Promise<number> {
   return sent;
 }
 
+/** False when nothing was seen for too long. */
+function moreSeen(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), STALL_MS);
+    onSeen = () => {
+      clearTimeout(timer);
+      onSeen = undefined;
+      resolve(true);
+    };
+  });
+}
+
 /** Frames at equal distances, each with the time of its sending in it. Sleeps in between: a spinning sender would take a core away from those that are measured. */
-async function probe(rateHz: number, host: BusHost, sender: BusNode): Promise<number> {
+async function probe(rateHz: number, host: BusHost, sender: BusNode, signal: AbortSignal): Promise<number> {
   const { messages, checks } = definitionsOf(probeDefinitions);
   const protectors = messages.map((message) => checks.protectorFor(message)!);
   const record = Buffer.alloc(RECORD_BYTES);
@@ -98,7 +136,7 @@ async function probe(rateHz: number, host: BusHost, sender: BusNode): Promise<nu
   const data = HEAD_BYTES + FRAME_OFFSET.data;
   const startUs = systemClock.nowUs();
   sent = 0;
-  while (!stopping) {
+  while (!signal.aborted) {
     const dueUs = startUs + (sent * 1e6) / rateHz;
     const nowUs = systemClock.nowUs();
     if (nowUs < dueUs) {

@@ -52,7 +52,7 @@ export class Child {
       said = (said + text).slice(-SAID_CHARS_MAX);
     });
     this.exited = once(this.process, "exit");
-    void this.exited.then(() => {
+    this.process.once("exit", () => {
       if (!this.#stopping) process.stderr.write(`${String(file)} has ended by itself:\n${said}\n`);
       for (const [call, resolve] of this.#waiting) resolve({ call, error: `${String(file)} has ended` });
     });

@@ -1,4 +1,5 @@
 /** A local program that subscribes and counts. */
+import { connect as connectSocket, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { systemClock } from "../../schemas/clock.ts";
 import { connect, type Client, type Message } from "../../shm/client/index.ts";
@@ -19,6 +20,9 @@ let received = 0;
 let lost = 0;
 let disorder = 0;
 const sequences = new Map<string, number>();
+/** Who is told how far we are. */
+let credit: Socket | undefined;
+const CREDIT_EVERY = 512;
 /** Waiting for `received` to reach a count. */
 let goal: { count: number; resolve: () => void } | undefined;
 let latencies: (LatencyLog & { offsetBytes: number }) | undefined;
@@ -28,8 +32,9 @@ const first = new Promise<number>((resolve) => {
 });
 
 serve({
-  /** Connects as soon as the gateway listens, and subscribes. */
-  async subscribe({ socketPath, pattern, queue, name = "subscriber" }: { socketPath: string; pattern: string; queue: number; name?: string }) {
+  /** Connects as soon as the gateway listens, and subscribes. `creditPath`: where the sender wants to know how far we are. */
+  async subscribe({ socketPath, pattern, queue, name, creditPath }: { socketPath: string; pattern: string; queue: number; name: string; creditPath?: string }) {
+    if (creditPath !== undefined) credit = connectSocket(creditPath);
     client = await connectWhenThere(socketPath, name);
     await client.subscribe(pattern, { policy: { queue } }, receive);
   },
@@ -38,10 +43,17 @@ serve({
     return { received, lost, disorder, cpuUs: user + system, nowUs: systemClock.nowUs() };
   },
   /** Resolves when so many messages have been received or lost in all. */
-  reach(count: number) {
+  reach({ count, timeoutMs }: { count: number; timeoutMs: number }) {
     if (received + lost >= count) return Promise.resolve();
-    return new Promise<void>((resolve) => {
-      goal = { count, resolve };
+    return new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${received} received and ${lost} lost after ${timeoutMs} ms, not ${count}`)), timeoutMs);
+      goal = {
+        count,
+        resolve() {
+          clearTimeout(timer);
+          resolve();
+        },
+      };
     });
   },
   /** When the first message came, CLOCK_MONOTONIC µs. */
@@ -83,6 +95,11 @@ function receive(message: Message): void {
     const nowUs = systemClock.nowUs();
     const { bytes } = message;
     latencies.add(new DataView(bytes.buffer, bytes.byteOffset).getUint32(latencies.offsetBytes, true), message.timeUs, nowUs);
+  }
+  if (credit && received % CREDIT_EVERY === 0) {
+    const count = Buffer.alloc(8);
+    count.writeDoubleLE(received + lost, 0);
+    credit.write(count);
   }
   if (goal && received + lost >= goal.count) {
     goal.resolve();
