@@ -13,6 +13,7 @@
 #define STAMP_AGE_MAX_US 10e6    /* a time stamp older than this, or from the future, came from a jumping wall clock */
 #define ERRORS_IN_A_ROW_MAX 16u  /* then the socket is taken for broken */
 #define RECEIVE_BUFFER_MAX_BYTES (64u << 20)
+#define BUS_STATE_OFF 3
 
 /* ---- Small things ------------------------------------------------------------------------------------------------------------------- */
 
@@ -361,7 +362,10 @@ bool ipcnet_can_restart(struct ipcnet_can *self, struct ipcnet_can_link_event *e
     if (result == 0) return false;
     struct ipcnet_can_link link;
     memset(&link, 0, sizeof link);
-    if (result == -EBUSY && self->os->link_query(self->os->context, self->index, &link) == 0) { /* "not bus-off": the purge has restarted it already */
+    /* Refused because it is not bus-off: the purge has restarted it already. The kernel says EBUSY then, but EINVAL whenever restart-ms is set, and EOPNOTSUPP
+     * where the driver knows no restart: so the controller itself is asked. */
+    bool told = self->os->link_query(self->os->context, self->index, &link) == 0;
+    if (told && (result == -EBUSY || (link.bus_state_known && link.bus_state != BUS_STATE_OFF))) {
         *event = (struct ipcnet_can_link_event){ .kind = IPCNET_LINK_BUS_STATE, .a = link.bus_state, .b = ((uint32_t)link.tec << 16) | link.rec };
         return true;
     }

@@ -539,6 +539,26 @@ static void an_error_of_our_own_purge_is_not_a_lost_link(void)
     CHECK(!next_event(&event));
 }
 
+/* The kernel's answers to a restart that is not needed: EBUSY; EINVAL whenever restart-ms is set; EOPNOTSUPP of drivers without a restart. */
+static void a_restart_that_is_not_needed_has_succeeded(void)
+{
+    static const int errors[] = { EBUSY, EINVAL, EOPNOTSUPP };
+    struct ipcnet_can_link_event event;
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        opened(false);
+        bench.fake.link.bus_state_known = true;
+        bench.fake.link.bus_state = 1;
+        bench.fake.restart_error = errors[i];
+        CHECK(ipcnet_can_restart(&bench.can, &event));
+        CHECK_INT(event.kind, IPCNET_LINK_BUS_STATE);
+        CHECK_INT(event.a, 1);
+    }
+    bench.fake.link.bus_state = 3; /* needed, and refused: the kernel restarts it by itself later, or never */
+    CHECK(ipcnet_can_restart(&bench.can, &event));
+    CHECK_INT(event.kind, IPCNET_LINK_RESTART_FAILED);
+    CHECK_INT(event.a, EOPNOTSUPP);
+}
+
 static void purge_and_restart_answer(void)
 {
     struct ipcnet_can_link_event event;
@@ -586,6 +606,7 @@ int main(void)
     events_empty_the_flight();
     the_link_is_told_once_and_truly();
     an_error_of_our_own_purge_is_not_a_lost_link();
+    a_restart_that_is_not_needed_has_succeeded();
     purge_and_restart_answer();
     return checks_report("ipcnet_can");
 }
