@@ -347,9 +347,17 @@ bool ipcnet_can_link_event(struct ipcnet_can *self, struct ipcnet_can_link_event
     return self->link_check && self->fd >= 0 && look_at_link(self, event);
 }
 
+/* An interface that is down holds no queue, and who took it down did not mean us to put it up again. */
+static bool known_to_be_down(const struct ipcnet_can *self)
+{
+    struct ipcnet_can_link link;
+    memset(&link, 0, sizeof link);
+    return self->os->link_query(self->os->context, self->index, &link) == 0 && !link.up;
+}
+
 bool ipcnet_can_purge(struct ipcnet_can *self, struct ipcnet_can_link_event *event)
 {
-    int result = self->fd < 0 ? -ENETDOWN : self->os->purge(self->os->context, self->index);
+    int result = self->fd < 0 || known_to_be_down(self) ? -ENETDOWN : self->os->purge(self->os->context, self->index);
     if (result == -EINPROGRESS) return false;
     *event = (struct ipcnet_can_link_event){ .kind = result < 0 ? IPCNET_LINK_PURGE_FAILED : IPCNET_LINK_PURGED, .a = result < 0 ? (uint32_t)-result : 0 };
     self->link_check = self->fd >= 0; /* the link went down and up by our own hand: only what is true now counts */

@@ -539,6 +539,20 @@ static void an_error_of_our_own_purge_is_not_a_lost_link(void)
     CHECK(!next_event(&event));
 }
 
+/* Taking it down and up would put up what an administrator took down. */
+static void an_interface_that_is_down_is_not_purged(void)
+{
+    struct ipcnet_can_link_event event;
+    opened(false);
+    bench.fake.link.up = false;
+    CHECK(ipcnet_can_purge(&bench.can, &event));
+    CHECK_INT(event.kind, IPCNET_LINK_PURGE_FAILED);
+    CHECK_INT(event.a, ENETDOWN);
+    CHECK_INT(bench.fake.purges, 0);
+    CHECK(next_event(&event)); /* and it is found out that it is down */
+    CHECK_INT(event.kind, IPCNET_LINK_DOWN);
+}
+
 /* The kernel's answers to a restart that is not needed: EBUSY; EINVAL whenever restart-ms is set; EOPNOTSUPP of drivers without a restart. */
 static void a_restart_that_is_not_needed_has_succeeded(void)
 {
@@ -606,6 +620,7 @@ int main(void)
     events_empty_the_flight();
     the_link_is_told_once_and_truly();
     an_error_of_our_own_purge_is_not_a_lost_link();
+    an_interface_that_is_down_is_not_purged();
     a_restart_that_is_not_needed_has_succeeded();
     purge_and_restart_answer();
     return checks_report("ipcnet_can");
