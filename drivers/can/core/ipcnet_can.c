@@ -13,6 +13,7 @@
 #define STAMP_AGE_MAX_US 10e6    /* a time stamp older than this, or from the future, came from a jumping wall clock */
 #define ERRORS_IN_A_ROW_MAX 16u  /* then the socket is taken for broken */
 #define RECEIVE_BUFFER_MAX_BYTES (64u << 20)
+#define BUS_STATE_PASSIVE 2
 #define BUS_STATE_OFF 3
 
 /* ---- Small things ------------------------------------------------------------------------------------------------------------------- */
@@ -306,6 +307,15 @@ size_t ipcnet_can_receive(struct ipcnet_can *self, struct ipcnet_can_frame *fram
 
 /* ---- The link ----------------------------------------------------------------------------------------------------------------------- */
 
+/* Frames of somebody before us. The kernel's queue can be counted, a controller's mailbox cannot: but a controller that repeats a frame nobody acknowledges is
+ * error-passive within milliseconds. */
+static uint32_t stale_frames(const struct ipcnet_can *self, const struct ipcnet_can_link *link)
+{
+    int backlog = self->os->tx_backlog(self->os->context, self->index);
+    if (backlog > 0) return (uint32_t)backlog;
+    return link->bus_state_known && link->bus_state == BUS_STATE_PASSIVE ? 1 : 0;
+}
+
 static bool look_at_link(struct ipcnet_can *self, struct ipcnet_can_link_event *event)
 {
     const struct ipcnet_can_os *os = self->os;
@@ -320,8 +330,7 @@ static bool look_at_link(struct ipcnet_can *self, struct ipcnet_can_link_event *
     if (gone && self->link_known && !self->link_up) return false;
     self->link_known = true;
     self->link_up = up;
-    int backlog = up ? os->tx_backlog(os->context, self->index) : 0;
-    *event = (struct ipcnet_can_link_event){ .kind = up ? IPCNET_LINK_UP : gone ? IPCNET_LINK_GONE : IPCNET_LINK_DOWN, .a = backlog > 0 ? (uint32_t)backlog : 0 };
+    *event = (struct ipcnet_can_link_event){ .kind = up ? IPCNET_LINK_UP : gone ? IPCNET_LINK_GONE : IPCNET_LINK_DOWN, .a = up ? stale_frames(self, &link) : 0 };
     return true;
 }
 

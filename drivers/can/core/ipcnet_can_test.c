@@ -539,6 +539,20 @@ static void an_error_of_our_own_purge_is_not_a_lost_link(void)
     CHECK(!next_event(&event));
 }
 
+static void an_error_passive_controller_at_opening_may_hold_a_frame(void)
+{
+    struct ipcnet_can_link_event event;
+    for (uint8_t state = 0; state <= 3; state++) {
+        prepare(false, false);
+        bench.fake.link.bus_state_known = true;
+        bench.fake.link.bus_state = state;
+        CHECK_INT(ipcnet_can_open(&bench.can), IPCNET_CAN_OK);
+        CHECK(next_event(&event));
+        CHECK_INT(event.kind, IPCNET_LINK_UP);
+        CHECK_INT(event.a, state == 2 ? 1 : 0); /* bus-off is told as such and purged for its own sake */
+    }
+}
+
 /* Taking it down and up would put up what an administrator took down. */
 static void an_interface_that_is_down_is_not_purged(void)
 {
@@ -620,6 +634,7 @@ int main(void)
     events_empty_the_flight();
     the_link_is_told_once_and_truly();
     an_error_of_our_own_purge_is_not_a_lost_link();
+    an_error_passive_controller_at_opening_may_hold_a_frame();
     an_interface_that_is_down_is_not_purged();
     a_restart_that_is_not_needed_has_succeeded();
     purge_and_restart_answer();
