@@ -283,9 +283,8 @@ export class LinkDriver implements CanDriver {
     const link = this.#open;
     this.#open = undefined;
     await link?.close();
-    await this.#opening?.catch(() => {
-      this.#counters.openFailures += 0; // Counted where it happened; whoever called start() has the error.
-    });
+    // An attempt under way fails now; whoever called `start` is told.
+    await Promise.allSettled([this.#opening]);
     this.#setLife("stopped");
   }
 

@@ -44,8 +44,8 @@ export interface NativeCanBusOptions {
   receiveBufferBytes: number;
 }
 
+/** A link as it was when it last came up, went down or away. */
 export interface NativeLink {
-  there: boolean;
   up: boolean;
   running: boolean;
   fd: boolean;

@@ -471,10 +471,11 @@ export class NativeCanDriver implements CanDriver {
     const { bitrateBps, dataBitrateBps, txQueueFrames } = this.#options;
     const link = this.#bus!.query();
     if (bitrateBps !== undefined && link.bitrateBps > 0 && link.bitrateBps !== bitrateBps) {
-      const why = `runs at ${link.bitrateBps} bit/s, the configuration says ${bitrateBps}`;
-      this.#emit("refused", why, { bitrateBps: link.bitrateBps });
-      if (this.#life === "starting") this.#firstLinkIsMissing("bitrateMismatch", why);
-      else this.#search(why);
+      this.#unfit("bitrateMismatch", `runs at ${link.bitrateBps} bit/s, the configuration says ${bitrateBps}`, { bitrateBps: link.bitrateBps });
+      return;
+    }
+    if (this.fd && !link.fd) {
+      this.#unfit("noFdSupport", "carries no CAN FD frames", {});
       return;
     }
     this.#bitrateBps = link.bitrateBps || bitrateBps;
@@ -487,6 +488,13 @@ export class NativeCanDriver implements CanDriver {
     if (link.busState > 0) this.#step({ type: "busState", state: controllerStates[link.busState] ?? "active" });
   }
 
+  /** The link is there but not the one that was configured. */
+  #unfit(code: string, why: string, details: Record<string, number>): void {
+    this.#emit("refused", why, details);
+    if (this.#life === "starting") this.#firstLinkIsMissing(code, why);
+    else if (this.#bus) this.#search(why);
+  }
+
   #linkDown(why: string, leftFrames: number): void {
     this.#whyDown = why;
     this.#counters.droppedFrames += leftFrames;
@@ -494,7 +502,7 @@ export class NativeCanDriver implements CanDriver {
       this.#firstLinkIsMissing("linkDown", why);
       return;
     }
-    if (this.#everUp) this.#emit("linkLost", why, { droppedFrames: leftFrames });
+    if (this.#everUp && this.#health.phase !== "down") this.#emit("linkLost", why, { droppedFrames: leftFrames });
     this.#step({ type: "linkDown" });
     this.#settlePurges({ purged: false, code: "linkDown", text: why });
   }

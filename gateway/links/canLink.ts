@@ -34,12 +34,17 @@ export interface CanLinkOptions {
   ports: LinkPorts;
 }
 
+/** After a frame with one of our own command ids from somebody else, nothing may be armed for so long: two masters on one bus. */
+const SECOND_MASTER_MS = 5_000;
+
 export class CanLink implements Link {
   readonly name: string;
   readonly path: CommandPath | undefined;
   readonly receiver: CanReceiver;
   readonly driver: CanDriver;
   readonly #options: CanLinkOptions;
+  #foreignCommandUs = -Infinity;
+  #foreignCommand = "";
   #rates = { receivedHz: 0, sentHz: 0, loadPercent: undefined as number | undefined };
   #atLastInterval = { frames: 0, echoes: 0, sent: 0, bits: 0 };
 
@@ -77,8 +82,18 @@ export class CanLink implements Link {
     const { state, reason } = this.driver.health();
     const missing: string[] = [];
     if (state !== "up" && state !== "degraded") missing.push(`bus ${this.name} is ${state}${reason ? `: ${reason}` : ""}`);
+    const sinceUs = this.#options.clock.nowUs() - this.#foreignCommandUs;
+    if (sinceUs < SECOND_MASTER_MS * 1e3) missing.push(`somebody else sends ${this.#foreignCommand} on bus ${this.name}: a second master`);
     if (!this.driver.canPurge()) missing.push(`the transmit queue of bus ${this.name} could not be purged: stale commands might be replayed (needs CAP_NET_ADMIN)`);
     return missing;
+  }
+
+  /** A frame that only we may send came from somebody else. */
+  foreignCommand(message: string, timeUs: number): void {
+    const first = timeUs - this.#foreignCommandUs >= SECOND_MASTER_MS * 1e3;
+    this.#foreignCommandUs = timeUs;
+    this.#foreignCommand = message;
+    if (first) this.#options.ports.secondMaster(this, message);
   }
 
   poll(nowUs: number): void {

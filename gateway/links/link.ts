@@ -24,4 +24,6 @@ export interface Link {
 /** What links report to the coordinator. */
 export interface LinkPorts {
   event(link: Link, event: DriverEvent): void;
+  /** Somebody else sends what only we may send. */
+  secondMaster(link: Link, message: string): void;
 }

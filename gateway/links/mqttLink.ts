@@ -12,6 +12,7 @@ import type { Link, LinkPorts } from "./link.ts";
 import { MqttCommands } from "./mqttCommands.ts";
 import type { MqttInputReceiver } from "./mqttInput.ts";
 import { MqttMirror } from "./mqttMirror.ts";
+import { MqttOutQueue } from "./mqttOutQueue.ts";
 import type { Rejects } from "../observe/rejects.ts";
 import type { PublishReply } from "../topics/publisher.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
@@ -36,6 +37,7 @@ export class MqttLink implements Link {
   readonly driver: MqttDriver;
   readonly #options: MqttLinkOptions;
   readonly #tree: TopicTree;
+  readonly #out: MqttOutQueue;
   readonly #mirrors: readonly MqttMirror[];
   readonly #commands: MqttCommands | undefined;
   #counts = { received: 0, sent: 0 };
@@ -53,7 +55,8 @@ export class MqttLink implements Link {
       if (verdict === "queued") this.#counts.sent += 1;
       return verdict;
     };
-    this.#mirrors = options.mirrors.map((config) => new MqttMirror({ config, tree: this.#tree, topics: options.topics, send, nowUs: () => clock.nowUs() }));
+    this.#out = new MqttOutQueue(send);
+    this.#mirrors = options.mirrors.map((config) => new MqttMirror({ config, tree: this.#tree, topics: options.topics, send: (outgoing, nowUs) => this.#out.push(outgoing, nowUs), nowUs: () => clock.nowUs() }));
     this.#commands = options.grants && new MqttCommands({ link: driver.name, rejects: options.rejects, tree: this.#tree, grants: options.grants, publish: options.publish, send, clock });
     driver.onFrames((message) => this.#onMessage(message));
     driver.onEvent((event) => options.ports.event(this, event));
@@ -80,10 +83,11 @@ export class MqttLink implements Link {
 
   poll(nowUs: number): void {
     for (const mirror of this.#mirrors) mirror.poll(nowUs);
+    this.#out.poll(nowUs);
   }
 
   nextDeadlineUs(): number | undefined {
-    let next: number | undefined;
+    let next = this.#out.nextDeadlineUs();
     for (const mirror of this.#mirrors) {
       const dueUs = mirror.nextDeadlineUs();
       if (dueUs !== undefined && (next === undefined || dueUs < next)) next = dueUs;
@@ -100,7 +104,8 @@ export class MqttLink implements Link {
     const health = this.driver.health();
     return {
       kind: "mqtt", name: this.name, driver: this.driver.kind, state: health.state, reason: health.reason, loadPercent: undefined,
-      receivedRateHz: this.#rates.receivedHz, sentRateHz: this.#rates.sentHz, counters: health.counters,
+      receivedRateHz: this.#rates.receivedHz, sentRateHz: this.#rates.sentHz,
+      counters: { ...health.counters, waitingMessages: this.#out.length, droppedMessages: this.#out.counters.dropped },
     };
   }
 

@@ -162,8 +162,16 @@ class Session implements CanLink {
     return this.#options.repliesMean === "transmitted";
   }
 
-  /** `C` drops what the adapter has queued, `O` begins anew. */
-  async purge(): ReturnType<CanLink["purge"]> {
+  /** `C` drops what the adapter has queued, `O` begins anew. Whoever asks while it runs gets the same answer. */
+  purge(): ReturnType<CanLink["purge"]> {
+    this.#purging ??= this.#closeAndOpen().finally(() => {
+      this.#purging = undefined;
+    });
+    return this.#purging;
+  }
+  #purging: ReturnType<CanLink["purge"]> | undefined;
+
+  async #closeAndOpen(): ReturnType<CanLink["purge"]> {
     const droppedFrames = this.#frames.length;
     try {
       await this.#until("recover");
