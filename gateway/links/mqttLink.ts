@@ -77,6 +77,8 @@ export class MqttLink implements Link {
     return [];
   }
 
+  readonly awaitsRearm = false;
+
   rearm(): void {
     // Nothing here is ever dead for commands: each carries its own time to live.
   }
