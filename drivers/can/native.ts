@@ -46,6 +46,8 @@ export interface NativeCanBusOptions {
 
 export interface NativeLink {
   there: boolean;
+  /** Has a bit rate and error states: not a virtual interface. */
+  controller: boolean;
   up: boolean;
   running: boolean;
   fd: boolean;
