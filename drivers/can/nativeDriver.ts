@@ -65,6 +65,7 @@ const PROBE_LIFE_US = 1e6;
 const REPORT_INTERVAL_US = 1e6;
 const EPERM = 1;
 const EACCES = 13;
+const ENETDOWN = 100;
 const controllerStates: readonly BusControllerState[] = ["active", "warning", "passive", "busOff"];
 const refusal: Record<DriverState, SendVerdict> = { stopped: "notStarted", starting: "linkDown", up: "busDead", degraded: "busDead", dead: "busDead", busOff: "busOff", down: "linkDown" };
 
@@ -237,7 +238,7 @@ export class NativeCanDriver implements CanDriver {
     }
     const remedy = kind === "emulator" ? "start the bus emulator, or correct the path or the bus's name in the configuration"
       : code === "bitrateMismatch" ? `sudo ip link set ${name} down && sudo ip link set ${name} up type can bitrate ${bitrateBps ?? 500_000}`
-      : `sudo ip link set ${name} up type can bitrate ${bitrateBps ?? 500_000}`;
+      : upCommand(name, this.#bus?.query(), bitrateBps);
     this.#end(new DriverError(code, message, remedy));
   }
 
@@ -527,9 +528,12 @@ export class NativeCanDriver implements CanDriver {
 
   #purgeFailed(errno: number): void {
     const forbidden = errno === EPERM || errno === EACCES;
-    const text = forbidden ? `emptying ${this.#options.interface}'s queue needs CAP_NET_ADMIN, which this process lacks` : `${this.#options.interface}'s queue could not be emptied (errno ${errno})`;
-    this.#emit("purgeImpossible", text, { errno });
-    this.#settlePurges({ purged: false, code: forbidden ? "notPermitted" : this.#open ? "unsupported" : "linkDown", text });
+    const down = errno === ENETDOWN || !this.#open;
+    const name = this.#options.interface;
+    const text = forbidden ? `emptying ${name}'s queue needs CAP_NET_ADMIN, which this process lacks` : down ? `${name} is down; nothing waits in front of it` : `${name}'s queue could not be emptied (errno ${errno})`;
+    // Asked again every few seconds: said once.
+    if (!down && this.#health.phase !== "unpurgeable") this.#emit("purgeImpossible", text, { errno });
+    this.#settlePurges({ purged: false, code: forbidden ? "notPermitted" : down ? "linkDown" : "unsupported", text });
     this.#step({ type: "purgeFailed", forbidden });
   }
 
@@ -628,6 +632,12 @@ export class NativeCanDriver implements CanDriver {
 const txQueued: BusHealthEvent = { type: "txQueued" };
 const txNoBuffer: BusHealthEvent = { type: "txNoBuffer" };
 const rxFrame: BusHealthEvent = { type: "rxFrame" };
+
+/** The command that puts an interface up: with a bit rate where it has a controller that lacks the wanted one. */
+export function upCommand(name: string, link: { there: boolean; controller: boolean; bitrateBps: number } | undefined, bitrateBps: number | undefined): string {
+  const settled = link?.there === true && (!link.controller || (link.bitrateBps > 0 && link.bitrateBps === (bitrateBps ?? link.bitrateBps)));
+  return `sudo ip link set ${name} up${settled ? "" : ` type can bitrate ${bitrateBps ?? 500_000}`}`;
+}
 
 /** Probes are nobody else's business. */
 function takeOutProbes(batch: CanFrameBatch): void {

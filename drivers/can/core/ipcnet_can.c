@@ -163,6 +163,8 @@ void ipcnet_can_explain(const struct ipcnet_can *self, enum ipcnet_can_status st
 {
     const char *name = self->config.interface;
     char list[256] = "";
+    struct ipcnet_can_link link;
+    memset(&link, 0, sizeof link);
     switch (status) {
     case IPCNET_CAN_OK: snprintf(to, size, "%s is open\n", name); return;
     case IPCNET_CAN_NO_KERNEL_SUPPORT:
@@ -177,7 +179,13 @@ void ipcnet_can_explain(const struct ipcnet_can *self, enum ipcnet_can_status st
         snprintf(to, size, "%s is not a CAN interface; CAN interfaces here: %s\nip -details link show type can", name, list);
         return;
     case IPCNET_CAN_NO_FD_SUPPORT:
-        snprintf(to, size, "%s carries no CAN FD frames\nsudo ip link set %s down && sudo ip link set %s up type can fd on dbitrate 2000000   # vcan: mtu 72", name, name, name);
+        if (self->os->link_query(self->os->context, self->index, &link) == 0 && !link.controller) {
+            snprintf(to, size, "%s carries no CAN FD frames\nsudo ip link set %s down && sudo ip link set %s mtu 72 up", name, name, name);
+            return;
+        }
+        /* Both bit rates: the kernel refuses FD mode with one of them. */
+        snprintf(to, size, "%s carries no CAN FD frames\nsudo ip link set %s down && sudo ip link set %s up type can bitrate %u dbitrate 2000000 fd on", name, name, name,
+                 link.bitrate_bps > 0 ? link.bitrate_bps : 500000u);
         return;
     case IPCNET_CAN_NOT_PERMITTED:
         snprintf(to, size, "no permission to open %s (%s)\nrun as a user that may, or allow AF_CAN in the service's RestrictAddressFamilies", name, strerror(self->error));
