@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { runCli } from "../../gateway/cli/main.ts";
+import { columnsOf } from "../../gateway/view/text.ts";
 import { verdictText } from "../../gateway/view/verdict.ts";
 import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
 import { Status } from "../../schemas/status.ts";
@@ -150,7 +151,7 @@ async function end({ robot, gateway, gatewayEnded, verdictLine, folder, logFile 
     return 1;
   }
   const verdict = JSON.parse(line) as PoseVerdict;
-  process.stdout.write(`${verdictText(verdict, { columns: process.stdout.columns ?? 100, color: process.stdout.isTTY && process.env["NO_COLOR"] === undefined }).join("\n")}\n`);
+  process.stdout.write(`${verdictText(verdict, { columns: columnsOf(process.stdout, 100), color: process.stdout.isTTY && process.env["NO_COLOR"] === undefined }).join("\n")}\n`);
   for (const name of ["imu.password", "viewer.password", "arm.yaml", "hand", "bus.sock", "ipcnet.sock"]) rmSync(join(folder, name), { force: true });
   return verdict.verdict === "posed" ? 0 : 1;
 }
