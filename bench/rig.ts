@@ -1,5 +1,5 @@
 /** A whole gateway for a bench: emulated buses in one process, ipcnetd in another, subscribers in more, everything in a folder that goes away. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -66,7 +66,7 @@ export class Rig {
   startGateway(): Child {
     const preload = this.#options.pauses ? ["--import", childProgram("pauses").href] : [];
     const more = process.env["IPCNET_BENCH_NODE_ARGS"]?.split(" ") ?? [];
-    return (this.#gateway = new Child(gatewayProgram, ["--config", join(this.folder, "ipcnet.yaml")], [...preload, ...more]));
+    return (this.#gateway = new Child(gatewayProgram, ["--config", join(this.folder, "ipcnet.yaml")], [...ownArguments(), ...preload, ...more]));
   }
 
   get gateway(): Child {
@@ -119,6 +119,12 @@ ${bus("bench", this.busSocketPath)}${noisy ? bus("noisy", this.#noisyPath) : ""}
   publish: [{ topics: ["can/bench/#"], via: broker, rateHzMax: ${mqtt.rateHzMax} }]
 ` : ""}`;
   }
+}
+
+/** What the program's own first line gives to Node. */
+function ownArguments(): string[] {
+  const [line = ""] = readFileSync(gatewayProgram, "utf8").split("\n", 1);
+  return line.split(" ").slice(line.split(" ").indexOf("node") + 1);
 }
 
 /** Counts and CPU times of everybody at one moment. */

@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4
+// A young generation of 4 MiB: 23 MB less resident, shorter collections, and faster, since it stays in the cache (bench/RESULTS.md). Only Node's own start can set it.
 import { existsSync } from "node:fs";
 
 const entry = new URL("../dist/ts/gateway/bin/ipcnetd.js", import.meta.url);
