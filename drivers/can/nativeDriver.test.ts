@@ -28,7 +28,7 @@ async function rig(extra: Partial<NativeCanOptions> = {}, bus: { bitrateBps?: nu
   const { port: peer, node } = attachInProcess(host, { name: "peer", fd: true, queueFrames: 512 });
   const received: CanFrame[] = [];
   peer.onFrame((frame) => void received.push(frame));
-  const driver = createNativeCan({ name: "arm", kind: "emulator", interface: socketPath, fd: true, probeIntervalMs: 20, reopen: { minMs: 2, maxMs: 20 },
+  const driver = createNativeCan({ name: "arm", kind: "emulator", interface: socketPath, fd: true, deadAfterMs: 500, probeIntervalMs: 20, reopen: { minMs: 2, maxMs: 20 },
     busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 }, ...extra });
   const events: DriverEvent[] = [];
   driver.onEvent((event) => void events.push(event));

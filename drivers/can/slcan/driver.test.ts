@@ -18,7 +18,7 @@ import type { SlcanPty } from "./pty.ts";
 import { exposeSlcanPty } from "./pty.ts";
 import { DriverError } from "../../driver.ts";
 
-const quick: Partial<SlcanOptions> = { statusIntervalMs: 5, answerTimeoutMs: 200, reopen: { minMs: 2, maxMs: 10 }, health: { deadAfterMs: 250, probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } };
+const quick: Partial<SlcanOptions> = { statusIntervalMs: 100, answerTimeoutMs: 2_000, reopen: { minMs: 2, maxMs: 10 }, health: { deadAfterMs: 500, probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } };
 
 /** slcan tells no single error, so nothing is disturbed. */
 function peerParts({ parts: { peerSend, peerReceived, settle, isolate, rejoin } }: BusWithPeer) {
