@@ -46,6 +46,10 @@ export interface NativeCanBusOptions {
 
 /** A link as it was when it last came up, went down or away. */
 export interface NativeLink {
+  /** Whether the kernel knew such an interface. */
+  there: boolean;
+  /** Has a bit rate and error states: not a virtual interface. */
+  controller: boolean;
   up: boolean;
   running: boolean;
   fd: boolean;

@@ -13,7 +13,7 @@ import { BusHost } from "./emulator/host.ts";
 import { attachInProcess } from "./emulator/inProcess.ts";
 import { serveBuses } from "./emulator/server.ts";
 import { CanFlag, type CanFrame } from "./frame.ts";
-import { createNativeCan, type NativeCanOptions } from "./nativeDriver.ts";
+import { createNativeCan, upCommand, type NativeCanOptions } from "./nativeDriver.ts";
 
 const PROBE_ID = 0x7ff;
 const SETTLER_ID = 0x7fe;
@@ -28,7 +28,7 @@ async function rig(extra: Partial<NativeCanOptions> = {}, bus: { bitrateBps?: nu
   const { port: peer, node } = attachInProcess(host, { name: "peer", fd: true, queueFrames: 512 });
   const received: CanFrame[] = [];
   peer.onFrame((frame) => void received.push(frame));
-  const driver = createNativeCan({ name: "arm", kind: "emulator", interface: socketPath, fd: true, probeIntervalMs: 20, reopen: { minMs: 2, maxMs: 20 },
+  const driver = createNativeCan({ name: "arm", kind: "emulator", interface: socketPath, fd: true, deadAfterMs: 500, probeIntervalMs: 20, reopen: { minMs: 2, maxMs: 20 },
     busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 }, ...extra });
   const events: DriverEvent[] = [];
   driver.onEvent((event) => void events.push(event));
@@ -323,4 +323,14 @@ test("records that no record can hold are refused before they are written", asyn
   assert.equal(bus.driver.send({ ...base, canId: 5, data: new Uint8Array(8), lengthBytes: 4 }), "badLength");
   assert.equal(bus.driver.send({ ...base, canId: 5, timeUs: Number.NaN }), "expired");
   await bus.stop();
+});
+
+test("the command that puts an interface up sets a bit rate only where one is missing or wrong, never on a virtual one", () => {
+  const settled = { there: true, controller: true, bitrateBps: 1_000_000 };
+  assert.equal(upCommand("can0", settled, undefined), "sudo ip link set can0 up");
+  assert.equal(upCommand("can0", settled, 1_000_000), "sudo ip link set can0 up");
+  assert.equal(upCommand("can0", settled, 250_000), "sudo ip link set can0 up type can bitrate 250000");
+  assert.equal(upCommand("can0", { ...settled, bitrateBps: 0 }, undefined), "sudo ip link set can0 up type can bitrate 500000");
+  assert.equal(upCommand("can0", undefined, undefined), "sudo ip link set can0 up type can bitrate 500000");
+  assert.equal(upCommand("vcan0", { there: true, controller: false, bitrateBps: 0 }, 500_000), "sudo ip link set vcan0 up");
 });

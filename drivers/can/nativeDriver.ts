@@ -9,6 +9,7 @@ import type { Clock } from "../../schemas/clock.ts";
 import { systemClock } from "../../schemas/clock.ts";
 import type { DriverEvent, DriverHealth, DriverState, SendVerdict } from "../driver.ts";
 import { DriverError } from "../driver.ts";
+import { Listeners } from "../listeners.ts";
 import type { BusControllerState, BusHealthEffect, BusHealthEvent } from "./busHealth.ts";
 import { BusHealth, busReasonText } from "./busHealth.ts";
 import type { CanDriver, PurgeVerdict } from "./driver.ts";
@@ -64,6 +65,7 @@ const PROBE_LIFE_US = 1e6;
 const REPORT_INTERVAL_US = 1e6;
 const EPERM = 1;
 const EACCES = 13;
+const ENETDOWN = 100;
 const controllerStates: readonly BusControllerState[] = ["active", "warning", "passive", "busOff"];
 const refusal: Record<DriverState, SendVerdict> = { stopped: "notStarted", starting: "linkDown", up: "busDead", degraded: "busDead", dead: "busDead", busOff: "busOff", down: "linkDown" };
 
@@ -76,9 +78,9 @@ export class NativeCanDriver implements CanDriver {
 
   readonly #options: NativeCanOptions;
   readonly #clock: Clock;
-  readonly #frameListeners = new Set<(batch: CanFrameBatch) => void>();
-  readonly #eventListeners = new Set<(event: DriverEvent) => void>();
-  readonly #counters = { sentFrames: 0, echoedFrames: 0, droppedFrames: 0, receivedFrames: 0, errorFrames: 0, refusedFrames: 0, expiredFrames: 0, listenerErrors: 0, openFailures: 0 };
+  readonly #frameListeners = new Listeners<CanFrameBatch>();
+  readonly #eventListeners = new Listeners<DriverEvent>();
+  readonly #counters = { sentFrames: 0, echoedFrames: 0, droppedFrames: 0, receivedFrames: 0, errorFrames: 0, refusedFrames: 0, expiredFrames: 0, openFailures: 0 };
   /** Counters of machines and buses of earlier starts. */
   readonly #past: Record<string, number> = {};
 
@@ -236,7 +238,7 @@ export class NativeCanDriver implements CanDriver {
     }
     const remedy = kind === "emulator" ? "start the bus emulator, or correct the path or the bus's name in the configuration"
       : code === "bitrateMismatch" ? `sudo ip link set ${name} down && sudo ip link set ${name} up type can bitrate ${bitrateBps ?? 500_000}`
-      : `sudo ip link set ${name} up type can bitrate ${bitrateBps ?? 500_000}`;
+      : upCommand(name, this.#bus?.query(), bitrateBps);
     this.#end(new DriverError(code, message, remedy));
   }
 
@@ -378,7 +380,7 @@ export class NativeCanDriver implements CanDriver {
       this.#step({ type: "probeEcho" }, summary.lastProbeEchoUs);
       takeOutProbes(batch);
     }
-    if (batch.count > 0 && this.#bus === bus) this.#call(this.#frameListeners, batch);
+    if (batch.count > 0 && this.#bus === bus) this.#frameListeners.call(batch, () => this.#bus === bus);
   }
 
   /** Error reports are judged between the echoes that surround them: an acknowledge error before an echo is over. */
@@ -526,9 +528,12 @@ export class NativeCanDriver implements CanDriver {
 
   #purgeFailed(errno: number): void {
     const forbidden = errno === EPERM || errno === EACCES;
-    const text = forbidden ? `emptying ${this.#options.interface}'s queue needs CAP_NET_ADMIN, which this process lacks` : `${this.#options.interface}'s queue could not be emptied (errno ${errno})`;
-    this.#emit("purgeImpossible", text, { errno });
-    this.#settlePurges({ purged: false, code: forbidden ? "notPermitted" : this.#open ? "unsupported" : "linkDown", text });
+    const down = errno === ENETDOWN || !this.#open;
+    const name = this.#options.interface;
+    const text = forbidden ? `emptying ${name}'s queue needs CAP_NET_ADMIN, which this process lacks` : down ? `${name} is down; nothing waits in front of it` : `${name}'s queue could not be emptied (errno ${errno})`;
+    // Asked again every few seconds: said once.
+    if (!down && this.#health.phase !== "unpurgeable") this.#emit("purgeImpossible", text, { errno });
+    this.#settlePurges({ purged: false, code: forbidden ? "notPermitted" : down ? "linkDown" : "unsupported", text });
     this.#step({ type: "purgeFailed", forbidden });
   }
 
@@ -601,20 +606,16 @@ export class NativeCanDriver implements CanDriver {
   // ---- Telling --------------------------------------------------------------------------------------------------------------------
 
   onFrames(listener: (batch: CanFrameBatch) => void): () => void {
-    const own = (batch: CanFrameBatch) => listener(batch);
-    this.#frameListeners.add(own);
-    return () => void this.#frameListeners.delete(own);
+    return this.#frameListeners.add(listener);
   }
 
   onEvent(listener: (event: DriverEvent) => void): () => void {
-    const own = (event: DriverEvent) => listener(event);
-    this.#eventListeners.add(own);
-    return () => void this.#eventListeners.delete(own);
+    return this.#eventListeners.add(listener);
   }
 
   health(): DriverHealth {
     const running = this.#life === "running";
-    const counters: Record<string, number> = { ...this.#counters };
+    const counters: Record<string, number> = { ...this.#counters, listenerErrors: this.#frameListeners.errors + this.#eventListeners.errors };
     const live = [this.#past, this.#health.counters(), this.#bus?.counters() ?? {}];
     for (const some of live) for (const [name, count] of Object.entries(some)) counters[name] = (counters[name] ?? 0) + count;
     const state = running ? this.#health.state : this.#life === "starting" ? "starting" : "stopped";
@@ -623,26 +624,20 @@ export class NativeCanDriver implements CanDriver {
   }
 
   #emit(code: DriverEvent["code"], text: string, details: Record<string, number | string> = {}, state?: DriverState): void {
-    this.#call(this.#eventListeners, { atUs: this.#clock.nowUs(), code, text, details, ...(state ? { state } : {}) });
-  }
-
-  /** A listener that throws costs only itself. */
-  #call<Value>(listeners: ReadonlySet<(value: Value) => void>, value: Value): void {
     const bus = this.#bus;
-    for (const listener of listeners) {
-      if (this.#bus !== bus) return; // stopped by an earlier one
-      try {
-        listener(value);
-      } catch {
-        this.#counters.listenerErrors += 1;
-      }
-    }
+    this.#eventListeners.call({ atUs: this.#clock.nowUs(), code, text, details, ...(state ? { state } : {}) }, () => this.#bus === bus); // a listener may stop us
   }
 }
 
 const txQueued: BusHealthEvent = { type: "txQueued" };
 const txNoBuffer: BusHealthEvent = { type: "txNoBuffer" };
 const rxFrame: BusHealthEvent = { type: "rxFrame" };
+
+/** The command that puts an interface up: with a bit rate where it has a controller that lacks the wanted one. */
+export function upCommand(name: string, link: { there: boolean; controller: boolean; bitrateBps: number } | undefined, bitrateBps: number | undefined): string {
+  const settled = link?.there === true && (!link.controller || (link.bitrateBps > 0 && link.bitrateBps === (bitrateBps ?? link.bitrateBps)));
+  return `sudo ip link set ${name} up${settled ? "" : ` type can bitrate ${bitrateBps ?? 500_000}`}`;
+}
 
 /** Probes are nobody else's business. */
 function takeOutProbes(batch: CanFrameBatch): void {

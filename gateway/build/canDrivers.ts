@@ -20,7 +20,8 @@ export async function makeCanDriver(bus: Bus, clock: Clock): Promise<CanDriver> 
     case "slcan": {
       const [{ createSlcan }, { serialLine }] = await Promise.all([import("../../drivers/can/slcan/driver.ts"), import("../../drivers/can/slcan/port.ts")]);
       if (bitrateBps === undefined) throw new DriverError("badBitrate", `bus ${name}: slcan sets the bit rate itself and needs to be told`, "set bitrateBps");
-      return createSlcan({ ...common, health, bitrateBps, fd, txQueueFrames, open: serialLine({ path: bus.interface, baudBps: SLCAN_BAUD_BPS }) });
+      // USB serial chips hold bytes back for 16 ms each way: silence shorter than 100 ms says nothing.
+      return createSlcan({ ...common, health: { ...health, deadAfterMs: Math.max(100, deadAfterMs) }, bitrateBps, fd, txQueueFrames, open: serialLine({ path: bus.interface, baudBps: SLCAN_BAUD_BPS }) });
     }
     case "socketcand": {
       const { createSocketcand } = await import("../../drivers/can/socketcand/driver.ts");

@@ -46,6 +46,8 @@ export class CanLink implements Link {
   #foreignCommandUs = -Infinity;
   #foreignCommand = "";
   #rates = { receivedHz: 0, sentHz: 0, loadPercent: undefined as number | undefined };
+  /** Of the driver's health machine, as last told. */
+  #phase: unknown;
   #atLastInterval = { frames: 0, echoes: 0, sent: 0, bits: 0 };
 
   constructor(options: CanLinkOptions) {
@@ -77,8 +79,12 @@ export class CanLink implements Link {
     return this.driver.stop();
   }
 
+  get awaitsRearm(): boolean {
+    return this.path !== undefined && this.#phase === "proven" && this.driver.health().state === "dead";
+  }
+
   missing(): string[] {
-    if (!this.path) return [];
+    if (!this.path || this.awaitsRearm) return [];
     const { state, reason } = this.driver.health();
     const missing: string[] = [];
     if (state !== "up" && state !== "degraded") missing.push(`bus ${this.name} is ${state}${reason ? `: ${reason}` : ""}`);
@@ -132,6 +138,7 @@ export class CanLink implements Link {
   }
 
   #onEvent(event: DriverEvent): void {
+    if (event.code === "stateChanged") this.#phase = event.details?.["phase"];
     // Whatever was on its way is settled one way or the other: nothing may wait for an echo that cannot come.
     if (event.code === "purged" || event.code === "transmitDropped" || (event.code === "stateChanged" && event.state !== "up" && event.state !== "degraded")) this.path?.clear();
     this.#options.ports.event(this, event);

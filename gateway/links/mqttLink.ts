@@ -4,7 +4,7 @@
  */
 import type { MqttDriver } from "../../drivers/mqtt/driver.ts";
 import type { MqttMessage } from "../../drivers/mqtt/message.ts";
-import { filterCovers, topicTree, type TopicTree } from "../../drivers/mqtt/topics.ts";
+import { topicTree, type TopicTree } from "../../drivers/mqtt/topics.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import type { MqttCommandGrant, MqttPublish } from "../../schemas/messages/config.ts";
 import type { LinkReport } from "../../schemas/messages/statusReport.ts";
@@ -77,6 +77,8 @@ export class MqttLink implements Link {
     return [];
   }
 
+  readonly awaitsRearm = false;
+
   rearm(): void {
     // Nothing here is ever dead for commands: each carries its own time to live.
   }
@@ -112,7 +114,7 @@ export class MqttLink implements Link {
   #onMessage(message: MqttMessage): void {
     this.#counts.received += 1;
     const nowUs = this.#options.clock.nowUs();
-    for (const input of this.#options.inputs) if (filterCovers(input.filter, message.topic)) input.receive(message, nowUs);
+    for (const input of this.#options.inputs) if (input.matches(message.topic)) input.receive(message, nowUs);
     this.#commands?.receive(message, nowUs);
   }
 }

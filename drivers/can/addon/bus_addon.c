@@ -219,7 +219,7 @@ static napi_value query(napi_env env, napi_callback_info info)
     napi_value result, flag;
     if (self == NULL || napi_create_object(env, &result) != napi_ok) return NULL;
     struct ipcnet_can_link link = ipcnet_bus_poller_link(&self->poller);
-    const struct { const char *name; bool value; } flags[] = { { "up", link.up }, { "running", link.running }, { "fd", link.fd }, { "listenOnly", link.listen_only } };
+    const struct { const char *name; bool value; } flags[] = { { "there", link.index > 0 }, { "controller", link.controller }, { "up", link.up }, { "running", link.running }, { "fd", link.fd }, { "listenOnly", link.listen_only } };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         if (napi_get_boolean(env, flags[i].value, &flag) == napi_ok) glue_set(env, result, flags[i].name, flag);
     const struct { const char *name; double value; } numbers[] = {

@@ -20,6 +20,7 @@
 struct ipcnet_can_link {
     int index;
     bool is_can;
+    bool controller;          /* has a bit rate and error states: not virtual */
     bool up;                  /* administratively: may be sent on */
     bool running;             /* has its carrier: false during bus-off */
     bool fd;                  /* carries FD frames (MTU 72) */

@@ -277,7 +277,7 @@ static int os_link_query(void *context, int index, struct ipcnet_can_link *link)
     }
     if (!atomic_load(&self->welcomed)) return -EAGAIN;
     uint32_t counters = atomic_load(&self->counters);
-    *link = (struct ipcnet_can_link){ .index = index, .is_can = true, .up = atomic_load(&self->link_up), .running = atomic_load(&self->link_up), .fd = atomic_load(&self->fd),
+    *link = (struct ipcnet_can_link){ .index = index, .is_can = true, .controller = true, .up = atomic_load(&self->link_up), .running = atomic_load(&self->link_up), .fd = atomic_load(&self->fd),
         .listen_only = self->listen_only, .tx_queue_frames = atomic_load(&self->queue_frames), .bitrate_bps = atomic_load(&self->bitrate_bps),
         .bus_state = (uint8_t)atomic_load(&self->bus_state), .bus_state_known = true, .tec = (uint16_t)(counters >> 16), .rec = (uint16_t)(counters & 0xffff) };
     return 0;

@@ -13,6 +13,8 @@
 #define STAMP_AGE_MAX_US 10e6    /* a time stamp older than this, or from the future, came from a jumping wall clock */
 #define ERRORS_IN_A_ROW_MAX 16u  /* then the socket is taken for broken */
 #define RECEIVE_BUFFER_MAX_BYTES (64u << 20)
+#define BUS_STATE_PASSIVE 2
+#define BUS_STATE_OFF 3
 
 /* ---- Small things ------------------------------------------------------------------------------------------------------------------- */
 
@@ -161,6 +163,8 @@ void ipcnet_can_explain(const struct ipcnet_can *self, enum ipcnet_can_status st
 {
     const char *name = self->config.interface;
     char list[256] = "";
+    struct ipcnet_can_link link;
+    memset(&link, 0, sizeof link);
     switch (status) {
     case IPCNET_CAN_OK: snprintf(to, size, "%s is open\n", name); return;
     case IPCNET_CAN_NO_KERNEL_SUPPORT:
@@ -175,7 +179,13 @@ void ipcnet_can_explain(const struct ipcnet_can *self, enum ipcnet_can_status st
         snprintf(to, size, "%s is not a CAN interface; CAN interfaces here: %s\nip -details link show type can", name, list);
         return;
     case IPCNET_CAN_NO_FD_SUPPORT:
-        snprintf(to, size, "%s carries no CAN FD frames\nsudo ip link set %s down && sudo ip link set %s up type can fd on dbitrate 2000000   # vcan: mtu 72", name, name, name);
+        if (self->os->link_query(self->os->context, self->index, &link) == 0 && !link.controller) {
+            snprintf(to, size, "%s carries no CAN FD frames\nsudo ip link set %s down && sudo ip link set %s mtu 72 up", name, name, name);
+            return;
+        }
+        /* Both bit rates: the kernel refuses FD mode with one of them. */
+        snprintf(to, size, "%s carries no CAN FD frames\nsudo ip link set %s down && sudo ip link set %s up type can bitrate %u dbitrate 2000000 fd on", name, name, name,
+                 link.bitrate_bps > 0 ? link.bitrate_bps : 500000u);
         return;
     case IPCNET_CAN_NOT_PERMITTED:
         snprintf(to, size, "no permission to open %s (%s)\nrun as a user that may, or allow AF_CAN in the service's RestrictAddressFamilies", name, strerror(self->error));
@@ -296,6 +306,15 @@ size_t ipcnet_can_receive(struct ipcnet_can *self, struct ipcnet_can_frame *fram
 
 /* ---- The link ----------------------------------------------------------------------------------------------------------------------- */
 
+/* Frames of somebody before us. The kernel's queue can be counted, a controller's mailbox cannot: but a controller that repeats a frame nobody acknowledges is
+ * error-passive within milliseconds. */
+static uint32_t stale_frames(const struct ipcnet_can *self, const struct ipcnet_can_link *link)
+{
+    int backlog = self->os->tx_backlog(self->os->context, self->index);
+    if (backlog > 0) return (uint32_t)backlog;
+    return link->bus_state_known && link->bus_state == BUS_STATE_PASSIVE ? 1 : 0;
+}
+
 static bool look_at_link(struct ipcnet_can *self, struct ipcnet_can_link_event *event)
 {
     const struct ipcnet_can_os *os = self->os;
@@ -311,8 +330,7 @@ static bool look_at_link(struct ipcnet_can *self, struct ipcnet_can_link_event *
     self->link_told = now;
     if (now == IPCNET_LINK_UP) (void)os->link_query(os->context, self->index, &link);
     self->link = link;
-    int backlog = now == IPCNET_LINK_UP ? os->tx_backlog(os->context, self->index) : 0;
-    *event = (struct ipcnet_can_link_event){ .kind = now, .a = backlog > 0 ? (uint32_t)backlog : 0 };
+    *event = (struct ipcnet_can_link_event){ .kind = now, .a = now == IPCNET_LINK_UP ? stale_frames(self, &link) : 0 };
     return true;
 }
 
@@ -338,9 +356,17 @@ bool ipcnet_can_link_event(struct ipcnet_can *self, struct ipcnet_can_link_event
     return self->link_check && self->fd >= 0 && look_at_link(self, event);
 }
 
+/* An interface that is down holds no queue, and who took it down did not mean us to put it up again. */
+static bool known_to_be_down(const struct ipcnet_can *self)
+{
+    struct ipcnet_can_link link;
+    memset(&link, 0, sizeof link);
+    return self->os->link_query(self->os->context, self->index, &link) == 0 && !link.up;
+}
+
 bool ipcnet_can_purge(struct ipcnet_can *self, struct ipcnet_can_link_event *event)
 {
-    int result = self->fd < 0 ? -ENETDOWN : self->os->purge(self->os->context, self->index);
+    int result = self->fd < 0 || known_to_be_down(self) ? -ENETDOWN : self->os->purge(self->os->context, self->index);
     if (result == -EINPROGRESS) return false;
     *event = (struct ipcnet_can_link_event){ .kind = result < 0 ? IPCNET_LINK_PURGE_FAILED : IPCNET_LINK_PURGED, .a = result < 0 ? (uint32_t)-result : 0 };
     self->link_check = self->fd >= 0; /* the link went down and up by our own hand: only what is true now counts */
@@ -353,8 +379,11 @@ bool ipcnet_can_restart(struct ipcnet_can *self, struct ipcnet_can_link_event *e
     if (result == 0) return false;
     struct ipcnet_can_link link;
     memset(&link, 0, sizeof link);
-    /* "Not bus-off", or a driver that knows no restart (slcan): the purge, which took the link down and up, was the restart. */
-    if ((result == -EBUSY || result == -EOPNOTSUPP) && self->os->link_query(self->os->context, self->index, &link) == 0) {
+    /* Refused because it is not bus-off: the purge has restarted it already. The kernel says EBUSY then, but EINVAL whenever restart-ms is set, and EOPNOTSUPP
+     * where the driver knows no restart (slcan): so the controller itself is asked. */
+    bool told = self->os->link_query(self->os->context, self->index, &link) == 0;
+    bool is_off = link.bus_state_known ? link.bus_state == BUS_STATE_OFF : result != -EOPNOTSUPP;
+    if (told && (result == -EBUSY || !is_off)) {
         *event = (struct ipcnet_can_link_event){ .kind = IPCNET_LINK_BUS_STATE, .a = link.bus_state, .b = ((uint32_t)link.tec << 16) | link.rec };
         return true;
     }

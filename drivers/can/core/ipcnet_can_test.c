@@ -245,6 +245,12 @@ static void fd_is_insisted_on_the_rest_is_not(void)
     prepare(true, false);
     bench.fake.link.fd = false;
     CHECK_INT(ipcnet_can_open(&bench.can), IPCNET_CAN_NO_FD_SUPPORT);
+    char says[512];
+    ipcnet_can_explain(&bench.can, IPCNET_CAN_NO_FD_SUPPORT, says, sizeof says);
+    CHECK(strstr(says, "can0 mtu 72 up") != NULL); /* a virtual interface has no bit rates */
+    bench.fake.link.controller = true;
+    ipcnet_can_explain(&bench.can, IPCNET_CAN_NO_FD_SUPPORT, says, sizeof says);
+    CHECK(strstr(says, "type can bitrate 500000 dbitrate 2000000 fd on") != NULL);
     prepare(false, false);
     bench.fake.own_messages_error = ENOPROTOOPT;
     bench.fake.force_error = EPERM;
@@ -557,6 +563,54 @@ static void an_error_of_our_own_purge_is_not_a_lost_link(void)
     CHECK(!next_event(&event));
 }
 
+static void an_error_passive_controller_at_opening_may_hold_a_frame(void)
+{
+    struct ipcnet_can_link_event event;
+    for (uint8_t state = 0; state <= 3; state++) {
+        prepare(false, false);
+        bench.fake.link.bus_state_known = true;
+        bench.fake.link.bus_state = state;
+        CHECK_INT(ipcnet_can_open(&bench.can), IPCNET_CAN_OK);
+        CHECK(next_event(&event));
+        CHECK_INT(event.kind, IPCNET_LINK_UP);
+        CHECK_INT(event.a, state == 2 ? 1 : 0); /* bus-off is told as such and purged for its own sake */
+    }
+}
+
+/* Taking it down and up would put up what an administrator took down. */
+static void an_interface_that_is_down_is_not_purged(void)
+{
+    struct ipcnet_can_link_event event;
+    opened(false);
+    bench.fake.link.up = false;
+    CHECK(ipcnet_can_purge(&bench.can, &event));
+    CHECK_INT(event.kind, IPCNET_LINK_PURGE_FAILED);
+    CHECK_INT(event.a, ENETDOWN);
+    CHECK_INT(bench.fake.purges, 0);
+    CHECK(next_event(&event)); /* and it is found out that it is down */
+    CHECK_INT(event.kind, IPCNET_LINK_DOWN);
+}
+
+/* The kernel's answers to a restart that is not needed: EBUSY; EINVAL whenever restart-ms is set; EOPNOTSUPP of drivers without a restart. */
+static void a_restart_that_is_not_needed_has_succeeded(void)
+{
+    static const int errors[] = { EBUSY, EINVAL, EOPNOTSUPP };
+    struct ipcnet_can_link_event event;
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        opened(false);
+        bench.fake.link.bus_state_known = true;
+        bench.fake.link.bus_state = 1;
+        bench.fake.restart_error = errors[i];
+        CHECK(ipcnet_can_restart(&bench.can, &event));
+        CHECK_INT(event.kind, IPCNET_LINK_BUS_STATE);
+        CHECK_INT(event.a, 1);
+    }
+    bench.fake.link.bus_state = 3; /* needed, and refused: the kernel restarts it by itself later, or never */
+    CHECK(ipcnet_can_restart(&bench.can, &event));
+    CHECK_INT(event.kind, IPCNET_LINK_RESTART_FAILED);
+    CHECK_INT(event.a, EOPNOTSUPP);
+}
+
 static void purge_and_restart_answer(void)
 {
     struct ipcnet_can_link_event event;
@@ -607,6 +661,9 @@ int main(void)
     events_empty_the_flight();
     the_link_is_told_once_and_truly();
     an_error_of_our_own_purge_is_not_a_lost_link();
+    an_error_passive_controller_at_opening_may_hold_a_frame();
+    an_interface_that_is_down_is_not_purged();
+    a_restart_that_is_not_needed_has_succeeded();
     purge_and_restart_answer();
     return checks_report("ipcnet_can");
 }

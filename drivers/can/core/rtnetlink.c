@@ -152,6 +152,7 @@ static void read_link_info(const unsigned char *bytes, size_t left, struct ipcne
             data_length = length;
         }
     }
+    link->controller = can;
     if (can && data != NULL) read_can_data(data, data_length, link);
 }
 

@@ -64,7 +64,7 @@ static void a_can_link_is_read(void)
     CHECK_INT(message.kind, RTNETLINK_LINK);
     CHECK_INT(message.sequence, 77);
     const struct ipcnet_can_link *link = &message.link;
-    CHECK(link->is_can && link->up && link->running && link->fd && link->listen_only && link->bus_state_known);
+    CHECK(link->is_can && link->up && link->running && link->fd && link->listen_only && link->bus_state_known && link->controller);
     CHECK_INT(link->index, 9);
     CHECK_INT(link->tx_queue_frames, 10);
     CHECK_INT(link->bitrate_bps, 500000);

@@ -15,7 +15,7 @@ async function harness(): Promise<CanHarness> {
   const serve = () => serveBuses({ socketPath, buses: [bus.host] });
   let server: Awaited<ReturnType<typeof serve>> | undefined = await serve();
   const driver = createEmulatorDriver({ name: "arm", socketPath, fd: true, reopen: { minMs: 2, maxMs: 20 },
-    health: { deadAfterMs: 100, probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } });
+    health: { deadAfterMs: 500, probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } });
   return {
     driver,
     ...bus.parts,

@@ -18,7 +18,7 @@ import type { SlcanPty } from "./pty.ts";
 import { exposeSlcanPty } from "./pty.ts";
 import { DriverError } from "../../driver.ts";
 
-const quick: Partial<SlcanOptions> = { statusIntervalMs: 5, answerTimeoutMs: 200, reopen: { minMs: 2, maxMs: 10 }, health: { probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } };
+const quick: Partial<SlcanOptions> = { statusIntervalMs: 100, answerTimeoutMs: 2_000, reopen: { minMs: 2, maxMs: 10 }, health: { deadAfterMs: 500, probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } };
 
 /** slcan tells no single error, so nothing is disturbed. */
 function peerParts({ parts: { peerSend, peerReceived, settle, isolate, rejoin } }: BusWithPeer) {
@@ -94,6 +94,10 @@ testCanDriverContract("slcan on a pseudo-terminal", async () => {
 
 test("without confirmation a dead bus shows in the status flags: error-passive with a queue that stays full", async () => {
   const harness = await inMemory({})();
+  let purged = false;
+  harness.driver.onEvent(({ code }) => {
+    purged ||= code === "purged";
+  });
   await harness.driver.start();
   await harness.isolate!();
   await until(() => {
@@ -101,7 +105,7 @@ test("without confirmation a dead bus shows in the status flags: error-passive w
     return harness.driver.health().state === "dead";
   }, "state dead");
   assert.equal(harness.driver.send(numberedFrame(2, soonUs())), "busDead");
-  await until(() => harness.driver.health().counters["purges"]! > 0, "a purge");
+  await until(() => purged, "event purged");
   await harness.rejoin!();
   await harness.settle();
   assert.equal(harness.peerReceived().filter(({ canId }) => canId === 0x155).length, 0, "what had piled up in the adapter was dropped");

@@ -12,6 +12,15 @@ test("wildcards match as MQTT says", () => {
   for (const [pattern, name, matches] of rows) assert.equal(topicMatches(pattern, name), matches, `${pattern} ~ ${name}`);
 });
 
+test("names that only MQTT has match too: empty levels and $", () => {
+  const rows: [string, string, boolean][] = [
+    ["a/b", "a/b", true], ["a/b", "a/b/c", false], ["a/+", "a/b", true], ["a/+", "a", false], ["a/+", "a/", true], ["a/+", "a/b/c", false],
+    ["a/#", "a", true], ["a/#", "a/b/c", true], ["a/#", "ab", false], ["#", "a/b", true], ["+/+", "/finance", true], ["/+", "/finance", true], ["+", "/finance", false],
+    ["#", "$SYS/x", false], ["+/x", "$SYS/x", false], ["$SYS/#", "$SYS/x", true], ["+", "", true], ["a//b", "a//b", true], ["a/+/b", "a//b", true],
+  ];
+  for (const [filter, topic, expected] of rows) assert.equal(topicMatches(filter, topic), expected, `${filter} on ${topic}`);
+});
+
 test("faults are named", () => {
   assert.equal(topicNameFault("can/arm/State"), undefined);
   assert.equal(topicNameFault(""), "empty");

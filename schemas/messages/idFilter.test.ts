@@ -3,18 +3,6 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { filtersOverlap, idMatches, parseIdFilter } from "./idFilter.ts";
 import type { IdFilter } from "./idFilter.ts";
-import { patternsOverlap } from "./topicPattern.ts";
-
-test("patterns overlap when some topic fits both", () => {
-  const rows: [a: string, b: string, overlap: boolean][] = [
-    ["a/b", "a/b", true], ["a/b", "a/c", false], ["a/+", "a/b", true], ["a/+", "+/b", true], ["a/+", "a/b/c", false], ["a/#", "a", true], ["a/#", "a/b/c", true],
-    ["#", "x/y", true], ["a/+/c", "a/b/+", true], ["a/+/c", "a/b/d", false], ["+/#", "a", true], ["a/b/#", "a/+", true], ["a/b/c/#", "a/+", false], ["+", "a/b", false],
-  ];
-  for (const [a, b, overlap] of rows) {
-    assert.equal(patternsOverlap(a, b), overlap, `${a} ${b}`);
-    assert.equal(patternsOverlap(b, a), overlap, `${b} ${a}`);
-  }
-});
 
 test("sets of CAN ids", () => {
   const filter = (text: string) => parseIdFilter(text) as IdFilter;
