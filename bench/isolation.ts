@@ -8,7 +8,7 @@ import { Child } from "./children/rpc.ts";
 import type { Counts } from "./children/subscriber.ts";
 import { freePort, freezeMqttClient } from "./frozenMqtt.ts";
 import type { Bench, BenchContext, Table } from "./harness.ts";
-import { memoryOf } from "./procfs.ts";
+import { memoryOf, setRealtime } from "./procfs.ts";
 import { between, childProgram, read, Rig, sentUsOffset } from "./rig.ts";
 import { probeDefinitions } from "./traffic.ts";
 
@@ -39,6 +39,7 @@ export const bench: Bench = {
       const other = await rig.subscriber({ name: "stopped", queue: 4096 });
       await mqtt.call("subscribe", { port, topic: "ipcnet/bench/#" });
       await rig.bus.call("probe", { rateHz: RATE_HZ, bus: "bench" });
+      const realTime = setRealtime([rig.bus, rig.gateway, healthy, other, mqtt].map(({ pid }) => pid), true);
       const watch = new Watch(rig, healthy, mqtt, context);
       await delay(SETTLE_MS * quick);
       await watch.window("(warm-up)", WINDOW_MS * quick);
@@ -52,7 +53,7 @@ export const bench: Bench = {
         await delay(SETTLE_MS * quick);
         rows.push(await watch.window("… after", WINDOW_MS * quick));
       }
-      return [{ title: `The others, at ${RATE_HZ.toLocaleString("en")} frames/s`, rows, notes: ["Healthy local subscriber: frames/s, lost, latency from send to callback in µs (typical p99: median of the p99 of each 1,000 frames). Healthy MQTT client: messages/s.", ...notes] }];
+      return [{ title: `The others, at ${RATE_HZ.toLocaleString("en")} frames/s`, rows, notes: ["Healthy local subscriber: frames/s, lost, latency from send to callback in µs (typical p99: median of the p99 of each 1,000 frames). Healthy MQTT client: messages/s.", realTime ? "All processes of this bench with real-time priority, so that other programs on these cores do not count." : "Ordinary scheduling: this user may not ask for real-time priority.", ...notes] }];
     } finally {
       await mqtt.stop();
       await rig.close();
