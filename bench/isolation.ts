@@ -7,6 +7,7 @@ import type { Latencies } from "./children/latencyLog.ts";
 import { Child } from "./children/rpc.ts";
 import type { Counts } from "./children/subscriber.ts";
 import { freePort, freezeMqttClient } from "./frozenMqtt.ts";
+import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import type { Bench, BenchContext, Table } from "./harness.ts";
 import { memoryOf, setRealtime } from "./procfs.ts";
 import { between, childProgram, read, Rig, sentUsOffset } from "./rig.ts";
@@ -45,7 +46,7 @@ export const bench: Bench = {
       await watch.window("(warm-up)", WINDOW_MS * quick);
       const rows: Table["rows"] = [];
       const notes: string[] = [];
-      for (const disturbance of [stoppedSubscriber(healthy, other), frozenClient(port), babblingNode(rig)]) {
+      for (const disturbance of [stoppedSubscriber(healthy, other), frozenClient(port), babblingNode(rig, healthy)]) {
         rows.push(await watch.window(`${disturbance.name}: before`, WINDOW_MS * quick));
         await disturbance.begin();
         rows.push(await watch.window("… during", disturbance.windowMs * quick));
@@ -127,7 +128,7 @@ function frozenClient(port: number): Disturbance {
   };
 }
 
-function babblingNode(rig: Rig): Disturbance {
+function babblingNode(rig: Rig, healthy: Child): Disturbance {
   let before = { frames: 0, load: 0 };
   const noise = () => rig.bus.call<typeof before>("noise");
   return {
@@ -139,7 +140,9 @@ function babblingNode(rig: Rig): Disturbance {
     async end() {
       const { frames, load } = await noise();
       await rig.bus.call("babble", false);
-      return `Babbling node: a second bus of 1 Mbit/s at ${Math.round(load * 100)} % load, ${(frames - before.frames).toLocaleString("en")} frames, half with unknown identifiers, half with known ones and wrong contents; all rejected.`;
+      const { links } = await healthy.call<StatusReport>("request", "gateway/status");
+      const { accepted, rejected, unknown } = links.find(({ name }) => name === "noisy")!.counters;
+      return `Babbling node: a second bus of 1 Mbit/s at ${Math.round(load * 100)} % load, ${(frames - before.frames).toLocaleString("en")} frames: ${unknown} with unknown identifiers, ${rejected} rejected for their contents, ${accepted} accepted.`;
     },
   };
 }
