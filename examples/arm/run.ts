@@ -112,7 +112,8 @@ function teleoperate(client: Client, signal: AbortSignal): () => void {
       if (asking) return;
       asking = true;
       // A demonstration arms itself; on a real robot this is a person's decision: ipcnet arm.
-      void armWhenReady(client).then((armed) => (armedAtMs = armed ? performance.now() : undefined)).finally(() => (asking = false));
+      // Not answered: the gateway is gone or we are ending. Whoever is still here then asks again.
+      void armWhenReady(client).then((armed) => (armedAtMs = armed ? performance.now() : undefined), () => undefined).finally(() => (asking = false));
       return;
     }
     const timeS = (performance.now() - armedAtMs) / 1e3;
