@@ -75,12 +75,10 @@ export async function buildMqttLinks(parts: MqttParts): Promise<MqttLink[]> {
 
 function inputOptions(input: MqttInput, { table, rejects, schemas }: MqttParts) {
   const schema = input.schema === undefined ? undefined : schemas.get(input.schema);
-  // "record" payloads are described by fields, which MQTT inputs have none of: the check refuses them until they have.
-  const encoding = input.encoding === "json" ? ("json" as const) : ("cbor" as const);
   return {
-    link: input.via, filter: input.topic, encoding, table, rejects, validate: schema && validator(schema),
+    link: input.via, filter: input.topic, encoding: input.encoding, table, rejects, validate: schema && validator(schema),
     dataId: input.integrity === "none" ? undefined : input.dataId === "schema" ? schemaDataId(schema) : input.dataId,
-    topic: table.declare({ name: `mqtt/${input.via}/${input.name}`, encoding, timeoutMs: input.timeoutMs, ...(schema ? { jsonSchema: schema } : {}) }),
+    topic: table.declare({ name: `mqtt/${input.via}/${input.name}`, encoding: input.encoding, timeoutMs: input.timeoutMs, ...(schema ? { jsonSchema: schema } : {}) }),
   };
 }
 

@@ -243,7 +243,7 @@ export interface MqttInput {
   /** MQTT topic or pattern to subscribe to. */
   topic: string;
   /** How the payload is encoded. */
-  encoding: "json" | "cbor" | "record";
+  encoding: "json" | "cbor";
   /** JSON Schema of the payload; what does not fit is rejected. */
   schema?: string;
   /** P08: the payload is protected by E2E profile 8. none: only MQTT's own transport is trusted. */

@@ -151,7 +151,7 @@ const definitions: Record<string, Schema> = {
     name: withText(topicName, "Last part of the IPCNet topic."),
     via: withText(linkName, "Broker or client."),
     topic: withText(topicPattern, "MQTT topic or pattern to subscribe to."),
-    encoding: { type: "string", enum: ["json", "cbor", "record"], title: "one of json, cbor, record", description: "How the payload is encoded." },
+    encoding: { type: "string", enum: ["json", "cbor"], title: "json or cbor", description: "How the payload is encoded." },
     "schema?": path("JSON Schema of the payload; what does not fit is rejected.", { examples: ["imu.schema.json"] }),
     integrity: { type: "string", enum: ["P08", "none"], title: "P08 or none", description: "P08: the payload is protected by E2E profile 8. none: only MQTT's own transport is trusted." },
     dataId: { ...dataId, title: 'a whole number, 0 to 4294967295 (0x… is welcome), or the word "schema"', description: 'E2E data id; "schema": derived from the schema file.', default: "schema" },

@@ -17,8 +17,8 @@ export function checkMqtt(context: CheckContext, links: ReadonlyMap<string, Link
   for (const [client, path] of context.items(mqtt.clients, ["mqtt", "clients"])) checkClient(context, client, path);
   for (const [input, path] of context.items(mqtt.inputs, ["mqtt", "inputs"])) {
     checkVia(context, links, input.via, [...path, "via"]);
-    const why = input.encoding === "record" ? "a record's layout" : input.integrity === "P08" && input.dataId === "schema" ? "the data id" : undefined;
-    if (why !== undefined && input.schema === undefined) context.fault("schemaNeeded", path, `${why} is derived from a schema, and there is none`, { expected: why === "the data id" ? "the key schema, or a number as dataId" : "the key schema" });
+    const needsSchema = input.integrity === "P08" && input.dataId === "schema";
+    if (needsSchema && input.schema === undefined) context.fault("schemaNeeded", path, "the data id is derived from a schema, and there is none", { expected: "the key schema, or a number as dataId" });
   }
   for (const [mirror, path] of context.items(mqtt.publish, ["mqtt", "publish"])) checkVia(context, links, mirror.via, [...path, "via"]);
   for (const [via, path] of context.items(mqtt.commands?.via, ["mqtt", "commands", "via"])) checkVia(context, links, via, path);
