@@ -64,7 +64,6 @@ export class SimulatedJoint {
   readonly node: BusNode;
   /** A joint whose motor does not obey: it reports and acknowledges, and keeps moving as before. */
   deaf = false;
-  /** Frames it sent as a device. */
   readonly #host: BusHost;
   readonly #send: (frame: CanFrame) => void;
   #cancel: (() => void) | undefined;
@@ -129,7 +128,7 @@ export class ArmRig {
   configuration!: Configuration;
   daemon!: Daemon;
   client!: Client;
-  #server: BusServer | undefined;
+  readonly #servers: BusServer[] = [];
   readonly #buses: BusHost[] = [];
 
   /** Starts everything; whatever fails, `stop` clears up. */
@@ -159,7 +158,11 @@ export class ArmRig {
   }
 
   get busSocket(): string {
-    return join(this.folder.path, "bus.sock");
+    return this.socketOf("arm");
+  }
+
+  socketOf(bus: string): string {
+    return join(this.folder.path, `${bus}.bus`);
   }
 
   /** The gateway's own controller on the arm's bus. */
@@ -173,7 +176,7 @@ export class ArmRig {
     for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(sourceFolder, name), join(this.folder.path, name));
     this.configuration = armConfiguration(this.joints, this.busSocket);
     configure?.(this.configuration, this);
-    this.#server = await serveBuses({ socketPath: this.busSocket, buses: this.#buses });
+    for (const bus of this.#buses) this.#servers.push(await serveBuses({ socketPath: this.socketOf(bus.name), buses: [bus] }));
     for (const name of this.joints) this.nodes.set(name, new SimulatedJoint(this.host, name));
     await this.startDaemon();
   }
@@ -192,7 +195,7 @@ export class ArmRig {
       await this.daemon.ended;
     }
     for (const node of this.nodes.values()) node.silence();
-    await this.#server?.close();
+    for (const server of this.#servers) await server.close();
     for (const bus of this.#buses) bus.close();
     this.folder.remove();
   }

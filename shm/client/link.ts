@@ -64,8 +64,8 @@ export class Link {
       link.#welcome = { resolve, reject };
     });
     const cancel = systemClock.at(deadlineUs, () => link.#fail(new IpcnetError(Status.requestTimeout, `the gateway at ${path} did not answer within ${timeoutMs} ms (ETIMEDOUT): is it stopped or overloaded?`)));
-    link.#send({ op: "hello", versions: [PROTOCOL_VERSION], name }, "handshake");
     try {
+      link.#sayHello(name);
       await welcomed;
     } finally {
       cancel();
@@ -107,6 +107,15 @@ export class Link {
         reject(error);
       }
     });
+  }
+
+  /** A gateway that refuses may have closed before our first word: its last ones, which say why, are still to be read. */
+  #sayHello(name: string): void {
+    try {
+      this.#send({ op: "hello", versions: [PROTOCOL_VERSION], name }, "handshake");
+    } catch (error) {
+      if (!(error instanceof IpcnetError) || error.status !== Status.serviceUnavailable) throw error;
+    }
   }
 
   sendData(bytes: Uint8Array, at: number, lengthBytes: number): SendVerdict {
