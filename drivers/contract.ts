@@ -34,7 +34,7 @@ export interface DriverHarness<Received, Outgoing> {
 }
 
 /** Waits until `condition` holds; fails with `what` after `timeoutMs`. */
-export async function until(condition: () => boolean, what: string, timeoutMs = 10_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, timeoutMs = 30_000): Promise<void> {
   const endUs = systemClock.nowUs() + timeoutMs * 1e3;
   while (!condition()) {
     if (systemClock.nowUs() > endUs) assert.fail(`not within ${timeoutMs} ms: ${what}`);
@@ -43,7 +43,7 @@ export async function until(condition: () => boolean, what: string, timeoutMs = 
 }
 
 /** A deadline far enough away for a slow machine. */
-export const soonUs = (ms = 10_000): number => systemClock.nowUs() + ms * 1e3;
+export const soonUs = (ms = 30_000): number => systemClock.nowUs() + ms * 1e3;
 
 export function testDriverContract<Received, Outgoing>(name: string, makeHarness: () => Promise<DriverHarness<Received, Outgoing>>): void {
   type Harness = DriverHarness<Received, Outgoing>;

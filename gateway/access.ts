@@ -3,7 +3,7 @@
  * Default deny: root and the gateway's own user may do everything, others what a list names.
  */
 import type { Principal } from "../schemas/messages/config.ts";
-import { topicMatcher } from "../schemas/topicName.ts";
+import { topicMatcher } from "../schemas/topics/topicName.ts";
 
 /** A peer's credentials as the kernel reports them at connect time (SO_PEERCRED, SO_PEERGROUPS). */
 export interface Credentials {

@@ -107,10 +107,13 @@ export class Gateway {
     }, clock.nowUs());
   }
 
-  /** Arms, or says what is missing. A bus that was dead is opened again if it has proved alive. */
+  /** Arms, or says what is missing. A bus that was dead and has proved alive is opened again, but only if nothing else stands in the way: a refusal changes nothing. */
   arm(why: string): string[] {
-    for (const link of this.#parts.links) link.rearm();
-    return this.#parts.supervisor.arm(why, this.#parts.clock.nowUs());
+    const { links, supervisor, clock } = this.#parts;
+    const refused = supervisor.missing().length > 0;
+    // A bus that has given up its restarts gets new ones in any case: until it is back, it is itself what is missing.
+    for (const link of links) if (!refused || !link.awaitsRearm) link.rearm();
+    return supervisor.arm(why, clock.nowUs());
   }
 
   disarm(why: string): void {

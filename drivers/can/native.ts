@@ -44,7 +44,9 @@ export interface NativeCanBusOptions {
   receiveBufferBytes: number;
 }
 
+/** A link as it was when it last came up, went down or away. */
 export interface NativeLink {
+  /** Whether the kernel knew such an interface. */
   there: boolean;
   /** Has a bit rate and error states: not a virtual interface. */
   controller: boolean;

@@ -19,16 +19,16 @@ const PROBE_ID = 0x7ff;
 const SETTLER_ID = 0x7fe;
 
 /** An emulated bus on a socket with one other node, and the driver, which is the node "arm". */
-async function rig(extra: Partial<NativeCanOptions> = {}, bus: { bitrateBps?: number; queueFrames?: number } = {}) {
+async function rig(extra: Partial<NativeCanOptions> = {}, bus: { bitrateBps?: number; queueFrames?: number; fd?: boolean } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "ipcnet-native-"));
   const socketPath = join(folder, "bus.sock");
-  const host = new BusHost({ name: "arm", bitrateBps: bus.bitrateBps ?? 1_000_000, dataBitrateBps: 4_000_000, fd: true, queueFrames: bus.queueFrames ?? 16 });
+  const host = new BusHost({ name: "arm", bitrateBps: bus.bitrateBps ?? 1_000_000, dataBitrateBps: 4_000_000, fd: bus.fd ?? true, queueFrames: bus.queueFrames ?? 16 });
   const serve = () => serveBuses({ socketPath, buses: [host] });
   let server: Awaited<ReturnType<typeof serve>> | undefined = await serve();
   const { port: peer, node } = attachInProcess(host, { name: "peer", fd: true, queueFrames: 512 });
   const received: CanFrame[] = [];
   peer.onFrame((frame) => void received.push(frame));
-  const driver = createNativeCan({ name: "arm", kind: "emulator", interface: socketPath, fd: true, probeIntervalMs: 20, reopen: { minMs: 2, maxMs: 20 },
+  const driver = createNativeCan({ name: "arm", kind: "emulator", interface: socketPath, fd: true, deadAfterMs: 500, probeIntervalMs: 20, reopen: { minMs: 2, maxMs: 20 },
     busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 }, ...extra });
   const events: DriverEvent[] = [];
   driver.onEvent((event) => void events.push(event));
@@ -216,6 +216,12 @@ test("what is wrong at start is a typed error with a remedy", async () => {
   await fails({ bitrateBps: 500_000 }, "bitrateMismatch");
   await fails({ kind: "socketcan", interface: "no-such-if0" }, /^(noKernelSupport|noInterface)$/);
   await fails({ kind: "socketcan", interface: "lo" }, /^(noKernelSupport|notCan)$/);
+  await bus.stop();
+});
+
+test("FD is insisted on where it is configured", async () => {
+  const bus = await rig({}, { fd: false });
+  await assert.rejects(bus.driver.start(), { code: "noFdSupport" });
   await bus.stop();
 });
 

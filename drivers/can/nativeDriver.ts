@@ -9,6 +9,7 @@ import type { Clock } from "../../schemas/clock.ts";
 import { systemClock } from "../../schemas/clock.ts";
 import type { DriverEvent, DriverHealth, DriverState, SendVerdict } from "../driver.ts";
 import { DriverError } from "../driver.ts";
+import { Listeners } from "../listeners.ts";
 import type { BusControllerState, BusHealthEffect, BusHealthEvent } from "./busHealth.ts";
 import { BusHealth, busReasonText } from "./busHealth.ts";
 import type { CanDriver, PurgeVerdict } from "./driver.ts";
@@ -77,9 +78,9 @@ export class NativeCanDriver implements CanDriver {
 
   readonly #options: NativeCanOptions;
   readonly #clock: Clock;
-  readonly #frameListeners = new Set<(batch: CanFrameBatch) => void>();
-  readonly #eventListeners = new Set<(event: DriverEvent) => void>();
-  readonly #counters = { sentFrames: 0, echoedFrames: 0, droppedFrames: 0, receivedFrames: 0, errorFrames: 0, refusedFrames: 0, expiredFrames: 0, listenerErrors: 0, openFailures: 0 };
+  readonly #frameListeners = new Listeners<CanFrameBatch>();
+  readonly #eventListeners = new Listeners<DriverEvent>();
+  readonly #counters = { sentFrames: 0, echoedFrames: 0, droppedFrames: 0, receivedFrames: 0, errorFrames: 0, refusedFrames: 0, expiredFrames: 0, openFailures: 0 };
   /** Counters of machines and buses of earlier starts. */
   readonly #past: Record<string, number> = {};
 
@@ -379,7 +380,7 @@ export class NativeCanDriver implements CanDriver {
       this.#step({ type: "probeEcho" }, summary.lastProbeEchoUs);
       takeOutProbes(batch);
     }
-    if (batch.count > 0 && this.#bus === bus) this.#call(this.#frameListeners, batch);
+    if (batch.count > 0 && this.#bus === bus) this.#frameListeners.call(batch, () => this.#bus === bus);
   }
 
   /** Error reports are judged between the echoes that surround them: an acknowledge error before an echo is over. */
@@ -471,10 +472,11 @@ export class NativeCanDriver implements CanDriver {
     const { bitrateBps, dataBitrateBps, txQueueFrames } = this.#options;
     const link = this.#bus!.query();
     if (bitrateBps !== undefined && link.bitrateBps > 0 && link.bitrateBps !== bitrateBps) {
-      const why = `runs at ${link.bitrateBps} bit/s, the configuration says ${bitrateBps}`;
-      this.#emit("refused", why, { bitrateBps: link.bitrateBps });
-      if (this.#life === "starting") this.#firstLinkIsMissing("bitrateMismatch", why);
-      else this.#search(why);
+      this.#unfit("bitrateMismatch", `runs at ${link.bitrateBps} bit/s, the configuration says ${bitrateBps}`, { bitrateBps: link.bitrateBps });
+      return;
+    }
+    if (this.fd && !link.fd) {
+      this.#unfit("noFdSupport", "carries no CAN FD frames", {});
       return;
     }
     this.#bitrateBps = link.bitrateBps || bitrateBps;
@@ -487,6 +489,13 @@ export class NativeCanDriver implements CanDriver {
     if (link.busState > 0) this.#step({ type: "busState", state: controllerStates[link.busState] ?? "active" });
   }
 
+  /** The link is there but not the one that was configured. */
+  #unfit(code: string, why: string, details: Record<string, number>): void {
+    this.#emit("refused", why, details);
+    if (this.#life === "starting") this.#firstLinkIsMissing(code, why);
+    else if (this.#bus) this.#search(why);
+  }
+
   #linkDown(why: string, leftFrames: number): void {
     this.#whyDown = why;
     this.#counters.droppedFrames += leftFrames;
@@ -494,7 +503,7 @@ export class NativeCanDriver implements CanDriver {
       this.#firstLinkIsMissing("linkDown", why);
       return;
     }
-    if (this.#everUp) this.#emit("linkLost", why, { droppedFrames: leftFrames });
+    if (this.#everUp && this.#health.phase !== "down") this.#emit("linkLost", why, { droppedFrames: leftFrames });
     this.#step({ type: "linkDown" });
     this.#settlePurges({ purged: false, code: "linkDown", text: why });
   }
@@ -597,20 +606,16 @@ export class NativeCanDriver implements CanDriver {
   // ---- Telling --------------------------------------------------------------------------------------------------------------------
 
   onFrames(listener: (batch: CanFrameBatch) => void): () => void {
-    const own = (batch: CanFrameBatch) => listener(batch);
-    this.#frameListeners.add(own);
-    return () => void this.#frameListeners.delete(own);
+    return this.#frameListeners.add(listener);
   }
 
   onEvent(listener: (event: DriverEvent) => void): () => void {
-    const own = (event: DriverEvent) => listener(event);
-    this.#eventListeners.add(own);
-    return () => void this.#eventListeners.delete(own);
+    return this.#eventListeners.add(listener);
   }
 
   health(): DriverHealth {
     const running = this.#life === "running";
-    const counters: Record<string, number> = { ...this.#counters };
+    const counters: Record<string, number> = { ...this.#counters, listenerErrors: this.#frameListeners.errors + this.#eventListeners.errors };
     const live = [this.#past, this.#health.counters(), this.#bus?.counters() ?? {}];
     for (const some of live) for (const [name, count] of Object.entries(some)) counters[name] = (counters[name] ?? 0) + count;
     const state = running ? this.#health.state : this.#life === "starting" ? "starting" : "stopped";
@@ -619,20 +624,8 @@ export class NativeCanDriver implements CanDriver {
   }
 
   #emit(code: DriverEvent["code"], text: string, details: Record<string, number | string> = {}, state?: DriverState): void {
-    this.#call(this.#eventListeners, { atUs: this.#clock.nowUs(), code, text, details, ...(state ? { state } : {}) });
-  }
-
-  /** A listener that throws costs only itself. */
-  #call<Value>(listeners: ReadonlySet<(value: Value) => void>, value: Value): void {
     const bus = this.#bus;
-    for (const listener of listeners) {
-      if (this.#bus !== bus) return; // stopped by an earlier one
-      try {
-        listener(value);
-      } catch {
-        this.#counters.listenerErrors += 1;
-      }
-    }
+    this.#eventListeners.call({ atUs: this.#clock.nowUs(), code, text, details, ...(state ? { state } : {}) }, () => this.#bus === bus); // a listener may stop us
   }
 }
 

@@ -8,8 +8,9 @@
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { DriverError } from "../driver.ts";
-import { topicMatches } from "../../schemas/topicName.ts";
-import { filterCovers, mqttFilterFault } from "./topics.ts";
+import { patternCovers } from "../../schemas/topics/patterns.ts";
+import { topicMatches } from "../../schemas/topics/topicName.ts";
+import { mqttFilterFault } from "./topics.ts";
 
 export interface MqttPermissions {
   /** Topic filters that may be published to. */
@@ -164,5 +165,5 @@ export function mayPublish({ publish }: MqttPermissions, topic: string): boolean
 }
 
 export function maySubscribe({ subscribe }: MqttPermissions, filter: string): boolean {
-  return subscribe.some((allowed) => filterCovers(allowed, filter));
+  return subscribe.some((allowed) => patternCovers(allowed, filter));
 }

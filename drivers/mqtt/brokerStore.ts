@@ -6,7 +6,7 @@
  * The shape is what aedes 2 asks of a persistence.
  */
 import { Readable } from "node:stream";
-import { topicMatches } from "../../schemas/topicName.ts";
+import { topicMatches } from "../../schemas/topics/topicName.ts";
 
 interface StoredPacket {
   topic: string;

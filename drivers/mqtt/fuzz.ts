@@ -6,9 +6,10 @@ import { decodeJson } from "./json.ts";
 import { PAYLOAD_LIMITS } from "./limits.ts";
 import { decodeRequest } from "./request.ts";
 import { BridgeStateView, parseAvailability } from "./status.ts";
-import { filterCovers, mqttFilterFault, mqttTopicFault, topicTree } from "./topics.ts";
+import { mqttFilterFault, mqttTopicFault, topicTree } from "./topics.ts";
 import { parsePasswordHash } from "./accounts.ts";
 import { crc32Autosar } from "../../schemas/crc/crc32.ts";
+import { patternCovers } from "../../schemas/topics/patterns.ts";
 
 export interface FuzzTarget {
   name: string;
@@ -65,7 +66,7 @@ export const fuzzTargets: FuzzTarget[] = [
     run(input) {
       const text = textOf(input);
       const [outer = "", inner = ""] = text.split("\n");
-      if (mqttFilterFault(outer) === undefined && mqttFilterFault(inner) === undefined) filterCovers(outer, inner);
+      if (mqttFilterFault(outer) === undefined && mqttFilterFault(inner) === undefined) patternCovers(outer, inner);
       if (mqttTopicFault(text) === undefined) tree.mirrorFault(text);
       tree.meaning(text);
       tree.meaning(tree.root + text);

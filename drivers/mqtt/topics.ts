@@ -37,21 +37,6 @@ function commonFault(text: string): string | undefined {
   return undefined;
 }
 
-/** Whether every topic that `inner` names is also named by `outer`: the question an allow-list asks of a subscription. Both must be valid filters. A leading wildcard does not reach topics that begin with `$` (§4.7.2). */
-export function filterCovers(outer: string, inner: string): boolean {
-  const a = outer.split("/");
-  const b = inner.split("/");
-  if (b[0]!.startsWith("$") && (a[0] === "+" || a[0] === "#")) return false;
-  for (let i = 0; ; i++) {
-    if (a[i] === "#") return true;
-    if (i === a.length) return i === b.length;
-    // "a/#" names "a" itself too, "a/+" does not.
-    if (i === b.length) return false;
-    if (b[i] === "#") return false;
-    if (a[i] !== "+" && a[i] !== b[i]) return false;
-  }
-}
-
 /** What a topic under the robot's own root stands for. */
 export type TopicMeaning =
   | { kind: "state"; topic: string }

@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { runCli } from "../../gateway/cli/main.ts";
+import { columnsOf } from "../../gateway/view/text.ts";
 import { verdictText } from "../../gateway/view/verdict.ts";
 import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
 import { Status } from "../../schemas/status.ts";
@@ -72,7 +73,7 @@ async function startAll(folder: string): Promise<Running> {
   await firstLine(robot, "the simulated robot");
   const logFile = join(folder, "ipcnetd.log");
   const log = openSync(logFile, "w", 0o600);
-  const gateway = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "../../gateway/bin/ipcnetd.js"), "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", log], detached: true });
+  const gateway = spawn(process.execPath, ["--max-semi-space-size=4", join(import.meta.dirname, "../../gateway/bin/ipcnetd.js"), "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", log], detached: true });
   closeSync(log);
   let verdictLine = "";
   createInterface({ input: gateway.stdout! }).on("line", (line) => (verdictLine = line));
@@ -104,14 +105,15 @@ function teleoperate(client: Client, signal: AbortSignal): () => void {
   let stick: Stick | undefined;
   let armedAtMs: number | undefined;
   let asking = false;
-  void client.subscribe("serial/hand/Joystick", {}, (message) => (stick = message.quality === "good" ? (message.value as Stick) : undefined)).catch(() => (stick = undefined));
+  void client.subscribe("serial/hand/Joystick", { rateHzMax: 25 }, (message) => (stick = message.quality === "good" ? (message.value as Stick) : undefined)).catch(() => (stick = undefined));
   const timer = setInterval(() => {
     if (signal.aborted) return;
     if (armedAtMs === undefined) {
       if (asking) return;
       asking = true;
       // A demonstration arms itself; on a real robot this is a person's decision: ipcnet arm.
-      void armWhenReady(client).then((armed) => (armedAtMs = armed ? performance.now() : undefined)).finally(() => (asking = false));
+      // Not answered: the gateway is gone or we are ending. Whoever is still here then asks again.
+      void armWhenReady(client).then((armed) => (armedAtMs = armed ? performance.now() : undefined), () => undefined).finally(() => (asking = false));
       return;
     }
     const timeS = (performance.now() - armedAtMs) / 1e3;
@@ -150,7 +152,7 @@ async function end({ robot, gateway, gatewayEnded, verdictLine, folder, logFile 
     return 1;
   }
   const verdict = JSON.parse(line) as PoseVerdict;
-  process.stdout.write(`${verdictText(verdict, { columns: process.stdout.columns ?? 100, color: process.stdout.isTTY && process.env["NO_COLOR"] === undefined }).join("\n")}\n`);
+  process.stdout.write(`${verdictText(verdict, { columns: columnsOf(process.stdout, 100), color: process.stdout.isTTY && process.env["NO_COLOR"] === undefined }).join("\n")}\n`);
   for (const name of ["imu.password", "viewer.password", "arm.yaml", "hand", "bus.sock", "ipcnet.sock"]) rmSync(join(folder, name), { force: true });
   return verdict.verdict === "posed" ? 0 : 1;
 }

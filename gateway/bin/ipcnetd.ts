@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { DriverError } from "../../drivers/driver.ts";
 import { systemClock } from "../../schemas/clock.ts";
 import { TopicDeclarationError } from "../topics/table.ts";
+import { LogWriter } from "../observe/logWriter.ts";
 import { eventLine, type GatewayEvent } from "../observe/events.ts";
 import { loadConfiguration, type AcceptedConfig } from "../build/configuration.ts";
 import { assemble } from "../build/assemble.ts";
@@ -19,6 +20,10 @@ const usage = `ipcnetd: the IPCNet gateway
   --log text|json              events on stderr; default text, with the journal's levels under systemd
   --until-stdin-closes         stop (with the safe pose) when standard input ends: for whoever starts it as a child
 `;
+
+const log = new LogWriter(2);
+/** For log lines that are still on their way when everything else has ended. */
+const FLUSH_MS = 500;
 
 async function main(): Promise<number> {
   let values;
@@ -48,7 +53,7 @@ async function main(): Promise<number> {
   }
   if (loaded.remarks) process.stderr.write(`${loaded.remarks}\n`);
   const form = { json: values.log === "json", journal: process.env["JOURNAL_STREAM"] !== undefined };
-  const write = (event: GatewayEvent): void => void process.stderr.write(eventLine(event, form));
+  const write = (event: GatewayEvent): void => log.line(eventLine(event, form));
   return run({ accepted: loaded.accepted, instance: values.instance, write, untilStdinCloses: values["until-stdin-closes"] });
 }
 
@@ -87,5 +92,7 @@ function stopRequested(untilStdinCloses: boolean): Promise<string> {
   });
 }
 
+const exitCode = await main();
+await log.flush(FLUSH_MS);
 // Nothing may keep a stopped gateway alive: the exit code is the verdict.
-process.exit(await main());
+process.exit(exitCode);

@@ -5,7 +5,7 @@
  * nonsense → it gets errors, then a goodbye; it forges packets → it is cut off. A sentence says why, wherever it can still be heard.
  */
 import { Status } from "../../schemas/status.ts";
-import { topicMatcher, topicNameFault, topicPatternFault } from "../../schemas/topicName.ts";
+import { topicMatcher, topicNameFault, topicPatternFault } from "../../schemas/topics/topicName.ts";
 import { Channel } from "../../shm/protocol/channel.ts";
 import { decodeCbor } from "../../shm/protocol/cborReader.ts";
 import { CborValueError } from "../../shm/protocol/cborWriter.ts";

@@ -56,7 +56,13 @@ export async function assemble({ accepted, instance, clock, write }: AssembleOpt
   let gateway: Gateway | undefined;
   const event = (input: EventInput): void => events.add(input, clock.nowUs(), clock.wallTimeNs());
   const heartbeats = new Heartbeats(config.nodes, nodes, (nodeEvent) => gateway?.nodeEvent(nodeEvent));
-  const ports: LinkPorts = { event: (link, driverEvent) => onDriverEvent(link, driverEvent, supervisor, event, clock) };
+  const ports: LinkPorts = {
+    event: (link, driverEvent) => onDriverEvent(link, driverEvent, supervisor, event, clock),
+    secondMaster(link, message) {
+      event({ severity: "error", code: "secondMaster", source: link.name, text: `somebody else sends ${message}, which only this gateway may send` });
+      if (supervisor.armed) supervisor.lost(`a second master on bus ${link.name}`, clock.nowUs());
+    },
+  };
   const gate = (): boolean => supervisor.armed;
 
   const links: Link[] = [];

@@ -33,8 +33,9 @@ export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> 
   const commanded = new Set(commands.map(({ name }) => name));
   const incoming: IncomingMessage[] = [];
   const rawHandlers: RawHandler[] = [];
+  let link: CanLink | undefined;
   for (const entry of messages.values()) {
-    if (commanded.has(entry.message.name)) rawHandlers.push(rejecting(entry, "notPermitted"));
+    if (commanded.has(entry.message.name)) rawHandlers.push(rejecting(entry, "notPermitted", (timeUs) => link?.foreignCommand(entry.message.name, timeUs)));
     else if (entry.checks?.covers(entry.message.name) !== true) rawHandlers.push(rejecting(entry, "unprotected"));
     else incoming.push(incomingMessage(bus, entry, parts));
   }
@@ -57,10 +58,11 @@ export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> 
       } });
     }
   }
-  return new CanLink({
+  link = new CanLink({
     driver: await makeCanDriver(bus, clock), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, ports: parts.ports,
     receive: { messages: incoming, rawHandlers, table, rejects, rawTopic: bus.publishRaw ? table.declare({ name: `can/${bus.name}/raw`, encoding: "canframe" }) : undefined },
   });
+  return link;
 }
 
 function incomingMessage(bus: Bus, { message, checks }: BusMessage, { table, heartbeats }: BusParts): IncomingMessage {
@@ -78,8 +80,11 @@ function incomingMessage(bus: Bus, { message, checks }: BusMessage, { table, hea
  * Frames that are known and yet not taken. notPermitted: nobody but us may send what we command; another sender is a second master, and its frames
  * are worth a look. unprotected: no check, and nobody has said that the bus's own is enough (`integrity: link`).
  */
-function rejecting({ message }: BusMessage, reason: RejectReason): RawHandler {
-  return { canId: message.canId, extended: message.extended, handle: () => reason };
+function rejecting({ message }: BusMessage, reason: RejectReason, seen?: (timeUs: number) => void): RawHandler {
+  return { canId: message.canId, extended: message.extended, handle: (_bytes, _at, _lengthBytes, timeUs) => {
+    seen?.(timeUs);
+    return reason;
+  } };
 }
 
 function canCommand(sendable: Sendable, { message, checks, managed }: BusMessage): CanCommand {

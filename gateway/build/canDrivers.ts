@@ -20,12 +20,25 @@ export async function makeCanDriver(bus: Bus, clock: Clock): Promise<CanDriver> 
     case "slcan": {
       const [{ createSlcan }, { serialLine }] = await Promise.all([import("../../drivers/can/slcan/driver.ts"), import("../../drivers/can/slcan/port.ts")]);
       if (bitrateBps === undefined) throw new DriverError("badBitrate", `bus ${name}: slcan sets the bit rate itself and needs to be told`, "set bitrateBps");
-      return createSlcan({ ...common, health, bitrateBps, fd, txQueueFrames, open: serialLine({ path: bus.interface, baudBps: SLCAN_BAUD_BPS }) });
+      // USB serial chips hold bytes back for 16 ms each way: silence shorter than 100 ms says nothing.
+      return createSlcan({ ...common, health: { ...health, deadAfterMs: Math.max(100, deadAfterMs) }, bitrateBps, fd, txQueueFrames, open: serialLine({ path: bus.interface, baudBps: SLCAN_BAUD_BPS }) });
     }
-    case "socketcand":
-    case "npm-socketcan":
-      throw new DriverError("driverMissing", `bus ${name}: this build has no driver ${bus.driver}`, "use socketcan or slcan");
+    case "socketcand": {
+      const { createSocketcand } = await import("../../drivers/can/socketcand/driver.ts");
+      return createSocketcand({ ...common, health, txQueueFrames, ...socketcandAddress(bus.interface) });
+    }
+    case "npm-socketcan": {
+      const { createNpmSocketcan } = await import("../../drivers/can/npmSocketcan/driver.ts");
+      return createNpmSocketcan({ ...common, health, interface: bus.interface, fd });
+    }
     default:
       return bus.driver satisfies never;
   }
+}
+
+/** host:port/bus, the host perhaps an IPv6 address in brackets; the configuration's check has seen to the form. */
+export function socketcandAddress(text: string): { host: string; port: number; bus: string } {
+  const match = /^(\[[0-9A-Fa-f:]+\]|[^\s:/]+):(\d{1,5})\/(\S+)$/.exec(text);
+  if (!match) throw new DriverError("badInterface", `"${text}" is not host:port/bus`, "write for example 192.0.2.7:29536/can0");
+  return { host: match[1]!.replace(/^\[|\]$/g, ""), port: Number(match[2]), bus: match[3]! };
 }

@@ -7,7 +7,7 @@ import { toJson } from "./json.ts";
 import { parseNumber } from "./parse.ts";
 import { askStatus } from "./statusReport.ts";
 import { wantAscii } from "./terminal.ts";
-import { printable } from "../view/text.ts";
+import { columnsOf, printable } from "../view/text.ts";
 import { isVerdict, verdictText } from "../view/verdict.ts";
 
 export const register: Register = (program, context) => {
@@ -43,7 +43,7 @@ export const register: Register = (program, context) => {
         context.exitCode = ExitCode.problem; // until the verdict says otherwise
         const verdict = await client.request("gateway/safe-pose", { why: options.why }, { timeoutMs: options.timeoutMs });
         if (!isVerdict(verdict)) throw new CliError(ExitCode.problem, `the gateway's verdict has a shape that this version of ipcnet does not know: ${toJson(verdict)}`, "use the ipcnet command of the gateway's own version");
-        const lines = json ? [toJson(verdict)] : verdictText(verdict, { columns: context.stdout.columns ?? 120, color, ascii: wantAscii(context) });
+        const lines = json ? [toJson(verdict)] : verdictText(verdict, { columns: columnsOf(context.stdout, 120), color, ascii: wantAscii(context) });
         context.stdout.write(`${lines.join("\n")}\n`);
         context.exitCode = verdict.verdict === "posed" ? ExitCode.ok : ExitCode.problem;
       });

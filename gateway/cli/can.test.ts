@@ -63,8 +63,17 @@ test("can dump --json and --output", async () => {
   assert.match(again.stderr.text, /exists already/);
 });
 
+test("can dump: a bus that the gateway does not have is told, not waited for", async () => {
+  const client = new MemoryClient();
+  client.descriptions.push({ name: "can/arm/raw", encoding: "canframe" });
+  const context = memoryContext({ services: { connect: client.connect } });
+  assert.equal(await runCli(["can", "dump", "amr"], context), 2);
+  assert.match(context.stderr.text, /there is no bus amr\n.*the buses are arm/);
+});
+
 test("can dump: a log that Ctrl-C ended is whole", async () => {
   const client = new MemoryClient();
+  client.descriptions.push({ name: "can/arm/raw", encoding: "canframe" });
   const context = memoryContext({ services: { connect: client.connect } });
   const path = join(folder, "interrupted.log");
   const ended = runCli(["can", "dump", "arm", "-o", path], context);

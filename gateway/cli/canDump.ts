@@ -2,7 +2,7 @@ import { createWriteStream, type WriteStream } from "node:fs";
 import { once } from "node:events";
 import { formatCandumpFrame } from "../../drivers/can/candump.ts";
 import { CanFlag, FRAME_STRIDE_BYTES, readFrame, type CanFrame } from "../../drivers/can/frame.ts";
-import type { Message } from "./client.ts";
+import type { Client, Message } from "./client.ts";
 import { CliError, ExitCode, type Register } from "./command.ts";
 import { withGateway } from "./connection.ts";
 import { toJson, wallSeconds } from "./json.ts";
@@ -35,6 +35,7 @@ export const registerDump: Register = (can, context) => {
       const counts = { written: 0, lost: 0 };
       try {
         await withGateway(command, context, async ({ client, json, ended }) => {
+          if (bus !== undefined) await mustExist(client, bus);
           await new Promise<void>((resolve, reject) => {
             const print = (message: Message): void => {
               if (counts.written >= (options.count ?? Number.POSITIVE_INFINITY)) return;
@@ -68,6 +69,12 @@ export const registerDump: Register = (can, context) => {
       if (counts.lost > 0 && context.exitCode === ExitCode.ok) context.exitCode = ExitCode.problem;
     });
 };
+
+/** Buses come with the configuration: one that is not there will not appear, and waiting for it would look like a silent bus. */
+async function mustExist(client: Client, bus: string): Promise<void> {
+  const buses = (await client.topics("can/+/raw")).map(({ name }) => busOf(name));
+  if (!buses.includes(bus)) throw new CliError(ExitCode.usage, `there is no bus ${bus}`, buses.length > 0 ? `the buses are ${buses.join(", ")}` : "this gateway has none");
+}
 
 /** candump's own pattern of names. */
 function logName(date: Date): string {

@@ -1,7 +1,11 @@
 /** DBC files as the offline verbs take them: opened, judged, refused with a sentence. */
 import { readFileSync } from "node:fs";
 import { formatFinding, lintDatabase, parseDbc, type Database } from "../../schemas/dbc/index.ts";
+import { whyUnreadable } from "../../schemas/messages/configFile.ts";
 import { CliError, ExitCode } from "./command.ts";
+
+/** ODrive's way, the most used one. */
+export const NODE_TEMPLATE = "node_id << 5 | message_id";
 
 /** The database in `path`. A file that cannot be read or used at all is wrong usage; with `strict` one with errors is refused too. */
 export function openDatabase(path: string, { strict = false }: { strict?: boolean } = {}): Database {
@@ -18,6 +22,6 @@ export function readOperand(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new CliError(ExitCode.usage, `cannot read ${path}: ${(error as Error).message}`);
+    throw new CliError(ExitCode.usage, `cannot read ${path}: ${whyUnreadable(error)}`);
   }
 }

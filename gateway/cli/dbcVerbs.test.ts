@@ -154,6 +154,15 @@ test("encode --node puts the device's number into the identifier", async () => {
   assert.equal((await run(registerEncode, ["encode", "--dbc", odrive, "--node", "64", "Set_State", "state=8"])).code, 2);
 });
 
+test("decode --nodes names the device whose number is in the identifier", async () => {
+  const odrive = file("odrive2.dbc", 'BU_: A\nBO_ 7 Set_State: 4 A\n SG_ state : 0|32@1+ (1,0) [0|0] "" A\n');
+  const decode = (...words: string[]) => run(registerDecode, ["decode", "--dbc", odrive, "--json", ...words], "(1.0) can0 067#08000000\n(2.0) can0 047#01000000\n");
+  const { code, out } = await decode("--nodes", "left=2,right=0x3");
+  assert.deepEqual([code, out.map((line) => (JSON.parse(line) as { msg: string }).msg)], [0, ["right_Set_State", "left_Set_State"]]);
+  assert.deepEqual((await decode("--nodes", "left=7", "--template", "message_id << 4 | node_id")).out, []);
+  for (const wrong of ["left", "left=x", "left=1,left=2", "=1", "a b=1", "left=99"]) assert.equal((await decode("--nodes", wrong)).code, 2, wrong);
+});
+
 test("dbc lint: place, severity, code and hint; exit code 1 for errors only", async () => {
   assert.equal((await run(registerDbc, ["dbc", "lint", arm])).code, 0);
   const bad = file("bad.dbc", 'BU_: A\nBO_ 5000 M: 8 A\n SG_ 2nd : 0|8@1+ (.5,0) [0|0] "" A\n');

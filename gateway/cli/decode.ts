@@ -2,18 +2,21 @@
 import { once } from "node:events";
 import { CanFlag, canKey } from "../../drivers/can/frame.ts";
 import { parseCandumpLine, type CandumpRecord } from "../../drivers/can/candump.ts";
-import { compileMessage, indexMessages, type Database, type Message, type MessageCodec, type MessageIndex } from "../../schemas/dbc/index.ts";
+import { applyTemplate, compileMessage, formatFinding, indexMessages, type Database, type Message, type MessageCodec, type MessageIndex } from "../../schemas/dbc/index.ts";
 import { loadChecks, type CheckSet } from "../../schemas/e2e/checks.ts";
 import type { FrameCheck } from "../../schemas/e2e/frameCheck.ts";
 import { checkResultName, isAccepted } from "../../schemas/e2e/status.ts";
 import { printable } from "../view/text.ts";
 import { CliError, ExitCode, type CliContext, type Register } from "./command.ts";
-import { openDatabase, readOperand } from "./databases.ts";
+import { NODE_TEMPLATE, openDatabase, readOperand } from "./databases.ts";
+import { parseNodes } from "./parse.ts";
 import { globalOptions } from "./terminal.ts";
 
 interface Options {
   dbc: readonly string[];
   checks?: string;
+  nodes?: Readonly<Record<string, number>>;
+  template: string;
   names?: boolean;
   strict?: boolean;
   all?: boolean;
@@ -25,6 +28,8 @@ export const register: Register = (program, context) => {
     .description("decode a recording; candump's lines from the standard input, decoded frames to the standard output")
     .requiredOption("--dbc <FILE...>", "DBC files; of several that know an identifier the last one decodes it")
     .option("--checks <FILE>", "checks file: frames with a wrong checksum, CRC or counter are rejected")
+    .option("--nodes <NAME=N,…>", "devices whose number is part of their identifiers; messages are then called <NAME>_<Message>", parseNodes)
+    .option("--template <EXPRESSION>", "how a device's number becomes part of the identifier", NODE_TEMPLATE)
     .option("--names", "names of the value table instead of numbers")
     .option("--strict", "reject frames that are longer than declared and values out of their declared range; refuse DBC files with errors")
     .option("--all", "print frames of unknown identifiers too")
@@ -35,14 +40,23 @@ Exit code 1 when a line was malformed or a frame was rejected.
 
 Examples:
   candump -L can0 | ipcnet decode --dbc arm.dbc
+  candump -L can0 | ipcnet decode --dbc odrive.dbc --nodes left=1,right=2
   ipcnet decode --dbc arm.dbc --checks arm.checks.yaml --json < drive.log | jq -c 'select(.msg == "State") | .signals'`)
     .action(async (options: Options, command) => {
       const { json } = globalOptions(command, context);
-      const databases = options.dbc.map((path) => openDatabase(path, { strict: options.strict === true }));
+      const databases = options.dbc.map((path) => forNodes(openDatabase(path, { strict: options.strict === true }), options));
       const checks = options.checks === undefined ? undefined : openChecks(options.checks, databases);
       await new Decoder({ databases, checks, options, json, context }).run();
     });
 };
+
+/** Each message once per device; a file whose messages cannot be made so is wrong usage. */
+function forNodes(database: Database, { nodes, template }: Options): Database {
+  if (nodes === undefined) return database;
+  const made = applyTemplate({ ...database, findings: [] }, { id: template, nodes });
+  if (made.findings.length > 0) throw new CliError(ExitCode.usage, made.findings.map(formatFinding).join("\n        "));
+  return made;
+}
 
 function openChecks(path: string, databases: readonly Database[]): CheckSet {
   const loaded = loadChecks(Buffer.from(readOperand(path)).toString("utf8"), { file: path });

@@ -2,8 +2,9 @@
 import { CanFlag } from "../../drivers/can/frame.ts";
 import { formatCandumpFrame } from "../../drivers/can/candump.ts";
 import { applyTemplate, compileMessage, formatFinding, indexMessages, type Database, type Message } from "../../schemas/dbc/index.ts";
+import { nearest } from "../../schemas/nearest.ts";
 import { CliError, ExitCode, type Register } from "./command.ts";
-import { openDatabase } from "./databases.ts";
+import { NODE_TEMPLATE, openDatabase } from "./databases.ts";
 import { parseFields, parseNumber } from "./parse.ts";
 import { globalOptions } from "./terminal.ts";
 
@@ -24,7 +25,7 @@ export const register: Register = (program, context) => {
     .argument("[SIGNAL=VALUE...]", "physical values, or names of the value table")
     .requiredOption("--dbc <FILE>", "DBC file")
     .option("--node <N>", "the device's number, for identifiers that contain it", parseNumber({ minimum: 0, maximum: 0x1fff_ffff, integer: true }))
-    .option("--template <EXPRESSION>", "how --node becomes part of the identifier", "node_id << 5 | message_id")
+    .option("--template <EXPRESSION>", "how --node becomes part of the identifier", NODE_TEMPLATE)
     .option("--raw", "values are raw, before scaling")
     .option("--any-range", "allow values out of their declared range, as long as the bits can hold them")
     .option("--unused <BYTE>", "pattern of unused bits", parseNumber({ minimum: 0, maximum: 255, integer: true }), 0)
@@ -55,7 +56,10 @@ Examples:
 
 function findMessage(database: Database, name: string, { dbc, node, template }: Options): Message {
   const plain = indexMessages(database).byName(name);
-  if (plain === undefined) throw new CliError(ExitCode.usage, `${dbc} has no message ${name}`, `ipcnet dbc show ${dbc} lists the messages`);
+  if (plain === undefined) {
+    const near = nearest(name, database.messages.map((message) => message.name));
+    throw new CliError(ExitCode.usage, `${dbc} has no message ${name}`, near === undefined ? `ipcnet dbc show ${dbc} lists the messages` : `did you mean ${near}?`);
+  }
   if (node === undefined) return plain;
   const templated = applyTemplate({ ...database, messages: [plain], findings: [] }, { id: template, nodes: { node }, messages: [name] });
   const made = templated.messages.find(({ templateName }) => templateName === name);

@@ -26,6 +26,19 @@ export function parseFields(words: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(fields);
 }
 
+/** `left=1,right=0x02`: the names of devices and their numbers. */
+export function parseNodes(text: string): Record<string, number> {
+  const number = parseNumber({ minimum: 0, maximum: 0x1fff_ffff, integer: true });
+  const nodes = new Map<string, number>();
+  for (const word of text.split(",")) {
+    const [name = "", value = "", ...more] = word.split("=");
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || more.length > 0) throw new InvalidArgumentError("Expected names and numbers such as left=1,right=2.");
+    if (nodes.has(name)) throw new InvalidArgumentError(`'${name}' is given twice.`);
+    nodes.set(name, number(value));
+  }
+  return Object.fromEntries(nodes);
+}
+
 export function parseScalar(text: string): unknown {
   if (/^[-+]?(0|[1-9]\d*)$/.test(text) || /^0[xX][0-9a-fA-F]+$/.test(text)) {
     const whole = BigInt(text.replace(/^\+/, ""));

@@ -5,6 +5,7 @@ import { exitCodesText, registerHelp } from "./help.ts";
 import { registry, type RegistryEntry } from "./registry.ts";
 import { version } from "./root.ts";
 import { wantColor } from "./terminal.ts";
+import { columnsOf } from "../view/text.ts";
 
 const introduction = "Shares data and services between the processes and microcontrollers of one robot, and shows what the gateway does.";
 const examples = `
@@ -40,8 +41,8 @@ export async function buildProgram(argv: readonly string[] | undefined, context:
       writeOut: (text) => context.stdout.write(text),
       writeErr: (text) => context.stderr.write(text),
       outputError: () => undefined, // reported by runCli, in one form for all errors
-      getOutHelpWidth: () => Math.min(context.stdout.columns ?? 100, 120),
-      getErrHelpWidth: () => Math.min(context.stdout.columns ?? 100, 120),
+      getOutHelpWidth: () => Math.min(columnsOf(context.stdout, 100), 120),
+      getErrHelpWidth: () => Math.min(columnsOf(context.stdout, 100), 120),
       getOutHasColors: () => color,
       getErrHasColors: () => color,
     })

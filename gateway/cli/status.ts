@@ -6,6 +6,7 @@ import { parseNumber } from "./parse.ts";
 import { wantAscii } from "./terminal.ts";
 import { findings } from "../view/states.ts";
 import { statusText } from "../view/statusText.ts";
+import { columnsOf } from "../view/text.ts";
 
 export const register: Register = (program, context) => {
   program
@@ -19,7 +20,7 @@ export const register: Register = (program, context) => {
         do {
           const report = await askStatus(client);
           context.exitCode = findings(report).some(({ severity }) => severity === "bad") ? 1 : 0;
-          const lines = json ? [toJson(report)] : statusText(report, { columns: context.stdout.columns ?? 100, color, ascii: wantAscii(context) });
+          const lines = json ? [toJson(report)] : statusText(report, { columns: columnsOf(context.stdout, 100), color, ascii: wantAscii(context) });
           // Home and clear below: in a terminal the picture is redrawn in place.
           const before = options.watch && !json ? (context.stdout.isTTY ? "\u001b[H\u001b[J" : "") : "";
           context.stdout.write(`${before}${lines.join("\n")}\n${options.watch && !json && !context.stdout.isTTY ? "\n" : ""}`);

@@ -34,13 +34,20 @@ export interface CanLinkOptions {
   ports: LinkPorts;
 }
 
+/** After a frame with one of our own command ids from somebody else, nothing may be armed for so long: two masters on one bus. */
+const SECOND_MASTER_MS = 5_000;
+
 export class CanLink implements Link {
   readonly name: string;
   readonly path: CommandPath | undefined;
   readonly receiver: CanReceiver;
   readonly driver: CanDriver;
   readonly #options: CanLinkOptions;
+  #foreignCommandUs = -Infinity;
+  #foreignCommand = "";
   #rates = { receivedHz: 0, sentHz: 0, loadPercent: undefined as number | undefined };
+  /** Of the driver's health machine, as last told. */
+  #phase: unknown;
   #atLastInterval = { frames: 0, echoes: 0, sent: 0, bits: 0 };
 
   constructor(options: CanLinkOptions) {
@@ -72,13 +79,27 @@ export class CanLink implements Link {
     return this.driver.stop();
   }
 
+  get awaitsRearm(): boolean {
+    return this.path !== undefined && this.#phase === "proven" && this.driver.health().state === "dead";
+  }
+
   missing(): string[] {
-    if (!this.path) return [];
+    if (!this.path || this.awaitsRearm) return [];
     const { state, reason } = this.driver.health();
     const missing: string[] = [];
     if (state !== "up" && state !== "degraded") missing.push(`bus ${this.name} is ${state}${reason ? `: ${reason}` : ""}`);
+    const sinceUs = this.#options.clock.nowUs() - this.#foreignCommandUs;
+    if (sinceUs < SECOND_MASTER_MS * 1e3) missing.push(`somebody else sends ${this.#foreignCommand} on bus ${this.name}: a second master`);
     if (!this.driver.canPurge()) missing.push(`the transmit queue of bus ${this.name} could not be purged: stale commands might be replayed (needs CAP_NET_ADMIN)`);
     return missing;
+  }
+
+  /** A frame that only we may send came from somebody else. */
+  foreignCommand(message: string, timeUs: number): void {
+    const first = timeUs - this.#foreignCommandUs >= SECOND_MASTER_MS * 1e3;
+    this.#foreignCommandUs = timeUs;
+    this.#foreignCommand = message;
+    if (first) this.#options.ports.secondMaster(this, message);
   }
 
   poll(nowUs: number): void {
@@ -117,6 +138,7 @@ export class CanLink implements Link {
   }
 
   #onEvent(event: DriverEvent): void {
+    if (event.code === "stateChanged") this.#phase = event.details?.["phase"];
     // Whatever was on its way is settled one way or the other: nothing may wait for an echo that cannot come.
     if (event.code === "purged" || event.code === "transmitDropped" || (event.code === "stateChanged" && event.state !== "up" && event.state !== "degraded")) this.path?.clear();
     this.#options.ports.event(this, event);

@@ -11,6 +11,8 @@ export interface Link {
   stop(): Promise<void>;
   /** One sentence for each thing without which commands must not pass here. Empty for links without commands. */
   missing(): string[];
+  /** It was dead and has proved alive: `rearm` opens it for commands, which is for whoever arms to decide. Not among `missing`. */
+  readonly awaitsRearm: boolean;
   /** Serves what is due: held commands, held mirror messages. */
   poll(nowUs: number): void;
   nextDeadlineUs(nowUs: number): number | undefined;
@@ -24,4 +26,6 @@ export interface Link {
 /** What links report to the coordinator. */
 export interface LinkPorts {
   event(link: Link, event: DriverEvent): void;
+  /** Somebody else sends what only we may send. */
+  secondMaster(link: Link, message: string): void;
 }

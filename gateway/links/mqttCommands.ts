@@ -6,10 +6,11 @@
 import type { SendVerdict } from "../../drivers/driver.ts";
 import { CommandFreshness, decodeCommand } from "../../drivers/mqtt/command.ts";
 import type { MqttMessage, MqttOutgoing } from "../../drivers/mqtt/message.ts";
-import { filterCovers, type TopicTree } from "../../drivers/mqtt/topics.ts";
+import type { TopicTree } from "../../drivers/mqtt/topics.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import type { MqttCommandGrant } from "../../schemas/messages/config.ts";
 import { Status, statusText } from "../../schemas/status.ts";
+import { topicMatches } from "../../schemas/topics/topicName.ts";
 import type { Rejects } from "../observe/rejects.ts";
 import type { PublishReply } from "../topics/publisher.ts";
 
@@ -49,7 +50,7 @@ export class MqttCommands {
       return;
     }
     const { command } = decoded;
-    if (!this.#options.grants.some((grant) => grant.user === user && grant.topics.some((filter) => filterCovers(filter, meaning.topic)))) {
+    if (!this.#options.grants.some((grant) => grant.user === user && grant.topics.some((filter) => topicMatches(filter, meaning.topic)))) {
       reject("notPermitted");
       this.#answer(command.id, meaning.topic, { status: Status.forbidden, code: "notPermitted", text: `${user === "" ? "a sender without a user name" : `user ${user}`} may not command ${meaning.topic}` }, nowUs);
       return;

@@ -3,6 +3,7 @@ import { decodeCbor } from "../../drivers/mqtt/cbor.ts";
 import { EnvelopeReader } from "../../drivers/mqtt/envelope.ts";
 import { decodeJson } from "../../drivers/mqtt/json.ts";
 import type { MqttMessage } from "../../drivers/mqtt/message.ts";
+import { topicMatcher } from "../../schemas/topics/topicName.ts";
 import type { RejectReason, Rejects } from "../observe/rejects.ts";
 import type { Validate } from "../topics/publisher.ts";
 import type { Topic, TopicTable } from "../topics/table.ts";
@@ -25,14 +26,15 @@ export interface MqttInputOptions {
 const SENDERS_MAX = 64;
 
 export class MqttInputReceiver {
-  readonly filter: string;
+  /** Whether an MQTT topic is one of this input's. */
+  readonly matches: (mqttTopic: string) => boolean;
   readonly #options: MqttInputOptions;
   /** One receiver per MQTT topic and connection: two devices under one pattern count each for itself. */
   readonly #readers = new Map<string, EnvelopeReader>();
 
   constructor(options: MqttInputOptions) {
     this.#options = options;
-    this.filter = options.filter;
+    this.matches = topicMatcher(options.filter);
   }
 
   receive(message: MqttMessage, nowUs: number): void {

@@ -2,9 +2,9 @@
  * One MQTT connection of the gateway, the embedded broker or a client of an external one: inputs become topics, topics are mirrored,
  * commands come in and are answered.
  */
-import type { MqttDriver } from "../../drivers/mqtt/driver.ts";
+import type { MqttDriver } from "../../drivers/mqtt/driverBase.ts";
 import type { MqttMessage } from "../../drivers/mqtt/message.ts";
-import { filterCovers, topicTree, type TopicTree } from "../../drivers/mqtt/topics.ts";
+import { topicTree, type TopicTree } from "../../drivers/mqtt/topics.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import type { MqttCommandGrant, MqttPublish } from "../../schemas/messages/config.ts";
 import type { LinkReport } from "../../schemas/messages/statusReport.ts";
@@ -12,6 +12,7 @@ import type { Link, LinkPorts } from "./link.ts";
 import { MqttCommands } from "./mqttCommands.ts";
 import type { MqttInputReceiver } from "./mqttInput.ts";
 import { MqttMirror } from "./mqttMirror.ts";
+import { MqttOutQueue } from "./mqttOutQueue.ts";
 import type { Rejects } from "../observe/rejects.ts";
 import type { PublishReply } from "../topics/publisher.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
@@ -36,6 +37,7 @@ export class MqttLink implements Link {
   readonly driver: MqttDriver;
   readonly #options: MqttLinkOptions;
   readonly #tree: TopicTree;
+  readonly #out: MqttOutQueue;
   readonly #mirrors: readonly MqttMirror[];
   readonly #commands: MqttCommands | undefined;
   #counts = { received: 0, sent: 0 };
@@ -53,7 +55,8 @@ export class MqttLink implements Link {
       if (verdict === "queued") this.#counts.sent += 1;
       return verdict;
     };
-    this.#mirrors = options.mirrors.map((config) => new MqttMirror({ config, tree: this.#tree, topics: options.topics, send, nowUs: () => clock.nowUs() }));
+    this.#out = new MqttOutQueue(send);
+    this.#mirrors = options.mirrors.map((config) => new MqttMirror({ config, tree: this.#tree, topics: options.topics, send: (outgoing, nowUs) => this.#out.push(outgoing, nowUs), nowUs: () => clock.nowUs() }));
     this.#commands = options.grants && new MqttCommands({ link: driver.name, rejects: options.rejects, tree: this.#tree, grants: options.grants, publish: options.publish, send, clock });
     driver.onFrames((message) => this.#onMessage(message));
     driver.onEvent((event) => options.ports.event(this, event));
@@ -74,16 +77,19 @@ export class MqttLink implements Link {
     return [];
   }
 
+  readonly awaitsRearm = false;
+
   rearm(): void {
     // Nothing here is ever dead for commands: each carries its own time to live.
   }
 
   poll(nowUs: number): void {
     for (const mirror of this.#mirrors) mirror.poll(nowUs);
+    this.#out.poll(nowUs);
   }
 
   nextDeadlineUs(): number | undefined {
-    let next: number | undefined;
+    let next = this.#out.nextDeadlineUs();
     for (const mirror of this.#mirrors) {
       const dueUs = mirror.nextDeadlineUs();
       if (dueUs !== undefined && (next === undefined || dueUs < next)) next = dueUs;
@@ -100,14 +106,15 @@ export class MqttLink implements Link {
     const health = this.driver.health();
     return {
       kind: "mqtt", name: this.name, driver: this.driver.kind, state: health.state, reason: health.reason, loadPercent: undefined,
-      receivedRateHz: this.#rates.receivedHz, sentRateHz: this.#rates.sentHz, counters: health.counters,
+      receivedRateHz: this.#rates.receivedHz, sentRateHz: this.#rates.sentHz,
+      counters: { ...health.counters, waitingMessages: this.#out.length, droppedMessages: this.#out.counters.dropped },
     };
   }
 
   #onMessage(message: MqttMessage): void {
     this.#counts.received += 1;
     const nowUs = this.#options.clock.nowUs();
-    for (const input of this.#options.inputs) if (filterCovers(input.filter, message.topic)) input.receive(message, nowUs);
+    for (const input of this.#options.inputs) if (input.matches(message.topic)) input.receive(message, nowUs);
     this.#commands?.receive(message, nowUs);
   }
 }

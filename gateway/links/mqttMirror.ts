@@ -1,8 +1,8 @@
 /**
  * IPCNet topics shown on MQTT as JSON under `ipcnet/<robot>/<topic>`: per topic at most `rateHzMax` a second and always, in the end, the
- * newest. The message says how good the value is, so that a retained value of a stopped robot is not taken for a fresh one.
+ * newest. The message says how good the value is, so that a retained value of a stopped robot is not taken for a fresh one. Raw frames are mirrored
+ * only where a pattern names them: nobody who asks for `can/arm/+` wants every frame twice.
  */
-import type { SendVerdict } from "../../drivers/driver.ts";
 import type { MqttOutgoing } from "../../drivers/mqtt/message.ts";
 import type { TopicTree } from "../../drivers/mqtt/topics.ts";
 import type { MqttPublish } from "../../schemas/messages/config.ts";
@@ -18,7 +18,7 @@ export interface MqttMirrorOptions {
   config: MqttPublish;
   tree: TopicTree;
   topics: TopicSource;
-  send(outgoing: MqttOutgoing): SendVerdict;
+  send(outgoing: MqttOutgoing, nowUs: number): void;
   nowUs(): number;
 }
 
@@ -28,7 +28,6 @@ interface Mirrored {
 }
 
 export class MqttMirror implements SampleSink {
-  readonly counters = { sent: 0, refused: 0 };
   readonly #options: MqttMirrorOptions;
   readonly #mirrored = new Map<TopicEntry, Mirrored>();
   #unwatch: (() => void)[] = [];
@@ -48,7 +47,7 @@ export class MqttMirror implements SampleSink {
 
   sample(topic: TopicEntry, bytes: Uint8Array, at: number, lengthBytes: number): void {
     let mirrored = this.#mirrored.get(topic);
-    if (!mirrored) this.#mirrored.set(topic, (mirrored = { mqttTopic: this.#options.tree.stateTopic(topic.name), gate: new RateGate(this.#options.config.rateHzMax) }));
+    if (!mirrored) this.#mirrored.set(topic, (mirrored = { mqttTopic: this.#wanted(topic) ? this.#options.tree.stateTopic(topic.name) : undefined, gate: new RateGate(this.#options.config.rateHzMax) }));
     const { mqttTopic, gate } = mirrored;
     if (mqttTopic === undefined) return;
     const nowUs = this.#options.nowUs();
@@ -76,9 +75,11 @@ export class MqttMirror implements SampleSink {
     const read = readValue(topic, bytes, at, lengthBytes);
     if (!read.ok) return;
     const text = JSON.stringify({ value: read.value, quality: qualities[topic.quality], sequence: topic.sequence, wallTimeNs: topic.wallTimeNs }, jsonForm);
-    const verdict = this.#options.send({ topic: mqttTopic, payload: Buffer.from(text), qos: 0, retain: this.#options.config.retain, deadlineUs: nowUs + LIFETIME_MS * 1e3, contentType: "application/json" });
-    if (verdict === "queued") this.counters.sent += 1;
-    else this.counters.refused += 1;
+    this.#options.send({ topic: mqttTopic, payload: Buffer.from(text), qos: 0, retain: this.#options.config.retain, deadlineUs: nowUs + LIFETIME_MS * 1e3, contentType: "application/json" }, nowUs);
+  }
+
+  #wanted({ encoding, name }: TopicEntry): boolean {
+    return encoding !== "canframe" || this.#options.config.topics.some((pattern) => pattern === name || pattern.endsWith("/raw"));
   }
 }
 

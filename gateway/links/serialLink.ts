@@ -100,6 +100,8 @@ export class SerialPortLink implements Link {
     return [];
   }
 
+  readonly awaitsRearm = false;
+
   rearm(): void {
     // A serial link opens by itself.
   }

@@ -108,7 +108,10 @@ export class Supervisor {
   }
 
   poll(nowUs: number): void {
-    if (this.#state === "safePose") this.#perform(this.#ports.pose.poll(nowUs), nowUs);
+    if (this.#state === "safePose") {
+      const ended = this.#send(this.#ports.pose.poll(nowUs), nowUs);
+      if (ended) this.#poseEnded(ended, nowUs);
+    }
     const silentMs = this.#options.autoDisarmAfterSilentMs;
     if (this.#state === "armed" && silentMs > 0 && nowUs - this.#lastCommandUs > silentMs * 1e3) this.disarm(`no command for ${silentMs} ms`, nowUs);
   }
@@ -122,6 +125,7 @@ export class Supervisor {
     const { to, do: effects } = stepArming(from, event);
     this.#state = to;
     if (to !== from) this.#reason = why;
+    let ended: PoseVerdict | undefined;
     for (const effect of effects) {
       switch (effect) {
         case "refuseCommands":
@@ -131,7 +135,7 @@ export class Supervisor {
           this.#ports.stateChanged(from, to, why);
           break;
         case "startSafePose":
-          this.#perform(this.#ports.pose.start(why, nowUs), nowUs);
+          ended = this.#send(this.#ports.pose.start(why, nowUs), nowUs);
           break;
         case "acceptCommands":
           // The gate reads `armed`: nothing to do but to be in that state.
@@ -140,19 +144,25 @@ export class Supervisor {
           effect satisfies never;
       }
     }
+    // A pose that ended at once: told after its beginning.
+    if (ended) this.#poseEnded(ended, nowUs);
   }
 
-  #perform(effects: readonly PoseEffect[], nowUs: number): void {
+  /** Performs a pose's effects; returns its verdict when it has ended. */
+  #send(effects: readonly PoseEffect[], nowUs: number): PoseVerdict | undefined {
+    let ended: PoseVerdict | undefined;
     for (const effect of effects) {
-      if (effect.type === "send") {
-        this.#ports.pose.send(effect.stepIndex, effect.sendIndex, nowUs);
-        continue;
-      }
-      this.#verdict = effect.verdict;
-      this.#step(effect.verdict.verdict === "failed" ? "poseFailed" : "poseReached", `safe pose ${effect.verdict.verdict}`, nowUs);
-      const waiting = this.#waiting;
-      this.#waiting = [];
-      for (const resolve of waiting) resolve(effect.verdict);
+      if (effect.type === "send") this.#ports.pose.send(effect.stepIndex, effect.sendIndex, nowUs);
+      else ended = effect.verdict;
     }
+    return ended;
+  }
+
+  #poseEnded(verdict: PoseVerdict, nowUs: number): void {
+    this.#verdict = verdict;
+    this.#step(verdict.verdict === "failed" ? "poseFailed" : "poseReached", `safe pose ${verdict.verdict}`, nowUs);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve(verdict);
   }
 }

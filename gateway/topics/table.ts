@@ -4,7 +4,7 @@
  * Publishing costs a copy of the payload into the entry plus one call per sink; it allocates nothing. Patterns are matched when a topic
  * or a watch appears, never per sample. Time is an argument; wall time is derived from one offset that `setWallOffset` refreshes.
  */
-import { topicMatcher, topicNameFault } from "../../schemas/topicName.ts";
+import { topicMatcher, topicNameFault } from "../../schemas/topics/topicName.ts";
 import type { RecordLayout } from "../../schemas/records/layout.ts";
 import type { Encoding, Quality, SampleSink, TopicEntry, TopicSource } from "./topicSource.ts";
 

@@ -8,6 +8,7 @@
 import type { Writable } from "node:stream";
 import type { Clock } from "../../schemas/clock.ts";
 import type { ViewSize } from "./renderView.ts";
+import { columnsOf } from "./text.ts";
 
 export interface LiveViewOptions {
   stdout: Writable & { isTTY?: boolean; columns?: number; rows?: number };
@@ -36,7 +37,7 @@ const frameEnd = "\u001b[?2026l";
 export async function runLiveView(options: LiveViewOptions): Promise<void> {
   const { stdout } = options;
   if (options.once) {
-    const size = { columns: stdout.columns ?? 100, rows: Number.POSITIVE_INFINITY, color: options.color, ascii: options.ascii === true };
+    const size = { columns: columnsOf(stdout, 100), rows: Number.POSITIVE_INFINITY, color: options.color, ascii: options.ascii === true };
     stdout.write(`${options.draw(size).join("\n")}\n`);
     return;
   }
@@ -120,7 +121,7 @@ class Screen {
   draw(): void {
     const { stdout, color, ascii } = this.#options;
     if (stdout.writableNeedDrain) return;
-    const size = { columns: stdout.columns ?? 80, rows: stdout.rows ?? 24, color, ascii: ascii === true };
+    const size = { columns: columnsOf(stdout, 80), rows: stdout.rows || 24, color, ascii: ascii === true };
     const lines = this.#options.draw(size).slice(0, size.rows);
     let changes = "";
     for (let row = 0; row < Math.max(lines.length, this.#shown.length); row++) {

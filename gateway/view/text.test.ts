@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ago, bar, displayWidth, duration, fit, grouped, printable, shortNumber, sparkline, toAscii, truncate } from "./text.ts";
+import { ago, bar, columnsOf, displayWidth, duration, fit, grouped, printable, shortNumber, sparkline, toAscii, truncate } from "./text.ts";
 
 test("wide characters take two columns, combining marks none", () => {
   assert.equal(displayWidth("arm"), 3);
@@ -43,4 +43,8 @@ test("sparklines and bars", () => {
 
 test("ASCII keeps the width", () => {
   assert.equal(toAscii("▶ ARMED · 机"), "> ARMED | ??");
+});
+
+test("a terminal that was told no size is taken as one of usual width", () => {
+  assert.deepEqual([columnsOf({ columns: 60 }, 100), columnsOf({ columns: 0 }, 100), columnsOf({}, 100)], [60, 100, 100]);
 });

@@ -33,6 +33,11 @@ export function displayWidth(text: string): number {
   return width;
 }
 
+/** The width of a terminal; `otherwise` for a pipe, and for a terminal that nobody has told its size (it says 0). */
+export function columnsOf({ columns }: { columns?: number }, otherwise: number): number {
+  return columns === undefined || columns === 0 ? otherwise : columns;
+}
+
 /** `text` cut to at most `columns` columns; what was cut is shown by "…". */
 export function truncate(text: string, columns: number): string {
   if (displayWidth(text) <= columns) return text;

@@ -115,6 +115,7 @@ export class FindingList {
   readonly #entries: { finding: Finding; owner: { name: string } | undefined }[] = [];
   #more = 0;
   #moreErrors = false;
+  #refusal: Finding | undefined;
 
   constructor(file: string) {
     this.#file = file;
@@ -130,7 +131,16 @@ export class FindingList {
     this.#entries.push({ finding: { code, severity, file: this.#file, at, message, hint }, owner });
   }
 
-  /** All findings in file order. */
+  /** Why nothing of the file can be used. */
+  refuse(code: FindingCode, at: Position, message: string): void {
+    this.#refusal = { code, ...findingCatalogue[code], file: this.#file, at, message };
+  }
+
+  get refused(): boolean {
+    return this.#refusal !== undefined;
+  }
+
+  /** All findings in file order; then, if the file is refused, the reason. */
   finish(): Finding[] {
     const findings = this.#entries.map(({ finding, owner }) => (owner === undefined ? finding : { ...finding, messageName: owner.name }));
     findings.sort(byPosition);
@@ -140,6 +150,7 @@ export class FindingList {
       const entry = findingCatalogue.tooManyFindings;
       findings.push({ code: "tooManyFindings", severity: this.#moreErrors ? entry.severity : "warning", file: this.#file, at: last.at, message: `${this.#more} more findings are not listed`, hint: entry.hint });
     }
+    if (this.#refusal) findings.push(this.#refusal);
     return findings;
   }
 }

@@ -126,7 +126,7 @@ export interface Database {
   environmentVariables: readonly string[];
   /** True when nothing of the file can be used: no DBC at all, or beyond limits.ts. The last finding says why. */
   refused: boolean;
-  /** Everything the reader noticed, in file order. A file with a finding of severity "error" was loaded leniently, with that part left out or mended as the finding says. */
+  /** Everything the reader noticed, in file order, a refusal last. A file with a finding of severity "error" was loaded leniently, with that part left out or mended as the finding says. */
   findings: readonly Finding[];
 }
 

@@ -178,7 +178,7 @@ test("attributes: CAN FD and J1939 by frame format, by word and by number; relat
 });
 
 test("files that are none are refused with a place and a reason", () => {
-  for (const [source, code] of [["", "notADatabase"], ["hello world", "notADatabase"], ["\u0000\u0001\u0002", "notADatabase"]] as const) {
+  for (const [source, code] of [["", "notADatabase"], ["hello world", "notADatabase"], ["\u0000\u0001\u0002", "notADatabase"], ["FOO ;\nBAR ;", "notADatabase"]] as const) {
     const database = parse(source);
     assert.deepEqual([database.refused, database.messages.length, database.findings.at(-1)!.code, database.findings.at(-1)!.at.line], [true, 0, code, 1]);
   }

@@ -23,8 +23,8 @@ export function parseDbc(source: Uint8Array | string, { file }: { file: string }
   const start = { line: 1, column: 1 };
   const sizeBytes = typeof source === "string" ? source.length : source.byteLength;
   if (sizeBytes > DBC_LIMITS.fileBytes) {
-    findings.add("fileTooLarge", start, `${sizeBytes} bytes, at most ${DBC_LIMITS.fileBytes} are read`);
-    return finishDatabase(file, references, findings, true);
+    findings.refuse("fileTooLarge", start, `${sizeBytes} bytes, at most ${DBC_LIMITS.fileBytes} are read`);
+    return finishDatabase(file, references, findings);
   }
   const { text, quirks } = decodeText(source);
   const parser = new Parser(text, references, findings);
@@ -33,8 +33,8 @@ export function parseDbc(source: Uint8Array | string, { file }: { file: string }
   const control = text.search(/[\0-\x08\x0b\x0c\x0e-\x19\x1b-\x1f]/);
   if (control >= 0) findings.add("controlCharacter", parser.positionOf(control), `a control character (${text.charCodeAt(control)})`);
   const statements = parser.run();
-  if (statements === 0) findings.add("notADatabase", parser.positionOf(0), text.trim() === "" ? "the file is empty" : "no DBC statement was found");
-  return finishDatabase(file, references, findings, statements === 0);
+  if (statements === 0) findings.refuse("notADatabase", parser.positionOf(0), text.trim() === "" ? "the file is empty" : "no DBC statement was found");
+  return finishDatabase(file, references, findings);
 }
 
 /** Ends the reading of one statement; caught in `run`, nowhere else. Inside a recursive descent this is plainer than a verdict on each token. */

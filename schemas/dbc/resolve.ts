@@ -7,7 +7,7 @@ import { attributeValue, type Attributes, type Database, type Message, type Mult
 import { isNobody, type References } from "./references.ts";
 import { isFloat, rawRange } from "./scaling.ts";
 
-export function finishDatabase(file: string, references: References, findings: FindingList, refused: boolean): Database {
+export function finishDatabase(file: string, references: References, findings: FindingList): Database {
   const { draft } = references;
   references.apply();
   useLongNames(draft, findings);
@@ -17,7 +17,7 @@ export function finishDatabase(file: string, references: References, findings: F
     file, version: draft.version, messages: [], nodes: [...draft.nodes.keys()],
     nodeDetails: [...draft.nodes.values()].map(({ name, comment, attributes }) => ({ name, comment, attributes })),
     valueTables: draft.valueTables, comment: draft.comment, attributes: draft.attributes, attributeDefinitions: draft.attributeDefinitions,
-    relationAttributes: draft.relationAttributes, environmentVariables: [...draft.environmentVariables], refused, findings: [],
+    relationAttributes: draft.relationAttributes, environmentVariables: [...draft.environmentVariables], refused: findings.refused, findings: [],
   };
   const messages = draft.messages.map((message) => finishMessage(base, message, findings));
   return { ...base, messages, findings: findings.finish() };

@@ -2,7 +2,7 @@
  * The checks file beside a DBC: for each message how its frames are protected. DBC itself has no words for this. The format is described
  * in docs/specs/checks-file.md. Loading finds all faults at once, each with its place and the nearest valid word.
  */
-import { nearest } from "../messages/nearest.ts";
+import { nearest } from "../nearest.ts";
 import type { FrameCodec } from "./codec.ts";
 import { Verdict } from "./codec.ts";
 import { profileFacts, receiverFaults, validateE2eConfig } from "./config.ts";

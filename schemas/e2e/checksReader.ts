@@ -2,7 +2,7 @@
  * From YAML to entries with places. Everything is checked here that can be checked without the messages; a value is looked at once, and
  * each fault names the key's or the value's line and column.
  */
-import { nearest, nearestKey } from "../messages/nearest.ts";
+import { nearest, nearestKey } from "../nearest.ts";
 import { readYaml } from "../messages/yamlTree.ts";
 import type { Span, Tree, TreeMap } from "../messages/yamlTree.ts";
 import { isProfileName, profileFacts, profileNames, receiverFaults, shown, validateE2eConfig } from "./config.ts";

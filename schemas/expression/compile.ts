@@ -4,7 +4,7 @@
  * Three truth values: a comparison with a missing, non-finite or unfit value is neither true nor false but unknown; `!`, `&&` and `||` treat it as
  * Kleene's logic does; a sample passes only if the whole is true. So neither `x > 1` nor `!(x > 1)` lets a sample pass whose x is missing.
  */
-import { nearest } from "../messages/nearest.ts";
+import { nearest } from "../nearest.ts";
 import { parseExpression } from "./parse.ts";
 import type { Arithmetic, Comparison, Expression } from "./parse.ts";
 import type { ExpressionFault } from "./tokens.ts";

@@ -37,7 +37,7 @@ export function readWhole(path: string): FileAnswer {
     }
     return { bytes: bytes.subarray(0, length), mode: mode & 0o7777 };
   } catch (error) {
-    return { fault: reason(error) };
+    return { fault: whyUnreadable(error) };
   } finally {
     if (file !== undefined) closeSync(file);
   }
@@ -45,7 +45,8 @@ export function readWhole(path: string): FileAnswer {
 
 const reasons: Readonly<Record<string, string>> = { ENOENT: "it does not exist", EACCES: "permission denied", EISDIR: "it is a directory", ENOTDIR: "a part of the path is no directory", ELOOP: "too many symbolic links" };
 
-function reason(error: unknown): string {
+/** The end of the sentence "cannot read FILE: …". */
+export function whyUnreadable(error: unknown): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return reasons[code] ?? (error instanceof Error ? error.message : "unknown reason");
 }

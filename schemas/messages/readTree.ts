@@ -6,7 +6,7 @@
  */
 import type { Path } from "./fault.ts";
 import { pathText } from "./fault.ts";
-import { nearest, nearestKey } from "./nearest.ts";
+import { nearest, nearestKey } from "../nearest.ts";
 import { resolveRef } from "./schema.ts";
 import type { RootSchema, Schema } from "./schema.ts";
 import type { Span, Tree, TreeFault, TreeMap, TreeScalar } from "./yamlTree.ts";

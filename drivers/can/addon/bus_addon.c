@@ -212,14 +212,14 @@ static napi_value close_socket(napi_env env, napi_callback_info info)
     return glue_undefined(env);
 }
 
+/* The link as the thread last saw it change. */
 static napi_value query(napi_env env, napi_callback_info info)
 {
     struct wrapped *self = self_of(env, info);
-    struct ipcnet_can_link link;
     napi_value result, flag;
     if (self == NULL || napi_create_object(env, &result) != napi_ok) return NULL;
-    bool there = ipcnet_can_query(&self->can, &link);
-    const struct { const char *name; bool value; } flags[] = { { "there", there }, { "controller", link.controller }, { "up", link.up }, { "running", link.running }, { "fd", link.fd }, { "listenOnly", link.listen_only } };
+    struct ipcnet_can_link link = ipcnet_bus_poller_link(&self->poller);
+    const struct { const char *name; bool value; } flags[] = { { "there", link.index > 0 }, { "controller", link.controller }, { "up", link.up }, { "running", link.running }, { "fd", link.fd }, { "listenOnly", link.listen_only } };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         if (napi_get_boolean(env, flags[i].value, &flag) == napi_ok) glue_set(env, result, flags[i].name, flag);
     const struct { const char *name; double value; } numbers[] = {

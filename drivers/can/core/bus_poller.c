@@ -17,6 +17,7 @@ static void post(struct ipcnet_bus_poller *self, const struct ipcnet_can_link_ev
 {
     pthread_mutex_lock(&self->events_lock);
     uint32_t waiting = self->events_head - self->events_tail;
+    if (event->kind == IPCNET_LINK_UP || event->kind == IPCNET_LINK_DOWN || event->kind == IPCNET_LINK_GONE) self->link = *ipcnet_can_last_link(self->can);
     if (event->kind == IPCNET_LINK_DROPPED && waiting >= DROPPED_EVENTS_MAX) {
         self->drops_uncounted = true;
     } else {
@@ -24,6 +25,14 @@ static void post(struct ipcnet_bus_poller *self, const struct ipcnet_can_link_ev
         self->events[self->events_head++ % IPCNET_BUS_EVENTS] = *event;
     }
     pthread_mutex_unlock(&self->events_lock);
+}
+
+struct ipcnet_can_link ipcnet_bus_poller_link(struct ipcnet_bus_poller *self)
+{
+    pthread_mutex_lock(&self->events_lock);
+    struct ipcnet_can_link link = self->link;
+    pthread_mutex_unlock(&self->events_lock);
+    return link;
 }
 
 uint32_t ipcnet_bus_poller_events_waiting(struct ipcnet_bus_poller *self)
@@ -157,8 +166,8 @@ static void *run(void *argument)
             { .fd = self->socket_muted ? -1 : ipcnet_can_socket_fd(self->can), .events = POLLIN },
             { .fd = ipcnet_can_link_fd(self->can), .events = POLLIN },
         };
-        if (poll(wanted, 3, -1) < 0 && errno != EINTR) return NULL; /* only ENOMEM is left: the owner's next request finds nobody and it is reopened */
-        if (wanted[0].revents != 0) {
+        int ready = poll(wanted, 3, -1); /* EINTR, or ENOMEM: then everything is looked at without being asked */
+        if (ready <= 0 || wanted[0].revents != 0) {
             uint64_t count;
             (void)!read(self->wake_fd, &count, sizeof count);
         }

@@ -41,6 +41,7 @@ struct ipcnet_bus_poller {
     pthread_mutex_t events_lock;
     struct ipcnet_can_link_event events[IPCNET_BUS_EVENTS];
     uint32_t events_head, events_tail;
+    struct ipcnet_can_link link;
     bool drops_uncounted; /* too many DROPPED at once: told as an OVERFLOW */
 
     int wake_fd;
@@ -71,6 +72,8 @@ void ipcnet_bus_poller_woken(struct ipcnet_bus_poller *self);
 uint32_t ipcnet_bus_poller_events_waiting(struct ipcnet_bus_poller *self);
 /* Takes the next event. */
 bool ipcnet_bus_poller_next_event(struct ipcnet_bus_poller *self, struct ipcnet_can_link_event *event);
+/* The link as it was at the latest UP, DOWN or GONE that the thread has posted. */
+struct ipcnet_can_link ipcnet_bus_poller_link(struct ipcnet_bus_poller *self);
 /* Moves up to `max` records out of the ring. */
 size_t ipcnet_bus_poller_drain(struct ipcnet_bus_poller *self, struct ipcnet_can_frame *to, size_t max);
 

@@ -5,7 +5,8 @@
  * fake in the tests, by which each errno is tried on machines whose kernel has no CAN.
  *
  * All functions return ≥ 0 or a negative errno, and none waits for the network. `purge` and `restart` may take the milliseconds (on USB adapters
- * some hundred) that the interface's driver takes: the core calls them on its reader's thread alone.
+ * some hundred) that the interface's driver takes, and `link_query` and `tx_backlog` wait while somebody else changes an interface (the kernel's rtnl lock):
+ * the core calls these four on its reader's thread alone.
  */
 #ifndef IPCNET_CAN_OS_H
 #define IPCNET_CAN_OS_H
@@ -64,6 +65,8 @@ struct ipcnet_can_os {
     int (*interface_index)(void *context, const char *interface);
     /* "can0, vcan1": for people. Returns the length. */
     int (*interface_list)(void *context, char *to, size_t size);
+    /* 1: frames of 64 bytes fit (MTU 72), 0: they do not; unknown counts as fitting. */
+    int (*carries_fd)(void *context, const char *interface);
     int (*socket)(void *context);
     int (*bind)(void *context, int fd, int index);
     int (*setsockopt)(void *context, int fd, int level, int name, const void *value, socklen_t length);
@@ -76,6 +79,9 @@ struct ipcnet_can_os {
     int (*link_fd)(void *context);
     /* The next thing that happened to the link: 1 and an event, or 0. */
     int (*link_event)(void *context, struct ipcnet_can_link_event *event);
+    /* What can be known without waiting: whether it is up, and why a peer refused us. -ENODEV: gone, or another interface by that name; -EAGAIN: not known yet. */
+    int (*link_glance)(void *context, const char *interface, int index, struct ipcnet_can_link *link);
+    /* All of it. */
     int (*link_query)(void *context, int index, struct ipcnet_can_link *link);
     /* Empties the queue to the wire. 0: done; -EINPROGRESS: IPCNET_LINK_PURGED follows. */
     int (*purge)(void *context, int index);

@@ -86,6 +86,13 @@ static int os_interface_list(void *context, char *to, size_t size)
     return snprintf(to, size, "an emulated bus is named by its server's socket");
 }
 
+static int os_carries_fd(void *context, const char *interface)
+{
+    (void)context;
+    (void)interface;
+    return 1; /* the WELCOME will say */
+}
+
 static int os_socket(void *context)
 {
     (void)context;
@@ -276,6 +283,12 @@ static int os_link_query(void *context, int index, struct ipcnet_can_link *link)
     return 0;
 }
 
+static int os_link_glance(void *context, const char *interface, int index, struct ipcnet_can_link *link)
+{
+    (void)interface;
+    return os_link_query(context, index, link);
+}
+
 static int os_link_fd(void *context)
 {
     (void)context;
@@ -358,9 +371,9 @@ void ipcnet_emulator_init(struct ipcnet_emulator *self, const char *bus_name, co
 struct ipcnet_can_os ipcnet_emulator_os(struct ipcnet_emulator *self)
 {
     return (struct ipcnet_can_os){
-        .context = self, .monotonic_ns = os_clock_ns, .stamp_offset_ns = os_stamp_offset_ns, .interface_index = os_interface_index, .interface_list = os_interface_list,
+        .context = self, .monotonic_ns = os_clock_ns, .stamp_offset_ns = os_stamp_offset_ns, .interface_index = os_interface_index, .interface_list = os_interface_list, .carries_fd = os_carries_fd,
         .socket = os_socket, .bind = os_bind, .setsockopt = os_setsockopt, .getsockopt = os_getsockopt, .recvmmsg = os_recvmmsg, .sendmsg = os_sendmsg, .close = os_close,
-        .link_fd = os_link_fd, .link_event = os_link_event, .link_query = os_link_query, .purge = os_purge, .restart = os_restart, .may_purge = os_may_purge,
+        .link_fd = os_link_fd, .link_event = os_link_event, .link_glance = os_link_glance, .link_query = os_link_query, .purge = os_purge, .restart = os_restart, .may_purge = os_may_purge,
         .tx_backlog = os_tx_backlog,
     };
 }

@@ -101,12 +101,11 @@ static void disconnected(void)
 
 static void the_link_is_known_after_the_welcome(void)
 {
-    struct ipcnet_can_link link;
     connected(true, 7);
-    CHECK(ipcnet_can_query(&can, &link));
-    CHECK(link.up && link.is_can && link.fd);
-    CHECK_INT(link.bitrate_bps, 500000);
-    CHECK_INT(link.tx_queue_frames, 7);
+    const struct ipcnet_can_link *link = ipcnet_can_last_link(&can);
+    CHECK(link->up && link->is_can && link->fd);
+    CHECK_INT(link->bitrate_bps, 500000);
+    CHECK_INT(link->tx_queue_frames, 7);
     CHECK(ipcnet_can_may_purge(&can));
     disconnected();
 }
@@ -206,7 +205,7 @@ static void states_links_and_restarts(void)
     CHECK(next_event(&event));
     CHECK_INT(event.kind, IPCNET_LINK_BUS_STATE);
     CHECK_INT(event.a, 3);
-    CHECK(ipcnet_can_query(&can, &link));
+    CHECK_INT(os.link_query(os.context, 1, &link), 0);
     CHECK_INT(link.tec, 256);
     CHECK_INT(link.rec, 5);
     CHECK(!ipcnet_can_restart(&can, &event));
@@ -247,7 +246,6 @@ static void a_torn_stream_gives_the_same_frames(void)
 static void a_peer_that_goes_or_refuses_is_gone(void)
 {
     struct ipcnet_can_link_event event;
-    struct ipcnet_can_link link;
     connected(false, 8);
     say(9, 0, 0, &(struct ipcnet_can_frame){ .data = "no bus of that name" });
     close(peer);
@@ -257,8 +255,7 @@ static void a_peer_that_goes_or_refuses_is_gone(void)
     CHECK(!next_event(&event));
     CHECK_INT(receive(), 0);
     CHECK(!next_event(&event)); /* told once */
-    CHECK(!ipcnet_can_query(&can, &link));
-    CHECK(strcmp(link.refusal, "no bus of that name") == 0);
+    CHECK(strcmp(ipcnet_can_last_link(&can)->refusal, "no bus of that name") == 0);
     CHECK_INT(send_frame(1, 0, 1, 1), IPCNET_CAN_LINK_DOWN);
     peer = dup(listener);
     disconnected();

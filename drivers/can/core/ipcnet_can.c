@@ -58,12 +58,7 @@ int ipcnet_can_link_fd(const struct ipcnet_can *self) { return self->os->link_fd
 uint32_t ipcnet_can_in_flight_frames(const struct ipcnet_can *self) { return self->in_flight_count; }
 bool ipcnet_can_may_purge(const struct ipcnet_can *self) { return self->os->may_purge(self->os->context); }
 
-bool ipcnet_can_query(const struct ipcnet_can *self, struct ipcnet_can_link *link)
-{
-    memset(link, 0, sizeof *link);
-    int index = self->os->interface_index(self->os->context, self->config.interface);
-    return index > 0 && self->os->link_query(self->os->context, index, link) == 0;
-}
+const struct ipcnet_can_link *ipcnet_can_last_link(const struct ipcnet_can *self) { return &self->link; }
 
 /* ---- Opening ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -116,24 +111,19 @@ enum ipcnet_can_status ipcnet_can_open(struct ipcnet_can *self)
     if (index < 0) return refuse(self, -index, status_of(-index));
     self->index = index;
 
-    struct ipcnet_can_link link;
-    memset(&link, 0, sizeof link);
-    bool known = os->link_query(os->context, index, &link) == 0;
-    if (known && !link.is_can) return refuse(self, ENODEV, IPCNET_CAN_NOT_A_CAN_INTERFACE);
-
     const int one = 1;
     can_err_mask_t all_errors = CAN_ERR_MASK;
     (void)option(self, SOL_CAN_RAW, CAN_RAW_ERR_FILTER, &all_errors, sizeof all_errors, IPCNET_CAN_FEATURE_ERROR_FRAMES);
     (void)option(self, SOL_CAN_RAW, CAN_RAW_RECV_OWN_MSGS, &one, sizeof one, IPCNET_CAN_FEATURE_ECHO);
     (void)option(self, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof one, IPCNET_CAN_FEATURE_DROP_COUNTER);
     (void)option(self, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one, IPCNET_CAN_FEATURE_TIME_STAMPS);
-    if (self->config.fd && (!option(self, SOL_CAN_RAW, CAN_RAW_FD_FRAMES, &one, sizeof one, IPCNET_CAN_FEATURE_FD) || (known && !link.fd)))
+    if (self->config.fd && (!option(self, SOL_CAN_RAW, CAN_RAW_FD_FRAMES, &one, sizeof one, IPCNET_CAN_FEATURE_FD) || os->carries_fd(os->context, self->config.interface) == 0))
         return refuse(self, EOPNOTSUPP, IPCNET_CAN_NO_FD_SUPPORT);
     want_receive_buffer(self);
 
     int bound = os->bind(os->context, fd, index);
+    if (bound == -ENODEV) return refuse(self, ENODEV, IPCNET_CAN_NOT_A_CAN_INTERFACE); /* it has an index, but not for CAN */
     if (bound < 0) return refuse(self, -bound, status_of(-bound));
-    self->link_known = false;
     self->link_check = true;
     self->drop_counter = 0;
     return IPCNET_CAN_OK;
@@ -149,7 +139,8 @@ void ipcnet_can_close(struct ipcnet_can *self)
     if (self->fd >= 0) self->os->close(self->os->context, self->fd);
     self->fd = -1;
     self->features = 0;
-    self->link_known = self->link_up = self->link_check = false;
+    self->link_check = false;
+    self->link_told = 0;
     self->overflow_seen = self->errors_in_a_row = 0;
     forget_in_flight(self);
 }
@@ -173,6 +164,7 @@ void ipcnet_can_explain(const struct ipcnet_can *self, enum ipcnet_can_status st
     const char *name = self->config.interface;
     char list[256] = "";
     struct ipcnet_can_link link;
+    memset(&link, 0, sizeof link);
     switch (status) {
     case IPCNET_CAN_OK: snprintf(to, size, "%s is open\n", name); return;
     case IPCNET_CAN_NO_KERNEL_SUPPORT:
@@ -187,7 +179,7 @@ void ipcnet_can_explain(const struct ipcnet_can *self, enum ipcnet_can_status st
         snprintf(to, size, "%s is not a CAN interface; CAN interfaces here: %s\nip -details link show type can", name, list);
         return;
     case IPCNET_CAN_NO_FD_SUPPORT:
-        if (ipcnet_can_query(self, &link) && !link.controller) {
+        if (self->os->link_query(self->os->context, self->index, &link) == 0 && !link.controller) {
             snprintf(to, size, "%s carries no CAN FD frames\nsudo ip link set %s down && sudo ip link set %s mtu 72 up", name, name, name);
             return;
         }
@@ -329,15 +321,16 @@ static bool look_at_link(struct ipcnet_can *self, struct ipcnet_can_link_event *
     struct ipcnet_can_link link;
     memset(&link, 0, sizeof link);
     self->link_check = false;
-    int result = os->link_query(os->context, self->index, &link);
+    /* A glance first: most hints concern other interfaces, and the full question may wait for whoever is changing them. */
+    int result = os->link_glance(os->context, self->config.interface, self->index, &link);
     if (result == -EAGAIN && self->errors_in_a_row < ERRORS_IN_A_ROW_MAX) return false; /* not known yet: it will be told */
     bool gone = result < 0 || self->errors_in_a_row >= ERRORS_IN_A_ROW_MAX;
-    bool up = !gone && link.up;
-    if (self->link_known && up == self->link_up && !gone) return false;
-    if (gone && self->link_known && !self->link_up) return false;
-    self->link_known = true;
-    self->link_up = up;
-    *event = (struct ipcnet_can_link_event){ .kind = up ? IPCNET_LINK_UP : gone ? IPCNET_LINK_GONE : IPCNET_LINK_DOWN, .a = up ? stale_frames(self, &link) : 0 };
+    uint32_t now = gone ? IPCNET_LINK_GONE : link.up ? IPCNET_LINK_UP : IPCNET_LINK_DOWN;
+    if (now == self->link_told) return false;
+    self->link_told = now;
+    if (now == IPCNET_LINK_UP) (void)os->link_query(os->context, self->index, &link);
+    self->link = link;
+    *event = (struct ipcnet_can_link_event){ .kind = now, .a = now == IPCNET_LINK_UP ? stale_frames(self, &link) : 0 };
     return true;
 }
 
@@ -355,8 +348,8 @@ bool ipcnet_can_link_event(struct ipcnet_can *self, struct ipcnet_can_link_event
             continue;
         }
         if (event->kind == IPCNET_LINK_UP || event->kind == IPCNET_LINK_DOWN || event->kind == IPCNET_LINK_GONE) {
-            self->link_known = true;
-            self->link_up = event->kind == IPCNET_LINK_UP;
+            self->link_told = event->kind;
+            (void)os->link_query(os->context, self->index, &self->link);
         }
         return true;
     }
@@ -387,9 +380,10 @@ bool ipcnet_can_restart(struct ipcnet_can *self, struct ipcnet_can_link_event *e
     struct ipcnet_can_link link;
     memset(&link, 0, sizeof link);
     /* Refused because it is not bus-off: the purge has restarted it already. The kernel says EBUSY then, but EINVAL whenever restart-ms is set, and EOPNOTSUPP
-     * where the driver knows no restart: so the controller itself is asked. */
+     * where the driver knows no restart (slcan): so the controller itself is asked. */
     bool told = self->os->link_query(self->os->context, self->index, &link) == 0;
-    if (told && (result == -EBUSY || (link.bus_state_known && link.bus_state != BUS_STATE_OFF))) {
+    bool is_off = link.bus_state_known ? link.bus_state == BUS_STATE_OFF : result != -EOPNOTSUPP;
+    if (told && (result == -EBUSY || !is_off)) {
         *event = (struct ipcnet_can_link_event){ .kind = IPCNET_LINK_BUS_STATE, .a = link.bus_state, .b = ((uint32_t)link.tec << 16) | link.rec };
         return true;
     }

@@ -147,7 +147,9 @@ struct ipcnet_can {
     uint32_t in_flight_count;                /* live and not doubtful */
 
     /* Reader's. */
-    bool link_known, link_up, link_check;
+    uint32_t link_told;       /* the last of IPCNET_LINK_UP, _DOWN, _GONE that was told; 0 none yet */
+    bool link_check;
+    struct ipcnet_can_link link; /* as it was then */
     uint32_t overflow_seen;   /* lost frames to be told as a link event */
     uint32_t errors_in_a_row;
     uint32_t drop_counter, lost_before;
@@ -195,8 +197,8 @@ uint32_t ipcnet_can_note_event(struct ipcnet_can *self, const struct ipcnet_can_
 uint32_t ipcnet_can_in_flight_frames(const struct ipcnet_can *self);
 /* Owner. */
 bool ipcnet_can_may_purge(const struct ipcnet_can *self);
-/* Owner. False when the link is not there. */
-bool ipcnet_can_query(const struct ipcnet_can *self, struct ipcnet_can_link *link);
+/* Reader. The link as it was when its last UP, DOWN or GONE was told. */
+const struct ipcnet_can_link *ipcnet_can_last_link(const struct ipcnet_can *self);
 
 /* By which a frame is recognised when it comes back. Never 0. */
 uint64_t ipcnet_can_key(uint32_t id_with_flags, uint8_t length_bytes, const uint8_t *data);

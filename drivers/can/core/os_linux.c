@@ -10,6 +10,7 @@
 #include <net/if_arp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -64,6 +65,38 @@ static int os_interface_list(void *context, char *to, size_t size)
     }
     closedir(folder);
     return (int)length;
+}
+
+/* What ioctl tells it tells without the rtnl lock, for which netlink waits while anybody changes any interface: a Wi-Fi adapter loading its firmware holds it for a second. */
+static int interface_ioctl(const char *interface, unsigned long what, struct ifreq *request)
+{
+    memset(request, 0, sizeof *request);
+    snprintf(request->ifr_name, sizeof request->ifr_name, "%s", interface);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    int result = ioctl(fd, what, request) < 0 ? -errno : 0;
+    close(fd);
+    return result;
+}
+
+static int os_carries_fd(void *context, const char *interface)
+{
+    struct ifreq request;
+    (void)context;
+    int result = interface_ioctl(interface, SIOCGIFMTU, &request);
+    return result < 0 ? result : request.ifr_mtu >= (int)CANFD_MTU;
+}
+
+static int os_link_glance(void *context, const char *interface, int index, struct ipcnet_can_link *link)
+{
+    struct ifreq request;
+    if (os_interface_index(context, interface) != index) return -ENODEV;
+    int result = interface_ioctl(interface, SIOCGIFFLAGS, &request);
+    if (result < 0) return result;
+    link->index = index;
+    link->up = (request.ifr_flags & IFF_UP) != 0;
+    link->running = (request.ifr_flags & IFF_RUNNING) != 0;
+    return 0;
 }
 
 static int os_socket(void *context)
@@ -255,9 +288,9 @@ void ipcnet_can_linux_close(struct ipcnet_can_linux *self)
 struct ipcnet_can_os ipcnet_can_linux_os(struct ipcnet_can_linux *self)
 {
     return (struct ipcnet_can_os){
-        .context = self, .monotonic_ns = os_monotonic_ns, .stamp_offset_ns = os_stamp_offset_ns, .interface_index = os_interface_index, .interface_list = os_interface_list,
+        .context = self, .monotonic_ns = os_monotonic_ns, .stamp_offset_ns = os_stamp_offset_ns, .interface_index = os_interface_index, .interface_list = os_interface_list, .carries_fd = os_carries_fd,
         .socket = os_socket, .bind = os_bind, .setsockopt = os_setsockopt, .getsockopt = os_getsockopt, .recvmmsg = os_recvmmsg, .sendmsg = os_sendmsg, .close = os_close,
-        .link_fd = os_link_fd, .link_event = os_link_event, .link_query = os_link_query, .purge = os_purge, .restart = os_restart, .may_purge = os_may_purge,
+        .link_fd = os_link_fd, .link_event = os_link_event, .link_glance = os_link_glance, .link_query = os_link_query, .purge = os_purge, .restart = os_restart, .may_purge = os_may_purge,
         .tx_backlog = os_tx_backlog,
     };
 }

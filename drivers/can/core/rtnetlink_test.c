@@ -155,6 +155,11 @@ static void the_kernel_answers_about_loopback(void)
     CHECK_INT(os.link_query(os.context, index, &link), 0);
     CHECK_INT(link.index, index);
     CHECK(!link.is_can);
+    struct ipcnet_can_link glance = { 0 };
+    CHECK_INT(os.link_glance(os.context, "lo", index, &glance), 0);
+    CHECK_INT(glance.up, link.up);
+    CHECK_INT(os.link_glance(os.context, "lo", index + 1000, &glance), -19); /* another interface took the name */
+    CHECK(os.carries_fd(os.context, "lo") == 1); /* its MTU is far above 72 */
     CHECK(os.tx_backlog(os.context, index) >= 0);
     CHECK(os.link_query(os.context, 999999, &link) < 0);
     CHECK_INT(os.interface_index(os.context, "no-such-interface-name-at-all"), -19);

@@ -244,6 +244,20 @@ test("what a bus or node cannot carry is refused", () => {
   assert.equal(fdBus.bus.sendFrame(fdBus.a, frame(1, Array.from({ length: 64 }, () => 1), 0, fd | CanFlag.bitRateSwitch), START_US), "queued");
 });
 
+test("nodes that send one frame in step, with nobody else there, acknowledge nothing; the bus still comes to rest", () => {
+  for (const bitrateBps of [0, 500_000]) {
+    const bus = new CanBus({ bitrateBps });
+    const nodes = [0, 1, 2].map(() => bus.attach({}, 0));
+    for (const node of nodes) bus.sendFrame(node, frame(1), START_US);
+    runUntil(bus, START_US + 1000 * MS);
+    assert.deepEqual(nodes.map(({ state, queuedFrames }) => [state, queuedFrames]), nodes.map(() => ["passive", 1]));
+    assert.equal(bus.purge(nodes[0]!, START_US + 1001 * MS), 1);
+    runUntil(bus, START_US + 1010 * MS);
+    assert.deepEqual(nodes.map(({ statistics }) => statistics.receivedFrames), [1, 0, 0]);
+    assert.deepEqual(nodes.map(({ queuedFrames }) => queuedFrames), [0, 0, 0]);
+  }
+});
+
 test("an unpaced bus takes no time, keeps arbitration, and stands still, not in a loop, when nobody acknowledges", () => {
   const bus = new CanBus({ bitrateBps: 0 });
   const a = bus.attach({}, 0);

@@ -57,7 +57,7 @@ interface Transmission {
   startUs: number;
   endUs: number;
   end: "good" | "bitError" | "unacknowledged";
-  /** A lone error-passive sender: nothing changes from one retry to the next, so many are one transmission. 0 = an ordinary one. */
+  /** An error-passive sender that nobody hears: nothing changes from one retry to the next, so many are one transmission. 0 = an ordinary one. */
   retryPeriodUs: number;
 }
 
@@ -314,8 +314,8 @@ export class CanBus {
     const attemptUs = durationUs + (ERROR_FRAME_BITS - 11) * this.#bitUs;
     current.end = "unacknowledged";
     current.endUs = current.startUs + attemptUs;
-    const [only] = current.senders;
-    const settled = current.senders.length === 1 && only!.tec >= PASSIVE_LEVEL && !this.#nodes.some((node) => node.recoveryRuns > 0);
+    // Also several that send the same frame in step, with nobody else there.
+    const settled = current.senders.every((node) => node.tec >= PASSIVE_LEVEL) && !this.#nodes.some((node) => node.recoveryRuns > 0);
     if (!settled) return;
     current.retryPeriodUs = attemptUs + SUSPEND_BITS * this.#bitUs;
     current.endUs = current.retryPeriodUs === 0 ? Number.POSITIVE_INFINITY

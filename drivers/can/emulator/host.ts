@@ -95,11 +95,14 @@ export class BusHost {
   /** Lets the bus run up to now, empties the outboxes, arms the timer. */
   run(): void {
     if (this.#running || this.#closed) return;
-    this.#running = true;
     const nowUs = this.clock.nowUs();
     const nextUs = this.bus.poll(nowUs);
-    for (const node of this.bus.nodes) if (node.outbox.count > 0) this.#sinks.get(node)?.(node.outbox);
-    this.#running = false;
+    this.#running = true;
+    try {
+      for (const node of this.bus.nodes) if (node.outbox.count > 0) this.#sinks.get(node)?.(node.outbox);
+    } finally {
+      this.#running = false;
+    }
     this.#arm(nextUs, nowUs);
   }
 

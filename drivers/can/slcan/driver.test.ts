@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { test } from "node:test";
 import { soonUs, until } from "../../contract.ts";
 import type { CanHarness } from "../contract.ts";
 import { numberedFrame, testCanDriverContract } from "../contract.ts";
-import { BusHost } from "../emulator/host.ts";
-import { attachInProcess } from "../emulator/inProcess.ts";
-import type { CanFrame } from "../frame.ts";
-import { CanFlag } from "../frame.ts";
+import type { BusWithPeer } from "../emulator/testPeer.ts";
+import { busWithPeer } from "../emulator/testPeer.ts";
 import { SlcanAdapter } from "./adapter.ts";
 import type { SlcanOptions } from "./driver.ts";
 import { createSlcan } from "./driver.ts";
@@ -18,32 +18,17 @@ import type { SlcanPty } from "./pty.ts";
 import { exposeSlcanPty } from "./pty.ts";
 import { DriverError } from "../../driver.ts";
 
-/** A bus with one other node. */
-function busWithPeer(fd = false) {
-  const host = new BusHost({ name: "arm", bitrateBps: 1_000_000, fd });
-  const { port: peer, node } = attachInProcess(host, { name: "peer", queueFrames: 512, fd });
-  const received: CanFrame[] = [];
-  peer.onFrame((frame) => void received.push(frame));
-  return { host, peer, node, received };
-}
+const quick: Partial<SlcanOptions> = { statusIntervalMs: 100, answerTimeoutMs: 2_000, reopen: { minMs: 2, maxMs: 10 }, health: { deadAfterMs: 500, probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } };
 
-const quick: Partial<SlcanOptions> = { statusIntervalMs: 5, answerTimeoutMs: 200, reopen: { minMs: 2, maxMs: 10 }, health: { probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } };
-
-/** All that is under way has arrived: a frame of the peer's own has crossed the bus, and the line had some turns of the event loop. */
-async function settled({ peer }: ReturnType<typeof busWithPeer>, spy: BusHost): Promise<void> {
-  await until(() => peer.linkUp, "the peer's link");
-  const { port: taker } = attachInProcess(spy);
-  const echoed = new Promise<void>((resolve) => peer.onEcho(({ token }) => token === 4711 && resolve()));
-  peer.send({ timeUs: 0, canId: 0x7fe, flags: 0, data: new Uint8Array(0), token: 4711 });
-  await echoed;
-  await taker.close();
-  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+/** slcan tells no single error, so nothing is disturbed. */
+function peerParts({ parts: { peerSend, peerReceived, settle, isolate, rejoin } }: BusWithPeer) {
+  return { peerSend, peerReceived, settle, isolate, rejoin };
 }
 
 /** `open` gives a new line to the adapter each time, unless the cable is out. */
 function inMemory(options: { fd?: boolean; replyWhen?: "queued" | "transmitted" }): () => Promise<CanHarness & { adapter: () => SlcanAdapter | undefined }> {
   return async () => {
-    const bus = busWithPeer(options.fd);
+    const bus = busWithPeer({ fd: options.fd ?? false });
     let plugged = true;
     let line: MemoryLine | undefined;
     let adapter: SlcanAdapter | undefined;
@@ -60,9 +45,7 @@ function inMemory(options: { fd?: boolean; replyWhen?: "queued" | "transmitted" 
     return {
       driver,
       adapter: () => adapter,
-      peerSend: (frame) => void bus.peer.send(frame),
-      peerReceived: () => bus.received.filter(({ canId }) => canId !== 0x7ff),
-      settle: () => settled(bus, bus.host),
+      ...peerParts(bus),
       async breakLink() {
         plugged = false;
         await adapter?.close();
@@ -71,12 +54,10 @@ function inMemory(options: { fd?: boolean; replyWhen?: "queued" | "transmitted" 
       restoreLink() {
         plugged = true;
       },
-      isolate: () => bus.host.setPower(bus.node, false),
-      rejoin: () => bus.host.setPower(bus.node, true),
       async stop() {
         await driver.stop();
         await adapter?.close();
-        bus.host.close();
+        await bus.close();
       },
     };
   };
@@ -95,9 +76,7 @@ testCanDriverContract("slcan on a pseudo-terminal", async () => {
   }, ...quick, repliesMean: "transmitted" });
   return {
     driver,
-    peerSend: (frame) => void bus.peer.send(frame),
-    peerReceived: () => bus.received.filter(({ canId }) => canId !== 0x7ff),
-    settle: () => settled(bus, bus.host),
+    ...peerParts(bus),
     async breakLink() {
       await device?.close();
       device = undefined;
@@ -105,18 +84,20 @@ testCanDriverContract("slcan on a pseudo-terminal", async () => {
     async restoreLink() {
       device = await exposeSlcanPty({ host: bus.host, name: "arm", replyWhen: "transmitted" });
     },
-    isolate: () => bus.host.setPower(bus.node, false),
-    rejoin: () => bus.host.setPower(bus.node, true),
     async stop() {
       await driver.stop();
       await device?.close();
-      bus.host.close();
+      await bus.close();
     },
   };
 });
 
 test("without confirmation a dead bus shows in the status flags: error-passive with a queue that stays full", async () => {
   const harness = await inMemory({})();
+  let purged = false;
+  harness.driver.onEvent(({ code }) => {
+    purged ||= code === "purged";
+  });
   await harness.driver.start();
   await harness.isolate!();
   await until(() => {
@@ -124,7 +105,7 @@ test("without confirmation a dead bus shows in the status flags: error-passive w
     return harness.driver.health().state === "dead";
   }, "state dead");
   assert.equal(harness.driver.send(numberedFrame(2, soonUs())), "busDead");
-  await until(() => harness.driver.health().counters["purges"]! > 0, "a purge");
+  await until(() => purged, "event purged");
   await harness.rejoin!();
   await harness.settle();
   assert.equal(harness.peerReceived().filter(({ canId }) => canId === 0x155).length, 0, "what had piled up in the adapter was dropped");
@@ -147,7 +128,7 @@ test("an adapter that refuses to open, or says nothing, is a DriverError with a 
     return line.port;
   } });
   await assert.rejects(refusing.start(), { code: "refused" });
-  bus.host.close();
+  await bus.close();
 });
 
 test("an adapter that goes silent is a lost link", async () => {
@@ -162,7 +143,7 @@ test("an adapter that goes silent is a lost link", async () => {
   await until(() => driver.health().state === "down", "state down");
   await driver.stop();
   await adapter.close();
-  bus.host.close();
+  await bus.close();
 });
 
 test("an adapter that does not answer frames is learned to be one; time stamps are used; junk on the line is counted", async () => {
@@ -188,11 +169,11 @@ test("an adapter that does not answer frames is learned to be one; time stamps a
   assert.equal(driver.health().counters["skippedBytes"], 8);
   await driver.stop();
   await adapter.close();
-  bus.host.close();
+  await bus.close();
 });
 
 test("the adapter's own commands: identity, polling, refusals", async () => {
-  const bus = busWithPeer(true);
+  const bus = busWithPeer({ fd: true });
   let said = "";
   const adapter = new SlcanAdapter({ host: bus.host, write: (bytes) => (said += bytes.toString("latin1")) });
   const ask = (text: string) => {
@@ -211,6 +192,32 @@ test("the adapter's own commands: identity, polling, refusals", async () => {
   assert.equal(ask("t1000\rF\rC\r"), "\rF00\r\r");
   assert.equal(ask("L\rt1000\r"), "\r\x07", "listens only");
   await adapter.close();
-  bus.host.close();
-  assert.ok(CanFlag.fd > 0);
+  await bus.close();
+});
+
+const hasPythonCan = spawnSync("python3", ["-c", "import can, serial"], { stdio: "ignore" }).status === 0;
+
+test("python-can joins the bus by the pseudo-terminal", { skip: hasPythonCan ? false : "python3-can is not installed (sudo apt-get install -y python3-can)" }, async () => {
+  const bus = busWithPeer();
+  const device = await exposeSlcanPty({ host: bus.host, name: "python" });
+  const script = `
+import can
+bus = can.Bus(interface="slcan", channel="${device.path}", bitrate=1000000, sleep_after_open=0)
+bus.send(can.Message(arbitration_id=0x123, data=[1, 2, 0xFF], is_extended_id=False))
+bus.send(can.Message(arbitration_id=0x1ABCDEF0, data=[], is_extended_id=True))
+for _ in range(3):
+    message = bus.recv(20)
+    print("%X %s %s" % (message.arbitration_id, message.is_extended_id, message.data.hex()), flush=True)
+bus.shutdown()
+`;
+  const child = spawn("python3", ["-c", script], { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  child.stdout.on("data", (bytes: Buffer) => (said += bytes.toString()));
+  await until(() => bus.received.length === 2, "two frames from python-can", 30_000);
+  assert.deepEqual(bus.received.map(({ canId, flags, data }) => [canId, flags, ...data]), [[0x123, 0, 1, 2, 0xff], [0x1abc_def0, 1]]);
+  for (const [canId, flags, data] of [[0x200, 0, [7, 8]], [0x201, 0, []], [0x1000_0000, 1, [0xaa]]] as const) bus.peer.send({ timeUs: 0, canId, flags, data: Uint8Array.from(data) });
+  await once(child, "close");
+  assert.equal(said, "200 False 0708\n201 False \n10000000 True aa\n");
+  await device.close();
+  await bus.close();
 });

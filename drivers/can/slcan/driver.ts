@@ -38,10 +38,11 @@ export interface SlcanOptions extends LinkDriverOptions {
   answerTimeoutMs?: number;
 }
 
-/** A status answer missing for so many intervals: the adapter hangs. */
+/** Status answers missing for so many intervals, and for no less than an answer's timeout: the adapter hangs. */
 const STATUS_MISSES_MAX = 5;
 /** USB serial chips hold bytes back for up to 16 ms in each direction, and the line itself takes its time. */
 const DEAD_AFTER_MS = 100;
+const ANSWER_TIMEOUT_MS = 500;
 /** Not more than this may wait in front of the serial line: 11 full frames, 22 ms at 115,200 baud. */
 const BACKLOG_BYTES_MAX = 256;
 
@@ -108,7 +109,7 @@ class Session implements CanLink {
   #emptyAtUs = 0;
   /** False once an adapter answered a later command but not a frame: then there is nothing to count. */
   #answersFrames = true;
-  #statusMisses = 0;
+  #aliveAtUs = 0;
   #cancelStatus: (() => void) | undefined;
   #cancelAnswer: (() => void) | undefined;
   #settled: ((error: DriverError | undefined) => void) | undefined;
@@ -162,8 +163,16 @@ class Session implements CanLink {
     return this.#options.repliesMean === "transmitted";
   }
 
-  /** `C` drops what the adapter has queued, `O` begins anew. */
-  async purge(): ReturnType<CanLink["purge"]> {
+  /** `C` drops what the adapter has queued, `O` begins anew. Whoever asks while it runs gets the same answer. */
+  purge(): ReturnType<CanLink["purge"]> {
+    this.#purging ??= this.#closeAndOpen().finally(() => {
+      this.#purging = undefined;
+    });
+    return this.#purging;
+  }
+  #purging: ReturnType<CanLink["purge"]> | undefined;
+
+  async #closeAndOpen(): ReturnType<CanLink["purge"]> {
     const droppedFrames = this.#frames.length;
     try {
       await this.#until("recover");
@@ -211,7 +220,7 @@ class Session implements CanLink {
     if (this.#machine.state === before) return;
     this.#cancelAnswer?.();
     this.#cancelAnswer = undefined;
-    if (waits[this.#machine.state]) this.#cancelAnswer = this.#clock.at(this.#clock.nowUs() + (this.#options.answerTimeoutMs ?? 500) * 1e3, () => this.#step("timeout"));
+    if (waits[this.#machine.state]) this.#cancelAnswer = this.#clock.at(this.#clock.nowUs() + (this.#options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS) * 1e3, () => this.#step("timeout"));
   }
 
   #perform(effect: LinkEffect, why: LinkEvent): void {
@@ -240,6 +249,7 @@ class Session implements CanLink {
       }
       case "opened":
         this.#forget();
+        this.#aliveAtUs = this.#clock.nowUs();
         this.#settled?.(undefined);
         break;
       case "failed":
@@ -308,7 +318,7 @@ class Session implements CanLink {
       return;
     }
     // A refused F: this adapter does not know it, but it is alive.
-    if (this.#commands.shift()?.letter === "F") this.#statusMisses = 0;
+    if (this.#commands.shift()?.letter === "F") this.#aliveAtUs = this.#clock.nowUs();
     else this.#step(ok ? "ok" : "refused");
   }
 
@@ -335,22 +345,21 @@ class Session implements CanLink {
   #askStatus(): void {
     const intervalMs = this.#options.statusIntervalMs ?? 100;
     if (this.#closed || intervalMs === 0) return;
+    const patienceMs = Math.max(STATUS_MISSES_MAX * intervalMs, this.#options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS);
     this.#cancelStatus = this.#clock.at(this.#clock.nowUs() + intervalMs * 1e3, () => {
-      if (this.#machine.state === "open") {
-        this.#statusMisses += 1;
-        if (this.#statusMisses > STATUS_MISSES_MAX) {
-          this.#fail("noAnswer", "the adapter has stopped answering");
-          return;
-        }
-        this.#command("F");
+      if (this.#machine.state === "open" && this.#clock.nowUs() - this.#aliveAtUs > patienceMs * 1e3) {
+        this.#fail("noAnswer", "the adapter has stopped answering");
+        return;
       }
+      // One at a time: what is not answered is not asked for again.
+      if (this.#machine.state === "open" && this.#commands.length === 0) this.#command("F");
       this.#askStatus();
     });
   }
 
   /** The flags as the error reports that a kernel would give. */
   #status(flags: number): void {
-    this.#statusMisses = 0;
+    this.#aliveAtUs = this.#clock.nowUs();
     if ((flags & StatusFlag.overrun) !== 0) this.#sink.overflow(1);
     const passive = (flags & StatusFlag.passive) !== 0;
     const warning = (flags & StatusFlag.warning) !== 0;

@@ -2,7 +2,7 @@
 import { compileMessage } from "../../dbc/codec.ts";
 import type { Bus, Node, PlanCondition, PlanSend, SerialMessage } from "../config.ts";
 import type { Path } from "../fault.ts";
-import { nearest } from "../nearest.ts";
+import { nearest } from "../../nearest.ts";
 import type { CheckContext } from "./context.ts";
 import { checkSendable } from "./databases.ts";
 import type { BusMessage, BusMessages } from "./databases.ts";

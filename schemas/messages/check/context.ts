@@ -4,7 +4,7 @@ import type { Config } from "../config.ts";
 import { pathText } from "../fault.ts";
 import type { Fault, Path } from "../fault.ts";
 import type { Loaded, Location } from "../loadConfig.ts";
-import { nearest } from "../nearest.ts";
+import { nearest } from "../../nearest.ts";
 
 /** Something the check could not find out, or that is so on this machine only. */
 export interface Note {

@@ -8,7 +8,7 @@
 import type { Path } from "../fault.ts";
 import { idMatches } from "../idFilter.ts";
 import type { IdFilter } from "../idFilter.ts";
-import { patternsOverlap } from "../topicPattern.ts";
+import { patternsOverlap } from "../../topics/patterns.ts";
 import type { CheckContext } from "./context.ts";
 import { idSetsOverlap } from "./routes.ts";
 import type { CheckedRoute } from "./routes.ts";

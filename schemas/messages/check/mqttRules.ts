@@ -1,7 +1,7 @@
 /** MQTT: brokers and users that exist, secrets that are secret, mirrored topics that can be, and nothing in clear text that should not be. */
 import type { BrokerUser, MqttClient } from "../config.ts";
 import type { Path } from "../fault.ts";
-import { patternsOverlap } from "../topicPattern.ts";
+import { patternsOverlap } from "../../topics/patterns.ts";
 import type { CheckContext } from "./context.ts";
 import { linkLists } from "./names.ts";
 import type { Link } from "./names.ts";

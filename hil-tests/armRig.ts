@@ -1,0 +1,268 @@
+/**
+ * What most tests of this folder start from: some simulated joints on an emulated bus in the test's own process, a node that listens to everything and
+ * acknowledges nothing, the daemon in a process of its own, and a client of it.
+ */
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
+import type { CanFrame } from "../drivers/can/frame.ts";
+import { BusHost } from "../drivers/can/emulator/host.ts";
+import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
+import type { BusNode } from "../drivers/can/emulator/node.ts";
+import { type BusServer, serveBuses } from "../drivers/can/emulator/server.ts";
+import { Joint } from "../examples/arm/joint.ts";
+import { jointCodecs, NODE_NUMBERS } from "../examples/arm/messages.ts";
+import type { JointName } from "../examples/arm/teleop.ts";
+import { systemClock } from "../schemas/clock.ts";
+import type { StatusReport } from "../schemas/messages/statusReport.ts";
+import { type Client, IpcnetError } from "../shm/client/index.ts";
+import { type Daemon, startDaemon, testFolder } from "./daemon.ts";
+import { eventually } from "./waiting.ts";
+
+const sourceFolder = join(import.meta.dirname, "../../../examples/arm");
+/** What the bus-health machine sends to ask whether anybody is there. */
+export const PROBE_ID = 0x7ff;
+
+/** A configuration as an object, one entry per section. */
+export type Configuration = Record<string, unknown> & { buses: Record<string, unknown>[]; nodes: Record<string, unknown>[]; commands: Record<string, unknown>[]; safePose: Record<string, unknown>; arming: Record<string, unknown> };
+
+export const commandId = (joint: JointName): number => (NODE_NUMBERS[joint] << 5) | 2;
+export const moveTo = (targetPosition: number, velocityLimit = 1.5): Record<string, number | string> => ({ mode: "Move", targetPosition, velocityLimit });
+
+/** As text for the daemon: YAML's flow style is JSON. */
+export function yamlOf(configuration: object): string {
+  return Object.entries(configuration).map(([section, value]) => `${section}: ${JSON.stringify(value)}\n`).join("");
+}
+
+/** `deadAfterMs` and node timeouts are generous: all joints live in the test's process, which a loaded machine may keep waiting. */
+export function armConfiguration(joints: readonly JointName[], busSocket: string): Configuration {
+  const send = (values: object) => joints.map((joint) => ({ bus: "arm", message: `${joint}_Command`, values }));
+  const until = (signal: string) => joints.map((joint) => ({ topic: `can/arm/${joint}_State`, signal, absMax: 0.02, holdMs: 30, ageMsMax: 500 }));
+  return {
+    version: 1,
+    robot: "test-arm",
+    buses: [{
+      name: "arm", driver: "emulator", interface: busSocket, bitrateBps: 500_000, deadAfterMs: 2_000,
+      databases: [{ dbc: "arm.dbc", checks: "arm.checks.yaml", lint: "required", template: { id: "node_id << 5 | message_id", nodes: Object.fromEntries(joints.map((joint) => [joint, NODE_NUMBERS[joint]])) } }],
+    }],
+    nodes: joints.map((joint) => ({ name: joint, link: "arm", heartbeat: { canopen: NODE_NUMBERS[joint] }, timeoutMs: 2_000 })),
+    commands: joints.map((joint) => ({ bus: "arm", message: `${joint}_Command`, ttlMsMax: 1_000, rateHzMax: 200, writers: [] })),
+    arming: { autoDisarmAfterSilentMs: 0 },
+    safePose: {
+      budgetMs: 10_000,
+      steps: [
+        { name: "stop", deadlineMs: 4_000, send: send({ mode: "Hold", targetPosition: 0, velocityLimit: 0 }), until: until("velocity") },
+        { name: "park", deadlineMs: 6_000, send: send({ mode: "Park", targetPosition: 0, velocityLimit: 1.5 }), until: until("position") },
+      ],
+    },
+  };
+}
+
+/** A motor node that can lose its power: what it remembered is gone with it. */
+export class SimulatedJoint {
+  readonly name: JointName;
+  joint!: Joint;
+  readonly node: BusNode;
+  /** A joint whose motor does not obey: it reports and acknowledges, and keeps moving as before. */
+  deaf = false;
+  /** Frames it sent as a device. */
+  readonly #host: BusHost;
+  readonly #send: (frame: CanFrame) => void;
+  #cancel: (() => void) | undefined;
+
+  constructor(host: BusHost, name: JointName) {
+    const { port, node } = attachInProcess(host, { name });
+    this.name = name;
+    this.node = node;
+    this.#host = host;
+    this.#send = (frame) => void port.send(frame);
+    port.onFrame((frame) => {
+      if (!this.deaf && this.node.powered) this.joint.receive(frame, systemClock.nowUs());
+    });
+    this.#boot();
+  }
+
+  /** On its own again as after power-up: at the same place, without any memory of counters. */
+  #boot(): void {
+    const positionRad = this.joint?.positionRad ?? 0;
+    this.joint = new Joint({ nodeId: NODE_NUMBERS[this.name], codecs: jointCodecs(sourceFolder)[this.name], positionRad });
+    const turn = (): void => {
+      for (const frame of this.joint.tick(systemClock.nowUs())) this.#send(frame);
+      this.#cancel = systemClock.at(this.joint.nextDeadlineUs(), turn);
+    };
+    turn();
+  }
+
+  /** Stops sending, stays on the bus: a firmware that hangs. */
+  silence(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  setPower(on: boolean): void {
+    if (on === this.node.powered) return;
+    this.silence();
+    this.#host.setPower(this.node, on);
+    if (on) this.#boot();
+  }
+}
+
+export interface SeenFrame {
+  canId: number;
+  flags: number;
+  data: Uint8Array;
+  timeUs: number;
+}
+
+export interface ArmRigOptions {
+  joints?: readonly JointName[];
+  /** Changes the configuration before the daemon reads it. */
+  configure?: (configuration: Configuration, rig: ArmRig) => void;
+}
+
+export class ArmRig {
+  readonly folder = testFolder();
+  readonly joints: readonly JointName[];
+  readonly host: BusHost;
+  readonly nodes = new Map<JointName, SimulatedJoint>();
+  /** Every frame that was on the bus, as a node saw it that neither sends nor acknowledges. */
+  readonly seen: SeenFrame[] = [];
+  configuration!: Configuration;
+  daemon!: Daemon;
+  client!: Client;
+  #server: BusServer | undefined;
+  readonly #buses: BusHost[] = [];
+
+  /** Starts everything; whatever fails, `stop` clears up. */
+  static async start(options: ArmRigOptions = {}): Promise<ArmRig> {
+    const rig = new ArmRig(options.joints ?? ["base", "shoulder"]);
+    try {
+      await rig.#start(options.configure);
+    } catch (error) {
+      await rig.stop();
+      throw error;
+    }
+    return rig;
+  }
+
+  private constructor(joints: readonly JointName[]) {
+    this.joints = joints;
+    this.host = this.addBus("arm");
+    const { port } = attachInProcess(this.host, { name: "tap", listenOnly: true });
+    port.onFrame(({ canId, flags, data, timeUs }) => void this.seen.push({ canId, flags, data: Uint8Array.from(data), timeUs }));
+  }
+
+  /** Another bus beside the arm's; to be called in `configure`. */
+  addBus(name: string): BusHost {
+    const host = new BusHost({ name, bitrateBps: 500_000 });
+    this.#buses.push(host);
+    return host;
+  }
+
+  get busSocket(): string {
+    return join(this.folder.path, "bus.sock");
+  }
+
+  /** The gateway's own controller on the arm's bus. */
+  get gatewayNode(): BusNode {
+    const node = this.host.node("arm");
+    if (!node) throw new Error("the gateway is not on the bus");
+    return node;
+  }
+
+  async #start(configure: ArmRigOptions["configure"]): Promise<void> {
+    for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(sourceFolder, name), join(this.folder.path, name));
+    this.configuration = armConfiguration(this.joints, this.busSocket);
+    configure?.(this.configuration, this);
+    this.#server = await serveBuses({ socketPath: this.busSocket, buses: this.#buses });
+    for (const name of this.joints) this.nodes.set(name, new SimulatedJoint(this.host, name));
+    await this.startDaemon();
+  }
+
+  /** Also after the daemon was killed. */
+  async startDaemon(): Promise<void> {
+    this.daemon = await startDaemon(this.folder.path, yamlOf(this.configuration));
+    this.client = await this.daemon.connect();
+  }
+
+  async stop(): Promise<void> {
+    await this.client?.close();
+    if (this.daemon && this.daemon.process.exitCode === null && this.daemon.process.signalCode === null) {
+      // A test that failed half-way: nobody waits for a safe pose then.
+      this.daemon.process.kill("SIGKILL");
+      await this.daemon.ended;
+    }
+    for (const node of this.nodes.values()) node.silence();
+    await this.#server?.close();
+    for (const bus of this.#buses) bus.close();
+    this.folder.remove();
+  }
+
+  joint(name: JointName): SimulatedJoint {
+    return this.nodes.get(name)!;
+  }
+
+  setPower(on: boolean): void {
+    for (const node of this.nodes.values()) node.setPower(on);
+  }
+
+  status(): Promise<StatusReport> {
+    return this.client.request("gateway/status", undefined, { timeoutMs: 10_000 }) as Promise<StatusReport>;
+  }
+
+  /** Resolves with the first status that fits. */
+  async until(what: string, fits: (status: StatusReport) => boolean, timeoutMs = 20_000): Promise<StatusReport> {
+    let last: StatusReport | undefined;
+    return eventually(what, async () => {
+      last = await this.status();
+      return fits(last) ? last : undefined;
+    }, { timeoutMs, last: () => last && { state: last.state, reason: last.stateReason, missing: last.missingForArming, links: last.links, nodes: last.nodes, log: this.daemon.log() } });
+  }
+
+  /** Waits until nothing is missing, then arms. */
+  async arm(): Promise<void> {
+    await this.until("nothing missing for arming", ({ missingForArming }) => missingForArming.length === 0);
+    await this.client.request("gateway/arm", { why: "test" });
+  }
+
+  command(joint: JointName, values: Readonly<Record<string, unknown>>, options: { ttlMs?: number; client?: Client } = {}): Promise<void> {
+    const { client = this.client, ...rest } = options;
+    return client.publish(`cmd/arm/${joint}_Command`, values, rest);
+  }
+
+  /** Commands every joint at `rateHz` until it is stopped; refusals are counted by status. */
+  commandAll(values: (joint: JointName) => Readonly<Record<string, unknown>>, { rateHz = 100, ttlMs = 100, client = this.client }: { rateHz?: number; ttlMs?: number; client?: Client } = {}): { readonly accepted: number; readonly refused: Map<number, number>; stop(): void } {
+    const counts = { accepted: 0, refused: new Map<number, number>() };
+    const timer = setInterval(() => {
+      for (const joint of this.joints) {
+        this.command(joint, values(joint), { ttlMs, client }).then(() => (counts.accepted += 1), (error: unknown) => {
+          const status = error instanceof IpcnetError ? error.status : 0;
+          counts.refused.set(status, (counts.refused.get(status) ?? 0) + 1);
+        });
+      }
+    }, 1000 / rateHz);
+    return {
+      get accepted() {
+        return counts.accepted;
+      },
+      refused: counts.refused,
+      stop: () => clearInterval(timer),
+    };
+  }
+
+  /** Frames on the bus that no joint sends: ours, or an intruder's. */
+  commandsSeen(from = 0): SeenFrame[] {
+    const own = new Set(this.joints.flatMap((joint) => [(NODE_NUMBERS[joint] << 5) | 1, (NODE_NUMBERS[joint] << 5) | 3, 0x700 + NODE_NUMBERS[joint]]));
+    return this.seen.slice(from).filter(({ canId }) => !own.has(canId));
+  }
+}
+
+/** What a refusal said. */
+export async function refusal(promise: Promise<unknown>): Promise<IpcnetError> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof IpcnetError) return error;
+    throw error;
+  }
+  throw new Error("it was not refused");
+}

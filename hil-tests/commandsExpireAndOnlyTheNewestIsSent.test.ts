@@ -1,0 +1,119 @@
+/** What becomes of a command between its sender and the bus: too old, too often, out of range, or overtaken by a newer one, it is not sent, and the sender is told. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { Status } from "../shm/client/index.ts";
+import { ArmRig, commandId, moveTo, refusal } from "./armRig.ts";
+import { eventually } from "./waiting.ts";
+
+/** `base` may be commanded twice a second and a command lives for at most 100 ms: one that is held back expires before its turn comes. */
+const BASE = { ttlMsMax: 100, rateHzMax: 2 };
+/** Long enough for a held command to wait for its turn. */
+const ELBOW = { ttlMsMax: 5_000, rateHzMax: 4 };
+const SHOULDER = { ttlMsMax: 1_000, rateHzMax: 50 };
+
+describe("on the way of commands", () => {
+  let rig: ArmRig;
+  const targets = (joint: "base" | "shoulder" | "elbow", from = 0): number[] => rig.commandsSeen(from).filter(({ canId }) => canId === commandId(joint)).map(({ data }) => new DataView(data.buffer, data.byteOffset).getInt16(4, true) / 1e4);
+  const refused = async (code: string): Promise<number> => (await rig.status()).commands.refused[code] ?? 0;
+
+  before(async () => {
+    rig = await ArmRig.start({ joints: ["base", "shoulder", "elbow"], configure: ({ commands }) => {
+      Object.assign(commands[0]!, BASE);
+      Object.assign(commands[1]!, SHOULDER);
+      Object.assign(commands[2]!, ELBOW);
+    } });
+    await rig.arm();
+  });
+  after(() => rig.stop());
+
+  test("one whose time to live ends while it waits is never sent, and a longer life than allowed is cut", async () => {
+    const before = rig.seen.length;
+    await rig.command("base", moveTo(0.1), { ttlMs: 100 });
+    await eventually("the first on the bus", () => targets("base", before).length === 1);
+    // The next may go a quarter of a second later at the earliest; both would be too old by then.
+    await rig.command("base", moveTo(0.2), { ttlMs: 50 });
+    await eventually("the second expired", async () => (await refused("expired")) === 1);
+    await rig.command("base", moveTo(0.3), { ttlMs: 60_000 });
+    await eventually("the third expired or sent", async () => (await refused("expired")) === 2 || targets("base", before).length > 1);
+    // A busy machine may have taken so long that its turn had come: then it was fresh. The second never was.
+    assert.ok(!targets("base", before).includes(0.2));
+  });
+
+  test("one that never had any time to live is refused", async () => {
+    assert.equal((await refusal(rig.client.publish("cmd/arm/base_Command", moveTo(0.1), { ttlMs: 0 }))).status, Status.gone);
+  });
+
+  test("of many that wait, the newest alone is sent", async () => {
+    const before = rig.seen.length;
+    const supersededBefore = await refused("superseded");
+    // In one go: all but the first must wait for their turn.
+    await Promise.all([0.1, 0.2, 0.3, 0.4, 0.5, 0.6].map((target) => rig.command("elbow", moveTo(target), { ttlMs: 5_000 })));
+    await eventually("the newest on the bus", () => targets("elbow", before).includes(0.6));
+    assert.deepEqual(targets("elbow", before), [0.1, 0.6]);
+    assert.equal(await refused("superseded"), supersededBefore + 4);
+  });
+
+  test("no more go out than the rate allows, and each that goes out is the newest", async () => {
+    const before = rig.seen.length;
+    const sent: number[] = [];
+    for (let index = 0; index < 400; index++) {
+      sent.push(Math.round(index * 50) / 1e4);
+      await rig.command("shoulder", moveTo(sent.at(-1)!), { ttlMs: 1_000 });
+    }
+    await eventually("the last on the bus", () => targets("shoulder", before).at(-1) === sent.at(-1));
+    const times = rig.commandsSeen(before).map(({ timeUs }) => timeUs);
+    const seconds = (times.at(-1)! - times[0]!) / 1e6;
+    assert.ok(times.length <= seconds * SHOULDER.rateHzMax + 2, `${times.length} frames in ${seconds} s`);
+    const seen = targets("shoulder", before);
+    assert.deepEqual(seen, [...seen].sort((a, b) => a - b));
+  });
+
+  test("what does not fit its description is refused with the reason, and nothing is sent", async () => {
+    const before = rig.seen.length;
+    const cases: [string, unknown, number, RegExp][] = [
+      ["cmd/arm/shoulder_Command", moveTo(3.5), Status.unprocessableContent, /targetPosition/],
+      ["cmd/arm/shoulder_Command", { mode: "Dance", targetPosition: 0, velocityLimit: 1 }, Status.unprocessableContent, /mode/],
+      ["cmd/arm/shoulder_Command", { ...moveTo(0.1), torque: 5 }, Status.unprocessableContent, /torque/],
+      ["cmd/arm/shoulder_Command", { mode: "Move" }, Status.unprocessableContent, /targetPosition/],
+      ["cmd/arm/shoulder_Command", { ...moveTo(0.1), targetPosition: Number.NaN }, Status.unprocessableContent, /targetPosition/],
+      ["cmd/arm/shoulder_Command", [1, 2, 3], Status.unprocessableContent, /object/],
+      ["cmd/arm/forearm_Command", moveTo(0.1), Status.forbidden, /forearm_Command/],
+      ["cmd/leg/shoulder_Command", moveTo(0.1), Status.forbidden, /leg/],
+    ];
+    for (const [topic, value, status, words] of cases) {
+      const error = await refusal(rig.client.publish(topic, value));
+      assert.equal(error.status, status, `${topic} ${JSON.stringify(value)}: ${error.message}`);
+      assert.match(error.message, words);
+    }
+    const error = await refusal(rig.client.publish("can/arm/shoulder_State", {}));
+    assert.ok([Status.forbidden, Status.notFound].includes(error.status as 202), "a measurement is nobody's to write");
+    await rig.command("shoulder", moveTo(0.25));
+    await eventually("the next right one on the bus", () => targets("shoulder", before).length > 0);
+    assert.deepEqual(targets("shoulder", before), [0.25]);
+  });
+
+  test("a flood from one client delays no command of another", async (t) => {
+    const flooder = await rig.daemon.connect("flooder");
+    t.after(() => flooder.close());
+    let flooding = true;
+    let floods = 0;
+    const flood = (): void => {
+      if (!flooding) return;
+      for (let index = 0; index < 100; index++) void flooder.publish("cmd/arm/base_Command", moveTo((floods++ % 1000) / 1e3), { ttlMs: 100, acknowledge: false }).catch(() => undefined);
+      setTimeout(flood, 5);
+    };
+    flood();
+    const before = rig.seen.length;
+    const wanted = Array.from({ length: 30 }, (_, index) => (index + 1) / 100);
+    for (const target of wanted) {
+      await rig.command("shoulder", moveTo(target), { ttlMs: 1_000 });
+      // Within its life, or it would never be seen.
+      await eventually(`${target} on the bus`, () => targets("shoulder", before).at(-1) === target, { timeoutMs: 5_000 });
+    }
+    flooding = false;
+    assert.deepEqual(targets("shoulder", before), wanted);
+    assert.ok(floods > 1_000);
+    const baseTimes = rig.commandsSeen(before).filter(({ canId }) => canId === commandId("base")).map(({ timeUs }) => timeUs);
+    assert.ok(baseTimes.length <= ((baseTimes.at(-1) ?? 0) - (baseTimes[0] ?? 0)) / 1e6 * BASE.rateHzMax + 2, "and gets no more than its own rate");
+  });
+});
