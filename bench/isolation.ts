@@ -7,8 +7,9 @@ import type { Latencies } from "./children/latencyLog.ts";
 import { Child } from "./children/rpc.ts";
 import type { Counts } from "./children/subscriber.ts";
 import { freePort, freezeMqttClient } from "./frozenMqtt.ts";
+import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import type { Bench, BenchContext, Table } from "./harness.ts";
-import { memoryOf } from "./procfs.ts";
+import { memoryOf, setRealtime } from "./procfs.ts";
 import { between, childProgram, read, Rig, sentUsOffset } from "./rig.ts";
 import { probeDefinitions } from "./traffic.ts";
 
@@ -39,12 +40,13 @@ export const bench: Bench = {
       const other = await rig.subscriber({ name: "stopped", queue: 4096 });
       await mqtt.call("subscribe", { port, topic: "ipcnet/bench/#" });
       await rig.bus.call("probe", { rateHz: RATE_HZ, bus: "bench" });
+      const realTime = setRealtime([rig.bus, rig.gateway, healthy, other, mqtt].map(({ pid }) => pid), true);
       const watch = new Watch(rig, healthy, mqtt, context);
       await delay(SETTLE_MS * quick);
       await watch.window("(warm-up)", WINDOW_MS * quick);
       const rows: Table["rows"] = [];
       const notes: string[] = [];
-      for (const disturbance of [stoppedSubscriber(healthy, other), frozenClient(port), babblingNode(rig)]) {
+      for (const disturbance of [stoppedSubscriber(healthy, other), frozenClient(port), babblingNode(rig, healthy)]) {
         rows.push(await watch.window(`${disturbance.name}: before`, WINDOW_MS * quick));
         await disturbance.begin();
         rows.push(await watch.window("… during", disturbance.windowMs * quick));
@@ -52,7 +54,7 @@ export const bench: Bench = {
         await delay(SETTLE_MS * quick);
         rows.push(await watch.window("… after", WINDOW_MS * quick));
       }
-      return [{ title: `The others, at ${RATE_HZ.toLocaleString("en")} frames/s`, rows, notes: ["Healthy local subscriber: frames/s, lost, latency from send to callback in µs (typical p99: median of the p99 of each 1,000 frames). Healthy MQTT client: messages/s.", ...notes] }];
+      return [{ title: `The others, at ${RATE_HZ.toLocaleString("en")} frames/s`, rows, notes: ["Healthy local subscriber: frames/s, lost, latency from send to callback in µs (typical p99: median of the p99 of each 1,000 frames). Healthy MQTT client: messages/s.", realTime ? "All processes of this bench with real-time priority, so that other programs on these cores do not count." : "Ordinary scheduling: this user may not ask for real-time priority.", ...notes] }];
     } finally {
       await mqtt.stop();
       await rig.close();
@@ -126,7 +128,7 @@ function frozenClient(port: number): Disturbance {
   };
 }
 
-function babblingNode(rig: Rig): Disturbance {
+function babblingNode(rig: Rig, healthy: Child): Disturbance {
   let before = { frames: 0, load: 0 };
   const noise = () => rig.bus.call<typeof before>("noise");
   return {
@@ -138,7 +140,9 @@ function babblingNode(rig: Rig): Disturbance {
     async end() {
       const { frames, load } = await noise();
       await rig.bus.call("babble", false);
-      return `Babbling node: a second bus of 1 Mbit/s at ${Math.round(load * 100)} % load, ${(frames - before.frames).toLocaleString("en")} frames, half with unknown identifiers, half with known ones and wrong contents; all rejected.`;
+      const { links } = await healthy.call<StatusReport>("request", "gateway/status");
+      const { accepted, rejected, unknown } = links.find(({ name }) => name === "noisy")!.counters;
+      return `Babbling node: a second bus of 1 Mbit/s at ${Math.round(load * 100)} % load, ${(frames - before.frames).toLocaleString("en")} frames: ${unknown} with unknown identifiers, ${rejected} rejected for their contents, ${accepted} accepted.`;
     },
   };
 }

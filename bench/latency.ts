@@ -68,7 +68,7 @@ export const bench: Bench = {
     return [
       {
         title: `Latency at ${RATE_HZ.toLocaleString("en")} frames/s, µs`, rows: latencies,
-        notes: ["Aim: the gateway adds less than 200 µs at p99. Reception is the bus's time stamp (end of the frame, as a kernel gives it). Typical p99: the median of the p99 of each 1,000 frames, which the other programs on these cores do not reach into. All clocks are CLOCK_MONOTONIC. Each way ends in a callback of another process; the gateway's has one process and two sockets more. Ordinary: with the default scheduler, which gives other programs on these cores their share; real-time: SCHED_FIFO, where this user may. Core wanted: share of the time in which some runnable program of this machine, ours included, had to wait for a core (/proc/pressure/cpu)."],
+        notes: ["Aim: the gateway adds less than 200 µs at p99. Reception is the bus's time stamp (end of the frame, as a kernel gives it). Typical p99: the median of the p99 of each 1,000 frames, so that a rare long wait for a core does not count. All clocks are CLOCK_MONOTONIC. Each way ends in a callback of another process; the gateway's has one process and two sockets more. Ordinary: with the default scheduler, which gives other programs on these cores their share; real-time: SCHED_FIFO, where this user may. Core wanted: share of the time in which some runnable program of this machine, ours included, had to wait for a core (/proc/pressure/cpu)."],
       },
       { title: "Pauses of the gateway meanwhile", rows: pauses, notes: [`Loop late: how much later than due a 1 ms timer of the gateway ran, its rounding to whole milliseconds included. ${MEASURE_MS / 1e3} s a round.`] },
     ];

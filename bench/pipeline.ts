@@ -126,7 +126,9 @@ function objectCase(name: string, traffic: Traffic, result: "record" | "object")
     if (check.check(data, 0, data.length, id, timeUs) > CheckResult.okSomeLost) return;
     if (result === "object") {
       const decoded = codec.decode(data, 0, data.length);
-      if (decoded.ok) accepted += channel.emit(topic.name, decoded.signals) ? 1 : 1;
+      if (!decoded.ok) return;
+      channel.emit(topic.name, decoded.signals);
+      accepted += 1;
       return;
     }
     if (codec.decodeInto(data, view, 0, data.length, record, view, 0) !== 0) return;

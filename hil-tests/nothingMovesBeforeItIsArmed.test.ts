@@ -107,13 +107,23 @@ describe("nothing moves before it is armed", () => {
   test("armed, what is listed passes and nothing else", async () => {
     await rig.arm();
     const before = rig.gatewayNode.statistics.sentFrames;
-    // The sweep from the bus moves nothing, armed or not.
-    await sendAll(intruder, everyForeignFrame());
+    // The sweep from the bus moves nothing, armed or not. Our own commands from somebody else are the next test's.
+    await sendAll(intruder, everyForeignFrame().filter(({ canId, flags }) => (flags & CanFlag.extended) !== 0 || !allowed.has(canId)));
     assert.equal(rig.gatewayNode.statistics.sentFrames, before);
     const seenBefore = rig.seen.length;
     assert.deepEqual(new Set(await tryEveryId()), allowed);
     await eventually("both commands on the bus", () => rig.commandsSeen(seenBefore).length >= allowed.size);
     assert.deepEqual(new Set(rig.commandsSeen(seenBefore).map(({ canId }) => canId)), allowed);
+  });
+
+  test("somebody else who sends our commands is a second master: the safe pose, and no arming while it goes on", async () => {
+    await rig.until("armed", ({ state }) => state === "armed");
+    await sendAll(intruder, everyForeignFrame().filter(({ canId, flags }) => (flags & CanFlag.extended) === 0 && canId === commandId("base")));
+    const { stateReason } = await rig.until("posed", ({ state }) => state === "posed");
+    assert.match(stateReason, /safe pose/);
+    await rig.client.request("gateway/reset");
+    const error = await refusal(rig.client.request("gateway/arm"));
+    assert.match(error.message, /second master/);
   });
 
   test("in the safe pose and after it, commands and identifiers are refused", async () => {

@@ -7,7 +7,7 @@ export interface Quantiles {
   p99: number;
   p999: number;
   max: number;
-  /** Median over stretches of 1,000 samples of each stretch's p99: what p99 is while nobody else wants the core. */
+  /** Median over stretches of 1,000 samples of each stretch's p99: one long wait for a core spoils one stretch, not the figure. */
   typicalP99: number;
 }
 

@@ -12,7 +12,7 @@ import { Accounts, parsePasswordHash, passwordHashOf, readPasswordFile } from ".
 import { treeGuard } from "./bridge.ts";
 import type { MqttBroker, MqttBrokerOptions } from "./broker.ts";
 import { createMqttBroker } from "./broker.ts";
-import { createMqttClientDriver } from "./driver.ts";
+import { createMqttClientDriver } from "./clientDriver.ts";
 import type { MqttMessage } from "./message.ts";
 import { encodeStatus } from "./status.ts";
 import { closed, frozenSubscriber, join as joinBroker, nextMessage, until, user } from "./testing.ts";

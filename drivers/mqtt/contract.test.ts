@@ -6,7 +6,8 @@ import { systemClock } from "../../schemas/clock.ts";
 import type { DriverHarness } from "../contract.ts";
 import { testDriverContract, until } from "../contract.ts";
 import { createMqttBroker } from "./broker.ts";
-import { createMqttBrokerDriver, createMqttClientDriver } from "./driver.ts";
+import { createMqttBrokerDriver } from "./brokerDriver.ts";
+import { createMqttClientDriver } from "./clientDriver.ts";
 import { MQTT_LIMITS } from "./limits.ts";
 import type { MqttMessage, MqttOutgoing } from "./message.ts";
 

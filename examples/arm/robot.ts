@@ -8,7 +8,7 @@ import { BusHost } from "../../drivers/can/emulator/host.ts";
 import { attachInProcess } from "../../drivers/can/emulator/inProcess.ts";
 import { serveBuses } from "../../drivers/can/emulator/server.ts";
 import { encodeCbor } from "../../drivers/mqtt/cbor.ts";
-import { createMqttClientDriver } from "../../drivers/mqtt/driver.ts";
+import { createMqttClientDriver } from "../../drivers/mqtt/clientDriver.ts";
 import { EnvelopeWriter } from "../../drivers/mqtt/envelope.ts";
 import { openPty } from "../../drivers/pty/index.ts";
 import { createSerialDriver } from "../../drivers/serial/driver.ts";

@@ -73,7 +73,7 @@ async function startAll(folder: string): Promise<Running> {
   await firstLine(robot, "the simulated robot");
   const logFile = join(folder, "ipcnetd.log");
   const log = openSync(logFile, "w", 0o600);
-  const gateway = spawn(process.execPath, [join(import.meta.dirname, "../../gateway/bin/ipcnetd.js"), "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", log], detached: true });
+  const gateway = spawn(process.execPath, ["--max-semi-space-size=4", join(import.meta.dirname, "../../gateway/bin/ipcnetd.js"), "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", log], detached: true });
   closeSync(log);
   let verdictLine = "";
   createInterface({ input: gateway.stdout! }).on("line", (line) => (verdictLine = line));

@@ -28,9 +28,7 @@ export async function buildMqttLinks(parts: MqttParts): Promise<MqttLink[]> {
   const { config, clock, identity } = parts;
   const { broker, clients } = config.mqtt;
   if (!broker && clients.length === 0) return [];
-  const [{ createMqttBrokerDriver, createMqttClientDriver }, { passwordHashOf, readPasswordFile }, { MqttInputReceiver }, { MqttLink: Link }] = await Promise.all([
-    import("../../drivers/mqtt/driver.ts"), import("../../drivers/mqtt/accounts.ts"), import("../links/mqttInput.ts"), import("../links/mqttLink.ts"),
-  ]);
+  const [{ MqttInputReceiver }, { MqttLink: Link }] = await Promise.all([import("../links/mqttInput.ts"), import("../links/mqttLink.ts")]);
   const file = (path: string): string => resolve(dirname(parts.configFile), path);
   // The start time makes the session: a gateway that comes back later is a later one, whatever happened to the one before.
   const speakFor = { robot: config.robot, identity: { instance: identity.instance, version: identity.version, epoch: 1, firstSession: Number(clock.wallTimeNs() / 1_000_000n) } };
@@ -46,6 +44,7 @@ export async function buildMqttLinks(parts: MqttParts): Promise<MqttLink[]> {
     }));
   };
   if (broker) {
+    const [{ createMqttBrokerDriver }, { passwordHashOf, readPasswordFile }] = await Promise.all([import("../../drivers/mqtt/brokerDriver.ts"), import("../../drivers/mqtt/accounts.ts")]);
     build(createMqttBrokerDriver({
       name: broker.name, speakFor, clock, listen: broker.listen,
       users: await Promise.all(broker.users.map(async ({ name, publish, subscribe, passwordFile, passwordScrypt }) => ({
@@ -54,6 +53,9 @@ export async function buildMqttLinks(parts: MqttParts): Promise<MqttLink[]> {
       ...(broker.allowAnonymous ? { anonymous: { publish: [], subscribe: ["ipcnet/#"] } } : {}),
     }));
   }
+  // Each side loads its own library only: the client's alone is 8 MB resident.
+  if (clients.length === 0) return links;
+  const { createMqttClientDriver } = await import("../../drivers/mqtt/clientDriver.ts");
   for (const client of clients) {
     const wanted = config.mqtt.inputs.filter(({ via }) => via === client.name).map(({ topic }) => ({ filter: topic, qos: 1 as const }));
     const commands = config.mqtt.commands?.via.includes(client.name) ? [{ filter: `ipcnet/${config.robot}/cmd/#`, qos: 1 as const }] : [];

@@ -1,5 +1,5 @@
 /** Declares what may be written: commands, application topics, and the topics that routes make. */
-import { Ajv } from "ajv";
+import { makeAjv } from "../../schemas/messages/ajv.ts";
 import { compileMessage } from "../../schemas/dbc/index.ts";
 import type { CheckedParts } from "../../schemas/messages/checkConfig.ts";
 import type { Config } from "../../schemas/messages/config.ts";
@@ -82,7 +82,7 @@ function serialCommandRecord(config: Config, port: string, name: string) {
 
 /** Compiled once; says the first thing that does not fit, with its place in the value. */
 export function validator(schema: object): Validate {
-  const validate = new Ajv({ strict: false, validateFormats: false }).compile(schema);
+  const validate = makeAjv({ strict: false, validateFormats: false }).compile(schema);
   return (value) => {
     if (validate(value)) return undefined;
     const [error] = validate.errors ?? [];

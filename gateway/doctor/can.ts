@@ -28,19 +28,22 @@ function canFamily(machine: Machine, { canInterfaces, kernelRelease }: Facts): C
 
 function interfaceChecks(link: CanInterface): Check[] {
   const virtual = link.details !== undefined && ["vcan", "vxcan"].includes(link.details.kind);
-  const checks = [linkState(link), queueCheck(link)];
-  if (virtual) return checks;
-  return [...checks, ...(link.details ? controllerChecks(link.name, link.details) : withoutIp(link.name))];
+  // Nothing waits in front of a virtual interface, whatever its txqueuelen says.
+  if (virtual) return [linkState(link)];
+  return [linkState(link), queueCheck(link), ...(link.details ? controllerChecks(link.name, link.details) : withoutIp(link.name))];
 }
 
 function linkState({ name, up, details }: CanInterface): Check {
   const subject = `${name}.state`;
-  const bitrate = details?.bitrateBps ?? 500_000;
-  const type = details && details.kind !== "can" ? "" : ` type can bitrate ${bitrate}`;
+  // A bit rate that is set stays: setting it again would lose a chosen sample point.
+  const type = details && (details.kind !== "can" || details.bitrateBps) ? "" : " type can bitrate 500000";
   if (!up) return problem(subject, `${name} is down`, `sudo ip link set ${name} up${type}`);
   switch (details?.state) {
-    case "BUS-OFF":
-      return problem(subject, `${name} is bus-off: its controller gave up after too many errors (wiring, bit rate)`, `check the wiring and the bit rate, then: sudo ip link set ${name} type can restart`);
+    case "BUS-OFF": {
+      // The kernel refuses `restart` where restart-ms is set.
+      const restart = details?.restartMs ? `sudo ip link set ${name} down && sudo ip link set ${name} up` : `sudo ip link set ${name} type can restart`;
+      return problem(subject, `${name} is bus-off: its controller gave up after too many errors (wiring, bit rate)`, `check the wiring and the bit rate, then: ${restart}`);
+    }
     case "ERROR-PASSIVE":
       return warning(subject, `${name} is error-passive: nobody acknowledges, or the bus is disturbed`, "switch the other nodes on; check termination (60 Ω between CAN-H and CAN-L) and bit rate");
     case "ERROR-WARNING":

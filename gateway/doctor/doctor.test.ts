@@ -37,18 +37,21 @@ test("a machine as it should be: nothing to say", async () => {
 test("CAN interfaces set up the way people set them up", async () => {
   const checks = await look(wellMachine(
     canInterface("can0", { queue: 1000, restartMs: 100, modes: [] }), canInterface("can1", { up: false }), canInterface("can2", { state: "BUS-OFF" }),
-    canInterface("can3", { state: "ERROR-PASSIVE" }), canInterface("can4", { modes: ["LISTEN-ONLY", "BERR-REPORTING"] }), canInterface("vcan0", { kind: "vcan" }),
+    canInterface("can3", { state: "ERROR-PASSIVE" }), canInterface("can4", { modes: ["LISTEN-ONLY", "BERR-REPORTING"] }), canInterface("vcan0", { kind: "vcan", queue: 1000 }),
+    canInterface("can5", { state: "BUS-OFF", restartMs: 100 }), canInterface("can6", { up: false, bitrate: 0 }),
   ));
   assert.deepEqual(one(checks, "can.can0.queue"), { id: "can.can0.queue", group: "can", result: "warning", evidence: "txqueuelen 1000: so many stale commands can wait in the kernel and be sent when the bus comes back", fix: "sudo ip link set can0 txqueuelen 16" });
   assert.equal(one(checks, "can.can0.restart").result, "warning");
   assert.match(one(checks, "can.can0.berr").fix!, /berr-reporting on/);
   assert.equal(one(checks, "can.can1.state").result, "problem");
-  assert.equal(one(checks, "can.can1.state").fix, "sudo ip link set can1 up type can bitrate 500000");
+  assert.equal(one(checks, "can.can1.state").fix, "sudo ip link set can1 up", "its bit rate is set");
+  assert.equal(one(checks, "can.can6.state").fix, "sudo ip link set can6 up type can bitrate 500000");
   assert.equal(one(checks, "can.can2.state").result, "problem");
   assert.match(one(checks, "can.can2.state").fix!, /type can restart/);
+  assert.match(one(checks, "can.can5.state").fix!, /can5 down && sudo ip link set can5 up$/);
   assert.equal(one(checks, "can.can3.state").result, "warning");
   assert.equal(one(checks, "can.can4.mode").result, "warning");
-  assert.deepEqual(checks.filter(({ id }) => id.startsWith("can.vcan0.")).map(({ id, result }) => [id, result]), [["can.vcan0.state", "ok"], ["can.vcan0.queue", "ok"]]);
+  assert.deepEqual(checks.filter(({ id }) => id.startsWith("can.vcan0.")).map(({ id, result }) => [id, result]), [["can.vcan0.state", "ok"]]);
 });
 
 test("without ip, or with one that has no JSON, what it would tell is unknown, the rest is not", async () => {

@@ -2,7 +2,7 @@
  * One MQTT connection of the gateway, the embedded broker or a client of an external one: inputs become topics, topics are mirrored,
  * commands come in and are answered.
  */
-import type { MqttDriver } from "../../drivers/mqtt/driver.ts";
+import type { MqttDriver } from "../../drivers/mqtt/driverBase.ts";
 import type { MqttMessage } from "../../drivers/mqtt/message.ts";
 import { topicTree, type TopicTree } from "../../drivers/mqtt/topics.ts";
 import type { Clock } from "../../schemas/clock.ts";

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { checkConfig, startsHere } from "./checkConfig.ts";
 import type { CheckResult, FileAnswer, MachineProbe } from "./checkConfig.ts";
-import { checkConfigFile } from "./configFile.ts";
+import { checkConfigFile, thisMachine } from "./configFile.ts";
 import { renderFault } from "./fault.ts";
 import { sourceFolder } from "./generate.ts";
 
@@ -199,7 +199,7 @@ test("the table above is not short of rows, and shows every kind of refusal that
 });
 
 /** Codes that loadConfig.test.ts and the tests below show. */
-const shownElsewhere = ["fileTooLong", "tooDeep", "tooMuch", "unknownHere", "notTried", "notCompared", "bitrateDiffers", "loadUnknown", "whenUnchecked", "signalUnchecked"];
+const shownElsewhere = ["fileTooLong", "tooDeep", "tooMuch", "unknownHere", "notTried", "notCompared", "bitrateDiffers", "interfaceDown", "noFdHere", "loadUnknown", "whenUnchecked", "signalUnchecked"];
 
 for (const name of readdirSync(examples).filter((file) => file.endsWith(".yaml") && !file.endsWith(".checks.yaml"))) {
   test(`example ${name} is accepted without a warning, read from disk as the command line does`, () => {
@@ -255,6 +255,24 @@ test("what only the machine can say is said as a note, and whether it would keep
   const other = check(`${head}buses:\n  - { name: a, interface: can1, optional: true }\n  - { name: b, interface: can2 }\n  - { name: c, interface: can0, bitrateBps: 250000, fd: true, dataBitrateBps: 1000000 }\n  - { name: d, driver: socketcand, interface: "pi:29536/can0" }\nmqtt: { clients: [ { name: f, url: mqtts://fleet.example } ] }\n`, probe);
   assert.deepEqual(other.notes.map(({ code, line, blocksStart }) => [code, line, blocksStart]), [["unknownHere", 4, false], ["unknownHere", 5, false], ["notCompared", 6, false], ["notTried", 7, false], ["notTried", 8, false]]);
   assert.equal(startsHere(other), true);
+});
+
+test("an interface that is there may still not be fit: no CAN, down, without FD", () => {
+  const answers: Record<string, ReturnType<MachineProbe["canInterface"]>> = {
+    lo: { present: true, can: false, up: true, fd: true }, can0: { present: true, can: true, up: false, fd: false }, vcan0: { present: true, can: true, up: true, fd: true },
+  };
+  const probe: MachineProbe = { canInterface: (name) => answers[name], pathExists: () => true, userExists: () => true, groupExists: () => true };
+  const notes = (bus: string) => check(`${head}buses:\n  - { name: a, ${bus} }\n`, probe).notes.map(({ code, blocksStart }) => [code, blocksStart]);
+  assert.deepEqual(notes("interface: lo"), [["unknownHere", true]]);
+  assert.deepEqual(notes("interface: can0"), [["interfaceDown", false]]);
+  assert.deepEqual(notes("interface: can0, fd: true"), [["interfaceDown", false], ["noFdHere", true]]);
+  assert.deepEqual(notes("interface: can0, optional: true"), [["interfaceDown", false]]);
+  assert.deepEqual(notes("interface: vcan0, fd: true"), []);
+});
+
+test("this machine's loopback is seen, and that it is no CAN interface", { skip: existsSync("/sys/class/net/lo/type") ? false : "no /sys/class/net here" }, () => {
+  assert.equal(thisMachine().canInterface("lo")?.can, false);
+  assert.deepEqual(thisMachine().canInterface("no-such-interface"), { present: false });
 });
 
 test("what cannot be known without a schema or a bit rate is said", () => {

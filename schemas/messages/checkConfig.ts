@@ -24,7 +24,7 @@ import { sortFaults } from "./fault.ts";
 import type { Fault } from "./fault.ts";
 import { loadConfig } from "./loadConfig.ts";
 
-export type { FileAnswer, MachineProbe, Note } from "./check/context.ts";
+export type { CanInterfaceAnswer, FileAnswer, MachineProbe, Note } from "./check/context.ts";
 export type { LoadedDatabase } from "./check/databases.ts";
 export type { FieldInfo, Fields } from "./check/fields.ts";
 export type { TopicInfo } from "./check/topics.ts";

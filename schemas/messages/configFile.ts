@@ -1,8 +1,8 @@
 /** The edge of the configuration: reads files and looks at this machine for `checkConfig`. */
 import { existsSync, fstatSync, openSync, closeSync, readFileSync, readSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { checkConfig } from "./checkConfig.ts";
-import type { CheckResult, FileAnswer, MachineProbe } from "./checkConfig.ts";
+import type { CanInterfaceAnswer, CheckResult, FileAnswer, MachineProbe } from "./checkConfig.ts";
 
 /** Larger files than any database or schema seen; a device or a log named by mistake is not read into memory. */
 const fileBytesMax = 16 * 1024 * 1024;
@@ -58,12 +58,27 @@ function thisMachine(): MachineProbe {
   const local = onlyLocal();
   const exists = (names: ReadonlySet<string> | undefined, name: string) => (names === undefined || /^\d+$/.test(name) ? undefined : names.has(name) ? true : local ? false : undefined);
   return {
-    // The bit rate is behind netlink; the driver compares it when it opens the interface.
-    canInterface: (name) => (existsSync("/sys/class/net") ? { present: existsSync(`/sys/class/net/${name}`) } : undefined),
+    canInterface: (name) => (existsSync("/sys/class/net") ? canInterface(name) : undefined),
     pathExists: (path) => existsSync(path),
     userExists: (name) => exists(users, name),
     groupExists: (name) => exists(groups, name),
   };
+}
+
+/** ARPHRD_CAN (linux/if_arp.h), IFF_UP (linux/if.h), CANFD_MTU (linux/can.h). */
+const arphrdCan = 280;
+const flagUp = 1;
+const fdMtu = 72;
+
+/** From sysfs. The bit rate is behind netlink; the driver compares it when it opens the interface. */
+function canInterface(name: string): CanInterfaceAnswer {
+  const folder = join("/sys/class/net", name);
+  const number = (file: string) => Number(readFileSync(join(folder, file), "utf8"));
+  try {
+    return { present: true, can: number("type") === arphrdCan, up: (number("flags") & flagUp) !== 0, fd: number("mtu") >= fdMtu };
+  } catch {
+    return { present: existsSync(folder) }; // no such interface, or it went away just now
+  }
 }
 
 function namesIn(file: string): ReadonlySet<string> | undefined {

@@ -22,9 +22,21 @@ export interface Note {
 /** A file that the configuration names: what it holds and its permissions, or why it cannot be read. */
 export type FileAnswer = { bytes: Uint8Array; mode?: number } | { fault: string };
 
+/** What is known about a network interface; what is absent is not known. */
+export interface CanInterfaceAnswer {
+  present: boolean;
+  /** Whether it is a CAN interface at all. */
+  can?: boolean;
+  up?: boolean;
+  /** Whether it carries FD frames. */
+  fd?: boolean;
+  bitrateBps?: number;
+  dataBitrateBps?: number;
+}
+
 /** What this machine has. Each answer is undefined where it cannot be found out. */
 export interface MachineProbe {
-  canInterface(name: string): { present: boolean; bitrateBps?: number; dataBitrateBps?: number } | undefined;
+  canInterface(name: string): CanInterfaceAnswer | undefined;
   pathExists(path: string): boolean | undefined;
   userExists(name: string): boolean | undefined;
   groupExists(name: string): boolean | undefined;

@@ -105,8 +105,8 @@ function checkDevices(context: CheckContext): void {
     const at: Path = [...path, "interface"];
     if (bus.driver === "slcan") add(`device ${posix.normalize(bus.interface)}`, at);
     else if (bus.driver === "socketcand") add(`remote ${bus.interface.toLowerCase()}`, at);
-    // Several gateways may share an emulated bus, but one gateway twice on it would hear itself.
-    else add(`${bus.driver === "emulator" ? "emulator" : "network"} ${bus.interface}`, at);
+    // One emulator serves several buses, each asked for by its name; names are unique already.
+    else add(bus.driver === "emulator" ? `emulator ${bus.interface} ${bus.name}` : `network ${bus.interface}`, at);
   }
   for (const [port, path] of context.items(context.config.serial, ["serial"])) add(`device ${posix.normalize(port.port)}`, [...path, "port"]);
 }

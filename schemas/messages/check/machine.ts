@@ -25,7 +25,11 @@ function checkInterface(context: CheckContext, bus: Config["buses"][number], pat
   const found = probe.canInterface(bus.interface);
   if (!found) context.note("unknownHere", path, `whether there is an interface ${bus.interface}: this machine does not tell`);
   else if (!found.present) context.note("unknownHere", path, `there is no interface ${bus.interface} on this machine${bus.optional ? "; it is optional" : ""}`, { blocksStart: !bus.optional });
+  else if (found.can === false) context.note("unknownHere", path, `${bus.interface} is no CAN interface on this machine`, { blocksStart: !bus.optional });
   else {
+    // A passing state: a purge takes the interface down for a moment, and a reload must not be refused for that. At start the driver refuses it, with the remedy.
+    if (found.up === false) context.note("interfaceDown", path, `${bus.interface} is down${bus.optional ? "; it is optional" : "; the gateway does not start until it is up"}`);
+    if (bus.fd && found.fd === false) context.note("noFdHere", path, `${bus.interface} carries no FD frames as it is set up here`, { blocksStart: !bus.optional });
     for (const key of ["bitrateBps", "dataBitrateBps"] as const) {
       const wanted = bus[key];
       const actual = found[key];

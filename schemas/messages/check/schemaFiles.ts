@@ -1,5 +1,6 @@
 /** JSON Schema files of topics: read, compiled to see whether they can be, and asked for the fields they promise. */
-import { Ajv } from "ajv";
+import type { Ajv } from "ajv";
+import { makeAjv } from "../ajv.ts";
 import type { FieldType } from "../../expression/index.ts";
 import type { Path } from "../fault.ts";
 import type { CheckContext } from "./context.ts";
@@ -14,9 +15,9 @@ let metaSchema: Ajv | undefined;
 
 /** Throws with a sentence when `schema` is no JSON Schema that can be compiled. Nothing of it is kept. */
 function compile(schema: object): void {
-  metaSchema ??= new Ajv({ strict: false });
+  metaSchema ??= makeAjv({ strict: false });
   if (metaSchema.validateSchema(schema) !== true) throw new Error(metaSchema.errorsText(metaSchema.errors, { dataVar: "schema" }));
-  new Ajv({ strict: false, validateFormats: false, meta: false, validateSchema: false }).compile(schema);
+  makeAjv({ strict: false, validateFormats: false, meta: false, validateSchema: false }).compile(schema);
 }
 
 type Json = Readonly<Record<string, unknown>>;
