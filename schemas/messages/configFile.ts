@@ -52,7 +52,7 @@ export function whyUnreadable(error: unknown): string {
 }
 
 /** Users and groups are those of the local files; others (LDAP …) are reported as not known, not as missing. */
-function thisMachine(): MachineProbe {
+export function thisMachine(): MachineProbe {
   const users = namesIn("/etc/passwd");
   const groups = namesIn("/etc/group");
   const local = onlyLocal();
