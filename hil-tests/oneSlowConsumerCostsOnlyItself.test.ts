@@ -6,7 +6,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
-import { createMqttClientDriver } from "../drivers/mqtt/driver.ts";
+import { createMqttClientDriver } from "../drivers/mqtt/clientDriver.ts";
 import type { Message } from "../shm/client/index.ts";
 import { ArmRig } from "./armRig.ts";
 import { until } from "./daemon.ts";

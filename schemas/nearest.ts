@@ -1,7 +1,7 @@
 /** "Did you mean": the nearest valid word, by edits, and for keys with a unit also by what is left without it. */
 
 /** Edits (insert, delete, replace, swap neighbours) between two words; stops counting beyond `limit` and returns limit + 1. */
-export function editDistance(a: string, b: string, limit: number): number {
+function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) > limit) return limit + 1;
   let before: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);

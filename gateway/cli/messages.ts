@@ -18,7 +18,7 @@ export function messageLine(message: Message): string {
 }
 
 /** Local time of day with microseconds. */
-export function timeOfDay(wallTimeNs: bigint): string {
+function timeOfDay(wallTimeNs: bigint): string {
   const date = new Date(Number(wallTimeNs / 1_000_000n));
   const two = (value: number): string => String(value).padStart(2, "0");
   const micros = String((wallTimeNs / 1000n) % 1_000_000n).padStart(6, "0");

@@ -39,7 +39,7 @@ export function parseNodes(text: string): Record<string, number> {
   return Object.fromEntries(nodes);
 }
 
-export function parseScalar(text: string): unknown {
+function parseScalar(text: string): unknown {
   if (/^[-+]?(0|[1-9]\d*)$/.test(text) || /^0[xX][0-9a-fA-F]+$/.test(text)) {
     const whole = BigInt(text.replace(/^\+/, ""));
     return Number.isSafeInteger(Number(whole)) ? Number(whole) : whole;

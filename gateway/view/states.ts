@@ -29,7 +29,7 @@ const linkLooks: Readonly<Record<DriverState, Look>> = {
   down: { shape: "✖", word: "down", style: "bad" },
 };
 
-export const nodeLooks: Readonly<Record<NodeState, Look>> = {
+const nodeLooks: Readonly<Record<NodeState, Look>> = {
   unknown: { shape: "?", word: "not seen", style: "warn" },
   bootUp: { shape: "◌", word: "boot-up", style: "warn" },
   preOperational: { shape: "◐", word: "pre-operational", style: "warn" },

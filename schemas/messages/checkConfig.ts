@@ -26,7 +26,8 @@ import { loadConfig } from "./loadConfig.ts";
 
 export type { CanInterfaceAnswer, FileAnswer, MachineProbe, Note } from "./check/context.ts";
 export type { LoadedDatabase } from "./check/databases.ts";
-export type { TopicInfo, FieldInfo, Fields } from "./check/topics.ts";
+export type { FieldInfo, Fields } from "./check/fields.ts";
+export type { TopicInfo } from "./check/topics.ts";
 
 export interface CheckInputs {
   text: string;

@@ -9,8 +9,8 @@ import type { BusMessage, BusMessages } from "./databases.ts";
 import { linkLists } from "./names.ts";
 import type { Link } from "./names.ts";
 import { reportUnknownTopic } from "./routes.ts";
-import { serialFields } from "./topics.ts";
-import type { FieldInfo, TopicInfo } from "./topics.ts";
+import { serialFields, type FieldInfo } from "./fields.ts";
+import type { TopicInfo } from "./topics.ts";
 
 /** An extended frame with 8 bytes, stuffed as badly as possible. */
 const frameBitsMax = 160;

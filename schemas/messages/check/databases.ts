@@ -11,7 +11,7 @@ import type { CheckedMessage, CheckSet } from "../../e2e/checks.ts";
 import type { Bus, DatabaseFile } from "../config.ts";
 import type { Path } from "../fault.ts";
 import type { CheckContext } from "./context.ts";
-import type { FieldInfo } from "./topics.ts";
+import type { FieldInfo } from "./fields.ts";
 
 /** One database of a bus as the gateway uses it: templates applied, checks verified. */
 export interface LoadedDatabase {

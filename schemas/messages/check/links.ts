@@ -66,7 +66,7 @@ function checkSerial(context: CheckContext, port: SerialPort, path: Path): void 
   for (const [message, at] of context.items(port.messages, [...path, "messages"])) checkSerialMessage(context, message, at);
 }
 
-export const serialTypes = {
+const serialTypes = {
   u8: { bytes: 1, low: 0, high: 0xff }, i8: { bytes: 1, low: -0x80, high: 0x7f }, u16: { bytes: 2, low: 0, high: 0xffff }, i16: { bytes: 2, low: -0x8000, high: 0x7fff },
   u32: { bytes: 4, low: 0, high: 0xffffffff }, i32: { bytes: 4, low: -0x80000000, high: 0x7fffffff }, u64: { bytes: 8, low: 0, high: 2 ** 64 }, i64: { bytes: 8, low: -(2 ** 63), high: 2 ** 63 },
   f32: { bytes: 4, low: -3.4028234663852886e38, high: 3.4028234663852886e38 }, f64: { bytes: 8, low: -Number.MAX_VALUE, high: Number.MAX_VALUE },

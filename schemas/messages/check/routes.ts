@@ -6,8 +6,9 @@ import { filtersOverlap, idMatches, parseIdFilter } from "../idFilter.ts";
 import type { IdFilter } from "../idFilter.ts";
 import type { CheckContext } from "./context.ts";
 import { uniqueness } from "./names.ts";
-import { fieldTypes, isReserved } from "./topics.ts";
-import type { Fields, TopicInfo } from "./topics.ts";
+import { isReserved } from "./topics.ts";
+import { fieldTypes, type Fields } from "./fields.ts";
+import type { TopicInfo } from "./topics.ts";
 
 /** A route with its ids read and its target in the form that commands use. */
 export interface CheckedRoute {
@@ -57,7 +58,7 @@ function checkRoute(context: CheckContext, route: Route, path: Path, topics: Map
 }
 
 /** serial/<port>/<message> as a target is the command cmd/<port>/<message>. */
-export function commandForm(topic: string): string {
+function commandForm(topic: string): string {
   return topic.startsWith("serial/") ? `cmd/${topic.slice("serial/".length)}` : topic;
 }
 

@@ -4,7 +4,7 @@ import { makeAjv } from "../ajv.ts";
 import type { FieldType } from "../../expression/index.ts";
 import type { Path } from "../fault.ts";
 import type { CheckContext } from "./context.ts";
-import type { FieldInfo, Fields } from "./topics.ts";
+import type { FieldInfo, Fields } from "./fields.ts";
 
 /** Deep enough for what a condition would name; a schema that refers to itself ends here. */
 const depthMax = 6;

@@ -2,20 +2,11 @@
  * Every topic that the configuration makes, and what its samples hold: the ground on which conditions, renames, heartbeats and mirrored patterns
  * are checked.
  */
-import type { FieldType } from "../../expression/index.ts";
-import type { Config, SerialMessage } from "../config.ts";
+import type { Config } from "../config.ts";
 import type { BusMessages } from "./databases.ts";
 import type { CheckContext } from "./context.ts";
+import { serialFields, type Fields } from "./fields.ts";
 import type { JsonSchemas } from "./schemaFiles.ts";
-
-export interface FieldInfo {
-  type: FieldType;
-  minimum?: number | undefined;
-  maximum?: number | undefined;
-}
-
-/** What samples hold by name; "unknown" where nothing says it. */
-export type Fields = ReadonlyMap<string, FieldInfo> | "unknown";
 
 export interface TopicInfo {
   /** message: decoded CAN frames. raw: whole frames. command: what may be sent. derived: made by a route. */
@@ -66,18 +57,4 @@ function addCommands(config: Config, messages: BusMessages, topics: Map<string, 
       if (message) topics.set(`cmd/${command.serial}/${command.message}`, { kind: "command", fields: serialFields(message), needed: new Set(message.fields.map((field) => field.name)) });
     }
   }
-}
-
-export function serialFields(message: SerialMessage): ReadonlyMap<string, FieldInfo> {
-  return new Map(
-    message.fields.map((field) => {
-      const names = field.values && new Map(Object.entries(field.values).map(([name, raw]) => [name, raw * field.factor + field.offset]));
-      return [field.name, { type: { kind: "number", ...(names ? { names } : {}) }, minimum: field.minimum, maximum: field.maximum }];
-    }),
-  );
-}
-
-/** Signal names to types, as expressions want them. */
-export function fieldTypes(fields: Fields): ReadonlyMap<string, FieldType> | "unknown" {
-  return fields === "unknown" ? "unknown" : new Map([...fields].map(([name, { type }]) => [name, type]));
 }
