@@ -7,7 +7,7 @@ import { checkedMessage } from "../../schemas/messages/check/databases.ts";
 import type { JointCodecs } from "./joint.ts";
 import { JOINTS, type JointName } from "./teleop.ts";
 
-/** Node numbers, as in ipcnet.yaml. */
+/** Node numbers, as in ipcnet.template.yaml. */
 export const NODE_NUMBERS = Object.fromEntries(JOINTS.map((joint, index) => [joint, index + 1])) as Record<JointName, number>;
 
 /** `folder`: where arm.dbc and arm.checks.yaml lie. */

@@ -19,7 +19,7 @@ import { Joint } from "./joint.ts";
 import { jointCodecs, NODE_NUMBERS } from "./messages.ts";
 import { JOINTS } from "./teleop.ts";
 
-/** As `dataId` of the serial link in ipcnet.yaml. */
+/** As `dataId` of the serial link in ipcnet.template.yaml. */
 const HAND_DATA_ID = 0x48414e44;
 const JOYSTICK_ID = 1;
 const HAND_PERIOD_MS = 20;

@@ -64,7 +64,7 @@ async function startAll(folder: string): Promise<Running> {
   const mqttPort = await freePort(1883);
   for (const user of ["imu", "viewer"]) writeFileSync(join(folder, `${user}.password`), `${randomBytes(12).toString("base64url")}\n`, { mode: 0o600 });
   const configFile = join(folder, "arm.yaml");
-  const text = readFileSync(join(sourceFolder, "ipcnet.yaml"), "utf8").replaceAll("@RUN@", folder).replaceAll("@MQTT_PORT@", String(mqttPort))
+  const text = readFileSync(join(sourceFolder, "ipcnet.template.yaml"), "utf8").replaceAll("@RUN@", folder).replaceAll("@MQTT_PORT@", String(mqttPort))
     .replace(/\b(dbc|checks|schema): (arm\.|imu\.)/g, (_all, key: string, file: string) => `${key}: ${sourceFolder}/${file}`);
   writeFileSync(configFile, text, { mode: 0o600 });
 
