@@ -29,22 +29,20 @@ function everyFrame(): CanFrame[] {
 const ofJoints = new Set([1, 2].flatMap((node) => [(node << 5) | 1, (node << 5) | 3, 0x700 + node]));
 const everyForeignFrame = (): CanFrame[] => everyFrame().filter(({ canId, flags }) => (flags & CanFlag.extended) !== 0 || !ofJoints.has(canId));
 
-/** Sends the frames as another node, as fast as the bus takes them; resolves when the last was on it. */
-function sendAll(port: NodePort, frames: readonly CanFrame[]): Promise<void> {
-  return new Promise((resolve) => {
-    let sent = 0;
-    let confirmed = 0;
-    const turn = (): void => {
-      while (sent < frames.length && port.send(frames[sent]!) === "queued") sent += 1;
-    };
-    const leave = port.onEcho(() => {
-      confirmed += 1;
-      if (confirmed < frames.length) return turn();
-      leave();
-      resolve();
-    });
+/** Sends the frames as another node, as fast as the bus takes them, until each was on it. */
+async function sendAll(port: NodePort, frames: readonly CanFrame[]): Promise<void> {
+  let sent = 0;
+  let confirmed = 0;
+  const turn = (): void => {
+    while (sent < frames.length && port.send(frames[sent]!) === "queued") sent += 1;
+  };
+  const leave = port.onEcho(() => {
+    confirmed += 1;
     turn();
   });
+  turn();
+  await eventually("the sweep", () => confirmed === frames.length, { last: () => ({ sent, confirmed, of: frames.length, next: frames[sent]?.canId, state: port.state, tec: port.tec, inFlight: port.inFlight, linkUp: port.linkUp }) });
+  leave();
 }
 
 describe("nothing moves before it is armed", () => {
@@ -79,6 +77,8 @@ describe("nothing moves before it is armed", () => {
 
   /** Every identifier, first as frames on the bus, then from a client: what was accepted, and how much the gateway sent. */
   async function sweep(): Promise<{ accepted: number[]; sent: number }> {
+    // What was handed over before (the safe pose's last frames) goes out first: two senders of one identifier at a time would take the bus down.
+    await eventually("an empty queue", async () => (await rig.status()).links[0]!.counters["sentFrames"] === rig.gatewayNode.statistics.sentFrames);
     const before = rig.gatewayNode.statistics.sentFrames;
     await sendAll(intruder, everyForeignFrame());
     return { accepted: await tryEveryId(), sent: rig.gatewayNode.statistics.sentFrames - before };
