@@ -18,7 +18,7 @@ export type ArmingEvent =
   | "lost"
   /** The pose was reached and measured. */
   | "poseReached"
-  /** A step failed or the budget ran out. */
+  /** A step failed, the budget ran out, or not everything was measured. */
   | "poseFailed"
   /** An operator acknowledges. */
   | "reset";

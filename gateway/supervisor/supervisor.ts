@@ -66,7 +66,7 @@ export class Supervisor {
   /** What stands between now and armed: empty when `arm` would succeed. */
   missing(): string[] {
     const missing = this.#ports.missing();
-    if (this.#state === "posed" || this.#state === "fault") missing.unshift(`the gateway is ${this.#state === "fault" ? "in fault after a failed safe pose" : "in the safe pose"}: reset it first (ipcnet arm --reset)`);
+    if (this.#state === "posed" || this.#state === "fault") missing.unshift(`the gateway is ${this.#state === "fault" ? "in fault: the safe pose was not measured" : "in the safe pose"}: reset it first (ipcnet arm --reset)`);
     if (this.#state === "safePose") missing.unshift("the safe pose is running");
     return missing;
   }
@@ -160,7 +160,8 @@ export class Supervisor {
 
   #poseEnded(verdict: PoseVerdict, nowUs: number): void {
     this.#verdict = verdict;
-    this.#step(verdict.verdict === "failed" ? "poseFailed" : "poseReached", `safe pose ${verdict.verdict}`, nowUs);
+    // Only what was measured is a pose. "cut" means that the frames went out and nobody knows what came of them.
+    this.#step(verdict.verdict === "posed" ? "poseReached" : "poseFailed", `safe pose ${verdict.verdict}`, nowUs);
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resolve of waiting) resolve(verdict);
