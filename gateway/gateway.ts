@@ -149,11 +149,11 @@ export class Gateway {
   nodeEvent(event: NodeEvent): void {
     const { node } = event;
     const armed = this.#parts.supervisor.armed;
-    const words = { appeared: "is there", lost: `is lost: nothing for ${node.timeoutMs} ms`, returned: "is back" } as const;
+    const words = { appeared: "is there", lost: `is lost: nothing for ${node.timeoutMs} ms`, returned: "is back", duplicate: "seems to be there twice: two nodes with one number (EMCY 0x8150)" } as const;
     const text = event.type === "stateChanged" ? `is ${event.state}` : words[event.type];
-    this.event({ severity: event.type === "lost" ? (node.required ? "error" : "warning") : "info", code: `node${event.type[0]!.toUpperCase()}${event.type.slice(1)}`, source: node.name, text: `node ${node.name} on ${node.link} ${text}` });
-    const stillThere = event.type !== "lost" && (event.type !== "stateChanged" || event.state === "operational");
-    if (node.required && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs);
+    this.event({ severity: event.type === "duplicate" ? "error" : event.type === "lost" ? (node.required ? "error" : "warning") : "info", code: `node${event.type[0]!.toUpperCase()}${event.type.slice(1)}`, source: node.name, text: `node ${node.name} on ${node.link} ${text}` });
+    const stillThere = event.type !== "lost" && event.type !== "duplicate" && (event.type !== "stateChanged" || event.state === "operational");
+    if ((node.required || event.type === "duplicate") && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs);
   }
 
   /** Something new may be due earlier than the timer thinks: after a command was held, or the safe pose began. */

@@ -2,8 +2,9 @@
  * Who is there: presence of the robot's nodes from their heartbeats (CiA 301's, a named message, or any topic), pure.
  *
  * A node is watched from its first sign of life (as CiA 301's heartbeat consumer does); `required` nodes must be operational before anything
- * may be armed, and losing one while armed is an event. Two nodes with one heartbeat id show as a heartbeat that comes far too often.
+ * may be armed, and losing one while armed is an event. Two nodes with one number are found by `duplicate.ts` and keep anything from being armed.
  */
+import { DuplicateWatch } from "./duplicate.ts";
 import type { NodeReport, NodeState } from "../../schemas/messages/statusReport.ts";
 
 export interface WatchedNode {
@@ -14,7 +15,7 @@ export interface WatchedNode {
 }
 
 export type NodeEvent =
-  | { type: "appeared" | "lost" | "returned"; node: WatchedNode; atUs: number }
+  | { type: "appeared" | "lost" | "returned" | "duplicate"; node: WatchedNode; atUs: number }
   | { type: "stateChanged"; node: WatchedNode; atUs: number; state: NodeState };
 
 interface Presence {
@@ -24,6 +25,8 @@ interface Presence {
   count: number;
   countAtLastRate: number;
   rateHz: number;
+  duplicate: DuplicateWatch;
+  suspected: boolean;
 }
 
 /** NMT states in a CiA 301 heartbeat; bit 7 is the toggle bit of the obsolete node guarding and is ignored. */
@@ -33,7 +36,7 @@ export class NodeMonitor {
   readonly #presences: Presence[];
 
   constructor(nodes: readonly WatchedNode[]) {
-    this.#presences = nodes.map((node) => ({ node, state: "unknown", lastSeenUs: undefined, count: 0, countAtLastRate: 0, rateHz: 0 }));
+    this.#presences = nodes.map((node) => ({ node, state: "unknown", lastSeenUs: undefined, count: 0, countAtLastRate: 0, rateHz: 0, duplicate: new DuplicateWatch(), suspected: false }));
   }
 
   /** A sign of life of node `index`. A message or topic that is itself the heartbeat says "operational". */
@@ -51,7 +54,11 @@ export class NodeMonitor {
 
   /** A CiA 301 heartbeat's byte. An unknown state keeps the node alive but not operational. */
   seenCanopen(index: number, nmtByte: number, nowUs: number): NodeEvent | undefined {
-    return this.seen(index, nowUs, nmtStates[nmtByte & 0x7f] ?? "preOperational");
+    const presence = this.#presences[index]!;
+    const suspectedBefore = presence.suspected;
+    presence.suspected = presence.duplicate.seen(nmtByte & 0x7f, nowUs);
+    const event = this.seen(index, nowUs, nmtStates[nmtByte & 0x7f] ?? "preOperational");
+    return presence.suspected && !suspectedBefore ? { type: "duplicate", node: presence.node, atUs: nowUs } : event;
   }
 
   /** Finds out who has been silent for too long. */
@@ -61,6 +68,8 @@ export class NodeMonitor {
       if (presence.lastSeenUs === undefined || presence.state === "lost") continue;
       if (nowUs - presence.lastSeenUs <= presence.node.timeoutMs * 1e3) continue;
       presence.state = "lost";
+      presence.duplicate.lost();
+      presence.suspected = false;
       events.push({ type: "lost", node: presence.node, atUs: nowUs });
     }
     return events;
@@ -68,6 +77,11 @@ export class NodeMonitor {
 
   /** One sentence for each required node that is not operational. */
   missing(): string[] {
+    const twice = this.#presences.filter(({ suspected }) => suspected).map(({ node }) => `two nodes on ${node.link} seem to have the number of ${node.name}`);
+    return [...twice, ...this.#absent()];
+  }
+
+  #absent(): string[] {
     return this.#presences.filter(({ node, state }) => node.required && state !== "operational").map(({ node, state }) =>
       state === "unknown" ? `node ${node.name} on ${node.link} has not been seen` : `node ${node.name} on ${node.link} is ${state}`);
   }
