@@ -197,6 +197,13 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     else this.#drain?.();
   }
 
+  /** Somebody may have begun to listen in the same turn: then the end comes by reading, after what a dead peer had sent. */
+  #endUnlessRead(status: number): void {
+    if (!this.#open) return;
+    if (isGone(status) && this.#packet) this.#hub.arm(this);
+    else this.close(lost(status));
+  }
+
   /** Whether a failed send is just a peer that is behind. Otherwise the connection ends, but never from within `send`, and not before what a dead peer had sent was read. */
   #mayRetry(status: number): boolean {
     if (status === -EAGAIN) return true;
@@ -204,7 +211,7 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     this.#broken = true;
     this.#queue.clear();
     if (isGone(status) && this.#packet) this.#hub.arm(this);
-    else setImmediate(() => this.close(lost(status)));
+    else setImmediate(() => this.#endUnlessRead(status));
     return false;
   }
 }
