@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+/* dcan: two CAN controllers (dcan0, dcan1) on one simulated bus, each with ONE transmit mailbox, on the kernel's can-dev.
+ * A frame is acknowledged when the other controller is up. Without an acknowledge the controller repeats it every 200 us until there is one,
+ * its TEC climbs to 128 (error-passive) and stays, an ACK error frame is given at most once per ms when berr-reporting is on.
+ * /sys/kernel/debug/dcan: write "N K": controller N fails to be opened K times (-EPROTO), as some USB adapters do. */
+#include <linux/module.h>
+#include <linux/netdevice.h>
+#include <linux/hrtimer.h>
+#include <linux/debugfs.h>
+#include <linux/uaccess.h>
+#include <linux/can.h>
+#include <linux/can/dev.h>
+#include <linux/can/error.h>
+
+struct dcan {
+	struct can_priv can; /* first */
+	struct net_device *dev;
+	struct hrtimer timer;
+	struct sk_buff *sending; /* a copy for the other side */
+	unsigned int tec, repeats, refuse_open, warned;
+	spinlock_t lock;
+};
+static struct net_device *devs[2];
+static struct dentry *file;
+static unsigned int frame_us = 130;
+module_param(frame_us, uint, 0644);
+
+static const struct can_bittiming_const btc = { .name = "dcan", .tseg1_min = 1, .tseg1_max = 16, .tseg2_min = 1, .tseg2_max = 8, .sjw_max = 4, .brp_min = 1, .brp_max = 64, .brp_inc = 1 };
+
+static bool heard(struct net_device *dev)
+{
+	struct net_device *o = devs[dev == devs[0] ? 1 : 0];
+	struct dcan *p = netdev_priv(o);
+	return netif_running(o) && p->can.state < CAN_STATE_BUS_OFF;
+}
+static void report(struct net_device *dev, enum can_state st, u32 cls)
+{
+	struct dcan *p = netdev_priv(dev);
+	struct can_frame *cf;
+	struct sk_buff *skb = alloc_can_err_skb(dev, &cf);
+	if (!skb) return;
+	if (st != p->can.state) can_change_state(dev, cf, st, CAN_STATE_ERROR_ACTIVE);
+	cf->can_id |= cls;
+	cf->data[6] = p->tec;
+	netif_rx(skb);
+}
+static enum hrtimer_restart fire(struct hrtimer *t)
+{
+	struct dcan *p = container_of(t, struct dcan, timer);
+	struct net_device *dev = p->dev;
+	struct sk_buff *copy;
+	enum can_state st;
+	unsigned long flags;
+	spin_lock_irqsave(&p->lock, flags);
+	copy = p->sending;
+	if (!copy || p->can.state >= CAN_STATE_BUS_OFF) { spin_unlock_irqrestore(&p->lock, flags); return HRTIMER_NORESTART; }
+	if (!heard(dev)) {
+		u32 cls = 0;
+		if (p->tec < 128) p->tec += 8;
+		p->repeats++;
+		if ((p->can.ctrlmode & CAN_CTRLMODE_BERR_REPORTING) && (p->repeats % 5) == 1) cls = CAN_ERR_ACK;
+		st = p->tec >= 128 ? CAN_STATE_ERROR_PASSIVE : p->tec >= 96 ? CAN_STATE_ERROR_WARNING : CAN_STATE_ERROR_ACTIVE;
+		spin_unlock_irqrestore(&p->lock, flags);
+		if (cls || st != p->can.state) report(dev, st, cls);
+		hrtimer_forward_now(t, ns_to_ktime((u64)200 * 1000));
+		return HRTIMER_RESTART;
+	}
+	p->sending = NULL;
+	if (p->tec) p->tec--;
+	p->repeats = 0;
+	spin_unlock_irqrestore(&p->lock, flags);
+	dev->stats.tx_packets++;
+	if (!can_get_echo_skb(dev, 0, NULL)) p->warned++;
+	copy->dev = devs[dev == devs[0] ? 1 : 0];
+	copy->dev->stats.rx_packets++;
+	netif_rx(copy);
+	st = p->tec >= 128 ? CAN_STATE_ERROR_PASSIVE : p->tec >= 96 ? CAN_STATE_ERROR_WARNING : CAN_STATE_ERROR_ACTIVE;
+	if (st != p->can.state) report(dev, st, 0);
+	netif_wake_queue(dev);
+	return HRTIMER_NORESTART;
+}
+static netdev_tx_t xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	struct dcan *p = netdev_priv(dev);
+	struct can_frame *cf, *from;
+	struct sk_buff *copy;
+	unsigned long flags;
+	if (can_dropped_invalid_skb(dev, skb)) return NETDEV_TX_OK;
+	from = (struct can_frame *)skb->data;
+	copy = alloc_can_skb(dev, &cf);
+	if (!copy) return NETDEV_TX_BUSY;
+	memcpy(cf, from, sizeof(*cf));
+	netif_stop_queue(dev);
+	can_put_echo_skb(skb, dev, 0, 0);
+	spin_lock_irqsave(&p->lock, flags);
+	p->sending = copy;
+	spin_unlock_irqrestore(&p->lock, flags);
+	hrtimer_start(&p->timer, ns_to_ktime((u64)frame_us * 1000), HRTIMER_MODE_REL_SOFT);
+	return NETDEV_TX_OK;
+}
+static void drop_sending(struct dcan *p)
+{
+	unsigned long flags;
+	struct sk_buff *skb;
+	hrtimer_cancel(&p->timer);
+	spin_lock_irqsave(&p->lock, flags);
+	skb = p->sending; p->sending = NULL; p->tec = 0; p->repeats = 0;
+	spin_unlock_irqrestore(&p->lock, flags);
+	kfree_skb(skb);
+}
+static int dopen(struct net_device *dev)
+{
+	struct dcan *p = netdev_priv(dev);
+	int r;
+	if (p->refuse_open) { p->refuse_open--; return -EPROTO; }
+	r = open_candev(dev);
+	if (r) return r;
+	p->can.state = CAN_STATE_ERROR_ACTIVE;
+	netif_start_queue(dev);
+	return 0;
+}
+static int dclose(struct net_device *dev)
+{
+	struct dcan *p = netdev_priv(dev);
+	netif_stop_queue(dev);
+	drop_sending(p);
+	p->can.state = CAN_STATE_STOPPED;
+	close_candev(dev);
+	return 0;
+}
+static int set_mode(struct net_device *dev, enum can_mode mode)
+{
+	struct dcan *p = netdev_priv(dev);
+	if (mode != CAN_MODE_START) return -EOPNOTSUPP;
+	drop_sending(p);
+	p->can.state = CAN_STATE_ERROR_ACTIVE;
+	netif_wake_queue(dev);
+	return 0;
+}
+static int berr(const struct net_device *dev, struct can_berr_counter *c)
+{
+	struct dcan *p = netdev_priv(dev);
+	c->txerr = p->tec; c->rxerr = 0;
+	return 0;
+}
+static const struct net_device_ops ops = { .ndo_open = dopen, .ndo_stop = dclose, .ndo_start_xmit = xmit, .ndo_change_mtu = can_change_mtu };
+
+static ssize_t ctl(struct file *f, const char __user *u, size_t n, loff_t *o)
+{
+	char b[32]; unsigned int i, k;
+	if (n >= sizeof(b) || copy_from_user(b, u, n)) return -EINVAL;
+	b[n] = 0;
+	if (sscanf(b, "%u %u", &i, &k) != 2 || i > 1) return -EINVAL;
+	((struct dcan *)netdev_priv(devs[i]))->refuse_open = k;
+	return n;
+}
+static const struct file_operations fops = { .owner = THIS_MODULE, .write = ctl };
+
+static int __init dcan_init(void)
+{
+	int i, r;
+	for (i = 0; i < 2; i++) {
+		struct net_device *dev = alloc_candev(sizeof(struct dcan), 1);
+		struct dcan *p = netdev_priv(dev);
+		strcpy(dev->name, "dcan%d");
+		dev->netdev_ops = &ops;
+		dev->flags |= IFF_ECHO;
+		p->dev = dev;
+		spin_lock_init(&p->lock);
+		hrtimer_init(&p->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+		p->timer.function = fire;
+		p->can.clock.freq = 8000000;
+		p->can.bittiming_const = &btc;
+		p->can.do_set_mode = set_mode;
+		p->can.do_get_berr_counter = berr;
+		p->can.ctrlmode_supported = CAN_CTRLMODE_BERR_REPORTING | CAN_CTRLMODE_LISTENONLY;
+		devs[i] = dev;
+	}
+	for (i = 0; i < 2; i++) if ((r = register_candev(devs[i]))) return r;
+	file = debugfs_create_file("dcan", 0200, NULL, NULL, &fops);
+	return 0;
+}
+static void __exit dcan_exit(void)
+{
+	int i;
+	debugfs_remove(file);
+	for (i = 0; i < 2; i++) unregister_candev(devs[i]);
+	for (i = 0; i < 2; i++) free_candev(devs[i]);
+}
+module_init(dcan_init);
+module_exit(dcan_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("two simulated CAN controllers that need an acknowledge");
