@@ -1,10 +1,13 @@
 /** What the broker needs of the gateway; the gateway hands it in. */
+import type { ProcessFacts } from "../identity/facts.ts";
 import type { PeerIdentity } from "../../shm/sockets/index.ts";
 
 /** Who asks: what the kernel says about it, and the name that follows from that alone (gateway/identity). */
 export interface Peer extends PeerIdentity {
   /** The component of the policy that this process is, else "uid:1000". May change when the policy does. */
   readonly component: string;
+  /** Absent: nothing is known beyond the user. */
+  readonly facts?: ProcessFacts | undefined;
 }
 
 export type GrantMode = "read" | "write" | "readWrite";
