@@ -66,7 +66,7 @@ export interface CheckResult {
   /** Errors and warnings: of the configuration from top to bottom, then of the files it names. */
   faults: readonly Fault[];
   notes: readonly Note[];
-  /** SHA-256 of the configuration with its defaults and of the files it names, secrets excepted; the same for two files that mean the same. Undefined when refused. */
+  /** SHA-256 of the configuration with its defaults and of the files it names, secrets and the policy excepted (that one has a hash of its own, because it may change alone); the same for two files that mean the same. Undefined when refused. */
   hash: string | undefined;
   parts: CheckedParts;
   /** Texts of the files read, by name: to show the line of a fault. */
@@ -94,7 +94,7 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
   checkSafePose(context, messages, topics);
   checkMqtt(context, links);
   checkMqttTopics(context, topics);
-  const filesHash = hashOf(Object.fromEntries(context.fileHashes));
+  const files = Object.fromEntries(context.fileHashes);
   const policy = checkPolicyFile(context, topics, machine);
   if (machine) checkMachine(context, machine);
 
@@ -104,8 +104,8 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
     config: accepted ? config : undefined,
     faults,
     notes: context.notes.toSorted((a, b) => Number(a.file !== file) - Number(b.file !== file) || a.line - b.line || a.column - b.column),
-    hash: accepted ? configHash(config, context.fileHashes) : undefined,
-    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, policy, filesHash, locate: loaded.locate },
+    hash: accepted ? hashOf({ config, files }) : undefined,
+    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, policy, filesHash: hashOf(files), locate: loaded.locate },
     texts: new Map([...context.texts, [file, text]]),
   };
 }
@@ -113,10 +113,6 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
 /** Whether the gateway would start on this machine, as far as the check can know. */
 export function startsHere({ config, notes }: Pick<CheckResult, "config" | "notes">): boolean {
   return config !== undefined && notes.every((note) => !note.blocksStart);
-}
-
-function configHash(config: Config, files: ReadonlyMap<string, string>): string {
-  return hashOf({ config, files: Object.fromEntries(files) });
 }
 
 function hashOf(value: unknown): string {
