@@ -4,7 +4,6 @@
  */
 import { dirname, resolve } from "node:path";
 import type { Clock } from "../../schemas/clock.ts";
-import { policyTopics } from "../../schemas/messages/checkConfig.ts";
 import { checkPolicy, type CheckedPolicy } from "../../schemas/messages/checkPolicy.ts";
 import { readWhole, thisMachine } from "../../schemas/messages/configFile.ts";
 import type { Fault } from "../../schemas/messages/fault.ts";
@@ -89,9 +88,9 @@ export class PolicyKeeper {
     if (file === undefined) return;
     const answer = readWhole(file);
     if ("fault" in answer) return this.#refuse(`${file} cannot be read: ${answer.fault}`);
-    const { config, parts } = this.#configuration;
+    const { parts } = this.#configuration;
     const { checked, faults } = checkPolicy({
-      text: new TextDecoder("utf-8").decode(answer.bytes), file, machine: thisMachine(), knownTopics: policyTopics(config, parts.topics.keys()),
+      text: new TextDecoder("utf-8").decode(answer.bytes), file, machine: thisMachine(), knownTopics: parts.policyTopics,
       ...(answer.mode === undefined ? {} : { mode: answer.mode }),
     });
     if (!checked) return this.#refuse(firstFault(faults));

@@ -54,6 +54,8 @@ export interface CheckedParts {
   topics: ReadonlyMap<string, TopicInfo>;
   /** What the policy file says, if the configuration names one. */
   policy: CheckedPolicy | undefined;
+  /** What a policy's patterns under can/, serial/, mqtt/ and cmd/ can fit. */
+  policyTopics: ReadonlySet<string>;
   /** SHA-256 of the files that the configuration names, secrets and the policy excepted. */
   filesHash: string;
   /** Where something of the configuration stands in its file. */
@@ -76,7 +78,7 @@ export interface CheckResult {
 export function checkConfig({ text, file, readFile, machine }: CheckInputs): CheckResult {
   const loaded = loadConfig(text, { file });
   const config = loaded.config ?? loaded.salvage;
-  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map(), policy: undefined, filesHash: "", locate: loaded.locate }, texts: new Map([[file, text]]) };
+  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map(), policy: undefined, policyTopics: new Set(), filesHash: "", locate: loaded.locate }, texts: new Map([[file, text]]) };
   const context = new CheckContext({ config, loaded, readFile });
   const schemas = new JsonSchemas();
   const messages = new BusMessages();
@@ -95,7 +97,8 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
   checkMqtt(context, links);
   checkMqttTopics(context, topics);
   const files = Object.fromEntries(context.fileHashes);
-  const policy = checkPolicyFile(context, topics, machine);
+  const policyTopics = new Set([...topics.keys(), ...config.buses.map(({ name }) => `cmd/${name}/raw`)]);
+  const policy = checkPolicyFile(context, policyTopics, machine);
   if (machine) checkMachine(context, machine);
 
   const faults = sortFaults([...loaded.faults, ...context.faults], file);
@@ -105,7 +108,7 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
     faults,
     notes: context.notes.toSorted((a, b) => Number(a.file !== file) - Number(b.file !== file) || a.line - b.line || a.column - b.column),
     hash: accepted ? hashOf({ config, files }) : undefined,
-    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, policy, filesHash: hashOf(files), locate: loaded.locate },
+    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, policy, policyTopics, filesHash: hashOf(files), locate: loaded.locate },
     texts: new Map([...context.texts, [file, text]]),
   };
 }
@@ -120,21 +123,16 @@ function hashOf(value: unknown): string {
 }
 
 /** Its faults stand in its own file, beside those of the configuration. */
-function checkPolicyFile(context: CheckContext, topics: ReadonlyMap<string, TopicInfo>, machine: MachineProbe | undefined): CheckedPolicy | undefined {
+function checkPolicyFile(context: CheckContext, knownTopics: ReadonlySet<string>, machine: MachineProbe | undefined): CheckedPolicy | undefined {
   const file = context.config.policy;
   if (file === undefined) return undefined;
   const text = context.readText(file, ["policy"]);
   if (text === undefined) return undefined;
   const mode = context.modeOf(file);
-  const { checked, faults, notes } = checkPolicy({ text, file, ...(mode === undefined ? {} : { mode }), ...(machine ? { machine } : {}), knownTopics: policyTopics(context.config, topics.keys()) });
+  const { checked, faults, notes } = checkPolicy({ text, file, ...(mode === undefined ? {} : { mode }), ...(machine ? { machine } : {}), knownTopics });
   context.faults.push(...faults);
   context.notes.push(...notes);
   return checked;
-}
-
-/** What a policy's patterns under can/, serial/, mqtt/ and cmd/ can fit: the topics that are known beforehand, and each bus's raw commands. */
-export function policyTopics(config: Config, topics: Iterable<string>): ReadonlySet<string> {
-  return new Set([...topics, ...config.buses.map(({ name }) => `cmd/${name}/raw`)]);
 }
 
 function checkTopicNames(context: CheckContext): void {
