@@ -72,7 +72,7 @@ export class LocalFront implements Front {
       identify: (peer) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who) }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
       publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
-      services: { call: (service, body, who) => callService(services, service, body, who) },
+      services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
     });
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
   }
