@@ -24,6 +24,7 @@ export interface NativeShm {
   descriptorDup(fd: number): number;
   descriptorAdopt(fd: number): number;
   descriptorClose(fd: number): number;
+  protectProcess(): number;
   sealPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): void;
   openPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): number;
 }
