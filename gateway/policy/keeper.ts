@@ -112,6 +112,7 @@ export class PolicyKeeper {
   }
 
   #refuse(why: string): void {
+    if (why === this.#refused) return;
     this.#refused = why;
     this.#options.event({ severity: "error", code: "policyRefused", source: "policy", text: `${why}; the policy in force goes on. ipcnet policy check ${this.file ?? ""} says more` });
   }
