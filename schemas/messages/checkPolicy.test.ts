@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { Ajv } from "ajv";
 import fc from "fast-check";
 import { stringify } from "yaml";
+import { checkConfig } from "./checkConfig.ts";
 import { checkPolicy } from "./checkPolicy.ts";
 import type { PolicyResult } from "./checkPolicy.ts";
 import { renderFault } from "./fault.ts";
+import { sourceFolder } from "./generate.ts";
 import { policyFuzz } from "./policy/fuzzCase.ts";
 import { policySchema } from "./policySchema.ts";
 
@@ -30,6 +34,14 @@ test("a good policy has no faults, and a hash of its meaning", () => {
   const { checked: same } = checkPolicy({ text: JSON.stringify({ rules: checked.policy.rules, groups: checked.policy.groups, components: checked.policy.components, version: 1 }), file: "other.yaml" });
   assert.equal(same?.hash, checked.hash);
   assert.notEqual(judge(used, "{ deny: [read], who: [camera], topics: [lidar/x] }").checked?.hash, checked.hash);
+});
+
+test("the example is a good policy, beside the example of a configuration", () => {
+  const file = (name: string): string => join(sourceFolder(), "../../examples/config", name);
+  const result = checkConfig({ text: readFileSync(file("arm-can0.yaml"), "utf8").replace("version: 1\n", "version: 1\npolicy: policy.yaml\n"), file: "arm-can0.yaml", readFile: (path) => ({ bytes: readFileSync(file(path)), mode: 0o644 }) });
+  assert.deepEqual(result.faults, []);
+  assert.equal(result.parts.policy?.policy.rules.length, 11);
+  assert.deepEqual([...new Set(result.notes.map(({ code, file: where }) => `${where} ${code}`))], ["policy.yaml mayCommand", "policy.yaml mayOperate"]);
 });
 
 /** [rules, faults and notes as "line [W|N] code"] */
