@@ -31,7 +31,7 @@ export interface ServiceClient {
 /** What travels with a call or an answer. Whoever holds it closes the descriptors. */
 export interface Payload {
   readonly body: unknown;
-  /** Of the message it came in, for the quota. */
+  /** Of the message it came in, and what its descriptors count as: for the quota. */
   readonly bytes: number;
   readonly descriptors: readonly Descriptor[];
 }
@@ -129,7 +129,7 @@ export class ServiceDesk {
       return who.reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not call ${service}` });
     }
     const caller: Caller = { client, uid: peer.uid, key: componentOf(peer) || `uid ${peer.uid}` };
-    this.#core.request(caller, seq, { service, group, timeoutMs, stream, idempotent }, payload, this.#options.clock.nowUs());
+    this.#core.request(caller, seq, { service, group, timeoutMs, stream, idempotent }, { ...payload, bytes: payload.bytes + payload.descriptors.length * this.#options.limits.descriptorBytes }, this.#options.clock.nowUs());
     this.#run();
   }
 

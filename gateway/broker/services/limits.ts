@@ -10,6 +10,8 @@ export interface ServiceLimits {
   requestsPerUid: number;
   /** Bodies of those: they are kept for the next provider. 16 MiB are 64 of the largest. */
   requestBytesPerUid: number;
+  /** What a descriptor counts as, in bytes: 256 of them are a user's share, so that four users stay within the 1,024 that a process may have open by default. */
+  descriptorBytes: number;
   /** Providers that may die with one call before it is given up: a body that kills its worker shall not kill all of them. */
   deathsPerCall: number;
   /** Callers with a rate or usage of their own that an offer remembers before it looks which of them can be forgotten. */
@@ -28,6 +30,7 @@ export const serviceLimits: ServiceLimits = {
   requestsPerClient: 64,
   requestsPerUid: 1_024,
   requestBytesPerUid: 16 * 1_048_576,
+  descriptorBytes: 65_536,
   deathsPerCall: 2,
   callersPerOffer: 64,
   timeoutMsDefault: 600_000,
