@@ -248,7 +248,7 @@ export class Session {
     credit: (message) => this.#host.desk.credit(this.#client, message),
     cancel: (message) => this.#host.desk.cancel(this.#client, message),
     result: (message, descriptors) => this.#host.desk.result(this.#client, message, { body: message.body, bytes: this.#channel.bodyBytes, descriptors }),
-    grant: ({ seq }) => this.#reply(seq, { status: Status.notFound, text: "there is no such resource" }),
+    grant: (message) => void this.#host.desk.grant(this.#client, message),
     leaving: (message) => this.#host.desk.leaving(this.#client, message),
     ready: (message) => this.#host.desk.ready(this.#client, message),
     moreTime: (message) => this.#host.desk.moreTime(this.#client, message),

@@ -30,7 +30,7 @@ const fromClient: { [O in ServiceClientMessage["op"]]: fc.Arbitrary<Omit<Extract
   credit: fc.record({ request: number, items: fc.integer({ min: 1, max: 4_096 }) }),
   cancel: fc.record({ request: number }),
   result: fc.record({ call: number, status, text, body, more: fc.boolean() }),
-  grant: fc.record({ seq: number, resource: name, mode: fc.constantFrom(...grantModes) }),
+  grant: fc.record({ seq: number, resource: name, mode: optional(fc.constantFrom(...grantModes)) }),
   leaving: fc.record({ seq: number, deadlineMs: milliseconds, text }),
   ready: fc.record({ seq: number }),
   moreTime: fc.record({ seq: number, forMs: milliseconds }),
@@ -65,7 +65,7 @@ test("each message is read as it was written, with the number of its descriptors
 test("left-out fields have their defaults", () => {
   assert.deepEqual(decodeClientMessage(raw({ op: "request", seq: 1, service: "s" })), { ok: true, fds: 0, message: { op: "request", seq: 1, service: "s", group: undefined, body: undefined, timeoutMs: undefined, stream: undefined, idempotent: true } });
   assert.deepEqual(decodeClientMessage(raw({ op: "offer", seq: 1, service: "s" })), { ok: true, fds: 0, message: { op: "offer", seq: 1, service: "s", group: "", capacity: 1, allow: undefined, deny: [], rateHzMax: undefined, callsMax: undefined, description: "" } });
-  assert.deepEqual(decodeClientMessage(raw({ op: "grant", seq: 1, resource: "camera" })), { ok: true, fds: 0, message: { op: "grant", seq: 1, resource: "camera", mode: "read" } });
+  assert.deepEqual(decodeClientMessage(raw({ op: "grant", seq: 1, resource: "camera" })), { ok: true, fds: 0, message: { op: "grant", seq: 1, resource: "camera", mode: undefined } });
   assert.deepEqual(decodeClientMessage(raw({ op: "find", seq: 1, what: "services" })), { ok: true, fds: 0, message: { op: "find", seq: 1, what: "services", pattern: "#" } });
   assert.deepEqual(decodeClientMessage(raw({ op: "result", call: 1, status: 100 })), { ok: true, fds: 0, message: { op: "result", call: 1, status: 100, text: "", body: undefined, more: false } });
 });

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { ServiceCore } from "./core.ts";
 import { serviceLimits } from "./limits.ts";
-import { FixedQuota } from "./quota.ts";
+import { FixedQuota } from "./testQuota.ts";
 import type { Effect, OfferTerms } from "./types.ts";
 
 interface Token {

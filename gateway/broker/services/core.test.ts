@@ -4,7 +4,7 @@ import { CallerLimits } from "./callerLimits.ts";
 import { ServiceCore } from "./core.ts";
 import { Farewell } from "./farewell.ts";
 import { serviceLimits, type ServiceLimits } from "./limits.ts";
-import { FixedQuota } from "./quota.ts";
+import { FixedQuota } from "./testQuota.ts";
 import type { Effect, OfferTerms, RequestTerms } from "./types.ts";
 
 interface Body {
@@ -20,7 +20,7 @@ class Bench {
   #seq = 0;
 
   constructor(limits: Partial<ServiceLimits> = {}, quota = new FixedQuota({ callsMax: 100, bytesMax: 1e6 })) {
-    this.core = new ServiceCore({ ...serviceLimits, ...limits }, quota);
+    this.core = new ServiceCore<Body>({ ...serviceLimits, ...limits }, quota);
   }
 
   offer(client: number, terms: Partial<OfferTerms> = {}): number {
