@@ -39,14 +39,20 @@ const fromGateway: readonly ServerMessage[] = [
 ];
 
 test("each message is read as it was written", () => {
-  for (const message of fromClient) assert.deepEqual(decodeClientMessage(encode(message)), { ok: true, message });
-  for (const message of fromGateway) assert.deepEqual(decodeServerMessage(encode(message)), { ok: true, message });
+  for (const message of fromClient) assert.deepEqual(decodeClientMessage(encode(message)), { ok: true, message, fds: 0 });
+  for (const message of fromGateway) assert.deepEqual(decodeServerMessage(encode(message)), { ok: true, message, fds: 0 });
+});
+
+test("a message tells how many descriptors came with it: 0 to 4", () => {
+  const encoded = encodeControl(new CborWriter({ lengthMax: 1000 }), { op: "ping", seq: 1 }, 3).take();
+  assert.deepEqual(decodeClientMessage(encoded), { ok: true, message: { op: "ping", seq: 1 }, fds: 3 });
+  for (const fds of [-1, 5, 1.5, "2"]) assert.equal(decodeClientMessage(raw({ op: "ping", seq: 1, fds })).ok, false);
 });
 
 test("left-out fields have their defaults", () => {
   assert.deepEqual(decodeClientMessage(raw({ op: "subscribe", seq: 1, pattern: "#" })),
-    { ok: true, message: { op: "subscribe", seq: 1, pattern: "#", policy: { latest: true }, rateHzMax: undefined, lastValue: false } });
-  assert.deepEqual(decodeClientMessage(raw({ op: "topics", seq: 1 })), { ok: true, message: { op: "topics", seq: 1, pattern: "#" } });
+    { ok: true, message: { op: "subscribe", seq: 1, pattern: "#", policy: { latest: true }, rateHzMax: undefined, lastValue: false }, fds: 0 });
+  assert.deepEqual(decodeClientMessage(raw({ op: "topics", seq: 1 })), { ok: true, message: { op: "topics", seq: 1, pattern: "#" }, fds: 0 });
 });
 
 test("each fault says what was wrong and whose call it was", () => {

@@ -16,6 +16,9 @@ export const CONTROL_BYTES_MAX_TO_GATEWAY = 262_144;
 /** Largest control message to a client. A description with its layout is 0.5–5 KB; 512 of them at the most go into one message. */
 export const CONTROL_BYTES_MAX_TO_CLIENT = 4_194_304;
 
+/** Descriptors with one control message: a lane and its bell, or a page and its bell, and as many again to spare. */
+export const DESCRIPTORS_PER_MESSAGE_MAX = 4;
+
 /** Descriptions in one announcement: the encoder starts a new one beyond. */
 export const DESCRIPTIONS_PER_MESSAGE_MAX = 512;
 
