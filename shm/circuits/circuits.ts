@@ -161,7 +161,7 @@ export class Circuits {
   }
 
   *#served(): Iterable<Uint8Array> {
-    for (const protocol of [...this.#handlers.keys()]) {
+    for (const protocol of this.#handlers.keys()) {
       if (protocol !== DISCOVERY_PROTOCOL) yield new TextEncoder().encode(typeof protocol === "number" ? `#${protocol}` : protocol);
     }
   }

@@ -52,7 +52,7 @@ export type SendRefusal =
   | "noCircuit"
   /** Larger than the peer takes. */
   | "tooLarge"
-  /** The transport, or the peer's end of it, cannot carry descriptors; or more than 16. */
+  /** The transport, or the peer's end of it, cannot carry descriptors; or more than 4. */
   | "noDescriptors"
   /** Too much waits already: `space` tells when to try again. */
   | "full"
@@ -495,7 +495,8 @@ export class CircuitCore<D = never> {
     const units = costOf(frame.body.length, frame.descriptors);
     circuit.granted -= units;
     this.#heldUnits += units;
-    const body = frame.body.slice();
+    // Not slice(): a Buffer's does not copy.
+    const body = new Uint8Array(frame.body);
     if (frame.more) {
       circuit.parts.push(body);
       circuit.partBytes += body.length;

@@ -40,8 +40,8 @@ export const SMALL_CIRCUIT_LIMITS: Readonly<CircuitLimits> = { ...CIRCUIT_LIMITS
 export const FIRST_CIRCUIT = 16;
 /** Ids stay within two varint bytes: 16 + 16,368 = 16,384. */
 export const MAX_CIRCUITS = 16_368;
-/** Far below the kernel's 253 per packet. */
-export const DESCRIPTORS_MAX = 16;
+/** As many as a packet of shm/sockets takes. */
+export const DESCRIPTORS_MAX = 4;
 /** A frame costs what its bookkeeping does, so that empty messages are not free. */
 export const FRAME_UNITS = 16;
 /** A descriptor is a kernel object (about 256 bytes of file and inode reference), and the process has only 1,024 by default. */

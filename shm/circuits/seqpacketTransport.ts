@@ -9,14 +9,14 @@ export function seqpacketTransport(connection: SeqpacketConnection, { frameBytes
   let behind = false;
   return {
     frameBytesMax,
-    carriesDescriptors: false,
+    carriesDescriptors: true,
     protects: false,
     get hasRoom() {
       return !behind && connection.isOpen;
     },
     send(frame: Uint8Array, descriptors: readonly CircuitDescriptor[]) {
       // "closed": the connection tells its listener, when what the peer had sent was read.
-      behind = connection.send(frame, 0, frame.length) !== "sent";
+      behind = connection.send(frame, 0, frame.length, descriptors) !== "sent";
       for (const descriptor of descriptors) descriptor.close();
     },
     start(listeners: TransportListeners) {
@@ -27,7 +27,7 @@ export function seqpacketTransport(connection: SeqpacketConnection, { frameBytes
       connection.onClose(({ code, text }) => {
         if (code !== "local") listeners.ended(text);
       });
-      connection.onPacket((bytes, at, lengthBytes) => listeners.frame(bytes.subarray(at, at + lengthBytes), []));
+      connection.onPacket((bytes, at, lengthBytes, descriptors) => listeners.frame(bytes.subarray(at, at + lengthBytes), descriptors));
     },
     end: () => connection.end(),
   };

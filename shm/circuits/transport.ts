@@ -4,16 +4,13 @@
  * Flow: the owner sends while `hasRoom`, and goes on when told of room; nothing is ever refused or dropped. So a transport holds little,
  * and which circuit's frame goes next is decided as late as possible.
  */
+import type { Descriptor } from "../sockets/index.ts";
 import type { FrameSeal } from "./seal.ts";
 import { bareSeal, crc32cSeal } from "./seal.ts";
 import type { Role } from "./wire.ts";
 
-/** A file descriptor as circuits see it; `Descriptor` of shm/sockets is one. */
-export interface CircuitDescriptor {
-  readonly fd: number;
-  close(): void;
-  dup(): CircuitDescriptor;
-}
+/** Owned by whoever holds it. */
+export type CircuitDescriptor = Descriptor;
 
 export interface FrameTransport {
   readonly frameBytesMax: number;
@@ -37,8 +34,6 @@ export interface TransportListeners {
   /** Called once, never from within `send`. */
   ended(why: string): void;
 }
-
-export const noDescriptors: readonly CircuitDescriptor[] = [];
 
 export function sealOf(transport: FrameTransport, role: Role): FrameSeal {
   return transport.protects ? bareSeal : crc32cSeal(role);

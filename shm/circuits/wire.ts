@@ -163,22 +163,12 @@ export function decodeFrame(frame: Uint8Array, at = 0): Frame | BadFrame {
   const reserved = circuit === CONTROL ? kind === Kind.hello || kind === Kind.goodbye : circuit === LIVENESS ? kind === Kind.ping || kind === Kind.pong : circuit === CREDIT && kind === Kind.credit;
   if (!reserved) return { kind: "bad", fault: "reservedCircuit" };
   if (head !== kind) return malformed;
-  switch (kind) {
-    case Kind.hello:
-      return decodeHello(reader);
-    case Kind.goodbye: {
-      const status = reader.varint();
-      const text = reader.text(TEXT_BYTES_MAX);
-      return reader.done ? { kind: "goodbye", status, text } : malformed;
-    }
-    case Kind.ping:
-    case Kind.pong: {
-      const token = reader.varint();
-      return reader.done ? { kind: kind === Kind.ping ? "ping" : "pong", token } : malformed;
-    }
-    default:
-      return decodeGrants(reader);
-  }
+  if (kind === Kind.hello) return decodeHello(reader);
+  if (kind === Kind.credit) return decodeGrants(reader);
+  const value = reader.varint();
+  if (kind !== Kind.goodbye) return reader.done ? { kind: kind === Kind.ping ? "ping" : "pong", token: value } : malformed;
+  const text = reader.text(TEXT_BYTES_MAX);
+  return reader.done ? { kind: "goodbye", status: value, text } : malformed;
 }
 
 function decodeConversation(reader: Reader, circuit: number, kind: KindNumber, head: number): Frame | undefined {
