@@ -84,7 +84,8 @@ export interface Received<D> {
   bytes: Uint8Array;
   descriptors: readonly D[];
   units: number;
-  generation: number;
+  /** Which conversation it came in, counted by the core: one bit of generation would take one long past for the present. */
+  conversation: number;
 }
 
 export interface OutFrame<D> {
@@ -107,6 +108,7 @@ interface Circuit<D> {
   readonly id: number;
   state: CircuitState;
   generation: number;
+  conversation: number;
   priority: number;
   deadlineUs: number;
   abortByUs: number;
@@ -171,6 +173,7 @@ export class CircuitCore<D = never> {
   #maxCircuits = 0;
   #frameBytes: number;
   #heldUnits = 0;
+  #conversations = 0;
   #helloWaits = true;
   #goodbye: Frame | undefined;
   #pong: number | undefined;
@@ -284,10 +287,10 @@ export class CircuitCore<D = never> {
   }
 
   /** The program has read a message: its credit goes back to the peer. Once per message. */
-  consumed(circuit: number, { generation, units }: Pick<Received<D>, "generation" | "units">): void {
+  consumed(circuit: number, { conversation, units }: Pick<Received<D>, "conversation" | "units">): void {
     this.#heldUnits -= units;
     const it = this.#circuits.get(circuit);
-    if (this.#down || !it || it.generation !== generation || !peerMaySend(it.state)) return;
+    if (this.#down || !it || it.conversation !== conversation || !peerMaySend(it.state)) return;
     it.owed += units;
     this.#considerGrant(it);
   }
@@ -507,7 +510,7 @@ export class CircuitCore<D = never> {
     const bytes = circuit.parts.length === 0 ? body : joined([...circuit.parts, body], circuit.partBytes + body.length);
     const messageUnits = circuit.partUnits + units;
     clearParts(circuit);
-    this.#events.push({ event: "message", circuit: circuit.id, bytes, descriptors, units: messageUnits, generation: circuit.generation });
+    this.#events.push({ event: "message", circuit: circuit.id, bytes, descriptors, units: messageUnits, conversation: circuit.conversation });
   }
 
   #granted({ circuit, generation, units }: Grant, nowUs: number): void {
@@ -773,6 +776,7 @@ export class CircuitCore<D = never> {
 
   #start(circuit: Circuit<D>, priority: number, deadlineUs: number): void {
     circuit.generation ^= 1;
+    circuit.conversation = this.#conversations += 1;
     circuit.priority = priority;
     circuit.deadlineUs = deadlineUs;
     circuit.credit = this.#peer!.windowUnits;
@@ -799,7 +803,7 @@ export class CircuitCore<D = never> {
   #circuit(id: number): Circuit<D> {
     let circuit = this.#circuits.get(id);
     if (!circuit) {
-      circuit = { id, state: "idle", generation: 1, priority: 1, deadlineUs: Infinity, abortByUs: Infinity, credit: 0, granted: 0, owed: 0, queue: [], queuedUnits: 0, wasFull: false, known: false, finalSent: false, toldAborted: false, parts: [], partBytes: 0, partUnits: 0 };
+      circuit = { id, state: "idle", generation: 1, conversation: 0, priority: 1, deadlineUs: Infinity, abortByUs: Infinity, credit: 0, granted: 0, owed: 0, queue: [], queuedUnits: 0, wasFull: false, known: false, finalSent: false, toldAborted: false, parts: [], partBytes: 0, partUnits: 0 };
       this.#circuits.set(id, circuit);
     }
     return circuit;
