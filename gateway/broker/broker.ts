@@ -90,7 +90,7 @@ class LocalBroker implements Broker {
     this.#quota = new FairShare(this.#limits.shared);
     this.#ledger = new Ledger(this.#limits, this.#quota);
     const { gateway, topics, publisher, services, policy, clock, server } = options;
-    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? { list: () => [] }, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
+    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? nothingToGrant, quota: this.#quota, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
     this.#host = {
       gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
@@ -180,3 +180,5 @@ class LocalBroker implements Broker {
 function unnamed(peer: PeerIdentity): Peer {
   return { ...peer, component: `uid:${peer.uid}` };
 }
+
+const nothingToGrant: ResourceTable = { list: () => [], open: (name) => Promise.resolve({ status: Status.notFound, text: `there is no resource ${name}` }) };

@@ -6,7 +6,7 @@
  */
 import { Status } from "../../schemas/status.ts";
 import { topicMatcher, topicNameFault, topicPatternFault } from "../../schemas/topics/topicName.ts";
-import { Channel } from "../../shm/protocol/channel.ts";
+import { Channel, type SendVerdict } from "../../shm/protocol/channel.ts";
 import { decodeCbor } from "../../shm/protocol/cborReader.ts";
 import { CborValueError } from "../../shm/protocol/cborWriter.ts";
 import type { CborWriter } from "../../shm/protocol/cborWriter.ts";
@@ -15,7 +15,7 @@ import { CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_GATEWAY, CONTROL_BYTES_MAX_TO_CLIENT,
 import type { ClientMessage, ClientOp, GatewayIdentity, ServerMessage } from "../../shm/protocol/messages.ts";
 import { type PacketSeal, PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader, SampleFlag } from "../../shm/protocol/samples.ts";
-import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection } from "../../shm/sockets/index.ts";
+import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection, SocketError } from "../../shm/sockets/index.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import type { ClientReport } from "../../schemas/messages/statusReport.ts";
 import type { TopicEntry, TopicSource } from "../topics/topicSource.ts";
@@ -248,7 +248,7 @@ export class Session {
     credit: (message) => this.#host.desk.credit(this.#client, message),
     cancel: (message) => this.#host.desk.cancel(this.#client, message),
     result: (message, descriptors) => this.#host.desk.result(this.#client, message, { body: message.body, bytes: this.#channel.bodyBytes, descriptors }),
-    grant: ({ seq }) => this.#reply(seq, { status: Status.notFound, text: "there is no such resource" }),
+    grant: (message) => void this.#host.desk.grant(this.#client, message),
     leaving: (message) => this.#host.desk.leaving(this.#client, message),
     ready: (message) => this.#host.desk.ready(this.#client, message),
     moreTime: (message) => this.#host.desk.moreTime(this.#client, message),
@@ -379,17 +379,17 @@ export class Session {
   #tell(message: ServerMessage, descriptors: readonly Descriptor[] = []): void {
     const { writer } = this.#host;
     encodeControl(writer.reset(), message, descriptors.length);
-    if (this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors) === "full") this.leave(Status.insufficientStorage, "what it is sent is not read");
+    if (this.#sendControl(descriptors) === "full") this.leave(Status.insufficientStorage, "what it is sent is not read");
     this.#watchStall();
   }
 
   /** Sends what `encode` adds to the writer; if it is too large or there is no room for it, says that instead. */
   #replyEncoded(seq: number, encode: () => void, descriptors: readonly Descriptor[] = []): void {
     const { writer } = this.#host;
-    let verdict: string;
+    let verdict: SendVerdict;
     try {
       encode();
-      verdict = this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors);
+      verdict = this.#sendControl(descriptors);
     } catch (error) {
       if (!(error instanceof CborValueError)) throw error;
       encodeControl(writer.reset(), { op: "reply", seq, status: Status.internalError, text: cutText(`the answer cannot be sent: ${error.message}`), body: undefined });
@@ -398,6 +398,17 @@ export class Session {
     // Its answers fill megabytes and it does not read them: it will not read an excuse either.
     if (verdict === "full") this.leave(Status.insufficientStorage, "answers are not read");
     this.#watchStall();
+  }
+
+  /** Sends what stands in the writer. Where copies of the descriptors cannot be had (EMFILE), it is as if there were no room. */
+  #sendControl(descriptors: readonly Descriptor[]): SendVerdict {
+    const { writer } = this.#host;
+    try {
+      return this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors);
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      return "full";
+    }
   }
 
   /** Sends a small message. */

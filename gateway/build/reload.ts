@@ -9,7 +9,7 @@ import type { ServiceReply } from "../front/services.ts";
 import { loadConfiguration, type AcceptedConfig } from "./configuration.ts";
 
 /** First part of the paths that are applied at once. */
-const appliedAtOnce: ReadonlySet<string> = new Set(["readers", "operators", "policy", "arming"]);
+const appliedAtOnce: ReadonlySet<string> = new Set(["readers", "operators", "policy", "arming", "resources"]);
 
 /** Returns what answers the service; `apply` is called only when every change can be applied at once. */
 export function reloadConfiguration(current: AcceptedConfig & { policyHash: string | undefined }, file: string, apply: (accepted: AcceptedConfig) => void): ServiceReply {

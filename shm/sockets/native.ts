@@ -23,6 +23,9 @@ export interface NativeShm {
   descriptorOpen(path: string, flags: number): number;
   descriptorDup(fd: number): number;
   descriptorAdopt(fd: number): number;
+  descriptorCopy(fd: number): number;
+  descriptorPair(fds: Uint32Array): number;
+  socketOf(fd: number): number;
   descriptorClose(fd: number): number;
   protectProcess(): number;
   sealPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): void;
