@@ -8,6 +8,7 @@ import { DriverError } from "../../drivers/driver.ts";
 import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
 import { IdentifiedPeer } from "../identity/peer.ts";
+import { peerWords } from "../identity/words.ts";
 import { thisSystem } from "../identity/process.ts";
 import type { Access } from "../policy/access.ts";
 import { systemNames } from "../policy/names.ts";
@@ -72,7 +73,7 @@ export class LocalFront implements Front {
       server: this.#server, topics: table, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity,
       identify: (peer) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who) }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
-      publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
+      publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: peerWords(who) }, clock.nowUs()) },
       services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
     });
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
