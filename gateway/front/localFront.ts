@@ -7,6 +7,8 @@ import type { ClientReport, QuotaReport } from "../../schemas/messages/statusRep
 import { DriverError } from "../../drivers/driver.ts";
 import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
+import { defaultLimits } from "../broker/limits.ts";
+import { fitted, openFilesMax } from "../broker/quota/fit.ts";
 import { IdentifiedPeer } from "../identity/peer.ts";
 import { peerWords } from "../identity/words.ts";
 import { thisSystem } from "../identity/process.ts";
@@ -70,7 +72,7 @@ export class LocalFront implements Front {
       policy: (body) => policyService(body, policy.engine, system),
     });
     this.#broker = createBroker({
-      server: this.#server, topics: table, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity,
+      server: this.#server, topics: table, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity, limits: { shared: fitted(defaultLimits.shared, openFilesMax()) },
       identify: (peer) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who) }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
       publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: peerWords(who) }, clock.nowUs()) },

@@ -83,6 +83,8 @@ export class Engine {
   readonly #profiles = new Map<string, Profile>();
   /** Names that clients have asked about; undefined: there is nobody. */
   readonly #principals = new Map<string, Who | undefined>();
+  /** Profiles that answers are remembered for: also those that callers hold and the table above has forgotten. */
+  readonly #answered = new Set<Profile>();
   #answers = 0;
 
   constructor(set: RuleSet, { lookup, quickLookup = lookup, onUnknown }: EngineOptions) {
@@ -106,7 +108,7 @@ export class Engine {
       subject, denying: about("deny"), allowing: about("allow"), answers: forEachAction(() => new Map()),
       mayConnect: own.some(({ rule }) => rule.effect === "allow" && rule.connects !== false) || listed(),
     };
-    if (this.#profiles.size >= PROFILES_MAX) this.#forget();
+    if (this.#profiles.size >= PROFILES_MAX) this.#profiles.clear();
     this.#profiles.set(key, profile);
     return profile;
   }
@@ -117,6 +119,7 @@ export class Engine {
     const decision = this.#judge(profile, action, name);
     if (this.#answers >= ANSWERS_MAX) this.#forget();
     this.#answers += 1;
+    this.#answered.add(profile);
     profile.answers[action].set(name, decision);
     return decision;
   }
@@ -181,10 +184,10 @@ export class Engine {
     return { allowed: true, rule, text: "", ...(ceiling ? { ceiling } : {}) };
   }
 
-  /** Bounds met: what was remembered is worked out again when it is asked. */
+  /** As many as there may be: what was remembered is worked out again when it is asked. */
   #forget(): void {
-    for (const { answers } of this.#profiles.values()) for (const action of actions) answers[action].clear();
-    this.#profiles.clear();
+    for (const { answers } of this.#answered) for (const action of actions) answers[action].clear();
+    this.#answered.clear();
     this.#answers = 0;
   }
 }

@@ -90,7 +90,7 @@ export class PolicyKeeper {
     if ("fault" in answer) return this.#refuse(`${file} cannot be read: ${answer.fault}`);
     const { parts } = this.#configuration;
     const { checked, faults } = checkPolicy({
-      text: new TextDecoder("utf-8").decode(answer.bytes), file, machine: thisMachine(), knownTopics: parts.policyTopics,
+      text: new TextDecoder("utf-8").decode(answer.bytes), file, machine: thisMachine(), surroundings: parts.policySurroundings,
       ...(answer.mode === undefined ? {} : { mode: answer.mode }),
     });
     if (!checked) return this.#refuse(firstFault(faults));
