@@ -122,7 +122,7 @@ export function testTransportContract(name: string, makeHarness: () => Promise<T
       return Uint8Array.of(sum, 255);
     });
     const call = await a.open("sum", Uint8Array.of(1));
-    await until(() => call.isAccepted, "accepted");
+    assert.equal(await call.accepted(), true);
     const seen: number[][] = [];
     const reading = (async () => {
       for await (const { bytes: item } of call) seen.push([...item]);
