@@ -277,7 +277,7 @@ export class Session {
     if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
     if (this.#subscriptions.count >= limits.subscriptionsPerClient) return this.#reply(seq, { status: Status.tooManyRequests, text: `a client may have ${limits.subscriptionsPerClient} subscriptions` });
     const exact = topicNameFault(pattern) === undefined;
-    if (exact && !this.#host.policy.mayRead(this.#peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#peer.uid} may not read ${pattern}` });
+    if (exact && !this.#host.policy.mayRead(this.#peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `${this.#peer.component} may not read ${pattern}` });
     const matches = topicMatcher(pattern);
     this.#opening = true;
     const subscription = this.#subscriptions.open(pattern, { policy, rateHzMax, lastValue, matches });
@@ -289,7 +289,7 @@ export class Session {
   #query(seq: number, name: string): void {
     const { topics, policy } = this.#host;
     const topic = topics.get(name);
-    if (!policy.mayRead(this.#peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#peer.uid} may not read ${name}` });
+    if (!policy.mayRead(this.#peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `${this.#peer.component} may not read ${name}` });
     if (!topic) return this.#reply(seq, { status: Status.notFound, text: `there is no topic ${name}` });
     if (topic.sequence === 0) return this.#reply(seq, { status: Status.noContent, text: "no value yet" });
     if (!this.#describe(topic)) return this.#reply(seq, busy);
@@ -303,7 +303,7 @@ export class Session {
     const { clock, policy, publisher } = this.#host;
     const who = this.#peer;
     const verdict = !this.#account.publishes.take(1, clock.nowUs()) ? tooFast
-      : !policy.mayWrite(who, topic) ? notPermitted(who.uid, topic)
+      : !policy.mayWrite(who, topic) ? notPermitted(who, topic)
       : publisher.publish(topic, value, { form: encoding === "native" ? "native" : "value", ttlMs, id, who, clientName: this.#name });
     if (acknowledge) this.#reply(seq, verdict);
     else if (verdict.status >= 200) this.#notice(verdict.status, `${topic}: ${verdict.text}`);
@@ -325,7 +325,7 @@ export class Session {
     const who = this.#peer;
     if (!this.#account.publishes.take(1, nowUs)) return tooFast;
     if (!target) return { status: Status.notFound, text: "no such topic was described to this client" };
-    if (!target.permitted) return notPermitted(who.uid, target.topic.name);
+    if (!target.permitted) return notPermitted(who, target.topic.name);
     const ttlMs = reader.tag === 0 ? undefined : reader.tag;
     // What has waited in queues until its time was over must not move anything.
     if (ttlMs !== undefined && nowUs - reader.timeUs > ttlMs * 1e3) return { status: Status.gone, text: `its time to live of ${ttlMs} ms had passed` };
@@ -562,6 +562,6 @@ export class Session {
 const tooFast = { status: Status.tooManyRequests, text: "this user publishes faster than its quota" };
 const busy = { status: Status.serviceUnavailable, text: "the client does not read what it was sent" };
 
-function notPermitted(uid: number, topic: string): { status: number; text: string } {
-  return { status: Status.forbidden, text: `uid ${uid} may not write ${topic}` };
+function notPermitted({ component }: Peer, topic: string): { status: number; text: string } {
+  return { status: Status.forbidden, text: `${component} may not write ${topic}` };
 }

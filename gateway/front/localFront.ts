@@ -7,7 +7,10 @@ import type { ClientReport, QuotaReport } from "../../schemas/messages/statusRep
 import { DriverError } from "../../drivers/driver.ts";
 import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
+import { defaultLimits } from "../broker/limits.ts";
+import { fitted, openFilesMax } from "../broker/quota/fit.ts";
 import { IdentifiedPeer } from "../identity/peer.ts";
+import { peerWords } from "../identity/words.ts";
 import { thisSystem } from "../identity/process.ts";
 import type { Access } from "../policy/access.ts";
 import { systemNames } from "../policy/names.ts";
@@ -69,10 +72,10 @@ export class LocalFront implements Front {
       policy: (body) => policyService(body, policy.engine, system),
     });
     this.#broker = createBroker({
-      server: this.#server, topics: table, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity,
+      server: this.#server, topics: table, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity, limits: { shared: fitted(defaultLimits.shared, openFilesMax()) },
       identify: (peer) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who) }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
-      publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
+      publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: peerWords(who) }, clock.nowUs()) },
       services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
     });
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
