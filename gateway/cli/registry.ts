@@ -25,6 +25,7 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["echo"], group: groups.look, online: true, load: () => import("./echo.ts") },
   { verbs: ["hz"], group: groups.look, online: true, load: () => import("./hz.ts") },
   { verbs: ["events"], group: groups.look, online: true, load: () => import("./events.ts") },
+  { verbs: ["services", "find", "call"], group: groups.look, online: true, load: () => import("./calls.ts") },
   { verbs: ["pub"], group: groups.act, online: true, load: () => import("./pub.ts") },
   { verbs: ["arm", "disarm", "safe-pose"], group: groups.act, online: true, load: () => import("./arming.ts") },
   { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },
