@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { startDaemon, testFolder } from "./daemon.ts";
-import { LocalProgram } from "./program.ts";
+import { LocalProgram } from "./localProgram.ts";
 
 test("programs that prepare themselves are waited for, and one that stands still no longer than its time", async (t) => {
   const folder = testFolder();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { type Daemon, startDaemon, testFolder } from "./daemon.ts";
-import { LocalProgram } from "./program.ts";
+import { LocalProgram } from "./localProgram.ts";
 import { eventually } from "./waiting.ts";
 
 const CONFIGURATION = "version: 1\nrobot: services\n";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Descriptor } from "../shm/client/index.ts";
 import { startDaemon, testFolder } from "./daemon.ts";
-import { LocalProgram } from "./program.ts";
+import { LocalProgram } from "./localProgram.ts";
 
 test("a program reads the file that another one hands it, and hands one back", async (t) => {
   const folder = testFolder();

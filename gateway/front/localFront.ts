@@ -7,8 +7,11 @@ import type { ClientReport, QuotaReport } from "../../schemas/messages/statusRep
 import { DriverError } from "../../drivers/driver.ts";
 import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
-import type { AccessPolicy } from "../access.ts";
-import { systemNames } from "../build/accessRules.ts";
+import { IdentifiedPeer } from "../identity/peer.ts";
+import { thisSystem } from "../identity/process.ts";
+import type { Access } from "../policy/access.ts";
+import { systemNames } from "../policy/names.ts";
+import { policyService } from "../policy/service.ts";
 import type { Front, Gateway } from "../gateway.ts";
 import type { EventInput } from "../observe/events.ts";
 import type { GatewayIdentity } from "../observe/status.ts";
@@ -28,7 +31,7 @@ export interface LocalFrontOptions {
   identity: GatewayIdentity;
   table: TopicTable;
   publisher: Publisher;
-  policy: AccessPolicy;
+  policy: Access;
   clock: Clock;
   gateway(): Gateway;
   event(input: EventInput): void;
@@ -55,6 +58,7 @@ export class LocalFront implements Front {
       if (!(error instanceof SocketError)) throw error;
       throw new DriverError("socketUnavailable", error.message, "is another gateway running? ipcnet status shows it; otherwise choose another socket.path", { cause: error });
     }
+    const system = thisSystem();
     const services = gatewayServices({
       status: () => gateway().status(),
       events: () => gateway().recentEvents(),
@@ -65,9 +69,11 @@ export class LocalFront implements Front {
         return { file, hash, config };
       },
       reload: (file) => gateway().reload(file),
+      policy: (body) => policyService(body, policy.engine, system),
     });
     this.#broker = createBroker({
       server: this.#server, topics: table, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity,
+      identify: (peer) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who) }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
       publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
       services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },

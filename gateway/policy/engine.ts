@@ -12,7 +12,6 @@ import { actions, guardedLevel, parsePrincipal, stopsBeforeGuarded } from "../..
 import type { Action } from "../../schemas/messages/policyWords.ts";
 import { levelsMatch, topicNameFault } from "../../schemas/topics/topicName.ts";
 import { ComponentTable } from "./components.ts";
-import type { Identified } from "./components.ts";
 import { ANSWERS_MAX, PROFILES_MAX } from "./limits.ts";
 import type { Ceiling, NameLookup, Place, Rule, RuleSet } from "./rules.ts";
 
@@ -76,13 +75,13 @@ export class Engine {
   readonly #set: RuleSet;
   readonly #rules: readonly CompiledRule[];
   readonly #commands: ReadonlyMap<string, readonly { ceiling: Ceiling; who: Who }[]> | undefined;
-  readonly #lookup: NameLookup;
+  readonly lookup: NameLookup;
   readonly #profiles = new Map<string, Profile>();
   #answers = 0;
 
   constructor(set: RuleSet, { lookup, onUnknown }: EngineOptions) {
     this.#set = set;
-    this.#lookup = lookup;
+    this.lookup = lookup;
     this.components = new ComponentTable(set.components, lookup);
     const resolve = (who: readonly string[], place: Place | undefined): Who => resolveWho(who, { set, lookup, onUnknown: (name) => onUnknown(name, place) });
     this.#rules = set.rules.map((rule) => ({ rule, who: resolve(rule.who, rule.place), targets: forEachAction((action) => targetsOf(rule, action)) }));
@@ -116,9 +115,17 @@ export class Engine {
     return decision;
   }
 
+  get rules(): readonly Rule[] {
+    return this.#set.rules;
+  }
+
+  isGroup(name: string): boolean {
+    return Object.hasOwn(this.#set.groups, name);
+  }
+
   /** Whether `principal` means the subject. */
   means(principal: string, subject: Subject): boolean {
-    return isOne(subject, resolveWho([principal], { set: this.#set, lookup: this.#lookup, onUnknown: () => undefined }));
+    return isOne(subject, resolveWho([principal], { set: this.#set, lookup: this.lookup, onUnknown: () => undefined }));
   }
 
   /** The rules in the order they were given, with what of the question each of them fits: for explanations. */
@@ -212,5 +219,3 @@ const sameKind = (a: Action, b: Action): boolean => kinds[a] === kinds[b];
 function forEachAction<T>(value: (action: Action) => T): Record<Action, T> {
   return Object.fromEntries(actions.map((action) => [action, value(action)])) as Record<Action, T>;
 }
-
-export type { Identified };

@@ -53,6 +53,17 @@ export interface QuotaReport {
   users: readonly { uid: number; used: Readonly<Record<string, number>> }[];
 }
 
+/** The policy in force. */
+export interface PolicyReport {
+  /** Empty: the lists of the configuration are all there is. */
+  file: string;
+  hash: string;
+  rules: number;
+  components: number;
+  /** Why the file as it is now was not taken over; empty when it was. */
+  refused: string;
+}
+
 export interface StatusReport {
   robot: string;
   version: string;
@@ -71,6 +82,7 @@ export interface StatusReport {
   nodes: readonly NodeReport[];
   rejects: readonly RejectReport[];
   clients: readonly ClientReport[];
+  policy: PolicyReport;
   quota: QuotaReport;
   commands: { sent: number; refused: Readonly<Record<string, number>> };
   topics: number;

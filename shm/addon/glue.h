@@ -105,5 +105,6 @@ int define_readiness(napi_env env, napi_value exports);
 int define_sockets(napi_env env, napi_value exports);
 int define_descriptors(napi_env env, napi_value exports);
 int define_packets(napi_env env, napi_value exports);
+int define_process(napi_env env, napi_value exports);
 
 #endif

@@ -27,6 +27,7 @@ export interface NativeShm {
   descriptorPair(fds: Uint32Array): number;
   socketOf(fd: number): number;
   descriptorClose(fd: number): number;
+  protectProcess(): number;
   sealPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): void;
   openPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): number;
 }

@@ -28,6 +28,7 @@ const listed: ReadonlySet<string> = new Set(["can", "serial", "mqtt", "cmd"]);
 export function checkReach(context: PolicyContext, knownTopics: ReadonlySet<string> | undefined): void {
   for (const [rule, path] of context.rules) {
     checkVerbs(context, rule, path);
+    if ("deny" in rule) sayEscapable(context, rule, path);
     for (const { action, list, patterns } of reachOf(rule)) {
       for (const [pattern, at] of context.loaded.items(patterns, [...path, list])) {
         if ("allow" in rule) sayAloud(context, { rule, action, pattern, at });
@@ -76,6 +77,16 @@ function sayAloud(context: PolicyContext, { rule, action, pattern, at }: { rule:
   }
   const operates = operating.filter((service) => patternCovers(pattern, service));
   if (action === "execute" && operates.length > 0) context.note("mayOperate", at, `${who} may call ${operates.join(", ")}`);
+}
+
+/** A denying rule holds those who cannot help being meant; another program file or another place to start it from is easily had. */
+function sayEscapable(context: PolicyContext, rule: RuleOf, path: Path): void {
+  const { components, groups } = context.policy;
+  for (const [text, at] of context.loaded.items(rule.who, [...path, "who"])) {
+    const names = Object.hasOwn(groups, text) ? groups[text]! : [text];
+    const loose = names.find((name) => Object.hasOwn(components, name) && components[name]!.executable !== undefined);
+    if (loose !== undefined) context.note("escapable", at, `whoever runs another program file is not ${loose}, and not denied this`);
+  }
 }
 
 function checkExists(context: PolicyContext, pattern: string, at: Path, knownTopics: ReadonlySet<string>): void {
