@@ -27,6 +27,8 @@ export interface Due {
 /** The local side: opened when the links are up, closed before they go down. */
 export interface Front {
   start(): Promise<void>;
+  /** Tells the programs that the gateway goes; resolves when they are prepared, at the latest when their time is over. */
+  sayFarewell(why: string): Promise<void>;
   stop(why: string): Promise<void>;
   clients(): ClientReport[];
   quota(): QuotaReport;
@@ -87,11 +89,13 @@ export class Gateway {
     this.event({ severity: "info", code: "started", source: "gateway", text: `${links.length} links, ${table.size} topics` });
   }
 
-  /** Runs the safe pose, then closes everything. Resolves with the verdict; never rejects for a robot's fault. */
+  /** Runs the safe pose, while local programs are told and prepare themselves, then closes everything. Resolves with the verdict; never rejects for a robot's fault. */
   async stop(why: string): Promise<PoseVerdict> {
     const { links, front, stats, clock, supervisor } = this.#parts;
     this.reschedule();
-    const verdict = await supervisor.safePose(why, clock.nowUs());
+    // The pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
+    const pose = supervisor.safePose(why, clock.nowUs());
+    const [verdict] = await Promise.all([pose, front.sayFarewell(why)]);
     this.#running = false;
     this.#cancelTimer?.();
     this.#parts.policy.stop();

@@ -24,6 +24,9 @@ import { Grants } from "../resources/grants.ts";
 import { callService, gatewayServices } from "./services.ts";
 import { defaultSocketPath } from "./socketPath.ts";
 
+/** Notice for local programs when the gateway stops, ms: enough to write a snapshot of some megabytes; who needs longer asks for it. */
+const FAREWELL_MS = 2_000;
+
 export interface LocalFrontOptions {
   socket: Config["socket"];
   /** The configuration in force. */
@@ -79,6 +82,14 @@ export class LocalFront implements Front {
       services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
     });
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
+  }
+
+  async sayFarewell(why: string): Promise<void> {
+    if (!this.#broker) return;
+    const { told, late } = await this.#broker.sayFarewell(FAREWELL_MS, why);
+    if (late.length === 0 && told === 0) return;
+    const text = late.length === 0 ? `all ${told} local programs are prepared` : `${late.length} of ${told} local programs were not prepared in time: ${late.map((name) => name || "?").join(", ")}`;
+    this.#options.event({ severity: late.length === 0 ? "info" : "warning", code: "farewell", source: "clients", text });
   }
 
   async stop(why: string): Promise<void> {
