@@ -3,7 +3,6 @@
  * Default deny: root and the gateway's own user may do everything, others what a list names.
  */
 import type { Principal } from "../schemas/messages/config.ts";
-import { topicMatcher } from "../schemas/topics/topicName.ts";
 
 /** A peer's credentials as the kernel reports them at connect time (SO_PEERCRED, SO_PEERGROUPS). */
 export interface Credentials {
@@ -49,8 +48,7 @@ export interface AccessRules {
   writers: ReadonlyMap<string, Allows>;
 }
 
-/** Services that need an operator; all others are for readers. */
-const operatorServices = topicMatcher("gateway/+");
+/** All others are for operators. */
 const readerServices = new Set(["gateway/status", "gateway/events", "gateway/rejects", "gateway/config"]);
 
 export class AccessPolicy {
@@ -86,6 +84,15 @@ export class AccessPolicy {
   mayCall(who: Credentials, service: string): boolean {
     if (service === "gateway/safe-pose") return this.mayConnect(who);
     if (readerServices.has(service)) return this.mayRead(who, service);
-    return operatorServices(service) && this.#rules.operators.allows(who);
+    return this.#rules.operators.allows(who);
+  }
+
+  /** Names below gateway/ are the gateway's own. */
+  mayOffer(who: Credentials, service: string): boolean {
+    return !service.startsWith("gateway/") && this.#rules.operators.allows(who);
+  }
+
+  mayGrant(who: Credentials, _resource: string, _mode: "read" | "write" | "readWrite"): boolean {
+    return this.#rules.operators.allows(who);
   }
 }

@@ -15,7 +15,9 @@ import { type Account, Ledger } from "./ledger.ts";
 import { type BrokerLimits, defaultLimits } from "./limits.ts";
 import { OriginTable } from "./origins.ts";
 import { PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Publisher, ServiceTable } from "./ports.ts";
+import type { AccessPolicy, Publisher, ResourceTable, ServiceTable } from "./ports.ts";
+import { ServiceDesk } from "./services/desk.ts";
+import { serviceLimits } from "./services/limits.ts";
 import { Session, type SessionHost } from "./session.ts";
 
 export interface BrokerOptions {
@@ -25,6 +27,8 @@ export interface BrokerOptions {
   topics: TopicSource;
   publisher: Publisher;
   services: ServiceTable;
+  /** What can be granted; absent: nothing. */
+  resources?: ResourceTable;
   policy: AccessPolicy;
   clock: Clock;
   limits?: Partial<BrokerLimits>;
@@ -47,6 +51,8 @@ export interface Broker {
   readonly counters: Readonly<{ connected: number; refused: number; left: number }>;
   /** To be called when the policy's answers may have changed. */
   recheck(): void;
+  /** Tells all clients that the gateway goes in `deadlineMs`; resolves when they are prepared or gone, at the latest when their time is over. `late`: the names of those that were not. */
+  sayFarewell(deadlineMs: number, text: string): Promise<{ told: number; late: string[] }>;
   /** Stops accepting, says goodbye to everybody and resolves when all are gone, at the latest after `timeoutMs`. */
   close(why: string, timeoutMs?: number): Promise<void>;
 }
@@ -67,6 +73,7 @@ class LocalBroker implements Broker {
   readonly #limits: BrokerLimits;
   readonly #host: SessionHost;
   readonly #ledger: Ledger;
+  readonly #desk: ServiceDesk;
   readonly #sessions = new Map<Session, Account>();
   #scheduled: Session[] = [];
   #allGone: (() => void) | undefined;
@@ -76,8 +83,9 @@ class LocalBroker implements Broker {
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#ledger = new Ledger(this.#limits);
     const { gateway, topics, publisher, services, policy, clock, server } = options;
+    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? { list: () => [] }, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
     this.#host = {
-      gateway, topics, publisher, services, policy, clock, limits: this.#limits, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
+      gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
       schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
     };
@@ -93,6 +101,10 @@ class LocalBroker implements Broker {
     for (const session of this.#sessions.keys()) session.recheck();
   }
 
+  sayFarewell(deadlineMs: number, text: string): Promise<{ told: number; late: string[] }> {
+    return this.#desk.sayFarewell(deadlineMs, text);
+  }
+
   async close(why: string, timeoutMs = 200): Promise<void> {
     this.#options.server.close();
     const { clock } = this.#options;
@@ -100,6 +112,7 @@ class LocalBroker implements Broker {
       this.#allGone = resolve;
     });
     for (const session of this.#sessions.keys()) session.leave(Status.serviceUnavailable, why);
+    this.#desk.close();
     if (this.#sessions.size === 0) return;
     const cancel = clock.at(clock.nowUs() + timeoutMs * 1e3, () => this.#allGone?.());
     await gone;

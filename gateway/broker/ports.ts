@@ -1,4 +1,5 @@
 /** What the broker needs of the gateway; the gateway hands it in. */
+import type { GrantMode } from "../../shm/protocol/serviceMessages.ts";
 import type { PeerIdentity } from "../../shm/sockets/index.ts";
 
 /** Who asks: kernel identity only. */
@@ -26,7 +27,9 @@ export interface ServiceAnswer {
   text?: string;
 }
 
+/** The gateway's own services. */
 export interface ServiceTable {
+  readonly names: readonly string[];
   /** Calls a service; an unknown one answers 203. */
   call(service: string, body: unknown, who: Peer): Promise<ServiceAnswer>;
 }
@@ -36,4 +39,16 @@ export interface AccessPolicy {
   mayRead(who: Peer, topic: string): boolean;
   mayWrite(who: Peer, topic: string): boolean;
   mayCall(who: Peer, service: string): boolean;
+  mayOffer(who: Peer, service: string): boolean;
+  mayGrant(who: Peer, resource: string, mode: GrantMode): boolean;
+}
+
+/** What can be granted: descriptors of devices, folders, files and connections that the configuration names. */
+export interface ResourceTable {
+  list(): readonly { name: string; kind: string; modes: readonly GrantMode[]; description: string }[];
+}
+
+/** The component a peer belongs to, by the kernel's word; "" where none is known. */
+export function componentOf(who: Peer & { readonly component?: string }): string {
+  return who.component ?? "";
 }

@@ -18,7 +18,7 @@ const fromClient: readonly ClientMessage[] = [
   { op: "publish", seq: 5, topic: "cmd/arm/Move", encoding: "cbor", value: { velocity: 0.5 }, ttlMs: 100, id: "a", acknowledge: true },
   { op: "publish", seq: 6, topic: "cmd/arm/Move", encoding: "native", value: Uint8Array.of(1, 2), ttlMs: undefined, id: undefined, acknowledge: false },
   { op: "query", seq: 7, topic: "app/x" },
-  { op: "request", seq: 8, service: "gateway/status", body: undefined, timeoutMs: 1000 },
+  { op: "request", seq: 8, service: "gateway/status", group: undefined, body: undefined, timeoutMs: 1000, stream: undefined, idempotent: true },
   { op: "ping", seq: 0xffff_ffff },
   { op: "goodbye", text: "done" },
 ];

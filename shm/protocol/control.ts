@@ -1,14 +1,15 @@
 /** Control messages to and from CBOR. The decoders are total: any bytes give a message or a fault with a sentence, and nothing else. */
 import { type CborLimits, decodeCbor } from "./cborReader.ts";
 import type { CborWriter } from "./cborWriter.ts";
+import { seq, status, U32_MAX } from "./commonFields.ts";
 import { Fields, isMap } from "./fields.ts";
 import {
   CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_CLIENT, CBOR_ITEMS_MAX_TO_GATEWAY, CLIENT_NAME_LENGTH_MAX, DESCRIPTIONS_PER_MESSAGE_MAX, DESCRIPTORS_PER_MESSAGE_MAX, PUBLISH_ID_LENGTH_MAX,
-  QUEUE_SAMPLES_MAX, REQUEST_TIMEOUT_MS_MAX, SERVICE_NAME_LENGTH_MAX, TEXT_LENGTH_MAX, TTL_MS_MAX,
+  QUEUE_SAMPLES_MAX, TEXT_LENGTH_MAX, TTL_MS_MAX,
 } from "./limits.ts";
 import type { ClientMessage, ClientOp, ControlFault, ControlResult, QueryAnswer, ServerMessage, ServerOp, SubscriptionPolicy, TopicAnnouncement } from "./messages.ts";
+import { serviceFromClient, serviceFromGateway } from "./serviceMessages.ts";
 
-const U32_MAX = 0xffff_ffff;
 const TOPIC_LENGTH_MAX = 255;
 const encodings = ["record", "cbor", "json", "bytes", "canframe"] as const;
 
@@ -27,9 +28,9 @@ const fromClient: { readonly [O in ClientOp]: (fields: Fields) => Extract<Client
     };
   },
   query: (f) => ({ op: "query", seq: seq(f), topic: f.text("topic", TOPIC_LENGTH_MAX) }),
-  request: (f) => ({ op: "request", seq: seq(f), service: f.text("service", SERVICE_NAME_LENGTH_MAX), body: f.any("body"), timeoutMs: f.optionalNumber("timeoutMs", 0, REQUEST_TIMEOUT_MS_MAX) }),
   ping: (f) => ({ op: "ping", seq: seq(f) }),
   goodbye: (f) => ({ op: "goodbye", text: f.text("text") }),
+  ...serviceFromClient,
 };
 
 const fromGateway: { readonly [O in ServerOp]: (fields: Fields) => Extract<ServerMessage, { op: O }> } = {
@@ -49,6 +50,7 @@ const fromGateway: { readonly [O in ServerOp]: (fields: Fields) => Extract<Serve
   }),
   notice: (f) => ({ op: "notice", status: status(f), text: f.text("text"), count: f.integer("count", 1, U32_MAX) }),
   goodbye: (f) => ({ op: "goodbye", status: status(f), text: f.text("text") }),
+  ...serviceFromGateway,
 };
 
 /** Decodes what a client sent. */
@@ -123,15 +125,6 @@ function decode<M>(
 
 function bad(code: ControlFault["code"], text: string, number: number): { ok: false; fault: ControlFault } {
   return { ok: false, fault: { code, text, seq: number } };
-}
-
-/** A caller's number: 0 is "answers nobody". */
-function seq(f: Fields): number {
-  return f.integer("seq", 1, U32_MAX);
-}
-
-function status(f: Fields): number {
-  return f.integer("status", 100, U32_MAX);
 }
 
 function quality(f: Fields): 0 | 1 | 2 {

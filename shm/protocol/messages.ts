@@ -1,4 +1,5 @@
 /** The control messages of the client socket, as they are after decoding. Each is a CBOR map with `op`; docs/specs/client-socket.md lists the fields. */
+import type { ServiceClientMessage, ServiceServerMessage } from "./serviceMessages.ts";
 
 /** How much of a topic a subscriber wants when it cannot have all: the latest value of each topic, or the last `queueSamples` samples of the subscription. */
 export type SubscriptionPolicy = { latest: true } | { queueSamples: number };
@@ -10,7 +11,7 @@ export type ClientMessage =
   | { op: "unsubscribe"; seq: number; subscription: number }
   | PublishMessage
   | { op: "query"; seq: number; topic: string }
-  | { op: "request"; seq: number; service: string; body: unknown; timeoutMs: number | undefined }
+  | ServiceClientMessage
   | { op: "ping"; seq: number }
   | { op: "goodbye"; text: string };
 
@@ -68,6 +69,7 @@ export type ServerMessage =
   | { op: "welcome"; version: number; gateway: GatewayIdentity }
   | { op: "refused"; status: number; text: string; versions: readonly number[] }
   | { op: "reply"; seq: number; status: number; text: string; body: unknown }
+  | ServiceServerMessage
   | { op: "announce"; topics: readonly TopicAnnouncement[] }
   | { op: "origins"; origins: readonly { id: number; name: string }[] }
   /** Samples lost with nothing queued behind them that could say so. */
