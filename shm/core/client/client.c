@@ -173,6 +173,7 @@ static int take_in(struct ipcnet_client *client, int timeout_ms) {
   if ((socket & ~(uint32_t)EPOLLOUT) != 0) link_take_in(client);
   if (timer) {
     link_due(client);
+    subscriptions_look(client);
     client_arm(client, link_next_deadline(client));
   }
   return count;
@@ -281,7 +282,7 @@ int ipcnet_poll(struct ipcnet_client *client, int timeout_ms) {
   int woken = 0;
   for (;;) {
     int ready = anything_ready(client);
-    if (!ready && client->state == CLIENT_ENDED && client->open_lanes == 0 && !writers_have_readers(client)) return client_fail(client, IPCNET_SERVICE_UNAVAILABLE, "%s", client->end_text);
+    if (!ready && client->state == CLIENT_ENDED && client->open_lanes == 0) return client_fail(client, IPCNET_SERVICE_UNAVAILABLE, "%s", client->end_text);
     int count = take_in(client, ready || woken ? 0 : to_timeout_ms(deadline));
     client->signalled = 0;
     hand_out(client);

@@ -227,6 +227,8 @@ void put_number(struct ipcnet_client *client, const char *key, double value);
 void put_boolean(struct ipcnet_client *client, const char *key, int value);
 void put_raw(struct ipcnet_client *client, const char *key, const void *cbor, size_t length);
 void put_bytes(struct ipcnet_client *client, const char *key, const void *bytes, size_t length);
+/* A fresh number, for a message whose answer is nobody's business. */
+uint32_t put_seq(struct ipcnet_client *client);
 /* Sends it, with copies of the descriptors. 0; -208, -209, -210, -303, -305. */
 int message_send(struct ipcnet_client *client, const int *fds, uint32_t fd_count);
 /* Gives it a number and sends it; `pending->done` will be called, unless this fails. */
@@ -244,7 +246,9 @@ int reply_take(struct ipcnet_reply *reply, struct answer *answer);
 int topic_learn(struct ipcnet_client *client, struct ipcnet_cbor description, struct ipcnet_topic **topic);
 void topics_free(struct ipcnet_client *client);
 struct ipcnet_topic *topic_known(struct ipcnet_client *client, const char *name);
-/* The layout of a list of fields as JSON-like CBOR and its hash. 0, -209, -305. */
+/* The hash of a schema without a layout: of the encoding's name and the JSON Schema (empty: none). docs/specs/client-socket.md. */
+int topic_schema_hash(const char *encoding, struct ipcnet_cbor json_schema, uint64_t *hash);
+/* The layout of a list of fields as CBOR and its hash. 0, -209, -305. */
 int topic_define(const char *name, const struct ipcnet_field_definition *fields, uint32_t count, struct ipcnet_cbor_writer *layout, uint64_t *hash, uint32_t *record_bytes);
 
 /* ---- subscribe.c */
@@ -254,6 +258,8 @@ void subscription_gap(struct ipcnet_client *client, uint32_t subscription, struc
 int subscription_lane(struct ipcnet_client *client, struct ipcnet_cbor message, int *fds, uint32_t fd_count);
 int subscription_unlane(struct ipcnet_client *client, struct ipcnet_cbor message);
 void subscription_bell(struct ipcnet_client *client, struct source *source);
+/* Looks at lanes whose writer does not ring. */
+void subscriptions_look(struct ipcnet_client *client);
 void subscriptions_hand_out(struct ipcnet_client *client);
 void subscriptions_link_ended(struct ipcnet_client *client);
 void subscriptions_renew(struct ipcnet_client *client, int same_boot);
@@ -263,13 +269,12 @@ void subscriptions_free(struct ipcnet_client *client);
 int writer_reader(struct ipcnet_client *client, struct ipcnet_cbor message, int *fds, uint32_t fd_count);
 int writer_unreader(struct ipcnet_client *client, struct ipcnet_cbor message);
 int writer_rekey(struct ipcnet_client *client, struct ipcnet_cbor message);
+int writer_unadvert(struct ipcnet_client *client, struct ipcnet_cbor message);
 void writer_space(struct ipcnet_client *client, struct source *source);
 void writers_hand_out(struct ipcnet_client *client);
 void writers_link_ended(struct ipcnet_client *client);
 void writers_renew(struct ipcnet_client *client);
 void writers_free(struct ipcnet_client *client);
-/* Whether something can still come without a gateway. */
-int writers_have_readers(const struct ipcnet_client *client);
 
 /* ---- request.c */
 int request_item(struct ipcnet_client *client, struct ipcnet_cbor message, int *fds, uint32_t fd_count);

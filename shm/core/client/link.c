@@ -1,13 +1,14 @@
 /* The connection: packets out and in, numbered calls and their answers, the handshake, the end, and the next connection. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include "client.h"
 
@@ -178,15 +179,19 @@ static void finish_with(struct ipcnet_client *client, struct pending *pending, i
   finish(client, pending, &answer);
 }
 
-int message_call(struct ipcnet_client *client, struct pending *pending, pending_done done, int64_t deadline_ns, const int *fds, uint32_t fd_count) {
+uint32_t put_seq(struct ipcnet_client *client) {
   /* Numbers below 2^31, so that they fit a positive int; one that is still in use is passed over. */
   do client->last_seq = client->last_seq >= INT32_MAX ? 1 : client->last_seq + 1;
   while (table_get(&client->pendings, client->last_seq) != NULL);
-  pending->seq = client->last_seq;
+  put_unsigned(client, "seq", client->last_seq);
+  return client->last_seq;
+}
+
+int message_call(struct ipcnet_client *client, struct pending *pending, pending_done done, int64_t deadline_ns, const int *fds, uint32_t fd_count) {
+  pending->seq = put_seq(client);
   pending->deadline_ns = deadline_ns;
   pending->done = done;
   list_init(&pending->link);
-  put_unsigned(client, "seq", pending->seq);
   if (client->state != CLIENT_OPEN) return no_link(client);
   /* Before sending: a failure of sending ends the link, which answers all calls. */
   if (table_set(&client->pendings, pending->seq, pending) < 0) return client_no_memory(client);
@@ -227,7 +232,7 @@ int reply_take(struct ipcnet_reply *reply, struct answer *answer) {
   reply->text = (const char *)(block + answer->body.length);
   reply->body = answer->body.length > 0 ? block : NULL;
   reply->body_bytes = answer->body.length;
-  reply->reserved = (uint64_t)(uintptr_t)block;
+  reply->owner = (uint64_t)(uintptr_t)block;
   reply->fd_count = answer->fd_count;
   for (uint32_t i = 0; i < answer->fd_count; i++) {
     reply->fds[i] = answer->fds[i];
@@ -240,7 +245,7 @@ void ipcnet_reply_free(struct ipcnet_reply *reply) {
   if (reply == NULL) return;
   for (uint32_t i = 0; i < reply->fd_count && i < IPCNET_FDS_MAX; i++)
     if (reply->fds[i] >= 0) close(reply->fds[i]);
-  free((void *)(uintptr_t)reply->reserved);
+  free((void *)(uintptr_t)reply->owner);
   memset(reply, 0, sizeof *reply);
 }
 
@@ -427,6 +432,10 @@ static int on_rekey(struct ipcnet_client *client, struct incoming *in) {
   return writer_rekey(client, in->map);
 }
 
+static int on_unadvert(struct ipcnet_client *client, struct incoming *in) {
+  return writer_unadvert(client, in->map);
+}
+
 static int on_item(struct ipcnet_client *client, struct incoming *in) {
   return request_item(client, in->map, in->fds, in->fd_count);
 }
@@ -449,7 +458,7 @@ static const struct {
   int handshake;
 } handlers[] = {
   {"reply", on_reply, 0}, {"announce", on_announce, 0}, {"origins", on_origins, 0}, {"gap", on_gap, 0}, {"notice", on_notice, 0},
-  {"lane", on_lane, 0}, {"unlane", on_unlane, 0}, {"reader", on_reader, 0}, {"unreader", on_unreader, 0}, {"rekey", on_rekey, 0},
+  {"lane", on_lane, 0}, {"unlane", on_unlane, 0}, {"reader", on_reader, 0}, {"unreader", on_unreader, 0}, {"rekey", on_rekey, 0}, {"unadvert", on_unadvert, 0},
   {"item", on_item, 0}, {"call", on_call, 0}, {"callCredit", on_call_credit, 0}, {"callCancelled", on_call_cancelled, 0},
   {"leaving", on_leaving, 0}, {"goodbye", on_goodbye, 0}, {"welcome", on_welcome, 1}, {"refused", on_refused, 1},
 };

@@ -448,6 +448,21 @@ int topic_define(const char *name, const struct ipcnet_field_definition *fields,
   return status;
 }
 
+int topic_schema_hash(const char *encoding, struct ipcnet_cbor json_schema, uint64_t *hash) {
+  struct buffer text = {NULL, 0, 0, 0};
+  char *schema = json_schema.length == 0 ? NULL : ipcnet_cbor_to_canonical_json(json_schema);
+  if (json_schema.length > 0 && schema == NULL) return -IPCNET_INSUFFICIENT_STORAGE;
+  add_text(&text, "[\"ipcnet schema 1\",");
+  add_quoted(&text, encoding);
+  add_text(&text, ",");
+  add_text(&text, schema == NULL ? "null" : schema);
+  add_text(&text, "]");
+  free(schema);
+  if (!text.failed) *hash = ipcnet_sha256_id(text.bytes, text.length);
+  free(text.bytes);
+  return text.failed ? -IPCNET_UNPROCESSABLE_CONTENT : 0;
+}
+
 /* ---- lineage ------------------------------------------------------------------------------------------------------------------------ */
 
 uint64_t ipcnet_text_id(const char *text) {
