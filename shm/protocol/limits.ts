@@ -48,3 +48,15 @@ export const TTL_MS_MAX = 60_000;
 
 /** Deadline of a request, ms: a safe pose takes seconds, a reload a minute. */
 export const REQUEST_TIMEOUT_MS_MAX = 600_000;
+
+/** Descriptors with one control message: a tensor with its lane, page and bell are three. A reader that is behind holds at most (queue / packet) × 4 of them. */
+export const DESCRIPTORS_PER_MESSAGE_MAX = 4;
+
+/** Name of a topic or pattern, UTF-16 units; schemas/topics bounds its bytes. */
+export const TOPIC_LENGTH_MAX = 255;
+
+/** Messages that one query may ask for. They must fit one reply: 1,000 of 4 KiB are 4 MiB; larger ones come as far as they fit. */
+export const QUERY_LAST_MAX = 1_000;
+
+/** How long a lossless reader may keep its writer waiting, ms. Longer than this a reader is not slow but gone. */
+export const LOSSLESS_DEADLINE_MS_MAX = 60_000;
