@@ -6,7 +6,7 @@ import { connect, type Client, type Message, type Notice } from "../../shm/clien
 import { Channel } from "../../shm/protocol/channel.ts";
 import { CborWriter } from "../../shm/protocol/cborWriter.ts";
 import { dataId } from "../../shm/protocol/packet.ts";
-import { nativeSeal, SeqpacketConnection } from "../../shm/sockets/index.ts";
+import { Descriptor, nativeSeal, SeqpacketConnection } from "../../shm/sockets/index.ts";
 import { BrokerRig, openPolicy } from "./testRig.ts";
 
 async function withRig(options: ConstructorParameters<typeof BrokerRig>[0], use: (rig: BrokerRig) => Promise<void>): Promise<void> {
@@ -217,6 +217,10 @@ test("garbage costs the sender its connection and nobody else anything", async (
       }
       const integrity = await sendRaw(rig, (hello) => hello, (packet) => (packet[30]! ^= 1));
       assert.match(integrity, /integrity check \(crc\)/);
+      const null_ = Descriptor.open("/dev/null", 0);
+      assert.match(await sendRaw(rig, (hello) => hello, undefined, { op: "ping", seq: 9 }, [null_]), /goodbye.*ping came with 1 descriptors/);
+      assert.match(await sendRaw(rig, (hello) => hello, undefined, { op: "ping", seq: 9, fds: 2 }, [null_]), /goodbye.*ping came with 1 descriptors/);
+      null_.close();
       const unknownOp = await sendRaw(rig, (hello) => hello, undefined, { op: "fly", seq: 9 });
       assert.match(unknownOp, /welcome.*reply.*unknown op/s);
       assert.deepEqual(await client.request("echo", 1), 1);
@@ -283,7 +287,7 @@ test("new access rules cut off who lost the right, at once", async () => {
 });
 
 /** Says hello (changed by `change`) by hand, then `then`, and returns all that came back as text. */
-async function sendRaw(rig: BrokerRig, change: (hello: object) => object, damage?: (packet: Uint8Array) => void, then?: object): Promise<string> {
+async function sendRaw(rig: BrokerRig, change: (hello: object) => object, damage?: (packet: Uint8Array) => void, then?: object, descriptors: readonly Descriptor[] = []): Promise<string> {
   const seal = nativeSeal();
   const connection = SeqpacketConnection.connect(rig.path);
   const send = (message: object, kind: "handshake" | "control", counter: number): void => {
@@ -292,7 +296,7 @@ async function sendRaw(rig: BrokerRig, change: (hello: object) => object, damage
     packet.set(cbor, 24);
     seal.seal(packet, 0, packet.length, dataId("toGateway", kind), counter);
     damage?.(packet);
-    connection.send(packet);
+    connection.send(packet, 0, packet.length, kind === "control" ? descriptors : []);
   };
   let heard = "";
   const done = new Promise<void>((resolve) => {

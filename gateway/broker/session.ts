@@ -15,7 +15,7 @@ import { CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_GATEWAY, CONTROL_BYTES_MAX_TO_CLIENT,
 import type { ClientMessage, ClientOp, GatewayIdentity, ServerMessage } from "../../shm/protocol/messages.ts";
 import { type PacketSeal, PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader, SampleFlag } from "../../shm/protocol/samples.ts";
-import type { CloseReason, SeqpacketConnection } from "../../shm/sockets/index.ts";
+import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection } from "../../shm/sockets/index.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import type { ClientReport } from "../../schemas/messages/statusReport.ts";
 import type { TopicEntry, TopicSource } from "../topics/topicSource.ts";
@@ -104,7 +104,7 @@ export class Session {
     this.#timer("hello", nowUs + limits.helloTimeoutMs * 1e3, () => this.leave(Status.requestTimeout, `no hello within ${limits.helloTimeoutMs} ms`));
     connection.onClose((reason) => this.#closed(reason));
     connection.onDrain(() => this.#drained());
-    connection.onPacket((bytes, at, lengthBytes) => this.#packet(bytes, at, lengthBytes));
+    connection.onPacket((bytes, at, lengthBytes, descriptors) => this.#packet(bytes, at, lengthBytes, descriptors));
   }
 
   report(): ClientReport {
@@ -154,11 +154,11 @@ export class Session {
 
   // --- incoming -------------------------------------------------------------------------------------------------------------------
 
-  #packet(bytes: Uint8Array, at: number, lengthBytes: number): void {
+  #packet(bytes: Uint8Array, at: number, lengthBytes: number, descriptors: Descriptor[]): void {
     const nowUs = this.#host.clock.nowUs();
     const resumeUs = Math.max(this.#packets.charge(1, nowUs), this.#bytes.charge(lengthBytes, nowUs));
     if (resumeUs > 0) this.#pause(resumeUs);
-    const kind = this.#channel.receive(bytes, at, lengthBytes);
+    const kind = this.#channel.receive(bytes, at, lengthBytes, descriptors);
     switch (kind) {
       case "more":
         return;
@@ -167,6 +167,8 @@ export class Session {
         return this.#control(kind);
       case "data":
         return this.#phase === "open" ? this.#publishBatch(bytes, at, lengthBytes, nowUs) : this.leave(Status.badRequest, "data before hello");
+      case "descriptors":
+        return this.leave(Status.badRequest, "descriptors came with a packet that takes none");
       case "tooShort":
       case "length":
       case "crc":
@@ -182,8 +184,16 @@ export class Session {
   #control(kind: "handshake" | "control"): void {
     const { body, bodyAt, bodyBytes } = this.#channel;
     const result = decodeClientMessage(body, bodyAt, bodyBytes);
-    if (!result.ok) return this.#malformedMessage(result.fault.seq, result.fault.text);
-    const { message } = result;
+    if (!result.ok) {
+      this.#channel.closeDescriptors();
+      return this.#malformedMessage(result.fault.seq, result.fault.text);
+    }
+    const { message, fds } = result;
+    const descriptors = this.#channel.takeDescriptors();
+    if (descriptors.length !== fds || fds > 0) {
+      closeAll(descriptors);
+      return this.leave(Status.badRequest, `${message.op} came with ${descriptors.length} descriptors`);
+    }
     if ((message.op === "hello") !== (kind === "handshake") || (message.op === "hello") !== (this.#phase === "new")) return this.leave(Status.badRequest, `${message.op} does not belong here`);
     if (message.op === "hello") return this.#hello(message);
     // The table is total over the other ops; TypeScript cannot follow the correlation.

@@ -5,6 +5,8 @@
  * return a count or a new number (>= 0) or a negative errno; wrong argument types are exceptions, because they are mistakes of the caller.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <node_api.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +40,9 @@ struct state {
   int unreferenced;
   /* Where reports go: Uint32Array of READY_PER_CALL pairs (id, events), kept alive by the reference. */
   napi_ref ready_array;
+  /* One bit per descriptor that JavaScript holds by its plain number (class Descriptor), so that none outlives the environment and no other can be closed by mistake. */
+  uint64_t *held;
+  uint32_t held_words;
   int closed;
 };
 
@@ -85,6 +90,44 @@ static int words_of(napi_env env, napi_value value, uint32_t **data, size_t *len
   if (napi_get_typedarray_info(env, value, &type, length, &start, NULL, NULL) != napi_ok || type != napi_uint32_array) return 0;
   *data = start;
   return 1;
+}
+
+/* ---- descriptors by their plain number --------------------------------------------------------------------------------------------- */
+
+static int is_held(const struct state *self, uint32_t fd) {
+  return fd / 64 < self->held_words && (self->held[fd / 64] >> (fd % 64) & 1) != 0;
+}
+
+/* Takes over `fd`: on failure it is closed. */
+static int hold(struct state *self, int fd) {
+  uint32_t word = (uint32_t)fd / 64;
+  if (word >= self->held_words) {
+    uint32_t words = word + 16;
+    uint64_t *held = realloc(self->held, words * sizeof *held);
+    if (held == NULL) {
+      close(fd);
+      return -ENOMEM;
+    }
+    memset(held + self->held_words, 0, (words - self->held_words) * sizeof *held);
+    self->held = held;
+    self->held_words = words;
+  }
+  self->held[word] |= (uint64_t)1 << ((uint32_t)fd % 64);
+  return fd;
+}
+
+/* The descriptor is somebody else's from now on. */
+static void let_go(struct state *self, uint32_t fd) {
+  self->held[fd / 64] &= ~((uint64_t)1 << (fd % 64));
+}
+
+static void close_held(struct state *self) {
+  for (uint32_t fd = 0; fd < self->held_words * 64; fd++) {
+    if (is_held(self, fd)) close((int)fd);
+  }
+  free(self->held);
+  self->held = NULL;
+  self->held_words = 0;
 }
 
 /* ---- slots ------------------------------------------------------------------------------------------------------------------------- */
@@ -191,6 +234,7 @@ static void on_cleanup(void *context) {
   for (uint32_t i = 0; i < self->slot_count; i++) {
     if (self->slots[i].fd >= 0) close_slot(&self->slots[i]);
   }
+  close_held(self);
 }
 
 static void on_finalize(napi_env env, void *data, void *hint) {
@@ -357,36 +401,66 @@ static napi_value arm(napi_env env, napi_callback_info info) {
   return number(env, slot == NULL ? -EBADF : ipcnet_poller_arm(self->poller, slot->fd, id, events));
 }
 
-/* receive(id, buffer: Uint8Array, stride, info: Uint32Array(1 + packets)) → count; info = state, lengths… */
+/* Words of `info` in receive: state, 16 lengths, 16 counts of descriptors, 16 × 4 descriptors. */
+#define INFO_FD_COUNTS (1 + IPCNET_SEQPACKET_BATCH_MAX)
+#define INFO_FDS (INFO_FD_COUNTS + IPCNET_SEQPACKET_BATCH_MAX)
+#define INFO_WORDS (INFO_FDS + IPCNET_SEQPACKET_BATCH_MAX * IPCNET_SEQPACKET_FDS_MAX)
+
+/* receive(id, buffer: Uint8Array, stride, info: Uint32Array(97)) → count. The descriptors are JavaScript's. */
 static napi_value receive(napi_env env, napi_callback_info info) {
   napi_value values[4];
   uint32_t id, stride, *result;
   uint8_t *buffer;
   size_t size, length;
+  struct ipcnet_seqpacket_fds fds[IPCNET_SEQPACKET_BATCH_MAX];
   struct state *self = started(env);
   if (self == NULL) return NULL;
   if (!arguments(env, info, 4, values) || !u32(env, values[0], &id) || !bytes_of(env, values[1], &buffer, &size) || !u32(env, values[2], &stride) || !words_of(env, values[3], &result, &length) ||
-      stride == 0 || size < stride || length < 2) return wrong(env, "receive(id, Uint8Array, stride, Uint32Array)");
+      stride == 0 || size < stride || length < INFO_WORDS) return wrong(env, "receive(id, Uint8Array, stride, Uint32Array of 97)");
   struct slot *slot = slot_of(self, id);
   if (slot == NULL) return number(env, -EBADF);
-  size_t capacity = size / stride < length - 1 ? size / stride : length - 1;
   enum ipcnet_seqpacket_state state = IPCNET_SEQPACKET_MORE;
-  int count = ipcnet_seqpacket_receive(slot->fd, buffer, stride, capacity > IPCNET_SEQPACKET_BATCH_MAX ? IPCNET_SEQPACKET_BATCH_MAX : (uint32_t)capacity, result + 1, &state);
+  uint32_t capacity = size / stride > IPCNET_SEQPACKET_BATCH_MAX ? IPCNET_SEQPACKET_BATCH_MAX : (uint32_t)(size / stride);
+  int count = ipcnet_seqpacket_receive_fds(slot->fd, buffer, stride, capacity, result + 1, fds, &state);
   result[0] = (uint32_t)state;
+  for (int i = 0; i < count; i++) {
+    result[INFO_FD_COUNTS + i] = fds[i].count;
+    for (uint32_t j = 0; j < fds[i].count; j++) {
+      /* Out of memory: the number stands for nothing, and whoever uses it learns EBADF. */
+      int held = hold(self, fds[i].fds[j]);
+      result[INFO_FDS + IPCNET_SEQPACKET_FDS_MAX * i + j] = (uint32_t)(held < 0 ? INT32_MAX : held);
+    }
+  }
   return number(env, count);
 }
 
-/* send(id, buffer: Uint8Array, spans: Uint32Array of (at, length) pairs, count) → packets taken */
+/* Reads up to `count` groups of 5 words: how many descriptors, then these. */
+static int fds_of(napi_env env, napi_value value, uint32_t count, struct ipcnet_seqpacket_fds *fds) {
+  uint32_t *words;
+  size_t length;
+  const uint32_t stride = 1 + IPCNET_SEQPACKET_FDS_MAX;
+  if (!words_of(env, value, &words, &length) || length / stride < count) return 0;
+  for (uint32_t i = 0; i < count; i++) {
+    if (words[stride * i] > IPCNET_SEQPACKET_FDS_MAX) return 0;
+    fds[i].count = words[stride * i];
+    for (uint32_t j = 0; j < fds[i].count; j++) fds[i].fds[j] = (int)words[stride * i + 1 + j];
+  }
+  return 1;
+}
+
+/* send(id, buffer: Uint8Array, spans: Uint32Array of (at, length) pairs, count, descriptors?: Uint32Array of 5 words a packet) → packets taken */
 static napi_value send_packets(napi_env env, napi_callback_info info) {
-  napi_value values[4];
+  napi_value values[5];
   uint32_t id, count, *spans;
   uint8_t *buffer;
-  size_t size, length;
+  size_t size, length, given = 5;
   struct ipcnet_seqpacket_packet packets[IPCNET_SEQPACKET_BATCH_MAX];
+  struct ipcnet_seqpacket_fds fds[IPCNET_SEQPACKET_BATCH_MAX];
   struct state *self = started(env);
   if (self == NULL) return NULL;
-  if (!arguments(env, info, 4, values) || !u32(env, values[0], &id) || !bytes_of(env, values[1], &buffer, &size) || !words_of(env, values[2], &spans, &length) || !u32(env, values[3], &count) ||
-      count == 0 || count > IPCNET_SEQPACKET_BATCH_MAX || length / 2 < count) return wrong(env, "send(id, Uint8Array, Uint32Array of pairs, count 1…16)");
+  if (napi_get_cb_info(env, info, &given, values, NULL, NULL) != napi_ok || given < 4 || !u32(env, values[0], &id) || !bytes_of(env, values[1], &buffer, &size) || !words_of(env, values[2], &spans, &length) ||
+      !u32(env, values[3], &count) || count == 0 || count > IPCNET_SEQPACKET_BATCH_MAX || length / 2 < count) return wrong(env, "send(id, Uint8Array, Uint32Array of pairs, count 1…16, descriptors?)");
+  if (given > 4 && !fds_of(env, values[4], count, fds)) return wrong(env, "send: descriptors must be a Uint32Array of 5 words a packet");
   struct slot *slot = slot_of(self, id);
   if (slot == NULL) return number(env, -EBADF);
   for (uint32_t i = 0; i < count; i++) {
@@ -394,7 +468,65 @@ static napi_value send_packets(napi_env env, napi_callback_info info) {
     packets[i].bytes = buffer + spans[2 * i];
     packets[i].length = spans[2 * i + 1];
   }
-  return number(env, ipcnet_seqpacket_send(slot->fd, packets, count));
+  return number(env, ipcnet_seqpacket_send_fds(slot->fd, packets, given > 4 ? fds : NULL, count));
+}
+
+/* ---- descriptors ------------------------------------------------------------------------------------------------------------------------ */
+
+/* descriptorOpen(path, flags) → fd, close-on-exec; with O_CREAT mode 0600 */
+static napi_value descriptor_open(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  char path[PATH_MAX];
+  uint32_t flags;
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  if (!arguments(env, info, 2, values) || !u32(env, values[1], &flags)) return wrong(env, "descriptorOpen(path, flags)");
+  int status = path_of(env, values[0], path, sizeof path);
+  if (status < 0) return number(env, status);
+  int fd = open(path, (int)flags | O_CLOEXEC, 0600);
+  return number(env, fd < 0 ? -errno : hold(self, fd));
+}
+
+/* The descriptor that values[0] names, if JavaScript holds it; else -EBADF. */
+static int held_fd(napi_env env, struct state *self, napi_value value) {
+  uint32_t fd;
+  return u32(env, value, &fd) && is_held(self, fd) ? (int)fd : -EBADF;
+}
+
+/* descriptorDup(fd) → fd */
+static napi_value descriptor_dup(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  if (!arguments(env, info, 1, values)) return wrong(env, "descriptorDup(fd)");
+  int fd = held_fd(env, self, values[0]);
+  if (fd < 0) return number(env, fd);
+  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  return number(env, copy < 0 ? -errno : hold(self, copy));
+}
+
+/* descriptorAdopt(fd) → fd: from now on it is held, close-on-exec. -EBADF it is not open, -EBUSY it is held already */
+static napi_value descriptor_adopt(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  uint32_t fd;
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  if (!arguments(env, info, 1, values) || !u32(env, values[0], &fd)) return wrong(env, "descriptorAdopt(fd)");
+  if (fd > INT32_MAX || fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0) return number(env, -EBADF);
+  return number(env, is_held(self, fd) ? -EBUSY : hold(self, (int)fd));
+}
+
+/* descriptorClose(fd) → 0 */
+static napi_value descriptor_close(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  if (!arguments(env, info, 1, values)) return wrong(env, "descriptorClose(fd)");
+  int fd = held_fd(env, self, values[0]);
+  if (fd < 0) return number(env, fd);
+  let_go(self, (uint32_t)fd);
+  close(fd);
+  return number(env, 0);
 }
 
 /* close(id) → 0; a listener's socket file goes with it. */
@@ -466,6 +598,7 @@ NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback function; } functions[] = {
     { "start", start }, { "listen", listen_at }, { "connect", connect_to }, { "pair", make_pair }, { "accept", accept_one }, { "peer", peer_of },
     { "setSendBuffer", set_send_buffer }, { "arm", arm }, { "receive", receive }, { "send", send_packets }, { "close", close_one }, { "reference", reference },
+    { "descriptorOpen", descriptor_open }, { "descriptorDup", descriptor_dup }, { "descriptorAdopt", descriptor_adopt }, { "descriptorClose", descriptor_close },
     { "sealPacket", seal_packet }, { "openPacket", open_packet },
   };
   struct state *self = calloc(1, sizeof *self);

@@ -7,7 +7,7 @@ import { decodeServerMessage, encodeControl } from "../protocol/control.ts";
 import { CONTROL_BYTES_MAX_TO_CLIENT, CONTROL_BYTES_MAX_TO_GATEWAY, PACKET_BYTES_MAX } from "../protocol/limits.ts";
 import type { ClientMessage, GatewayIdentity, ServerMessage } from "../protocol/messages.ts";
 import { PROTOCOL_VERSION } from "../protocol/packet.ts";
-import { nativeSeal, SeqpacketConnection, SocketError } from "../sockets/index.ts";
+import { closeAll, type Descriptor, nativeSeal, SeqpacketConnection, SocketError } from "../sockets/index.ts";
 
 export type Reply = Extract<ServerMessage, { op: "reply" }>;
 export type Announced = Extract<ServerMessage, { op: "announce" | "origins" | "gap" | "notice" }>;
@@ -53,7 +53,7 @@ export class Link {
     this.#connection = connection;
     this.#channel = new Channel({ role: "client", seal: nativeSeal(), transport: connection, controlBytesMax: CONTROL_BYTES_MAX_TO_CLIENT, scratch });
     connection.onClose((reason) => this.#closed(this.#farewell ?? reason.text));
-    connection.onPacket((bytes, at, lengthBytes) => this.#packet(bytes, at, lengthBytes));
+    connection.onPacket((bytes, at, lengthBytes, descriptors) => this.#packet(bytes, at, lengthBytes, descriptors));
   }
 
   /** Connects and shakes hands. Rejects with an `IpcnetError` whose sentence says what to do. */
@@ -144,15 +144,21 @@ export class Link {
     if (verdict === "closed") throw new IpcnetError(Status.serviceUnavailable, "the connection to the gateway is closed");
   }
 
-  #packet(bytes: Uint8Array, at: number, lengthBytes: number): void {
-    const kind = this.#channel.receive(bytes, at, lengthBytes);
+  #packet(bytes: Uint8Array, at: number, lengthBytes: number, descriptors: Descriptor[]): void {
+    const kind = this.#channel.receive(bytes, at, lengthBytes, descriptors);
     if (kind === "more") return;
     if (kind === "data") return this.#handlers?.data(bytes, at, lengthBytes);
     if (kind !== "control" && kind !== "handshake") return this.#fail(new IpcnetError(Status.integrityFailure, `a packet from the gateway failed its integrity check (${kind})`));
     const { body, bodyAt, bodyBytes } = this.#channel;
     const result = decodeServerMessage(body, bodyAt, bodyBytes);
     // An op of a later minor revision is none of our business; anything else malformed comes from a broken gateway.
+    if (!result.ok) this.#channel.closeDescriptors();
     if (!result.ok) return result.fault.code === "unknownOp" ? undefined : this.#fail(new IpcnetError(Status.badGateway, `the gateway sent a malformed message: ${result.fault.text}`));
+    const attached = this.#channel.takeDescriptors();
+    if (attached.length !== result.fds || attached.length > 0) {
+      closeAll(attached);
+      return this.#fail(new IpcnetError(Status.badGateway, `the gateway sent ${result.message.op} with ${attached.length} descriptors`));
+    }
     this.#message(result.message);
   }
 

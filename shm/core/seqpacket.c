@@ -186,9 +186,41 @@ int ipcnet_seqpacket_set_send_buffer(int fd, int bytes) {
 
 /* ---- packets ------------------------------------------------------------------------------------------------------------------------ */
 
-int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, enum ipcnet_seqpacket_state *state) {
+/* Room for the control data of one packet: exactly IPCNET_SEQPACKET_FDS_MAX descriptors. The kernel installs no more than fit, and says MSG_CTRUNC when there were more. */
+union control {
+  struct cmsghdr header;
+  unsigned char space[CMSG_SPACE(IPCNET_SEQPACKET_FDS_MAX * sizeof(int))];
+};
+_Static_assert(CMSG_SPACE(IPCNET_SEQPACKET_FDS_MAX * sizeof(int)) == CMSG_LEN(IPCNET_SEQPACKET_FDS_MAX * sizeof(int)), "padding would let one more descriptor in");
+
+/* What the kernel has installed for a packet. */
+static void read_fds(struct msghdr *message, struct ipcnet_seqpacket_fds *fds) {
+  fds->count = 0;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    if (count > IPCNET_SEQPACKET_FDS_MAX - fds->count) count = IPCNET_SEQPACKET_FDS_MAX - fds->count;
+    memcpy(fds->fds + fds->count, CMSG_DATA(header), count * sizeof(int));
+    fds->count += (uint32_t)count;
+  }
+}
+
+static void close_fds(struct ipcnet_seqpacket_fds *fds) {
+  while (fds->count > 0) close(fds->fds[--fds->count]);
+}
+
+/* Why a packet must not be delivered; MORE when it may. `fds` is NULL where descriptors are not wanted: then the kernel has closed them, which it reports as cut control data. */
+static enum ipcnet_seqpacket_state judge(const struct mmsghdr *header, const struct ipcnet_seqpacket_fds *fds) {
+  if (header->msg_len == 0) return IPCNET_SEQPACKET_END;
+  if ((header->msg_hdr.msg_flags & MSG_TRUNC) != 0) return IPCNET_SEQPACKET_TRUNCATED;
+  if (fds == NULL || (header->msg_hdr.msg_flags & MSG_CTRUNC) == 0) return IPCNET_SEQPACKET_MORE;
+  return fds->count == IPCNET_SEQPACKET_FDS_MAX ? IPCNET_SEQPACKET_TOO_MANY_FDS : IPCNET_SEQPACKET_FDS_LOST;
+}
+
+int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state) {
   struct mmsghdr headers[IPCNET_SEQPACKET_BATCH_MAX];
   struct iovec parts[IPCNET_SEQPACKET_BATCH_MAX];
+  union control controls[IPCNET_SEQPACKET_BATCH_MAX];
   if (capacity > IPCNET_SEQPACKET_BATCH_MAX) capacity = IPCNET_SEQPACKET_BATCH_MAX;
   memset(headers, 0, capacity * sizeof headers[0]);
   for (uint32_t i = 0; i < capacity; i++) {
@@ -196,10 +228,14 @@ int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t ca
     parts[i].iov_len = stride;
     headers[i].msg_hdr.msg_iov = &parts[i];
     headers[i].msg_hdr.msg_iovlen = 1;
+    if (fds != NULL) {
+      headers[i].msg_hdr.msg_control = &controls[i];
+      headers[i].msg_hdr.msg_controllen = sizeof controls[i];
+    }
   }
   int received, resets = 0;
   do {
-    received = recvmmsg(fd, headers, capacity, MSG_DONTWAIT, NULL);
+    received = recvmmsg(fd, headers, capacity, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
     /* A peer that closes before it has read everything resets us; the kernel says so once, ahead of what the peer had sent. */
   } while (received < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
   if (received < 0) {
@@ -208,19 +244,38 @@ int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t ca
     return 0;
   }
   *state = (uint32_t)received < capacity ? IPCNET_SEQPACKET_DRAINED : IPCNET_SEQPACKET_MORE;
+  int delivered = -1;
   for (int i = 0; i < received; i++) {
-    if (headers[i].msg_len == 0 || (headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) {
-      *state = headers[i].msg_len == 0 ? IPCNET_SEQPACKET_END : IPCNET_SEQPACKET_TRUNCATED;
-      return i;
+    if (fds != NULL) read_fds(&headers[i].msg_hdr, &fds[i]);
+    enum ipcnet_seqpacket_state verdict = delivered >= 0 ? IPCNET_SEQPACKET_MORE : judge(&headers[i], fds == NULL ? NULL : &fds[i]);
+    if (verdict != IPCNET_SEQPACKET_MORE) {
+      *state = verdict;
+      delivered = i;
     }
     lengths[i] = headers[i].msg_len;
+    if (delivered >= 0 && fds != NULL) close_fds(&fds[i]);
   }
-  return received;
+  return delivered >= 0 ? delivered : received;
 }
 
-int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets, uint32_t count) {
+int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, enum ipcnet_seqpacket_state *state) {
+  return ipcnet_seqpacket_receive_fds(fd, buffer, stride, capacity, lengths, NULL, state);
+}
+
+static void attach(struct msghdr *message, union control *control, const struct ipcnet_seqpacket_fds *fds) {
+  memset(control, 0, sizeof *control);
+  control->header.cmsg_level = SOL_SOCKET;
+  control->header.cmsg_type = SCM_RIGHTS;
+  control->header.cmsg_len = CMSG_LEN(fds->count * sizeof(int));
+  memcpy(CMSG_DATA(&control->header), fds->fds, fds->count * sizeof(int));
+  message->msg_control = control;
+  message->msg_controllen = CMSG_SPACE(fds->count * sizeof(int));
+}
+
+int ipcnet_seqpacket_send_fds(int fd, const struct ipcnet_seqpacket_packet *packets, const struct ipcnet_seqpacket_fds *fds, uint32_t count) {
   struct mmsghdr headers[IPCNET_SEQPACKET_BATCH_MAX];
   struct iovec parts[IPCNET_SEQPACKET_BATCH_MAX];
+  union control controls[IPCNET_SEQPACKET_BATCH_MAX];
   if (count > IPCNET_SEQPACKET_BATCH_MAX) count = IPCNET_SEQPACKET_BATCH_MAX;
   memset(headers, 0, count * sizeof headers[0]);
   for (uint32_t i = 0; i < count; i++) {
@@ -229,10 +284,17 @@ int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets,
     parts[i].iov_len = packets[i].length;
     headers[i].msg_hdr.msg_iov = &parts[i];
     headers[i].msg_hdr.msg_iovlen = 1;
+    if (fds == NULL || fds[i].count == 0) continue;
+    if (fds[i].count > IPCNET_SEQPACKET_FDS_MAX) return -EINVAL;
+    attach(&headers[i].msg_hdr, &controls[i], &fds[i]);
   }
   int sent;
   do {
     sent = sendmmsg(fd, headers, count, MSG_DONTWAIT | MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
   return sent < 0 ? -errno : sent;
+}
+
+int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets, uint32_t count) {
+  return ipcnet_seqpacket_send_fds(fd, packets, NULL, count);
 }

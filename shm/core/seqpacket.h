@@ -21,6 +21,8 @@
 #define IPCNET_SEQPACKET_PATH_MAX 99
 /* Packets per call of receive and send: 16 of 64 KiB are 1 MiB of buffer. */
 #define IPCNET_SEQPACKET_BATCH_MAX 16
+/* Descriptors with one packet: a lane message takes 2; the kernel's own limit is 253. */
+#define IPCNET_SEQPACKET_FDS_MAX 4
 /* Supplementary groups that are looked at; NGROUPS_MAX is 65536, people have twenty. */
 #define IPCNET_SEQPACKET_GROUPS_MAX 256
 
@@ -76,6 +78,16 @@ enum ipcnet_seqpacket_state {
   IPCNET_SEQPACKET_END = 2,
   /* A packet was larger than `stride`: the peer breaks the protocol. The packets before it are delivered, it is not. */
   IPCNET_SEQPACKET_TRUNCATED = 3,
+  /* A packet came with more than IPCNET_SEQPACKET_FDS_MAX descriptors: the peer breaks the protocol. All of them are closed; the packets before it are delivered. */
+  IPCNET_SEQPACKET_TOO_MANY_FDS = 4,
+  /* This process had no room for the descriptors of a packet (RLIMIT_NOFILE), so they are lost and the packet with them: no fault of the peer, but the end all the same. */
+  IPCNET_SEQPACKET_FDS_LOST = 5,
+};
+
+/* Descriptors that travel with a packet. */
+struct ipcnet_seqpacket_fds {
+  uint32_t count;
+  int fds[IPCNET_SEQPACKET_FDS_MAX];
 };
 
 /*
@@ -83,6 +95,9 @@ enum ipcnet_seqpacket_state {
  * what comes after them. Descriptors that a peer attaches are closed by the kernel, never installed. -ECONNRESET and the like end the connection.
  */
 int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, enum ipcnet_seqpacket_state *state);
+
+/* The same, with the descriptors that came with packet i in fds[i]: close-on-exec, and the caller's to close. Those of a packet that is not delivered are closed here. */
+int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state);
 
 /* One packet of a batch to send. */
 struct ipcnet_seqpacket_packet {
@@ -93,5 +108,11 @@ struct ipcnet_seqpacket_packet {
 /* Sends up to IPCNET_SEQPACKET_BATCH_MAX packets in order, each whole or not at all. Returns how many were taken (at least one), -EAGAIN when there is
  * no room for the first, -EPIPE or -ECONNRESET when the peer is gone, -EMSGSIZE when the first can never be sent. Never raises SIGPIPE. */
 int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets, uint32_t count);
+
+/*
+ * The same, with copies of the descriptors fds[i] attached to packet i; the caller's own stay open. `fds` may be NULL. Besides the above: -EBADF a descriptor that is not
+ * open, -EINVAL more than IPCNET_SEQPACKET_FDS_MAX, -ETOOMANYREFS this user has as many descriptors on their way, unread, as it may open files: try again later.
+ */
+int ipcnet_seqpacket_send_fds(int fd, const struct ipcnet_seqpacket_packet *packets, const struct ipcnet_seqpacket_fds *fds, uint32_t count);
 
 #endif

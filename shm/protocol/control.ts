@@ -4,7 +4,7 @@ import type { CborWriter } from "./cborWriter.ts";
 import { seq, status, U32_MAX } from "./commonFields.ts";
 import { Fields, isMap } from "./fields.ts";
 import {
-  CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_CLIENT, CBOR_ITEMS_MAX_TO_GATEWAY, CLIENT_NAME_LENGTH_MAX, DESCRIPTIONS_PER_MESSAGE_MAX, PUBLISH_ID_LENGTH_MAX,
+  CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_CLIENT, CBOR_ITEMS_MAX_TO_GATEWAY, CLIENT_NAME_LENGTH_MAX, DESCRIPTIONS_PER_MESSAGE_MAX, DESCRIPTORS_PER_MESSAGE_MAX, PUBLISH_ID_LENGTH_MAX,
   QUERY_LAST_MAX, QUEUE_SAMPLES_MAX, REQUEST_TIMEOUT_MS_MAX, SERVICE_NAME_LENGTH_MAX, TEXT_LENGTH_MAX, TOPIC_LENGTH_MAX, TTL_MS_MAX,
 } from "./limits.ts";
 import { laneFromClient, laneFromGateway } from "./laneMessages.ts";
@@ -64,9 +64,12 @@ export function decodeServerMessage(cbor: Uint8Array, at?: number, lengthBytes?:
   return decode<ServerMessage>(cbor, at, lengthBytes, { depthMax: CBOR_DEPTH_MAX, itemsMax: CBOR_ITEMS_MAX_TO_CLIENT }, fromGateway);
 }
 
-/** Appends a message as CBOR. Fields that are undefined are left out. Throws `CborValueError` when a value of the caller's has no encoding. */
-export function encodeControl(writer: CborWriter, message: ClientMessage | ServerMessage): CborWriter {
-  return writer.value(message);
+/**
+ * Appends a message as CBOR, and the number of descriptors that will go with it. Fields that are undefined are left out. Throws `CborValueError` when a value of the caller's
+ * has no encoding.
+ */
+export function encodeControl(writer: CborWriter, message: ClientMessage | ServerMessage, fds = 0): CborWriter {
+  return writer.value(fds > 0 ? { ...message, fds } : message);
 }
 
 /**
@@ -124,7 +127,8 @@ function decode<M>(
   const op = decoded.value["op"];
   if (typeof op !== "string" || !Object.hasOwn(table, op)) return bad("unknownOp", `unknown op ${typeof op === "string" ? JSON.stringify(op.slice(0, 32)) : "(none)"}`, known);
   const message = table[op]!(fields);
-  return fields.fault === undefined ? { ok: true, message } : bad("badField", `${op}: ${fields.fault}`, known);
+  const fds = fields.optionalInteger("fds", 0, DESCRIPTORS_PER_MESSAGE_MAX) ?? 0;
+  return fields.fault === undefined ? { ok: true, message, fds } : bad("badField", `${op}: ${fields.fault}`, known);
 }
 
 function bad(code: ControlFault["code"], text: string, number: number): { ok: false; fault: ControlFault } {

@@ -1,7 +1,5 @@
 /**
  * The control messages of lanes: topics that go from program to program without the gateway in between. docs/specs/client-socket.md, section "Lanes".
- *
- * `fds` is the number of descriptors that came with the message, by its own word; each op has one number that is right.
  * Numbers of adverts, lanes and readers count per connection from 1 and are never used again.
  */
 import { seq, status, U32_MAX } from "./commonFields.ts";
@@ -29,17 +27,15 @@ export interface AdvertiseMessage {
   policy: LanePolicy;
   /** How long a lossless reader may keep the writer from overwriting; then it is demoted to `queue`. */
   deadlineMs: number | undefined;
-  /** The lane. */
-  fds: 1;
 }
 
 export type LaneClientMessage =
   | AdvertiseMessage
   /** The advert's new lane, which continues the count of the one it replaces. */
-  | { op: "relane"; seq: number; advert: number; fds: 1 }
+  | { op: "relane"; seq: number; advert: number }
   | { op: "unadvertise"; seq: number; advert: number }
   /** With the reader's page. */
-  | { op: "attach"; seq: number; lane: number; fds: 1 }
+  | { op: "attach"; seq: number; lane: number }
   | { op: "detach"; seq: number; lane: number };
 
 export interface LaneMessage {
@@ -54,8 +50,6 @@ export interface LaneMessage {
   schemaHash: string;
   /** The lane that it continues. */
   replaces: number | undefined;
-  /** The lane, and the reader's end of the bell. */
-  fds: 2;
 }
 
 export interface ReaderMessage {
@@ -64,8 +58,6 @@ export interface ReaderMessage {
   reader: number;
   policy: LanePolicy;
   deadlineMs: number;
-  /** The reader's page, and the writer's end of the bell. */
-  fds: 2;
 }
 
 export type LaneServerMessage =
@@ -84,37 +76,31 @@ type Table<M extends { op: string }> = { readonly [O in M["op"]]: (fields: Field
 export const laneFromClient: Table<LaneClientMessage> = {
   advertise: (f) => ({
     op: "advertise", seq: seq(f), topic: f.text("topic", TOPIC_LENGTH_MAX), encoding: f.choice("encoding", advertEncodings), schemaHash: schemaHash(f), layout: f.any("layout"), jsonSchema: f.any("jsonSchema"),
-    policy: f.choice("policy", lanePolicies), deadlineMs: f.optionalNumber("deadlineMs", 0, LOSSLESS_DEADLINE_MS_MAX), fds: exactly(f, 1),
+    policy: f.choice("policy", lanePolicies), deadlineMs: f.optionalNumber("deadlineMs", 0, LOSSLESS_DEADLINE_MS_MAX),
   }),
-  relane: (f) => ({ op: "relane", seq: seq(f), advert: number(f, "advert"), fds: exactly(f, 1) }),
+  relane: (f) => ({ op: "relane", seq: seq(f), advert: number(f, "advert") }),
   unadvertise: (f) => ({ op: "unadvertise", seq: seq(f), advert: number(f, "advert") }),
-  attach: (f) => ({ op: "attach", seq: seq(f), lane: number(f, "lane"), fds: exactly(f, 1) }),
+  attach: (f) => ({ op: "attach", seq: seq(f), lane: number(f, "lane") }),
   detach: (f) => ({ op: "detach", seq: seq(f), lane: number(f, "lane") }),
 };
 
 export const laneFromGateway: Table<LaneServerMessage> = {
   lane: (f) => ({
     op: "lane", subscription: number(f, "subscription"), topicId: f.integer("topicId", 0, U32_MAX), lane: number(f, "lane"), origin: f.integer("origin", 0, U32_MAX), policy: f.choice("policy", lanePolicies),
-    schemaHash: schemaHash(f), replaces: f.optionalInteger("replaces", 1, U32_MAX), fds: exactly(f, 2),
+    schemaHash: schemaHash(f), replaces: f.optionalInteger("replaces", 1, U32_MAX),
   }),
   unlane: (f) => ({ op: "unlane", lane: number(f, "lane"), status: status(f), text: f.text("text") }),
-  reader: (f) => ({ op: "reader", advert: number(f, "advert"), reader: number(f, "reader"), policy: f.choice("policy", lanePolicies), deadlineMs: f.number("deadlineMs", 0, LOSSLESS_DEADLINE_MS_MAX), fds: exactly(f, 2) }),
+  reader: (f) => ({ op: "reader", advert: number(f, "advert"), reader: number(f, "reader"), policy: f.choice("policy", lanePolicies), deadlineMs: f.number("deadlineMs", 0, LOSSLESS_DEADLINE_MS_MAX) }),
   unreader: (f) => ({ op: "unreader", advert: number(f, "advert"), reader: number(f, "reader") }),
   rekey: (f) => ({ op: "rekey", advert: number(f, "advert") }),
   unadvert: (f) => ({ op: "unadvert", advert: number(f, "advert"), status: status(f), text: f.text("text") }),
 };
 
-/** How many descriptors belong to a message, whatever its op. */
-export function descriptorsOf(message: object): number {
-  return "fds" in message && typeof message.fds === "number" ? message.fds : 0;
-}
+/** How many descriptors come with each message: no other number is right. In this order: the lane; the page; the lane and the reader's end of the bell; the page and the writer's end. */
+export const laneDescriptors = { advertise: 1, relane: 1, attach: 1, lane: 2, reader: 2 } as const;
 
 function number(f: Fields, name: string): number {
   return f.integer(name, 1, U32_MAX);
-}
-
-function exactly<N extends number>(f: Fields, count: N): N {
-  return f.integer("fds", count, count) as N;
 }
 
 function schemaHash(f: Fields): string {

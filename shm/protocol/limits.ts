@@ -16,6 +16,9 @@ export const CONTROL_BYTES_MAX_TO_GATEWAY = 262_144;
 /** Largest control message to a client. A description with its layout is 0.5–5 KB; 512 of them at the most go into one message. */
 export const CONTROL_BYTES_MAX_TO_CLIENT = 4_194_304;
 
+/** Descriptors with one control message: a lane and its bell, or a page and its bell, and as many again to spare. */
+export const DESCRIPTORS_PER_MESSAGE_MAX = 4;
+
 /** Descriptions in one announcement: the encoder starts a new one beyond. */
 export const DESCRIPTIONS_PER_MESSAGE_MAX = 512;
 
@@ -48,9 +51,6 @@ export const TTL_MS_MAX = 60_000;
 
 /** Deadline of a request, ms: a safe pose takes seconds, a reload a minute. */
 export const REQUEST_TIMEOUT_MS_MAX = 600_000;
-
-/** Descriptors with one control message: a tensor with its lane, page and bell are three. A reader that is behind holds at most (queue / packet) × 4 of them. */
-export const DESCRIPTORS_PER_MESSAGE_MAX = 4;
 
 /** Name of a topic or pattern, UTF-16 units; schemas/topics bounds its bytes. */
 export const TOPIC_LENGTH_MAX = 255;

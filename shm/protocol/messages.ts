@@ -92,4 +92,5 @@ export interface ControlFault {
   seq: number;
 }
 
-export type ControlResult<M> = { ok: true; message: M } | { ok: false; fault: ControlFault };
+/** `fds`: how many descriptors the message says it came with; the receiver compares it with those that did. */
+export type ControlResult<M> = { ok: true; message: M; fds: number } | { ok: false; fault: ControlFault };

@@ -1,5 +1,6 @@
 export { SeqpacketConnection } from "./connection.ts";
-export type { CloseCode, CloseReason, ConnectionOptions, PeerIdentity } from "./connection.ts";
+export type { CloseCode, CloseReason, ConnectionOptions, PacketListener, PeerIdentity } from "./connection.ts";
+export { closeAll, Descriptor, noDescriptors } from "./descriptor.ts";
 export { SeqpacketServer } from "./server.ts";
 export type { ListenOptions } from "./server.ts";
 export { SocketError } from "./native.ts";

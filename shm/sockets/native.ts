@@ -15,9 +15,13 @@ export interface NativeShm {
   setSendBuffer(id: number, bytes: number): number;
   arm(id: number, events: number): number;
   receive(id: number, buffer: Uint8Array, strideBytes: number, info: Uint32Array): number;
-  send(id: number, buffer: Uint8Array, spans: Uint32Array, count: number): number;
+  send(id: number, buffer: Uint8Array, spans: Uint32Array, count: number, descriptors?: Uint32Array): number;
   close(id: number): number;
   reference(on: boolean): void;
+  descriptorOpen(path: string, flags: number): number;
+  descriptorDup(fd: number): number;
+  descriptorAdopt(fd: number): number;
+  descriptorClose(fd: number): number;
   sealPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): void;
   openPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): number;
 }
@@ -25,9 +29,13 @@ export interface NativeShm {
 export const Ready = { read: 1, write: 2, hangup: 4 } as const;
 
 /** enum ipcnet_seqpacket_state */
-export const ReceiveState = { more: 0, drained: 1, end: 2, truncated: 3 } as const;
+export const ReceiveState = { more: 0, drained: 1, end: 2, truncated: 3, tooManyDescriptors: 4, descriptorsLost: 5 } as const;
 
 const PACKETS_PER_CALL = 16;
+/** Descriptors with one packet. */
+export const DESCRIPTORS_PER_PACKET_MAX = 4;
+/** Where `receive` puts things in its info: state, lengths, counts of descriptors, descriptors (4 places a packet). */
+export const ReceiveInfo = { state: 0, lengths: 1, descriptorCounts: 1 + PACKETS_PER_CALL, descriptors: 1 + 2 * PACKETS_PER_CALL } as const;
 
 /** Something that is told when its socket is ready and says what to wait for next. */
 export interface Pollable {
@@ -45,7 +53,7 @@ export class Hub {
   #toArm = new Set<Pollable>();
   /** For every receive of this thread: 16 packets of `strideBytes`. Only touched pages cost memory. */
   #receiveBuffer = new Uint8Array(0);
-  readonly receiveInfo = new Uint32Array(1 + PACKETS_PER_CALL);
+  readonly receiveInfo = new Uint32Array(ReceiveInfo.descriptors + PACKETS_PER_CALL * DESCRIPTORS_PER_PACKET_MAX);
 
   constructor() {
     this.native = createRequire(import.meta.url)(addonPath()) as NativeShm;
