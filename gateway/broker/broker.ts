@@ -9,13 +9,14 @@ import { CONTROL_BYTES_MAX_TO_CLIENT, PACKET_BYTES_MAX } from "../../shm/protoco
 import type { GatewayIdentity } from "../../shm/protocol/messages.ts";
 import { PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader } from "../../shm/protocol/samples.ts";
-import { type ListenOptions, nativeSeal, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
+import { type ListenOptions, nativeSeal, type PeerIdentity, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
 import { type Account, Ledger } from "./ledger.ts";
 import { type BrokerLimits, defaultLimits } from "./limits.ts";
 import { OriginTable } from "./origins.ts";
 import { PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Publisher, ServiceTable } from "./ports.ts";
+import type { AccessPolicy, Peer, Publisher, ServiceTable } from "./ports.ts";
+import { FairShare, type QuotaUse } from "./quota/quota.ts";
 import { Session, type SessionHost } from "./session.ts";
 
 export interface BrokerOptions {
@@ -26,6 +27,8 @@ export interface BrokerOptions {
   publisher: Publisher;
   services: ServiceTable;
   policy: AccessPolicy;
+  /** Says which component a peer is; absent: all are known by their uid alone. */
+  identify?: (peer: PeerIdentity) => Peer;
   clock: Clock;
   limits?: Partial<BrokerLimits>;
   /** For the log: clients that came and went. */
@@ -43,6 +46,8 @@ export interface BrokerEvent {
 export interface Broker {
   /** Everybody who is connected, for status. */
   clients(): ClientReport[];
+  /** What the users have of what they share, for status. */
+  quotaUse(): QuotaUse;
   /** Counters that only rise. */
   readonly counters: Readonly<{ connected: number; refused: number; left: number }>;
   /** To be called when the policy's answers may have changed. */
@@ -66,6 +71,7 @@ class LocalBroker implements Broker {
   readonly #options: BrokerOptions;
   readonly #limits: BrokerLimits;
   readonly #host: SessionHost;
+  readonly #quota: FairShare;
   readonly #ledger: Ledger;
   readonly #sessions = new Map<Session, Account>();
   #scheduled: Session[] = [];
@@ -74,10 +80,11 @@ class LocalBroker implements Broker {
   constructor(options: BrokerOptions) {
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
-    this.#ledger = new Ledger(this.#limits);
+    this.#quota = new FairShare(this.#limits.shared);
+    this.#ledger = new Ledger(this.#limits, this.#quota);
     const { gateway, topics, publisher, services, policy, clock, server } = options;
     this.#host = {
-      gateway, topics, publisher, services, policy, clock, limits: this.#limits, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
+      gateway, topics, publisher, services, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
       schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
     };
@@ -87,6 +94,10 @@ class LocalBroker implements Broker {
 
   clients(): ClientReport[] {
     return [...this.#sessions.keys()].map((session) => session.report());
+  }
+
+  quotaUse(): QuotaUse {
+    return this.#quota.use();
   }
 
   recheck(): void {
@@ -108,13 +119,13 @@ class LocalBroker implements Broker {
   }
 
   #accept(connection: SeqpacketConnection): void {
-    const { policy, clock } = this.#options;
-    const { peer } = connection;
+    const { policy, clock, identify = unnamed } = this.#options;
+    const peer = identify(connection.peer);
     if (!policy.mayConnect(peer)) return this.#refuse(connection, Status.forbidden, `uid ${peer.uid} may not use this gateway`);
     const account = this.#ledger.open(peer.uid, clock.nowUs());
-    if (!account) return this.#refuse(connection, Status.tooManyRequests, `uid ${peer.uid} has ${this.#limits.connectionsPerUid} connections already`);
+    if (!account) return this.#refuse(connection, Status.tooManyRequests, `uid ${peer.uid} has its share of the connections already`);
     this.counters.connected += 1;
-    this.#sessions.set(new Session(this.#host, connection, account), account);
+    this.#sessions.set(new Session(this.#host, { connection, account, peer }), account);
     this.#event("clientConnected", peer, "", "");
   }
 
@@ -151,4 +162,8 @@ class LocalBroker implements Broker {
   #event(code: BrokerEvent["code"], { pid, uid }: { pid: number; uid: number }, name: string, text: string): void {
     this.#options.onEvent?.({ code, pid, uid, name, text });
   }
+}
+
+function unnamed(peer: PeerIdentity): Peer {
+  return { ...peer, component: `uid:${peer.uid}` };
 }

@@ -26,7 +26,8 @@ import type { BrokerLimits } from "./limits.ts";
 import { Notices } from "./notices.ts";
 import type { OriginTable } from "./origins.ts";
 import { Outbox, type PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Publisher, ServiceAnswer, ServiceTable } from "./ports.ts";
+import type { AccessPolicy, Peer, Publisher, ServiceAnswer, ServiceTable } from "./ports.ts";
+import type { Quota } from "./quota/quota.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** What all sessions of a broker share. */
@@ -38,6 +39,8 @@ export interface SessionHost {
   readonly policy: AccessPolicy;
   readonly clock: Clock;
   readonly limits: BrokerLimits;
+  /** What the users have in use; whoever charges also releases. */
+  readonly quota: Quota;
   readonly seal: PacketSeal;
   readonly pool: PacketPool;
   readonly origins: OriginTable;
@@ -66,6 +69,7 @@ export class Session {
   readonly #connection: SeqpacketConnection;
   readonly #channel: Channel;
   readonly #account: Account;
+  readonly #peer: Peer;
   readonly #outbox: Outbox;
   readonly #subscriptions: Subscriptions;
   readonly #notices: Notices;
@@ -86,10 +90,11 @@ export class Session {
   /** Why nothing is read from the client now. */
   readonly #holds = new Set<HoldReason>();
 
-  constructor(host: SessionHost, connection: SeqpacketConnection, account: Account) {
+  constructor(host: SessionHost, { connection, account, peer }: { connection: SeqpacketConnection; account: Account; peer: Peer }) {
     this.#host = host;
     this.#connection = connection;
     this.#account = account;
+    this.#peer = peer;
     const { limits, clock, seal, scratch, pool, topics, origins } = host;
     const nowUs = clock.nowUs();
     this.#channel = new Channel({ role: "gateway", seal, transport: connection, controlBytesMax: CONTROL_BYTES_MAX_TO_GATEWAY, scratch });
@@ -98,7 +103,7 @@ export class Session {
     this.#notices = new Notices(limits.noticeIntervalMs);
     this.#outbox = new Outbox({ pool, reserve: (bytes) => this.#reserve(bytes), release: (bytes) => this.#release(bytes) });
     this.#subscriptions = new Subscriptions({
-      outbox: this.#outbox, topics, origins, feedsMax: limits.feedsPerClient, mayRead: (topic) => host.policy.mayRead(connection.peer, topic), nowUs: () => clock.nowUs(),
+      outbox: this.#outbox, topics, origins, feedsMax: limits.feedsPerClient, mayRead: (topic) => host.policy.mayRead(peer, topic), nowUs: () => clock.nowUs(),
       wake: () => this.#wake(), tooMany: (topic) => this.#notice(Status.tooManyRequests, `${topic} and perhaps more are left out: a client may have ${limits.feedsPerClient} topics`),
     });
     this.#timer("hello", nowUs + limits.helloTimeoutMs * 1e3, () => this.leave(Status.requestTimeout, `no hello within ${limits.helloTimeoutMs} ms`));
@@ -108,9 +113,9 @@ export class Session {
   }
 
   report(): ClientReport {
-    const { pid, uid } = this.#connection.peer;
+    const { pid, uid, component } = this.#peer;
     return {
-      name: this.#name, pid, uid, subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
+      name: this.#name, pid, uid, component, subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
       pendingBytes: this.#outbox.pendingBytes + this.#connection.pendingBytes,
     };
   }
@@ -130,7 +135,7 @@ export class Session {
 
   /** Asks the policy again: it has changed. */
   recheck(): void {
-    if (!this.#host.policy.mayConnect(this.#connection.peer)) return this.leave(Status.forbidden, "the access rules have changed");
+    if (!this.#host.policy.mayConnect(this.#peer)) return this.leave(Status.forbidden, "the access rules have changed");
     this.#targets.clear();
     this.#subscriptions.recheck();
   }
@@ -234,7 +239,7 @@ export class Session {
     if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
     const matches = topicMatcher(pattern);
     const { topics, policy, writer } = this.#host;
-    const { peer } = this.#connection;
+    const peer = this.#peer;
     const visible = [...topics.entries()].filter(({ name }) => matches(name) && (policy.mayRead(peer, name) || policy.mayWrite(peer, name)));
     const described = visible.map((topic) => {
       this.#subscriptions.described(topic);
@@ -252,7 +257,7 @@ export class Session {
     if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
     if (this.#subscriptions.count >= limits.subscriptionsPerClient) return this.#reply(seq, { status: Status.tooManyRequests, text: `a client may have ${limits.subscriptionsPerClient} subscriptions` });
     const exact = topicNameFault(pattern) === undefined;
-    if (exact && !this.#host.policy.mayRead(this.#connection.peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#connection.peer.uid} may not read ${pattern}` });
+    if (exact && !this.#host.policy.mayRead(this.#peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#peer.uid} may not read ${pattern}` });
     const matches = topicMatcher(pattern);
     this.#opening = true;
     const subscription = this.#subscriptions.open(pattern, { policy, rateHzMax, lastValue, matches });
@@ -264,7 +269,7 @@ export class Session {
   #query(seq: number, name: string): void {
     const { topics, policy } = this.#host;
     const topic = topics.get(name);
-    if (!policy.mayRead(this.#connection.peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#connection.peer.uid} may not read ${name}` });
+    if (!policy.mayRead(this.#peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#peer.uid} may not read ${name}` });
     if (!topic) return this.#reply(seq, { status: Status.notFound, text: `there is no topic ${name}` });
     if (topic.sequence === 0) return this.#reply(seq, { status: Status.noContent, text: "no value yet" });
     if (!this.#describe(topic)) return this.#reply(seq, busy);
@@ -274,7 +279,7 @@ export class Session {
 
   #request({ seq, service, body, timeoutMs }: Extract<ClientMessage, { op: "request" }>): void {
     const { limits, policy, services, clock } = this.#host;
-    const { peer } = this.#connection;
+    const peer = this.#peer;
     if (!policy.mayCall(peer, service)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not call ${service}` });
     if (this.#outstanding >= limits.requestsOutstanding) return this.#reply(seq, { status: Status.tooManyRequests, text: `${limits.requestsOutstanding} requests are waiting for their answer` });
     this.#outstanding += 1;
@@ -295,7 +300,7 @@ export class Session {
 
   #publish({ seq, topic, encoding, value, ttlMs, id, acknowledge }: Extract<ClientMessage, { op: "publish" }>): void {
     const { clock, policy, publisher } = this.#host;
-    const who = this.#connection.peer;
+    const who = this.#peer;
     const verdict = !this.#account.publishes.take(1, clock.nowUs()) ? tooFast
       : !policy.mayWrite(who, topic) ? notPermitted(who.uid, topic)
       : publisher.publish(topic, value, { form: encoding === "native" ? "native" : "value", ttlMs, id, who, clientName: this.#name });
@@ -316,7 +321,7 @@ export class Session {
 
   #publishSample(target: Target | undefined, nowUs: number): { status: number; text: string } {
     const { reader, publisher } = this.#host;
-    const who = this.#connection.peer;
+    const who = this.#peer;
     if (!this.#account.publishes.take(1, nowUs)) return tooFast;
     if (!target) return { status: Status.notFound, text: "no such topic was described to this client" };
     if (!target.permitted) return notPermitted(who.uid, target.topic.name);
@@ -335,7 +340,7 @@ export class Session {
   #findTarget(topicId: number): Target | undefined {
     for (const topic of this.#host.topics.entries()) {
       if (topic.id !== topicId || !this.#subscriptions.isDescribed(topic)) continue;
-      const target = { topic, permitted: this.#host.policy.mayWrite(this.#connection.peer, topic.name) };
+      const target = { topic, permitted: this.#host.policy.mayWrite(this.#peer, topic.name) };
       this.#targets.set(topicId, target);
       return target;
     }

@@ -12,7 +12,7 @@ import { type Broker, type BrokerEvent, createBroker, listenForClients } from ".
 import type { BrokerLimits } from "./limits.ts";
 import type { AccessPolicy, Peer, PublishMeta, ServiceAnswer } from "./ports.ts";
 
-export const openPolicy: AccessPolicy = { mayConnect: () => true, mayRead: () => true, mayWrite: () => true, mayCall: () => true };
+export const openPolicy: AccessPolicy = { mayConnect: () => true, mayRead: () => true, mayWrite: () => true, mayCall: () => true, mayOffer: () => true, mayGrant: () => true, isOneOf: () => false };
 
 export interface Published { topic: string; value: unknown; meta: PublishMeta }
 

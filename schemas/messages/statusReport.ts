@@ -39,10 +39,18 @@ export interface ClientReport {
   name: string;
   pid: number;
   uid: number;
+  /** Which component of the policy it is, else uid:N. */
+  component: string;
   subscriptions: number;
   sentMessages: number;
   droppedMessages: number;
   pendingBytes: number;
+}
+
+/** What users share on the client socket, and who has how much of it. */
+export interface QuotaReport {
+  capacity: Readonly<Record<string, number>>;
+  users: readonly { uid: number; used: Readonly<Record<string, number>> }[];
 }
 
 export interface StatusReport {
@@ -63,6 +71,7 @@ export interface StatusReport {
   nodes: readonly NodeReport[];
   rejects: readonly RejectReport[];
   clients: readonly ClientReport[];
+  quota: QuotaReport;
   commands: { sent: number; refused: Readonly<Record<string, number>> };
   topics: number;
   process: { rssBytes: number; heapUsedBytes: number; cpuPercent: number; eventLoopDelayP99Us: number };

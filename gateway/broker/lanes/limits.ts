@@ -6,12 +6,8 @@ export interface LaneLimits {
   lanesPerReader: number;
   /** Views of one lane: as many readers as a lane's header has room for. */
   readersPerLane: number;
-  /** Topics that one user writes by lanes, over all its connections. */
-  lanesPerUid: number;
   /** Memory of all lanes of one user: it is the writer's own (counted by the kernel where it was made), but readers' mappings keep it alive after the writer. Eight lanes of the largest size. */
   laneBytesPerUid: number;
-  /** Views of one user. */
-  readersPerUid: number;
   /** How long a lossless reader may keep a writer waiting that did not say: longer than a garbage collection (70 ms), shorter than what stalls a control loop for good. */
   losslessDeadlineMs: number;
   /** For the new lane after `rekey`: making a lane of 1 GiB takes 0.6 s. */
@@ -24,9 +20,7 @@ export const defaultLaneLimits: LaneLimits = {
   advertsPerClient: 256,
   lanesPerReader: 4_096,
   readersPerLane: 256,
-  lanesPerUid: 1_024,
   laneBytesPerUid: 8 * 2 ** 30,
-  readersPerUid: 16_384,
   losslessDeadlineMs: 1_000,
   rekeyMs: 1_000,
   queryBytes: 3 * 2 ** 20,

@@ -1,6 +1,6 @@
-/** What each user has in use of what lanes cost. A fair-share implementation may take this one's place. */
+/** What lanes cost, taken from the users' shares (gateway/broker/quota): a lane or a view of one is one of "lanes", and a descriptor that the gateway holds. */
 import type { Peer } from "../ports.ts";
-import type { LaneLimits } from "./limits.ts";
+import type { Quota } from "../quota/quota.ts";
 
 export interface LaneUse {
   lanes?: number;
@@ -14,35 +14,35 @@ export interface LaneQuota {
   give(who: Peer, use: LaneUse): void;
 }
 
-/** Fixed shares: every user may have as much as the limits say. */
-export class FixedLaneQuota implements LaneQuota {
-  readonly #limits: LaneLimits;
-  readonly #inUse = new Map<number, Required<LaneUse>>();
+export class SharedLaneQuota implements LaneQuota {
+  readonly #shares: Quota;
+  readonly #laneBytesPerUid: number;
+  /** Memory of lanes is its writer's, counted by the kernel where it was made; this bounds what the gateway helps to spread. */
+  readonly #laneBytes = new Map<number, number>();
 
-  constructor(limits: LaneLimits) {
-    this.#limits = limits;
+  constructor(shares: Quota, laneBytesPerUid: number) {
+    this.#shares = shares;
+    this.#laneBytesPerUid = laneBytesPerUid;
   }
 
   take({ uid }: Peer, { lanes = 0, laneBytes = 0, readers = 0 }: LaneUse): string | undefined {
-    const { lanesPerUid, laneBytesPerUid, readersPerUid } = this.#limits;
-    const used = this.#inUse.get(uid) ?? { lanes: 0, laneBytes: 0, readers: 0 };
-    if (used.lanes + lanes > lanesPerUid) return `uid ${uid} writes ${lanesPerUid} topics by lanes already`;
-    if (used.laneBytes + laneBytes > laneBytesPerUid) return `the lanes of uid ${uid} would take more than ${Math.round(laneBytesPerUid / 2 ** 20)} MiB`;
-    if (used.readers + readers > readersPerUid) return `uid ${uid} reads ${readersPerUid} lanes already`;
-    this.#inUse.set(uid, { lanes: used.lanes + lanes, laneBytes: used.laneBytes + laneBytes, readers: used.readers + readers });
+    const bytes = (this.#laneBytes.get(uid) ?? 0) + laneBytes;
+    if (bytes > this.#laneBytesPerUid) return `the lanes of uid ${uid} would take more than ${Math.round(this.#laneBytesPerUid / 2 ** 20)} MiB`;
+    const count = lanes + readers;
+    if (!this.#shares.charge(uid, "lanes", count)) return `uid ${uid} has its share of the lanes already`;
+    if (!this.#shares.charge(uid, "descriptors", count)) {
+      this.#shares.release(uid, "lanes", count);
+      return `uid ${uid} has its share of the descriptors already`;
+    }
+    if (bytes > 0) this.#laneBytes.set(uid, bytes);
     return undefined;
   }
 
   give({ uid }: Peer, { lanes = 0, laneBytes = 0, readers = 0 }: LaneUse): void {
-    const used = this.#inUse.get(uid);
-    if (!used) return;
-    const left = { lanes: used.lanes - lanes, laneBytes: used.laneBytes - laneBytes, readers: used.readers - readers };
-    if (left.lanes === 0 && left.laneBytes === 0 && left.readers === 0) this.#inUse.delete(uid);
-    else this.#inUse.set(uid, left);
-  }
-
-  /** Users with something in use. */
-  get users(): number {
-    return this.#inUse.size;
+    this.#shares.release(uid, "lanes", lanes + readers);
+    this.#shares.release(uid, "descriptors", lanes + readers);
+    const bytes = (this.#laneBytes.get(uid) ?? 0) - laneBytes;
+    if (bytes > 0) this.#laneBytes.set(uid, bytes);
+    else this.#laneBytes.delete(uid);
   }
 }

@@ -5,13 +5,14 @@ import { topicMatcher } from "../../../schemas/topics/topicName.ts";
 import type { LanePolicy } from "../../../shm/protocol/laneMessages.ts";
 import type { Peer } from "../ports.ts";
 import { defaultLaneLimits, type LaneLimits } from "./limits.ts";
-import { FixedLaneQuota } from "./quota.ts";
+import { FairShare } from "../quota/quota.ts";
+import { SharedLaneQuota } from "./quota.ts";
 import { type Advert, type Claim, type LaneEffect, type LaneFacts, LaneRegistry } from "./registry.ts";
 import type { DirectTopics } from "./topics.ts";
 
 type Effect = LaneEffect<string, number>;
 
-const peerOf = (uid: number): Peer => ({ pid: 100 + uid, uid, gid: uid, groups: [] }) as unknown as Peer;
+const peerOf = (uid: number): Peer => ({ pid: 100 + uid, uid, gid: uid, groups: [], component: `uid:${uid}` });
 const claimOf = (topic: string, fields: Partial<Claim> = {}): Claim => ({ topic, encoding: "cbor", schemaHash: 7n, layout: undefined, jsonSchema: undefined, policy: "queue", deadlineMs: undefined, ...fields });
 
 /** Topics as a table would keep them; `own` topics are the gateway's, `alone` may have one writer. */
@@ -38,13 +39,15 @@ class Rig {
   readonly topics = new FakeTopics();
   readonly denied = { read: new Set<string>(), write: new Set<string>() };
   readonly limits: LaneLimits;
-  readonly quota: FixedLaneQuota;
+  readonly shares: FairShare;
+  readonly quota: SharedLaneQuota;
   readonly registry: LaneRegistry<string, number>;
   #lane = 0;
 
-  constructor(limits: Partial<LaneLimits> = {}) {
+  constructor(limits: Partial<LaneLimits> = {}, lanes = 10_000) {
     this.limits = { ...defaultLaneLimits, ...limits };
-    this.quota = new FixedLaneQuota(this.limits);
+    this.shares = new FairShare({ connections: 0, descriptors: 10_000, bytes: 0, lanes, requests: 0 });
+    this.quota = new SharedLaneQuota(this.shares, this.limits.laneBytesPerUid);
     this.registry = new LaneRegistry({
       limits: this.limits, quota: this.quota, topics: this.topics,
       mayRead: (who, topic) => !this.denied.read.has(`${who.uid} ${topic}`), mayWrite: (who, topic) => !this.denied.write.has(`${who.uid} ${topic}`),
@@ -108,7 +111,7 @@ test("whoever subscribes gets the lanes that are there and those that come, and 
 });
 
 test("refusals say what is wrong", () => {
-  const rig = new Rig({ advertsPerClient: 3, lanesPerUid: 4 });
+  const rig = new Rig({ advertsPerClient: 3 }, 8);
   rig.denied.write.add("1 secret");
   rig.open("w", 1);
   rig.open("w2", 1);
@@ -212,7 +215,7 @@ test("a right that comes later brings the lane", () => {
 });
 
 test("quotas of readers: what is left out is said", () => {
-  const rig = new Rig({ lanesPerReader: 2, readersPerLane: 2, readersPerUid: 3 });
+  const rig = new Rig({ lanesPerReader: 2, readersPerLane: 2 }, 18);
   rig.open("w", 1);
   rig.open("r", 2);
   rig.open("s", 2);
@@ -463,6 +466,6 @@ test("whatever joins, leaves, dies and is revoked, everybody has what it should 
     for (const each of steps) model.run(each);
     for (const who of [...writers, ...readers]) model.rig.registry.close(who);
     for (const effect of model.rig.registry.takeEffects()) if (effect.do === "dropLane") assert.ok(model.taken.delete(effect.lane));
-    assert.deepEqual([model.taken.size, model.rig.quota.users, model.rig.topics.writers.size, model.rig.registry.isEmpty], [0, 0, 0, true]);
+    assert.deepEqual([model.taken.size, model.rig.shares.use().users.length, model.rig.topics.writers.size, model.rig.registry.isEmpty], [0, 0, 0, true]);
   }), { numRuns: 400 });
 });

@@ -344,7 +344,7 @@ export class LaneRegistry<C, L> {
     const { limits, quota } = this.#options;
     const exhausted = connection.views.size >= limits.lanesPerReader ? `a client may read ${limits.lanesPerReader} lanes`
       : advert.views.size >= limits.readersPerLane ? `${topic} has ${limits.readersPerLane} readers already`
-      : quota.take(connection.peer, { readers: 1 });
+      : connection.trusted ? undefined : quota.take(connection.peer, { readers: 1 });
     if (exhausted !== undefined) {
       this.#effects.push({ do: "tell", to: connection.key, status: Status.tooManyRequests, text: `${topic} is left out: ${exhausted}` });
       return false;
@@ -368,7 +368,7 @@ export class LaneRegistry<C, L> {
     const connection = this.#connections.get(view.connection)!;
     connection.views.delete(view.lane);
     (view.advert as LiveAdvert<C, L>).views.delete(view);
-    this.#options.quota.give(connection.peer, { readers: 1 });
+    if (!connection.trusted) this.#options.quota.give(connection.peer, { readers: 1 });
     this.#effects.push({ do: "dropView", view });
   }
 
@@ -397,5 +397,5 @@ function lesser(a: LanePolicy, b: LanePolicy): LanePolicy {
 
 /** Two programs that the policy cannot tell apart count as one. */
 function identityOf(peer: Peer): string {
-  return JSON.stringify([peer.uid, peer.gid, peer.groups, (peer as { component?: string }).component ?? ""]);
+  return JSON.stringify([peer.uid, peer.gid, peer.groups, peer.component]);
 }
