@@ -11,6 +11,10 @@ import { PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader } from "../../shm/protocol/samples.ts";
 import { type ListenOptions, nativeSeal, type PeerIdentity, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
+import { LaneBroker, type LaneReport } from "./lanes/laneBroker.ts";
+import { defaultLaneLimits, type LaneLimits } from "./lanes/limits.ts";
+import { LaneTap } from "./lanes/tap.ts";
+import type { DirectTopics } from "./lanes/topics.ts";
 import { type Account, Ledger } from "./ledger.ts";
 import { type BrokerLimits, defaultLimits } from "./limits.ts";
 import { OriginTable } from "./origins.ts";
@@ -26,11 +30,14 @@ export interface BrokerOptions {
   topics: TopicSource;
   publisher: Publisher;
   services: ServiceTable;
+  /** Topics that programs write by lanes. */
+  directTopics: DirectTopics;
   policy: AccessPolicy;
   /** Says which component a peer is; absent: all are known by their uid alone. */
   identify?: (peer: PeerIdentity) => Peer;
   clock: Clock;
   limits?: Partial<BrokerLimits>;
+  laneLimits?: Partial<LaneLimits>;
   /** For the log: clients that came and went. */
   onEvent?: (event: BrokerEvent) => void;
 }
@@ -46,6 +53,8 @@ export interface BrokerEvent {
 export interface Broker {
   /** Everybody who is connected, for status. */
   clients(): ClientReport[];
+  /** Who writes what by lanes, for status. */
+  lanes(): LaneReport[];
   /** What the users have of what they share, for status. */
   quotaUse(): QuotaUse;
   /** Counters that only rise. */
@@ -74,6 +83,9 @@ class LocalBroker implements Broker {
   readonly #quota: FairShare;
   readonly #ledger: Ledger;
   readonly #sessions = new Map<Session, Account>();
+  readonly #lanes: LaneBroker;
+  readonly #tap: LaneTap;
+  readonly #stopForgetting: () => void;
   #scheduled: Session[] = [];
   #allGone: (() => void) | undefined;
 
@@ -82,9 +94,14 @@ class LocalBroker implements Broker {
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#quota = new FairShare(this.#limits.shared);
     this.#ledger = new Ledger(this.#limits, this.#quota);
-    const { gateway, topics, publisher, services, policy, clock, server } = options;
+    const { gateway, topics, publisher, services, policy, clock, server, directTopics } = options;
+    this.#lanes = new LaneBroker({ limits: { ...defaultLaneLimits, ...options.laneLimits }, quota: this.#quota, policy, topics: directTopics, clock });
+    this.#tap = new LaneTap({ lanes: this.#lanes, topics: directTopics, peer: { ...ownPeer(), component: "gateway" } });
+    this.#stopForgetting = topics.onGone((topic) => {
+      for (const session of this.#sessions.keys()) session.forget(topic);
+    });
     this.#host = {
-      gateway, topics, publisher, services, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
+      lanes: this.#lanes, gateway, topics, publisher, services, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
       schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
     };
@@ -100,8 +117,13 @@ class LocalBroker implements Broker {
     return this.#quota.use();
   }
 
+  lanes(): LaneReport[] {
+    return this.#lanes.report();
+  }
+
   recheck(): void {
     for (const session of this.#sessions.keys()) session.recheck();
+    this.#lanes.recheck();
   }
 
   async close(why: string, timeoutMs = 200): Promise<void> {
@@ -110,7 +132,10 @@ class LocalBroker implements Broker {
     const gone = new Promise<void>((resolve) => {
       this.#allGone = resolve;
     });
+    this.#tap.close();
     for (const session of this.#sessions.keys()) session.leave(Status.serviceUnavailable, why);
+    this.#lanes.stop();
+    this.#stopForgetting();
     if (this.#sessions.size === 0) return;
     const cancel = clock.at(clock.nowUs() + timeoutMs * 1e3, () => this.#allGone?.());
     await gone;
@@ -166,4 +191,8 @@ class LocalBroker implements Broker {
 
 function unnamed(peer: PeerIdentity): Peer {
   return { ...peer, component: `uid:${peer.uid}` };
+}
+
+function ownPeer(): PeerIdentity {
+  return { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, groups: [] };
 }

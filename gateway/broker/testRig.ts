@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../schemas/clock.ts";
 import { Status } from "../../schemas/status.ts";
+import { DirectTopicTable } from "../topics/directTopics.ts";
 import { TopicTable } from "../topics/table.ts";
 import type { Topic } from "../topics/table.ts";
 import { type Broker, type BrokerEvent, createBroker, listenForClients } from "./broker.ts";
@@ -50,7 +51,7 @@ export class BrokerRig {
     return createBroker({
       server: listenForClients(this.path, { mode: 0o666, ...(limits ? { limits } : {}) }),
       gateway: { robot: "test", version: "0", instance: "a", boot: "b00t" },
-      topics: this.table, policy, clock: systemClock,
+      topics: this.table, directTopics: new DirectTopicTable(this.table), policy, clock: systemClock,
       publisher: { publish: (topic, value, meta) => this.#publish(topic, value, meta) },
       services: { call: call ?? ((service, body) => Promise.resolve(service === "echo" ? { status: Status.ok, body } : { status: Status.notFound, text: `there is no service ${service}` })) },
       onEvent: (event) => {

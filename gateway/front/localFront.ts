@@ -12,6 +12,7 @@ import { systemNames } from "../build/accessRules.ts";
 import type { Front, Gateway } from "../gateway.ts";
 import type { EventInput } from "../observe/events.ts";
 import type { GatewayIdentity } from "../observe/status.ts";
+import { DirectTopicTable } from "../topics/directTopics.ts";
 import type { Publisher } from "../topics/publisher.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { callService, gatewayServices } from "./services.ts";
@@ -63,7 +64,7 @@ export class LocalFront implements Front {
       reload: (file) => gateway().reload(file),
     });
     this.#broker = createBroker({
-      server: this.#server, topics: table, policy, clock, gateway: identity,
+      server: this.#server, topics: table, directTopics: new DirectTopicTable(table, publisher), policy, clock, gateway: identity,
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
       publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
       services: { call: (service, body, who) => callService(services, service, body, who) },

@@ -33,6 +33,15 @@ class FakeTopics implements DirectTopics {
     entry.count -= 1;
     if (entry.count === 0) this.writers.delete(topic);
   }
+  messages(): number {
+    return 0;
+  }
+  countBy(): void {}
+  sample(): void {}
+  store(): void {}
+  onNeed(): () => void {
+    return () => {};
+  }
 }
 
 class Rig {
@@ -215,7 +224,7 @@ test("a right that comes later brings the lane", () => {
 });
 
 test("quotas of readers: what is left out is said", () => {
-  const rig = new Rig({ lanesPerReader: 2, readersPerLane: 2 }, 18);
+  const rig = new Rig({ lanesPerReader: 2, readersPerLane: 2 }, 12);
   rig.open("w", 1);
   rig.open("r", 2);
   rig.open("s", 2);
@@ -305,6 +314,7 @@ class Model {
         const key = pick([...this.adverts.keys()].filter((each) => each.startsWith(`${step.who} `)), step.nth);
         if (key === undefined) return;
         this.adverts.delete(key);
+        this.forgetReaders(key);
         assert.equal(registry.unadvertise(step.who, Number(key.split(" ")[1])).status, 100);
         break;
       }
@@ -313,7 +323,7 @@ class Model {
         if (key === undefined) return;
         const [lane, facts] = this.rig.lane();
         Object.assign(this.adverts.get(key)!, { rekeyDueUs: undefined, exposed: new Set() });
-        this.known.set(step.who, new Set([...this.known.get(step.who)!].filter((each) => !each.startsWith(`${key.split(" ")[1]} `))));
+        this.forgetReaders(key);
         assert.equal(registry.relane(step.who, Number(key.split(" ")[1]), lane, facts).status, 100);
         this.taken.add(lane);
         break;
@@ -383,6 +393,13 @@ class Model {
     this.check();
   }
 
+  /** A writer that ends or replaces a lane knows that its readers are gone with it. */
+  forgetReaders(key: string): void {
+    const [who, number] = key.split(" ");
+    const known = this.known.get(who!)!;
+    for (const each of known) if (each.startsWith(`${number} `)) known.delete(each);
+  }
+
   recheck(): void {
     for (const [key, advert] of this.adverts) {
       if (this.rig.denied.write.has(`${this.uid(advert.who)} ${advert.topic}`)) this.adverts.delete(key);
@@ -420,7 +437,7 @@ class Model {
           assert.ok(this.taken.delete(effect.lane), "a lane was dropped twice");
           break;
         case "sendUnadvert":
-          this.known.set(effect.to, new Set([...this.known.get(effect.to)!].filter((each) => !each.startsWith(`${effect.advert} `))));
+          this.forgetReaders(`${effect.to} ${effect.advert}`);
           break;
         case "sendRekey":
         case "dropView":

@@ -76,7 +76,7 @@ export type LaneEffect<C, L> =
   | { do: "tell"; to: C; status: number; text: string }
   /** Nobody needs what was kept for this view. */
   | { do: "dropView"; view: View<C, L> }
-  | { do: "dropLane"; lane: L };
+  | { do: "dropLane"; lane: L; topic: string; facts: LaneFacts };
 
 export interface Verdict {
   status: number;
@@ -117,6 +117,7 @@ export class LaneRegistry<C, L> {
   readonly #options: RegistryOptions;
   readonly #connections = new Map<C, Connection<C, L>>();
   readonly #laneIds = new Set<string>();
+  readonly #byTopic = new Map<string, Set<LiveAdvert<C, L>>>();
   #effects: LaneEffect<C, L>[] = [];
 
   constructor(options: RegistryOptions) {
@@ -169,6 +170,9 @@ export class LaneRegistry<C, L> {
       views: new Set(), exposed: new Map(), rekeyDueUs: undefined,
     };
     connection.adverts.set(advert.number, advert);
+    const others = this.#byTopic.get(claim.topic);
+    if (others) others.add(advert);
+    else this.#byTopic.set(claim.topic, new Set([advert]));
     this.#laneIds.add(laneId);
     this.#show(advert);
     return { ...ok, advert };
@@ -288,7 +292,7 @@ export class LaneRegistry<C, L> {
 
   /** Those who write `topic`. */
   advertsOf(topic: string): Advert<C, L>[] {
-    return [...this.#adverts()].filter((advert) => advert.topic === topic);
+    return [...(this.#byTopic.get(topic) ?? [])];
   }
 
   /** Every topic that has lanes: its writers and attached readers. */
@@ -297,7 +301,7 @@ export class LaneRegistry<C, L> {
   }
 
   get isEmpty(): boolean {
-    return this.#connections.size === 0 && this.#laneIds.size === 0;
+    return this.#connections.size === 0 && this.#laneIds.size === 0 && this.#byTopic.size === 0;
   }
 
   // --- inside ---------------------------------------------------------------------------------------------------------------------
@@ -375,7 +379,7 @@ export class LaneRegistry<C, L> {
   #dropLane(advert: LiveAdvert<C, L>): void {
     this.#laneIds.delete(advert.facts.laneId);
     this.#options.quota.give(advert.peer, { laneBytes: advert.facts.fileBytes });
-    this.#effects.push({ do: "dropLane", lane: advert.lane });
+    this.#effects.push({ do: "dropLane", lane: advert.lane, topic: advert.topic, facts: advert.facts });
   }
 
   #withdraw(advert: LiveAdvert<C, L>, toReaders: Verdict, toWriter?: Verdict): void {
@@ -385,6 +389,9 @@ export class LaneRegistry<C, L> {
     }
     if (toWriter) this.#effects.push({ do: "sendUnadvert", to: advert.connection, advert: advert.number, ...toWriter });
     this.#connections.get(advert.connection)!.adverts.delete(advert.number);
+    const others = this.#byTopic.get(advert.topic)!;
+    others.delete(advert);
+    if (others.size === 0) this.#byTopic.delete(advert.topic);
     this.#dropLane(advert);
     this.#options.quota.give(advert.peer, { lanes: 1 });
     this.#options.topics.leave(advert.topic);

@@ -1,0 +1,71 @@
+/**
+ * The gateway as a reader of lanes: for whoever in the gateway needs a topic's samples and reads no lanes itself (bridges, mirrors, rate-limited and simple subscribers).
+ * It reads all that is still in the ring, tells exactly what it lost, and leaves as soon as nobody needs it.
+ */
+import { Status } from "../../../schemas/status.ts";
+import { type LaneBatch, LaneError, LaneReader } from "../../../shm/lanes/index.ts";
+import type { LaneMessage, LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
+import type { Descriptor } from "../../../shm/sockets/index.ts";
+import type { Peer } from "../ports.ts";
+import type { LaneBroker, LaneClient } from "./laneBroker.ts";
+import type { DirectTopics } from "./topics.ts";
+
+interface Tapped {
+  subscription: number;
+  reader: LaneReader;
+}
+
+export class LaneTap implements LaneClient {
+  readonly trusted = true;
+  readonly peer: Peer;
+  readonly #lanes: LaneBroker;
+  readonly #topics: DirectTopics;
+  readonly #tapped = new Map<number, Tapped>();
+  readonly #origins: string[] = [];
+  readonly #stop: () => void;
+  /** Lanes that could not be read; only rises. */
+  failed = 0;
+
+  constructor({ lanes, topics, peer }: { lanes: LaneBroker; topics: DirectTopics; peer: Peer }) {
+    this.peer = peer;
+    this.#lanes = lanes;
+    this.#topics = topics;
+    lanes.open(this);
+    this.#stop = topics.onNeed(({ id, name }, needed) => {
+      if (needed) lanes.subscribe(this, id, { queueSamples: 1 }, (topic) => topic === name);
+      else this.#leave(id);
+      lanes.perform();
+    });
+  }
+
+  close(): void {
+    this.#stop();
+    this.#lanes.close(this);
+    for (const { reader } of this.#tapped.values()) reader.close();
+    this.#tapped.clear();
+  }
+
+  say(message: LaneServerMessage, descriptors: readonly Descriptor[], topic = ""): boolean {
+    if (message.op === "lane") this.#read(message, topic, descriptors);
+    else if (message.op === "unlane") this.#end(message.lane, message.status);
+    return true;
+  }
+
+  originId(name: string): number {
+    const known = this.#origins.indexOf(name);
+    return known >= 0 ? known : this.#origins.push(name) - 1;
+  }
+
+  tell(): void {
+    this.failed += 1;
+  }
+
+  #leave(subscription: number): void {
+    this.#lanes.unsubscribe(this, subscription);
+    for (const [lane, tapped] of this.#tapped) {
+      if (tapped.subscription !== subscription) continue;
+      this.#tapped.delete(lane);
+      tapped.reader.close();
+    }
+  }
+}
