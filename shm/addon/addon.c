@@ -359,23 +359,30 @@ static napi_value accept_one(napi_env env, napi_callback_info info) {
   return number(env, fd < 0 ? fd : add_slot(env, self, fd));
 }
 
-/* peer(id, result: Uint32Array) → number of groups; result = pid, uid, gid, groups… */
+#define PEER_WORDS (6 + IPCNET_SEQPACKET_GROUPS_MAX)
+
+/* peer(id, result: Uint32Array(262), pidfd: 0 none, 1 wanted, 2 by number) → number of groups; result = pid, uid, gid, pidfd + 1, start ticks (low, high), groups… */
 static napi_value peer_of(napi_env env, napi_callback_info info) {
-  napi_value values[2];
-  uint32_t id, *result;
+  napi_value values[3];
+  uint32_t id, how, *result;
   size_t length;
   struct state *self = started(env);
   if (self == NULL) return NULL;
-  if (!arguments(env, info, 2, values) || !u32(env, values[0], &id) || !words_of(env, values[1], &result, &length) || length < 3 + IPCNET_SEQPACKET_GROUPS_MAX) return wrong(env, "peer(id, Uint32Array of 259)");
+  if (!arguments(env, info, 3, values) || !u32(env, values[0], &id) || !words_of(env, values[1], &result, &length) || length < PEER_WORDS || !u32(env, values[2], &how) ||
+      how > IPCNET_SEQPACKET_PIDFD_BY_NUMBER) return wrong(env, "peer(id, Uint32Array of 262, 0…2)");
   struct slot *slot = slot_of(self, id);
   if (slot == NULL) return number(env, -EBADF);
   struct ipcnet_seqpacket_peer peer;
-  int status = ipcnet_seqpacket_peer_of(slot->fd, 0, &peer);
+  int status = ipcnet_seqpacket_peer_of(slot->fd, (enum ipcnet_seqpacket_pidfd)how, &peer);
   if (status < 0) return number(env, status);
   result[0] = (uint32_t)peer.pid;
   result[1] = peer.uid;
   result[2] = peer.gid;
-  memcpy(result + 3, peer.groups, peer.group_count * sizeof peer.groups[0]);
+  if (peer.pidfd >= 0) peer.pidfd = hold(self, peer.pidfd);
+  result[3] = peer.pidfd < 0 ? 0 : (uint32_t)peer.pidfd + 1;
+  result[4] = (uint32_t)peer.start_ticks;
+  result[5] = (uint32_t)(peer.start_ticks >> 32);
+  memcpy(result + 6, peer.groups, peer.group_count * sizeof peer.groups[0]);
   return number(env, peer.group_count);
 }
 
@@ -516,6 +523,14 @@ static napi_value descriptor_adopt(napi_env env, napi_callback_info info) {
   return number(env, is_held(self, fd) ? -EBUSY : hold(self, (int)fd));
 }
 
+/* isAlive(pidfd) → 1 or 0 */
+static napi_value is_alive(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  uint32_t fd;
+  if (!arguments(env, info, 1, values) || !u32(env, values[0], &fd)) return wrong(env, "isAlive(pidfd)");
+  return number(env, ipcnet_seqpacket_is_alive((int)fd));
+}
+
 /* descriptorClose(fd) → 0 */
 static napi_value descriptor_close(napi_env env, napi_callback_info info) {
   napi_value values[1];
@@ -598,7 +613,7 @@ NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback function; } functions[] = {
     { "start", start }, { "listen", listen_at }, { "connect", connect_to }, { "pair", make_pair }, { "accept", accept_one }, { "peer", peer_of },
     { "setSendBuffer", set_send_buffer }, { "arm", arm }, { "receive", receive }, { "send", send_packets }, { "close", close_one }, { "reference", reference },
-    { "descriptorOpen", descriptor_open }, { "descriptorDup", descriptor_dup }, { "descriptorAdopt", descriptor_adopt }, { "descriptorClose", descriptor_close },
+    { "isAlive", is_alive }, { "descriptorOpen", descriptor_open }, { "descriptorDup", descriptor_dup }, { "descriptorAdopt", descriptor_adopt }, { "descriptorClose", descriptor_close },
     { "sealPacket", seal_packet }, { "openPacket", open_packet },
   };
   struct state *self = calloc(1, sizeof *self);

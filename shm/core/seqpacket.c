@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +19,10 @@
 #endif
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
+#endif
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
 #endif
 
 #define LOCK_TRIES 50
@@ -156,7 +163,84 @@ int ipcnet_seqpacket_pair(int fds[2]) {
   return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0 ? 0 : -errno;
 }
 
-int ipcnet_seqpacket_peer_of(int fd, int want_pidfd, struct ipcnet_seqpacket_peer *peer) {
+/* ---- who the peer is ----------------------------------------------------------------------------------------------------------------- */
+
+int ipcnet_seqpacket_is_alive(int pidfd) {
+  struct pollfd item = { .fd = pidfd, .events = POLLIN };
+  int ready;
+  do {
+    ready = poll(&item, 1, 0);
+  } while (ready < 0 && errno == EINTR);
+  if (ready < 0) return -errno;
+  return (item.revents & POLLNVAL) != 0 ? -EBADF : ready == 0;
+}
+
+/* Reads `name` of a process's folder in /proc as text. */
+static int read_text(int folder, const char *name, char *text, size_t size) {
+  int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t length = read(fd, text, size - 1);
+  close(fd);
+  if (length <= 0) return 0;
+  text[length] = 0;
+  return 1;
+}
+
+/* Field 22 of /proc/PID/stat, or 0. The name in field 2 may hold anything, so one looks behind its last bracket. */
+static uint64_t start_ticks_of(int folder) {
+  char text[1024];
+  if (!read_text(folder, "stat", text, sizeof text)) return 0;
+  const char *at = strrchr(text, ')');
+  for (int field = 2; at != NULL && field < 22; field++) {
+    at = strchr(at, ' ');
+    if (at != NULL) at++;
+  }
+  return at == NULL ? 0 : strtoull(at, NULL, 10);
+}
+
+/* Whether the effective user of the process is `uid`. The owner of the folder would not do: for a process that may not be dumped it is root. */
+static int has_user(int folder, uid_t uid) {
+  char text[2048];
+  if (!read_text(folder, "status", text, sizeof text)) return 0;
+  /* The name is escaped, so a line's beginning is one. */
+  const char *line = strstr(text, "\nUid:\t");
+  const char *effective = line == NULL ? NULL : strchr(line + 6, '\t');
+  return effective != NULL && strtoul(effective + 1, NULL, 10) == uid;
+}
+
+static uint64_t ticks_since_boot(void) {
+  struct timespec now = { 0, 0 };
+  if (clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
+  uint64_t per_second = (uint64_t)sysconf(_SC_CLK_TCK);
+  return (uint64_t)now.tv_sec * per_second + (uint64_t)now.tv_nsec * per_second / 1000000000u;
+}
+
+/* Fills pidfd and start_ticks, or leaves them -1 and 0. */
+static void open_pidfd(int fd, enum ipcnet_seqpacket_pidfd how, struct ipcnet_seqpacket_peer *peer) {
+  uint64_t connected_ticks = ticks_since_boot();
+  int pidfd = -1, by_number = 1;
+  socklen_t length = sizeof pidfd;
+  if (how == IPCNET_SEQPACKET_PIDFD_WANTED) {
+    by_number = getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) != 0 && errno == ENOPROTOOPT;
+  }
+  if (by_number) pidfd = (int)syscall(SYS_pidfd_open, peer->pid, 0);
+  if (pidfd < 0) return;
+  char name[32];
+  snprintf(name, sizeof name, "/proc/%d", (int)peer->pid);
+  int folder = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  uint64_t start_ticks = folder < 0 ? 0 : start_ticks_of(folder);
+  int fitting = start_ticks != 0 && (!by_number || (start_ticks <= connected_ticks && has_user(folder, peer->uid)));
+  if (folder >= 0) close(folder);
+  /* Alive now: so its number was its own while /proc was read. */
+  if (!fitting || ipcnet_seqpacket_is_alive(pidfd) != 1) {
+    close(pidfd);
+    return;
+  }
+  peer->pidfd = pidfd;
+  peer->start_ticks = start_ticks;
+}
+
+int ipcnet_seqpacket_peer_of(int fd, enum ipcnet_seqpacket_pidfd pidfd, struct ipcnet_seqpacket_peer *peer) {
   struct ucred credentials;
   socklen_t length = sizeof credentials;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return -errno;
@@ -164,15 +248,12 @@ int ipcnet_seqpacket_peer_of(int fd, int want_pidfd, struct ipcnet_seqpacket_pee
   peer->uid = credentials.uid;
   peer->gid = credentials.gid;
   peer->pidfd = -1;
+  peer->start_ticks = 0;
   peer->group_count = 0;
   length = sizeof peer->groups;
   /* ERANGE: more groups than we look at. None is the safe reading: groups only ever add permissions. */
   if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, peer->groups, &length) == 0) peer->group_count = (uint32_t)(length / sizeof peer->groups[0]);
-  if (want_pidfd) {
-    int pidfd = -1;
-    length = sizeof pidfd;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) peer->pidfd = pidfd;
-  }
+  if (pidfd != IPCNET_SEQPACKET_PIDFD_NONE) open_pidfd(fd, pidfd, peer);
   return 0;
 }
 

@@ -31,8 +31,10 @@ struct ipcnet_seqpacket_peer {
   pid_t pid;
   uid_t uid;
   gid_t gid;
-  /* pidfd of that very process (Linux 6.5), or -1. The caller closes it. */
+  /* pidfd of that very process, or -1: not asked for, the process is gone, or its number may have passed to another one. The caller closes it. */
   int pidfd;
+  /* When that process started, in clock ticks since boot: with the pid it names a process for good. 0 without a pidfd. */
+  uint64_t start_ticks;
   uint32_t group_count;
   gid_t groups[IPCNET_SEQPACKET_GROUPS_MAX];
 };
@@ -63,8 +65,22 @@ int ipcnet_seqpacket_accept(int listener);
 /* Both ends of a connection that has no name. */
 int ipcnet_seqpacket_pair(int fds[2]);
 
-/* Fills `peer`; with `want_pidfd` 0 its pidfd is -1. Returns 0 or a negative errno. */
-int ipcnet_seqpacket_peer_of(int fd, int want_pidfd, struct ipcnet_seqpacket_peer *peer);
+enum ipcnet_seqpacket_pidfd {
+  IPCNET_SEQPACKET_PIDFD_NONE = 0,
+  /* By SO_PEERPIDFD (Linux 6.5), else as below. */
+  IPCNET_SEQPACKET_PIDFD_WANTED = 1,
+  /* As on older kernels: pidfd_open of the pid, and then /proc must say that this process has the user of the connection and started before this call. */
+  IPCNET_SEQPACKET_PIDFD_BY_NUMBER = 2,
+};
+
+/*
+ * Fills `peer`. Returns 0 or a negative errno. To be called right after accept: what is left open on older kernels is a process that connects, hands its socket to a child
+ * and dies, whose number passes to another program of the same user before this call.
+ */
+int ipcnet_seqpacket_peer_of(int fd, enum ipcnet_seqpacket_pidfd pidfd, struct ipcnet_seqpacket_peer *peer);
+
+/* 1 while the process behind `pidfd` lives, 0 once it has died, negative errno if it is no pidfd. */
+int ipcnet_seqpacket_is_alive(int pidfd);
 
 /* Asks for room for `bytes` in the sending direction; the kernel gives what net.core.wmem_max allows. Returns what it gave. */
 int ipcnet_seqpacket_set_send_buffer(int fd, int bytes);

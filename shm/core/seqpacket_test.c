@@ -67,7 +67,9 @@ static void a_client_connects_and_both_know_each_other(void) {
   struct ipcnet_seqpacket_peer peer;
   CHECK(ipcnet_seqpacket_peer_of(server, 1, &peer) == 0);
   CHECK(peer.pid == getpid() && peer.uid == getuid() && peer.gid == getgid());
-  if (peer.pidfd >= 0) close(peer.pidfd);
+  CHECK(peer.pidfd >= 0 && peer.start_ticks > 0 && ipcnet_seqpacket_is_alive(peer.pidfd) == 1);
+  close(peer.pidfd);
+  CHECK(ipcnet_seqpacket_is_alive(9999) == -EBADF);
   CHECK(ipcnet_seqpacket_peer_of(client, 0, &peer) == 0 && peer.pid == getpid() && peer.pidfd == -1);
   close(client);
   close(server);
@@ -75,6 +77,48 @@ static void a_client_connects_and_both_know_each_other(void) {
   CHECK(ipcnet_seqpacket_unlink(path, &bound) == 0);
   CHECK(access(path, F_OK) != 0);
   CHECK(open_descriptors() == before);
+}
+
+/* A child that connects, and waits until `gate` closes. */
+static pid_t start_client(const char *path, const int gate[2]) {
+  pid_t child = fork();
+  if (child != 0) return child;
+  char byte;
+  close(gate[1]);
+  int fd = ipcnet_seqpacket_connect(path);
+  _exit(fd >= 0 && read(gate[0], &byte, 1) == 0 ? 0 : 2);
+}
+
+static void a_pidfd_tells_when_the_peer_dies(void) {
+  const char *path = in_folder("p.sock");
+  const enum ipcnet_seqpacket_pidfd ways[2] = { IPCNET_SEQPACKET_PIDFD_WANTED, IPCNET_SEQPACKET_PIDFD_BY_NUMBER };
+  struct ipcnet_seqpacket_bound bound;
+  int before = open_descriptors();
+  int listener = ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 4, &bound);
+  CHECK(listener >= 0);
+  for (int i = 0; i < 2; i++) {
+    int gate[2], status, server;
+    CHECK(pipe(gate) == 0);
+    pid_t child = start_client(path, gate);
+    do {
+      server = ipcnet_seqpacket_accept(listener);
+    } while (server == -EAGAIN);
+    struct ipcnet_seqpacket_peer peer, other;
+    CHECK(ipcnet_seqpacket_peer_of(server, ways[i], &peer) == 0 && ipcnet_seqpacket_peer_of(server, ways[1 - i], &other) == 0);
+    CHECK(peer.pid == child && peer.pidfd >= 0 && peer.start_ticks == other.start_ticks && peer.start_ticks > 0);
+    CHECK((fcntl(peer.pidfd, F_GETFD) & FD_CLOEXEC) && ipcnet_seqpacket_is_alive(peer.pidfd) == 1);
+    close(gate[1]);
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(ipcnet_seqpacket_is_alive(peer.pidfd) == 0);
+    close(peer.pidfd);
+    close(other.pidfd);
+    /* Whoever comes too late gets no handle, and no other process's. */
+    CHECK(ipcnet_seqpacket_peer_of(server, ways[i], &peer) == 0 && peer.pid == child && peer.pidfd == -1 && peer.start_ticks == 0);
+    close(gate[0]);
+    close(server);
+  }
+  close(listener);
+  CHECK(ipcnet_seqpacket_unlink(path, &bound) == 0 && open_descriptors() == before);
 }
 
 static void groups_of_another_user_are_seen(void) {
@@ -397,6 +441,7 @@ int main(void) {
   CHECK(mkdtemp(folder) != NULL);
   signal(SIGPIPE, SIG_DFL); /* a send that raised it would end the test */
   a_client_connects_and_both_know_each_other();
+  a_pidfd_tells_when_the_peer_dies();
   groups_of_another_user_are_seen();
   a_live_socket_is_never_replaced_and_a_dead_one_is();
   what_is_not_a_socket_is_left_alone();

@@ -15,6 +15,18 @@ export interface PeerIdentity {
   readonly gid: number;
   /** Supplementary groups. */
   readonly groups: readonly number[];
+  /** When the process started, in clock ticks since boot: with the pid it names a process for good. Only with a pidfd. */
+  readonly startTime?: number | undefined;
+  /**
+   * The process itself: becomes readable when it dies, and is never another process's. The connection's, closed with it. Accepted connections have it, unless the process was gone by then
+   * or its number may have passed to another one (kernels before 6.5): such a peer is known by its user alone.
+   */
+  readonly pidfd?: Descriptor | undefined;
+}
+
+/** Whether the process behind a pidfd still lives. */
+export function isAlive(pidfd: Descriptor): boolean {
+  return pidfd.isOpen && hub().native.isAlive(pidfd.fd) === 1;
 }
 
 /** peerClosed: an orderly end; local: `close()` was called; the others are faults of the peer or the system. */
@@ -30,7 +42,11 @@ export interface ConnectionOptions {
   queue?: { capacityBytes: number; whenFull: "refuse" };
   /** Larger packets from the peer end the connection. */
   packetBytesMax?: number;
+  /** Whether `peer` gets its pidfd: "byNumber" as on kernels before 6.5, for tests. Costs a descriptor. */
+  pidfd?: "none" | "wanted" | "byNumber";
 }
+
+const pidfdCode = { none: 0, wanted: 1, byNumber: 2 } as const;
 
 /** 1 MiB: 16 of the largest packets; a reply to "list all topics" of a large robot (≈ 600 KB) fits. */
 const QUEUE_BYTES_DEFAULT = 1_048_576;
@@ -64,13 +80,13 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   #open = true;
 
   /** Takes over the socket `id` of this thread's hub. */
-  constructor(id: number, { queue, packetBytesMax = PACKET_BYTES_MAX }: ConnectionOptions = {}) {
+  constructor(id: number, { queue, packetBytesMax = PACKET_BYTES_MAX, pidfd = "none" }: ConnectionOptions = {}) {
     this.id = id;
     this.#hub = hub();
     this.#queue = new PacketQueue(queue?.capacityBytes ?? QUEUE_BYTES_DEFAULT);
     this.#packetBytesMax = packetBytesMax;
     this.#hub.native.setSendBuffer(id, SEND_BUFFER_BYTES);
-    this.peer = readPeer(this.#hub, id);
+    this.peer = readPeer(this.#hub, id, pidfd);
     this.#hub.add(this);
   }
 
@@ -168,6 +184,7 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     this.#open = false;
     this.#hub.close(this);
     this.#queue.clear();
+    this.peer.pidfd?.close();
     this.#packet = undefined;
     this.#close?.(reason);
   }
@@ -279,9 +296,12 @@ function lost(status: number): CloseReason {
   return { code: "system", text: new SocketError(-status, "the connection failed").message };
 }
 
-function readPeer(shared: Hub, id: number): PeerIdentity {
-  const result = new Uint32Array(259);
-  const groups = shared.native.peer(id, result);
-  if (groups < 0) throw new SocketError(-groups, "cannot read who the peer is");
-  return { pid: result[0]!, uid: result[1]!, gid: result[2]!, groups: Array.from(result.subarray(3, 3 + groups)) };
+const peerWords = new Uint32Array(262);
+
+function readPeer(shared: Hub, id: number, pidfd: keyof typeof pidfdCode): PeerIdentity {
+  const groupCount = shared.native.peer(id, peerWords, pidfdCode[pidfd]);
+  if (groupCount < 0) throw new SocketError(-groupCount, "cannot read who the peer is");
+  const [pid, uid, gid, pidfdPlusOne, ticksLow, ticksHigh] = peerWords as unknown as [number, number, number, number, number, number];
+  const identity = { pid, uid, gid, groups: Array.from(peerWords.subarray(6, 6 + groupCount)) };
+  return pidfdPlusOne === 0 ? identity : { ...identity, startTime: ticksHigh * 2 ** 32 + ticksLow, pidfd: Descriptor.ofHeld(pidfdPlusOne - 1) };
 }

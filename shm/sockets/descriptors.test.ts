@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { constants, fstatSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { constants, fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { type CloseReason, closeAll, Descriptor, SeqpacketConnection, SeqpacketServer, SocketError } from "./index.ts";
+import { type CloseReason, closeAll, Descriptor, isAlive, SeqpacketConnection, SeqpacketServer, SocketError } from "./index.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ipcnet-descriptors-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -112,6 +112,30 @@ test("what nobody asked for is closed: by a listener that closes, and in packets
   descriptor.close();
   writer.close();
   assert.equal(await settled(before), before);
+});
+
+test("an accepted connection knows its peer's process, and when it is dead", async () => {
+  const path = join(folder, "peer.sock");
+  const script = `import { SeqpacketConnection } from ${JSON.stringify(new URL("index.js", import.meta.url).href)}; SeqpacketConnection.connect(${JSON.stringify(path)}).onPacket(() => {});`;
+  for (const pidfd of ["wanted", "byNumber"] as const) {
+    const server = SeqpacketServer.listen(path, { connection: { pidfd } });
+    const before = count();
+    const accepted = new Promise<SeqpacketConnection>((resolve) => server.onConnection(resolve));
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "inherit", "inherit"] });
+    const connection = await accepted;
+    const { peer } = connection;
+    const stat = readFileSync(`/proc/${child.pid}/stat`, "latin1");
+    assert.equal(peer.pid, child.pid);
+    assert.equal(peer.startTime, Number(stat.slice(stat.lastIndexOf(")")).split(" ")[20]));
+    assert.ok(peer.pidfd && isAlive(peer.pidfd));
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    assert.equal(isAlive(peer.pidfd), false);
+    connection.close();
+    assert.equal(peer.pidfd.isOpen, false);
+    server.close();
+    assert.equal(await settled(before - 1), before - 1);
+  }
 });
 
 test("a flood of descriptors ends the connection and leaves none", async () => {

@@ -1,4 +1,4 @@
-export { SeqpacketConnection } from "./connection.ts";
+export { isAlive, SeqpacketConnection } from "./connection.ts";
 export type { CloseCode, CloseReason, ConnectionOptions, PacketListener, PeerIdentity } from "./connection.ts";
 export { closeAll, Descriptor, noDescriptors } from "./descriptor.ts";
 export { SeqpacketServer } from "./server.ts";

@@ -11,7 +11,8 @@ export interface NativeShm {
   connect(path: string): number;
   pair(ids: Uint32Array): number;
   accept(id: number): number;
-  peer(id: number, result: Uint32Array): number;
+  peer(id: number, result: Uint32Array, pidfd: number): number;
+  isAlive(pidfd: number): number;
   setSendBuffer(id: number, bytes: number): number;
   arm(id: number, events: number): number;
   receive(id: number, buffer: Uint8Array, strideBytes: number, info: Uint32Array): number;

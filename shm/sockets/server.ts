@@ -78,7 +78,7 @@ export class SeqpacketServer implements Pollable {
   }
 
   #accepted(id: number): void {
-    const connection = new SeqpacketConnection(id, this.#options);
+    const connection = new SeqpacketConnection(id, { pidfd: "wanted", ...this.#options });
     if (this.#connection) this.#connection(connection);
     else connection.close();
   }
