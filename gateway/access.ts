@@ -53,7 +53,7 @@ export interface AccessRules {
   writers: ReadonlyMap<string, Allows>;
 }
 
-/** Services that need an operator; all others are for readers. */
+/** All others are for operators. */
 const operatorServices = topicMatcher("gateway/+");
 const readerServices = new Set(["gateway/status", "gateway/events", "gateway/rejects", "gateway/config"]);
 

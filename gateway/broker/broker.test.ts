@@ -105,7 +105,7 @@ test("records are decoded by the layout that was announced, at the first look", 
 test("what is refused says why: statuses of calls", async () => {
   const limits = { subscriptionsPerClient: 1, requestsOutstanding: 1 };
   const policy = { ...openPolicy, mayRead: (_: unknown, topic: string) => topic !== "secret", mayWrite: (_: unknown, topic: string) => topic !== "secret", mayCall: (_: unknown, service: string) => service !== "forbidden" };
-  await withRig({ limits, policy, call: (service) => (service === "never" ? new Promise(() => {}) : service === "throws" ? Promise.reject(new Error("broken")) : Promise.resolve({ status: 203, text: "no such service" })) }, async (rig) => {
+  await withRig({ limits, policy, services: ["never", "throws"], call: (service) => (service === "never" ? new Promise(() => {}) : service === "throws" ? Promise.reject(new Error("broken")) : Promise.resolve({ status: 203, text: "no such service" })) }, async (rig) => {
     rig.publish("secret", bytes("!"));
     rig.publish("open", bytes("?"));
     await withClient(rig, async (client) => {
@@ -120,11 +120,11 @@ test("what is refused says why: statuses of calls", async () => {
       await rejectsWith(client.publish("open", () => 0), 209, /has no encoding/);
       await rejectsWith(client.publish("open", new Uint8Array(70_000), { acknowledge: false }), 208, /70000 bytes/);
       await rejectsWith(client.request("forbidden"), 202, /may not call/);
-      await rejectsWith(client.request("unknown"), 203, /no such service/);
+      await rejectsWith(client.request("unknown"), 203, /nobody offers unknown/);
       await rejectsWith(client.request("throws"), 300, /broken/);
       const never = client.request("never", undefined, { timeoutMs: 30 });
       await rejectsWith(client.request("never"), 210, /waiting for their answer/);
-      await rejectsWith(never, 304, /did not answer within 30 ms/);
+      await rejectsWith(never, 204, /did not answer within 30 ms/);
       await rejectsWith(client.topics("a/#/b"), 200, /pattern/);
       rig.publish("secret", bytes("!!"));
       rig.publish("open", bytes("??"));

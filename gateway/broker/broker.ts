@@ -19,8 +19,10 @@ import { type Account, Ledger } from "./ledger.ts";
 import { type BrokerLimits, defaultLimits } from "./limits.ts";
 import { OriginTable } from "./origins.ts";
 import { PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Peer, Publisher, ServiceTable } from "./ports.ts";
+import type { AccessPolicy, Peer, Publisher, ResourceTable, ServiceTable } from "./ports.ts";
 import { FairShare, type QuotaUse } from "./quota/quota.ts";
+import { ServiceDesk } from "./services/desk.ts";
+import { serviceLimits } from "./services/limits.ts";
 import { Session, type SessionHost } from "./session.ts";
 
 export interface BrokerOptions {
@@ -32,6 +34,8 @@ export interface BrokerOptions {
   services: ServiceTable;
   /** Topics that programs write by lanes. */
   directTopics: DirectTopics;
+  /** What can be granted; absent: nothing. */
+  resources?: ResourceTable;
   policy: AccessPolicy;
   /** Says which component a peer is; absent: all are known by their uid alone. */
   identify?: (peer: PeerIdentity) => Peer;
@@ -61,6 +65,8 @@ export interface Broker {
   readonly counters: Readonly<{ connected: number; refused: number; left: number }>;
   /** To be called when the policy's answers may have changed. */
   recheck(): void;
+  /** Tells all clients that the gateway goes in `deadlineMs`; resolves when they are prepared or gone, at the latest when their time is over. `late`: the names of those that were not. */
+  sayFarewell(deadlineMs: number, text: string): Promise<{ told: number; late: string[] }>;
   /** Stops accepting, says goodbye to everybody and resolves when all are gone, at the latest after `timeoutMs`. */
   close(why: string, timeoutMs?: number): Promise<void>;
 }
@@ -82,6 +88,7 @@ class LocalBroker implements Broker {
   readonly #host: SessionHost;
   readonly #quota: FairShare;
   readonly #ledger: Ledger;
+  readonly #desk: ServiceDesk;
   readonly #sessions = new Map<Session, Account>();
   readonly #lanes: LaneBroker;
   readonly #tap: LaneTap;
@@ -100,8 +107,9 @@ class LocalBroker implements Broker {
     this.#stopForgetting = topics.onGone((topic) => {
       for (const session of this.#sessions.keys()) session.forget(topic);
     });
+    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? { list: () => [] }, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
     this.#host = {
-      lanes: this.#lanes, gateway, topics, publisher, services, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
+      lanes: this.#lanes, gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
       schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
     };
@@ -126,6 +134,10 @@ class LocalBroker implements Broker {
     this.#lanes.recheck();
   }
 
+  sayFarewell(deadlineMs: number, text: string): Promise<{ told: number; late: string[] }> {
+    return this.#desk.sayFarewell(deadlineMs, text);
+  }
+
   async close(why: string, timeoutMs = 200): Promise<void> {
     this.#options.server.close();
     const { clock } = this.#options;
@@ -136,6 +148,7 @@ class LocalBroker implements Broker {
     for (const session of this.#sessions.keys()) session.leave(Status.serviceUnavailable, why);
     this.#lanes.stop();
     this.#stopForgetting();
+    this.#desk.close();
     if (this.#sessions.size === 0) return;
     const cancel = clock.at(clock.nowUs() + timeoutMs * 1e3, () => this.#allGone?.());
     await gone;

@@ -1,4 +1,5 @@
 /** What the broker needs of the gateway; the gateway hands it in. */
+import type { GrantMode } from "../../shm/protocol/serviceMessages.ts";
 import type { PeerIdentity } from "../../shm/sockets/index.ts";
 
 /** Who asks: what the kernel says about it, and the name that follows from that alone (gateway/identity). */
@@ -7,7 +8,7 @@ export interface Peer extends PeerIdentity {
   readonly component: string;
 }
 
-export type GrantMode = "read" | "write" | "readWrite";
+export type { GrantMode } from "../../shm/protocol/serviceMessages.ts";
 
 export interface PublishMeta {
   /** native: bytes in the topic's own encoding, borrowed until the call returns; value: decoded, to be encoded by the topic's schema. */
@@ -31,7 +32,9 @@ export interface ServiceAnswer {
   text?: string;
 }
 
+/** The gateway's own services. */
 export interface ServiceTable {
+  readonly names: readonly string[];
   /** Calls a service; an unknown one answers 203. */
   call(service: string, body: unknown, who: Peer): Promise<ServiceAnswer>;
 }
@@ -47,4 +50,14 @@ export interface AccessPolicy {
   mayGrant(who: Peer, resource: string, mode: GrantMode): boolean;
   /** Whether `principal` (a component or group of the policy, user:NAME, group:NAME, uid:N, gid:N, anyone) means `who`: for a provider's own lists. Unknown names mean nobody. */
   isOneOf(who: Peer, principal: string): boolean;
+}
+
+/** What can be granted: descriptors of devices, folders, files and connections that the configuration names. */
+export interface ResourceTable {
+  list(): readonly { name: string; kind: string; modes: readonly GrantMode[]; description: string }[];
+}
+
+/** The component a peer belongs to, by the kernel's word; "" where none is known. */
+export function componentOf(who: Peer): string {
+  return who.component;
 }

@@ -29,8 +29,9 @@ import type { BrokerLimits } from "./limits.ts";
 import { Notices } from "./notices.ts";
 import type { OriginTable } from "./origins.ts";
 import { Outbox, type PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Peer, Publisher, ServiceAnswer, ServiceTable } from "./ports.ts";
+import type { AccessPolicy, Peer, Publisher, ServiceAnswer } from "./ports.ts";
 import type { Quota } from "./quota/quota.ts";
+import type { ServiceClient, ServiceDesk } from "./services/desk.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** What all sessions of a broker share. */
@@ -38,8 +39,8 @@ export interface SessionHost {
   readonly gateway: GatewayIdentity;
   readonly topics: TopicSource;
   readonly publisher: Publisher;
-  readonly services: ServiceTable;
   readonly lanes: LaneBroker;
+  readonly desk: ServiceDesk;
   readonly policy: AccessPolicy;
   readonly clock: Clock;
   readonly limits: BrokerLimits;
@@ -62,10 +63,13 @@ interface Target {
   permitted: boolean;
 }
 
-type Handlers = { readonly [O in Exclude<ClientOp, "hello">]: (message: Extract<ClientMessage, { op: O }>, descriptors: readonly Descriptor[]) => void };
+type Handlers = { readonly [O in Exclude<ClientOp, "hello">]: (message: Extract<ClientMessage, { op: O }>, descriptors: Descriptor[]) => void };
 
-/** Descriptors that come with each message; none where it is not named. */
-const descriptorsOf: Readonly<Partial<Record<ClientOp, number>>> = laneDescriptors;
+/** Whether a message may come with so many descriptors: lanes always come with the same number, services with any. */
+function mayBring(op: ClientOp, descriptors: number): boolean {
+  if (Object.hasOwn(laneDescriptors, op)) return descriptors === laneDescriptors[op as keyof typeof laneDescriptors];
+  return descriptors === 0 || op === "request" || op === "result";
+}
 
 /** From a stalled client's point of view, its state is "leaving" once it was sent off. */
 type HoldReason = "quota" | "unreadAnswers";
@@ -84,13 +88,13 @@ export class Session {
   readonly #bytes: Budget;
   readonly #targets = new Map<number, Target>();
   readonly #timers = new Map<string, () => void>();
+  /** Its number at the desk of services. */
+  readonly #client: number;
   #phase: Phase = "new";
   /** From the welcome on. */
   #lanes: SessionLanes | undefined;
   #name = "";
   #scheduled = false;
-  #requests = 0;
-  #outstanding = 0;
   /** A subscription begins: its first samples wait until the reply has told its number. */
   #opening = false;
   #malformed = 0;
@@ -115,6 +119,7 @@ export class Session {
       outbox: this.#outbox, topics, origins, feedsMax: limits.feedsPerClient, mayRead: (topic) => host.policy.mayRead(peer, topic), nowUs: () => clock.nowUs(),
       wake: () => this.#wake(), tooMany: (topic) => this.#notice(Status.tooManyRequests, `${topic} and perhaps more are left out: a client may have ${limits.feedsPerClient} topics`),
     });
+    this.#client = host.desk.join(this.#atDesk());
     this.#timer("hello", nowUs + limits.helloTimeoutMs * 1e3, () => this.leave(Status.requestTimeout, `no hello within ${limits.helloTimeoutMs} ms`));
     connection.onClose((reason) => this.#closed(reason));
     connection.onDrain(() => this.#drained());
@@ -147,6 +152,7 @@ export class Session {
     if (!this.#host.policy.mayConnect(this.#peer)) return this.leave(Status.forbidden, "the access rules have changed");
     this.#targets.clear();
     this.#subscriptions.recheck();
+    this.#host.desk.recheck(this.#client);
   }
 
   /** A topic is gone, and its id with it. */
@@ -210,7 +216,7 @@ export class Session {
     }
     const { message, fds } = result;
     const descriptors = this.#channel.takeDescriptors();
-    if (descriptors.length !== fds || fds !== (descriptorsOf[message.op] ?? 0)) {
+    if (descriptors.length !== fds || !mayBring(message.op, fds)) {
       closeAll(descriptors);
       return this.leave(Status.badRequest, `${message.op} came with ${descriptors.length} descriptors`);
     }
@@ -220,7 +226,7 @@ export class Session {
     }
     if (message.op === "hello") return this.#hello(message);
     // The table is total over the other ops; TypeScript cannot follow the correlation.
-    (this.#handlers[message.op] as (message: ClientMessage, descriptors: readonly Descriptor[]) => void)(message, descriptors);
+    (this.#handlers[message.op] as (message: ClientMessage, descriptors: Descriptor[]) => void)(message, descriptors);
   }
 
   #hello({ versions, name }: Extract<ClientMessage, { op: "hello" }>): void {
@@ -255,12 +261,23 @@ export class Session {
     },
     publish: (message) => this.#publish(message),
     query: (message) => this.#query(message),
-    request: (message) => this.#request(message),
     advertise: (message, descriptors) => this.#lane(message, descriptors),
     relane: (message, descriptors) => this.#lane(message, descriptors),
     unadvertise: (message, descriptors) => this.#lane(message, descriptors),
     attach: (message, descriptors) => this.#lane(message, descriptors),
     detach: (message, descriptors) => this.#lane(message, descriptors),
+    announce: (message) => this.#host.desk.announce(this.#client, message, this.#channel.bodyBytes),
+    find: (message) => this.#host.desk.find(this.#client, message),
+    offer: (message) => this.#host.desk.offer(this.#client, message),
+    unoffer: (message) => this.#host.desk.unoffer(this.#client, message),
+    request: (message, descriptors) => this.#host.desk.request(this.#client, message, { body: message.body, bytes: this.#channel.bodyBytes, descriptors }),
+    credit: (message) => this.#host.desk.credit(this.#client, message),
+    cancel: (message) => this.#host.desk.cancel(this.#client, message),
+    result: (message, descriptors) => this.#host.desk.result(this.#client, message, { body: message.body, bytes: this.#channel.bodyBytes, descriptors }),
+    grant: ({ seq }) => this.#reply(seq, { status: Status.notFound, text: "there is no such resource" }),
+    leaving: (message) => this.#host.desk.leaving(this.#client, message),
+    ready: (message) => this.#host.desk.ready(this.#client, message),
+    moreTime: (message) => this.#host.desk.moreTime(this.#client, message),
   };
 
   #lane(message: LaneClientMessage, descriptors: readonly Descriptor[]): void {
@@ -318,25 +335,6 @@ export class Session {
     this.#reply(seq, { status: Status.ok, body: last === undefined ? answers.at(-1) : answers.slice(-last) });
   }
 
-  #request({ seq, service, body, timeoutMs }: Extract<ClientMessage, { op: "request" }>): void {
-    const { limits, policy, services, clock } = this.#host;
-    const peer = this.#peer;
-    if (!policy.mayCall(peer, service)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not call ${service}` });
-    if (this.#outstanding >= limits.requestsOutstanding) return this.#reply(seq, { status: Status.tooManyRequests, text: `${limits.requestsOutstanding} requests are waiting for their answer` });
-    this.#outstanding += 1;
-    const timer = `request ${(this.#requests += 1)}`;
-    let open = true;
-    const finish = (answer: ServiceAnswer): void => {
-      if (!open) return;
-      open = false;
-      this.#outstanding -= 1;
-      this.#cancel(timer);
-      if (this.#phase === "open") this.#reply(seq, answer);
-    };
-    if (timeoutMs !== undefined) this.#timer(timer, clock.nowUs() + timeoutMs * 1e3, () => finish({ status: Status.gatewayTimeout, text: `${service} did not answer within ${timeoutMs} ms` }));
-    services.call(service, body, peer).then(finish, (error: unknown) => finish({ status: Status.internalError, text: error instanceof Error ? error.message : String(error) }));
-  }
-
   // --- publishing -----------------------------------------------------------------------------------------------------------------
 
   #publish({ seq, topic, encoding, value, ttlMs, id, acknowledge }: Extract<ClientMessage, { op: "publish" }>): void {
@@ -388,22 +386,48 @@ export class Session {
     return undefined;
   }
 
+  /** This session as the desk of services sees it. */
+  #atDesk(): ServiceClient {
+    const name = (): string => this.#name;
+    const isGreeted = (): boolean => this.#phase === "open";
+    return {
+      peer: this.#peer,
+      get name() {
+        return name();
+      },
+      get isGreeted() {
+        return isGreeted();
+      },
+      tell: (message, descriptors) => this.#tell(message, descriptors),
+      reply: (seq, answer, descriptors) => this.#reply(seq, answer, descriptors),
+      leave: (status, text) => this.leave(status, text),
+    };
+  }
+
   // --- outgoing -------------------------------------------------------------------------------------------------------------------
 
-  #reply(seq: number, { status, text = "", body }: ServiceAnswer): void {
+  #reply(seq: number, { status, text = "", body }: ServiceAnswer, descriptors: readonly Descriptor[] = []): void {
     const { writer } = this.#host;
     this.#replyEncoded(seq, () => {
-      encodeControl(writer.reset(), { op: "reply", seq, status, text: cutText(text), body });
-    });
+      encodeControl(writer.reset(), { op: "reply", seq, status, text: cutText(text), body }, descriptors.length);
+    }, descriptors);
+  }
+
+  /** Sends a message of any size; without room for it the client is sent off. The descriptors stay the caller's. */
+  #tell(message: ServerMessage, descriptors: readonly Descriptor[] = []): void {
+    const { writer } = this.#host;
+    encodeControl(writer.reset(), message, descriptors.length);
+    if (this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors) === "full") this.leave(Status.insufficientStorage, "what it is sent is not read");
+    this.#watchStall();
   }
 
   /** Sends what `encode` adds to the writer; if it is too large or there is no room for it, says that instead. */
-  #replyEncoded(seq: number, encode: () => void): void {
+  #replyEncoded(seq: number, encode: () => void, descriptors: readonly Descriptor[] = []): void {
     const { writer } = this.#host;
     let verdict: string;
     try {
       encode();
-      verdict = this.#channel.sendControl(writer.bytes.subarray(0, writer.length));
+      verdict = this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors);
     } catch (error) {
       if (!(error instanceof CborValueError)) throw error;
       encodeControl(writer.reset(), { op: "reply", seq, status: Status.internalError, text: cutText(`the answer cannot be sent: ${error.message}`), body: undefined });
@@ -565,6 +589,7 @@ export class Session {
     this.#subscriptions.closeAll();
     this.#outbox.clear();
     this.#targets.clear();
+    this.#host.desk.left(this.#client);
   }
 
   #closed(reason: CloseReason): void {

@@ -20,6 +20,8 @@ export interface Published { topic: string; value: unknown; meta: PublishMeta }
 export interface RigOptions {
   limits?: Partial<BrokerLimits>;
   policy?: AccessPolicy;
+  /** Names of the gateway's own services that `call` answers. */
+  services?: readonly string[];
   call?: (service: string, body: unknown, who: Peer) => Promise<ServiceAnswer>;
 }
 
@@ -47,13 +49,13 @@ export class BrokerRig {
   }
 
   #createBroker(): Broker {
-    const { limits, policy = openPolicy, call } = this.#options;
+    const { limits, policy = openPolicy, services = ["echo"], call } = this.#options;
     return createBroker({
       server: listenForClients(this.path, { mode: 0o666, ...(limits ? { limits } : {}) }),
       gateway: { robot: "test", version: "0", instance: "a", boot: "b00t" },
       topics: this.table, directTopics: new DirectTopicTable(this.table), policy, clock: systemClock,
       publisher: { publish: (topic, value, meta) => this.#publish(topic, value, meta) },
-      services: { call: call ?? ((service, body) => Promise.resolve(service === "echo" ? { status: Status.ok, body } : { status: Status.notFound, text: `there is no service ${service}` })) },
+      services: { names: services, call: call ?? ((service, body) => Promise.resolve(service === "echo" ? { status: Status.ok, body } : { status: Status.notFound, text: `there is no service ${service}` })) },
       onEvent: (event) => {
         this.events.push(event);
         this.#check();

@@ -1,7 +1,9 @@
 /** The client API: what a local program sees of the gateway. `connect` (connect.ts) makes a `Client`. */
 import type { GatewayIdentity } from "../protocol/messages.ts";
+import type { ServiceApi } from "./serviceApi.ts";
 
 export type { GatewayIdentity } from "../protocol/messages.ts";
+export type * from "./serviceApi.ts";
 
 export interface ConnectOptions {
   /** Default: $IPCNET_SOCKET, else /run/ipcnet/ipcnet.sock, else $XDG_RUNTIME_DIR/ipcnet/ipcnet.sock (the first that exists). */
@@ -17,7 +19,7 @@ export interface ConnectOptions {
   reconnect?: boolean | { delayMinMs?: number; delayMaxMs?: number };
 }
 
-export interface Client {
+export interface Client extends ServiceApi {
   readonly gateway: GatewayIdentity;
   /** Topics under `pattern` (`+` one level, `#` the rest; default all) that this client may read or write. */
   topics(pattern?: string): Promise<TopicDescription[]>;
@@ -30,8 +32,6 @@ export interface Client {
   publish(topic: string, value: unknown, options?: PublishOptions): Promise<void>;
   /** The last value of a topic, undefined while it has none. */
   query(topic: string): Promise<Message | undefined>;
-  /** Calls a service of the gateway. */
-  request(service: string, body?: unknown, options?: { timeoutMs?: number }): Promise<unknown>;
   /** Called once when the connection has ended, with the reason. Returns a function that removes the listener. */
   onClose(listener: (why: string) => void): () => void;
   /** What the gateway says without being asked: refused unacknowledged publishes, losses with no message behind them. */

@@ -9,11 +9,10 @@ import { PAYLOAD_BYTES_MAX, SampleBatchReader, SampleBatchWriter, SampleFlag } f
 import type { Client, Message, Notice, PublishOptions, SubscribeOptions, Subscription, TopicDescription } from "./api.ts";
 import type { Announced, Call, Link, Reply } from "./link.ts";
 import { KnownTopic, ReceivedMessage } from "./message.ts";
+import { Services } from "./services.ts";
 
 /** For calls that the gateway answers from memory. */
 const CALL_TIMEOUT_MS = 5_000;
-/** The gateway judges a request's deadline; this much later we stop waiting for its word. */
-const GRACE_MS = 250;
 
 interface Active {
   pattern: string;
@@ -45,6 +44,7 @@ export class LocalClient implements Client {
   readonly #batch = new SampleBatchWriter();
   readonly #writer = new CborWriter({ lengthMax: PAYLOAD_BYTES_MAX });
   #flushed: Promise<void> | undefined;
+  readonly #services = new Services({ link: () => this.#openLink(), notify: (error) => this.#notify(noticeOf(error)) });
   readonly #closeListeners = new Set<(why: string) => void>();
   readonly #noticeListeners = new Set<(notice: Notice) => void>();
   #closing: Promise<void> | undefined;
@@ -89,9 +89,16 @@ export class LocalClient implements Client {
     return new ReceivedMessage(known, bytes, 0, bytes.length, sequence, timeUs, Number(wallTimeNs) / 1e3 - timeUs, quality, 0, origin);
   }
 
-  async request(service: string, body?: unknown, { timeoutMs = CALL_TIMEOUT_MS }: { timeoutMs?: number } = {}): Promise<unknown> {
-    return (await this.#call({ op: "request", service, body, timeoutMs }, timeoutMs + GRACE_MS)).body;
-  }
+  announce: Client["announce"] = (info) => this.#services.announce(info);
+  find: Client["find"] = (what, pattern) => this.#services.find(what, pattern);
+  offer: Client["offer"] = (service, options, handler) => this.#services.offer(service, options, handler);
+  request: Client["request"] = (service, body, options) => this.#services.request(service, body, options);
+  requestFull: Client["requestFull"] = (service, body, options) => this.#services.requestFull(service, body, options);
+  stream: Client["stream"] = (service, body, options) => this.#services.stream(service, body, options);
+  streamFull: Client["streamFull"] = (service, body, options) => this.#services.streamFull(service, body, options);
+  grant: Client["grant"] = (resource, mode) => this.#services.grant(resource, mode);
+  leaving: Client["leaving"] = (deadlineMs, text) => this.#services.leaving(deadlineMs, text);
+  onLeaving: Client["onLeaving"] = (listener) => this.#services.onLeaving(listener);
 
   onClose(listener: (why: string) => void): () => void {
     this.#closeListeners.add(listener);
@@ -125,8 +132,12 @@ export class LocalClient implements Client {
   // --- calls ----------------------------------------------------------------------------------------------------------------------
 
   async #call(call: Call, timeoutMs: number, onReply?: (reply: Reply) => void): Promise<Reply> {
+    return this.#openLink().call(call, timeoutMs, onReply);
+  }
+
+  #openLink(): Link {
     if (!this.#link.isOpen) throw new IpcnetError(Status.serviceUnavailable, this.#ended ?? "the gateway is away; a new connection is being sought");
-    return this.#link.call(call, timeoutMs, onReply);
+    return this.#link;
   }
 
   async #establish(active: Active): Promise<void> {
@@ -198,7 +209,7 @@ export class LocalClient implements Client {
   // --- what comes -----------------------------------------------------------------------------------------------------------------
 
   #attach(link: Link): void {
-    link.attach({ announced: (message) => this.#announced(message), data: (bytes, at, lengthBytes) => this.#data(bytes, at, lengthBytes), closed: (why) => this.#lost(why) });
+    link.attach({ announced: (message) => this.#announced(message), service: (message, descriptors) => this.#services.take(link, message, descriptors), data: (bytes, at, lengthBytes) => this.#data(bytes, at, lengthBytes), closed: (why) => this.#lost(why) });
   }
 
   #announced(message: Announced): void {
@@ -259,6 +270,7 @@ export class LocalClient implements Client {
   // --- the end, or the next link --------------------------------------------------------------------------------------------------
 
   #lost(why: string): void {
+    this.#services.lost(why);
     if (!this.#reopen || this.#stop.signal.aborted) return this.#end(why);
     const before = this.gateway.boot;
     this.#topics = new Map();
@@ -275,6 +287,7 @@ export class LocalClient implements Client {
     this.#link = link;
     this.#attach(link);
     if (this.#stop.signal.aborted) return link.close("closed by this program");
+    this.#services.resume(link);
     for (const active of this.#active) {
       if (sameBoot) active.resumed = new Set(active.sequences?.keys());
       else active.sequences = new Map();

@@ -20,7 +20,7 @@ const fromClient: readonly ClientMessage[] = [
   { op: "publish", seq: 6, topic: "cmd/arm/Move", encoding: "native", value: Uint8Array.of(1, 2), ttlMs: undefined, id: undefined, acknowledge: false },
   { op: "query", seq: 7, topic: "app/x", last: undefined },
   { op: "query", seq: 8, topic: "app/x", last: 100 },
-  { op: "request", seq: 8, service: "gateway/status", body: undefined, timeoutMs: 1000 },
+  { op: "request", seq: 8, service: "gateway/status", group: undefined, body: undefined, timeoutMs: 1000, stream: undefined, idempotent: true },
   { op: "ping", seq: 0xffff_ffff },
   { op: "goodbye", text: "done" },
   { op: "advertise", seq: 9, topic: "arm/pose", encoding: "record", schemaHash: "00112233aabbccdd", layout: { sizeBytes: 16 }, jsonSchema: undefined, policy: "lossless", deadlineMs: 250 },

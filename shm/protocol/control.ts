@@ -5,12 +5,13 @@ import { seq, status, U32_MAX } from "./commonFields.ts";
 import { Fields, isMap } from "./fields.ts";
 import {
   CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_CLIENT, CBOR_ITEMS_MAX_TO_GATEWAY, CLIENT_NAME_LENGTH_MAX, DESCRIPTIONS_PER_MESSAGE_MAX, DESCRIPTORS_PER_MESSAGE_MAX, PUBLISH_ID_LENGTH_MAX,
-  QUERY_LAST_MAX, QUEUE_SAMPLES_MAX, REQUEST_TIMEOUT_MS_MAX, SERVICE_NAME_LENGTH_MAX, TEXT_LENGTH_MAX, TOPIC_LENGTH_MAX, TTL_MS_MAX,
+  QUERY_LAST_MAX, QUEUE_SAMPLES_MAX, TEXT_LENGTH_MAX, TOPIC_LENGTH_MAX, TTL_MS_MAX,
 } from "./limits.ts";
 import { laneFromClient, laneFromGateway } from "./laneMessages.ts";
 import {
   type ClientMessage, type ClientOp, type ControlFault, type ControlResult, type QueryAnswer, type ServerMessage, type ServerOp, type SubscriptionPolicy, type TopicAnnouncement, topicEncodings,
 } from "./messages.ts";
+import { serviceFromClient, serviceFromGateway } from "./serviceMessages.ts";
 
 const fromClient: { readonly [O in ClientOp]: (fields: Fields) => Extract<ClientMessage, { op: O }> } = {
   hello: (f) => ({ op: "hello", versions: f.integers("versions", 16), name: f.text("name", CLIENT_NAME_LENGTH_MAX) }),
@@ -28,10 +29,10 @@ const fromClient: { readonly [O in ClientOp]: (fields: Fields) => Extract<Client
     };
   },
   query: (f) => ({ op: "query", seq: seq(f), topic: f.text("topic", TOPIC_LENGTH_MAX), last: f.optionalInteger("last", 1, QUERY_LAST_MAX) }),
-  request: (f) => ({ op: "request", seq: seq(f), service: f.text("service", SERVICE_NAME_LENGTH_MAX), body: f.any("body"), timeoutMs: f.optionalNumber("timeoutMs", 0, REQUEST_TIMEOUT_MS_MAX) }),
   ping: (f) => ({ op: "ping", seq: seq(f) }),
   goodbye: (f) => ({ op: "goodbye", text: f.text("text") }),
   ...laneFromClient,
+  ...serviceFromClient,
 };
 
 const fromGateway: { readonly [O in ServerOp]: (fields: Fields) => Extract<ServerMessage, { op: O }> } = {
@@ -52,6 +53,7 @@ const fromGateway: { readonly [O in ServerOp]: (fields: Fields) => Extract<Serve
   notice: (f) => ({ op: "notice", status: status(f), text: f.text("text"), count: f.integer("count", 1, U32_MAX) }),
   goodbye: (f) => ({ op: "goodbye", status: status(f), text: f.text("text") }),
   ...laneFromGateway,
+  ...serviceFromGateway,
 };
 
 /** Decodes what a client sent. */

@@ -99,6 +99,22 @@ export class Fields {
     return [];
   }
 
+  /** An array of at most `countMax` texts. */
+  texts(name: string, countMax: number, lengthMax: number): string[] {
+    const value = this.#own(name);
+    if (Array.isArray(value) && value.length <= countMax && value.every((item) => typeof item === "string" && item.length <= lengthMax)) return value;
+    this.#fail(name, `an array of at most ${countMax} texts of at most ${lengthMax} characters`);
+    return [];
+  }
+
+  /** A nested map as it is, with at most `entriesMax` entries. */
+  plainMap(name: string, entriesMax: number): Record<string, unknown> {
+    const value = this.#own(name);
+    if (isMap(value) && Object.keys(value).length <= entriesMax) return value;
+    this.#fail(name, `a map of at most ${entriesMax} entries`);
+    return {};
+  }
+
   /** A nested map; an absent one reads as empty. */
   map(name: string): Fields {
     const value = this.#own(name);

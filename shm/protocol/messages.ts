@@ -1,5 +1,6 @@
 /** The control messages of the client socket, as they are after decoding. Each is a CBOR map with `op`; docs/specs/client-socket.md lists the fields. */
 import type { LaneClientMessage, LaneServerMessage } from "./laneMessages.ts";
+import type { ServiceClientMessage, ServiceServerMessage } from "./serviceMessages.ts";
 
 /** How the payloads of a topic are to be read. The media types are described in schemas/media. */
 export const topicEncodings = ["record", "cbor", "json", "bytes", "canframe", "tensor", "video", "audio", "points", "haptic", "file"] as const;
@@ -16,7 +17,7 @@ export type ClientMessage =
   | PublishMessage
   | { op: "query"; seq: number; topic: string; last: number | undefined }
   | LaneClientMessage
-  | { op: "request"; seq: number; service: string; body: unknown; timeoutMs: number | undefined }
+  | ServiceClientMessage
   | { op: "ping"; seq: number }
   | { op: "goodbye"; text: string };
 
@@ -75,6 +76,7 @@ export type ServerMessage =
   | { op: "refused"; status: number; text: string; versions: readonly number[] }
   | { op: "reply"; seq: number; status: number; text: string; body: unknown }
   | LaneServerMessage
+  | ServiceServerMessage
   | { op: "announce"; topics: readonly TopicAnnouncement[] }
   | { op: "origins"; origins: readonly { id: number; name: string }[] }
   /** Samples lost with nothing queued behind them that could say so. */
