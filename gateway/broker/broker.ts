@@ -1,6 +1,6 @@
 /** The broker of the client socket: accepts local programs, lets each have a session, and sends at the end of each turn what the turn has brought. */
 import type { Clock } from "../../schemas/clock.ts";
-import type { ClientReport } from "../../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport } from "../../schemas/messages/statusReport.ts";
 import { Status } from "../../schemas/status.ts";
 import { Channel } from "../../shm/protocol/channel.ts";
 import { CborWriter } from "../../shm/protocol/cborWriter.ts";
@@ -11,7 +11,7 @@ import { PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader } from "../../shm/protocol/samples.ts";
 import { type ListenOptions, nativeSeal, type PeerIdentity, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
-import { LaneBroker, type LaneReport } from "./lanes/laneBroker.ts";
+import { LaneBroker } from "./lanes/laneBroker.ts";
 import { defaultLaneLimits, type LaneLimits } from "./lanes/limits.ts";
 import { LaneTap } from "./lanes/tap.ts";
 import type { DirectTopics } from "./lanes/topics.ts";

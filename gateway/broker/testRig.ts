@@ -43,8 +43,9 @@ export class BrokerRig {
   }
 
   /** The broker goes and another one comes, with the same topics: to clients the same gateway process. */
-  async restartBroker(): Promise<void> {
+  async restartBroker(meanwhile?: () => void): Promise<void> {
     await this.broker.close("restart");
+    meanwhile?.();
     this.broker = this.#createBroker();
   }
 

@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Clock } from "../../schemas/clock.ts";
 import type { Config } from "../../schemas/messages/config.ts";
-import type { ClientReport, QuotaReport } from "../../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, QuotaReport } from "../../schemas/messages/statusReport.ts";
 import { DriverError } from "../../drivers/driver.ts";
 import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
@@ -84,6 +84,10 @@ export class LocalFront implements Front {
 
   clients(): ClientReport[] {
     return this.#broker?.clients() ?? [];
+  }
+
+  lanes(): readonly LaneReport[] {
+    return this.#broker?.lanes() ?? [];
   }
 
   quota(): QuotaReport {

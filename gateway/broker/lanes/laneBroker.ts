@@ -6,6 +6,7 @@
  */
 import { readSync } from "node:fs";
 import type { Clock } from "../../../schemas/clock.ts";
+import type { LaneReport } from "../../../schemas/messages/statusReport.ts";
 import { Status } from "../../../schemas/status.ts";
 import { hashText } from "../../../schemas/topics/schemaHash.ts";
 import type { AdvertiseMessage, LanePolicy, LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
@@ -46,16 +47,6 @@ export interface Answer {
   status: number;
   text?: string;
   body?: unknown;
-}
-
-/** What the gateway tells about one lane. */
-export interface LaneReport {
-  topic: string;
-  writer: string;
-  pid: number;
-  policy: LanePolicy;
-  readers: number;
-  messages: number;
 }
 
 type Effect = LaneEffect<LaneClient, Descriptor>;

@@ -13,6 +13,8 @@ import type { DirectTopics } from "./topics.ts";
 interface Tapped {
   subscription: number;
   reader: LaneReader;
+  topic: string;
+  origin: string;
 }
 
 export class LaneTap implements LaneClient {
@@ -21,7 +23,8 @@ export class LaneTap implements LaneClient {
   readonly #lanes: LaneBroker;
   readonly #topics: DirectTopics;
   readonly #tapped = new Map<number, Tapped>();
-  readonly #origins: string[] = [];
+  /** The last origin that was asked for: the next lane's. */
+  #origin = "";
   readonly #stop: () => void;
   /** Lanes that could not be read; only rises. */
   failed = 0;
@@ -52,12 +55,49 @@ export class LaneTap implements LaneClient {
   }
 
   originId(name: string): number {
-    const known = this.#origins.indexOf(name);
-    return known >= 0 ? known : this.#origins.push(name) - 1;
+    this.#origin = name;
+    return 0;
   }
 
   tell(): void {
     this.failed += 1;
+  }
+
+  #read({ lane, subscription, policy, schemaHash }: LaneMessage, topic: string, [memory, bell]: readonly Descriptor[]): void {
+    // The descriptors stay the broker's.
+    const ears = bell!.dup();
+    try {
+      const reader = LaneReader.open(memory!, ears, { policy, start: "next", schemaHash: BigInt(`0x${schemaHash}`) });
+      const tapped: Tapped = { subscription, reader, topic, origin: this.#origin };
+      this.#tapped.set(lane, tapped);
+      reader.onMessages((batch) => this.#batch(tapped, batch));
+      reader.onEnd((why) => {
+        if (why === "broken") this.failed += 1;
+        this.#close(lane);
+      });
+      this.#lanes.attach(this, lane, reader.page.dup());
+    } catch (error) {
+      if (!(error instanceof LaneError)) throw error;
+      this.failed += 1;
+    }
+  }
+
+  #batch({ topic, origin }: Tapped, batch: LaneBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      const { payload, timeNs, quality, lostBefore } = batch.at(i);
+      this.#topics.sample(topic, payload, { timeUs: Number(timeNs) / 1e3, quality, origin, lostBefore });
+    }
+  }
+
+  /** What its writer had written when it went is in the lane; whoever reads to its end is told by the lane itself. */
+  #end(lane: number, status: number): void {
+    if (status !== Status.noContent) this.#close(lane);
+  }
+
+  #close(lane: number): void {
+    const tapped = this.#tapped.get(lane);
+    this.#tapped.delete(lane);
+    tapped?.reader.close();
   }
 
   #leave(subscription: number): void {
