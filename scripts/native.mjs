@@ -3,18 +3,21 @@
 //     "sources": ["core/can.c", "addon.c"],  // relative to that folder; "../../x.c" may name C of a lower storey
 //     "include": ["core"],
 //     "libs": ["-lpthread"],
-//     "tests": [ { "name": "can_core", "sources": ["core/can.c", "core/can_test.c"], "tsan": true } ] }
-// Addons are built with -O2; tests with the address and undefined-behaviour sanitizers (and again with the thread
-// sanitizer where "tsan" says so). Warnings are errors. No node-gyp: the headers come from npm's node-api-headers.
+//     "tests": [ { "name": "can_core", "sources": ["core/can.c", "core/can_test.c"], "tsan": true } ],
+//     "benches": [ { "name": "lane_bench", "sources": ["core/lane.c", "bench/lane_bench.c"] } ] }
+// Addons and benches are built with -O2; tests with the address and undefined-behaviour sanitizers (and again with the thread
+// sanitizer where "tsan" says so; or for arm64, see arm64.mjs: not those with "arm64": false). Warnings are errors.
+// No node-gyp: the headers come from npm's node-api-headers.
+//   node scripts/native.mjs [--test [NAME] | --bench NAME ARG…]
 import { spawnSync } from "node:child_process";
 import { dirname } from "node:path";
 import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, relative, root, run, storeys, unlessStamped } from "./lib.mjs";
 
-const cc = process.env.CC ?? (has("gcc") ? "gcc" : "cc");
+export const cc = process.env.CC ?? (has("gcc") ? "gcc" : "cc");
 const warnings = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Wstrict-prototypes"];
 const outDir = join(dist, "native");
 
-function manifests() {
+export function manifests() {
   return storeys.flatMap((storey) => files(join(root, storey), (path) => path.endsWith("/native.json"))).map((path) => {
     const folder = dirname(path);
     const at = (name) => join(folder, name);
@@ -27,9 +30,9 @@ function headersBeside(manifest) {
   return [...folders].flatMap((folder) => files(folder, (path) => path.endsWith(".h") || path.endsWith(".inc")));
 }
 
-function compile({ manifest, sources, output, flags, libs }) {
+export function compile({ manifest, sources, output, flags, libs, compiler = cc }) {
   const inputs = sources.map(manifest.at);
-  const command = [cc, ...warnings, ...flags, ...(manifest.include ?? []).map((name) => `-I${manifest.at(name)}`), ...inputs, "-o", output, ...(libs ?? manifest.libs ?? [])];
+  const command = [compiler, ...warnings, ...flags, ...(manifest.include ?? []).map((name) => `-I${manifest.at(name)}`), ...inputs, "-o", output, ...(libs ?? manifest.libs ?? [])];
   const print = fingerprint([...inputs, ...headersBeside(manifest), manifest.path], command.map((word) => word.replace(root, "")).join(" "));
   unlessStamped({ stampFile: `${output}.stamp`, print, result: output }, () => {
     process.stdout.write(`  cc ${relative(root, output)}\n`);
@@ -46,6 +49,17 @@ export function buildAddons() {
     compile({ manifest, sources: manifest.sources, output: join(outDir, `${manifest.addon}.node`),
       flags: ["-O2", "-g", "-shared", "-fPIC", "-fvisibility=hidden", "-DNAPI_VERSION=8", "-D_GNU_SOURCE", `-I${headers}`, ...(manifest.flags ?? [])] });
   }
+}
+
+/** Builds every bench whose name contains `only`; returns [{ name, path }]. */
+export function buildBenches({ only = "" } = {}) {
+  const benchDir = join(outDir, "bench");
+  mkdirSync(benchDir, { recursive: true });
+  return manifests().flatMap((manifest) => (manifest.benches ?? []).filter(({ name }) => name.includes(only)).map((bench) => {
+    const path = join(benchDir, bench.name);
+    compile({ manifest, sources: bench.sources, output: path, libs: bench.libs ?? manifest.libs, flags: ["-O2", "-g", "-D_GNU_SOURCE", ...(bench.flags ?? [])] });
+    return { name: bench.name, path };
+  }));
 }
 
 /** Builds and runs every C test; returns how many passed. */
@@ -77,5 +91,10 @@ export function runNativeTests({ only } = {}) {
 if (process.argv[1] === new URL(import.meta.url).pathname) {
   if (!has(cc)) refuse("a C compiler is needed (gcc)", "sudo apt-get install -y gcc libc6-dev");
   if (process.argv.includes("--test")) process.exit(runNativeTests({ only: process.argv[process.argv.indexOf("--test") + 1] }) ? 0 : 1);
+  if (process.argv.includes("--bench")) {
+    const [only, ...args] = process.argv.slice(process.argv.indexOf("--bench") + 1);
+    for (const { path } of buildBenches({ only })) run(path, args);
+    process.exit(0);
+  }
   buildAddons();
 }

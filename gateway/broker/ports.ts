@@ -1,4 +1,5 @@
 /** What the broker needs of the gateway; the gateway hands it in. */
+import type { ProcessFacts } from "../identity/facts.ts";
 import type { GrantMode } from "../../shm/protocol/serviceMessages.ts";
 import type { PeerIdentity } from "../../shm/sockets/index.ts";
 
@@ -6,6 +7,8 @@ import type { PeerIdentity } from "../../shm/sockets/index.ts";
 export interface Peer extends PeerIdentity {
   /** The component of the policy that this process is, else "uid:1000". May change when the policy does. */
   readonly component: string;
+  /** Absent: nothing is known beyond the user. */
+  readonly facts?: ProcessFacts | undefined;
 }
 
 export type { GrantMode } from "../../shm/protocol/serviceMessages.ts";
