@@ -11,6 +11,7 @@ const unknown: string[] = [];
 const list = (...principals: ({ user: string } | { group: string })[]) => new AccessList(principals, lookup, 500, (name) => unknown.push(name));
 
 const policy = new AccessPolicy({
+  owner: list(),
   readers: list({ group: "ipcnet" }),
   operators: list({ group: "operators" }),
   writers: new Map([["cmd/arm/Move", list({ user: "robot" })], ["app/x", list()]]),
@@ -40,6 +41,15 @@ test("a writer may write its topic and no other", () => {
 
 test("operators, root and the gateway's own user may arm", () => {
   for (const operator of [who(2000, 200), who(0), who(500)]) assert.ok(policy.mayCall(operator, "gateway/arm"));
+});
+
+test("who runs the gateway may use topics and services of its own making; nobody else may, and nobody those of the gateway", () => {
+  for (const owner of [who(0), who(500)]) {
+    assert.ok(policy.mayWrite(owner, "chat/hello") && policy.mayOffer(owner, "chat/echo") && policy.mayCall(owner, "chat/echo") && policy.mayGrant(owner, "device/x", "read"));
+    assert.ok(!policy.mayWrite(owner, "can/arm/State") && !policy.mayWrite(owner, "cmd/arm/Unknown") && !policy.mayOffer(owner, "gateway/arm"));
+  }
+  const writer = who(1000);
+  assert.ok(!policy.mayWrite(writer, "chat/hello") && !policy.mayOffer(writer, "chat/echo") && !policy.mayCall(writer, "chat/echo") && !policy.mayGrant(writer, "device/x", "read"));
 });
 
 test("a name that this machine does not know grants nothing and is reported", () => {

@@ -3,6 +3,8 @@
  * Default deny: root and the gateway's own user may do everything, others what a list names.
  */
 import type { Principal } from "../schemas/messages/config.ts";
+import type { GrantMode } from "./broker/ports.ts";
+import { isReserved } from "../schemas/messages/check/topics.ts";
 import { topicMatcher } from "../schemas/topics/topicName.ts";
 
 /** A peer's credentials as the kernel reports them at connect time (SO_PEERCRED, SO_PEERGROUPS). */
@@ -43,13 +45,15 @@ export class AccessList implements Allows {
 }
 
 export interface AccessRules {
+  /** Root and the gateway's own user. */
+  owner: AccessList;
   readers: AccessList;
   operators: AccessList;
   /** Who may publish a topic; a topic without an entry is not writable by anybody. */
   writers: ReadonlyMap<string, Allows>;
 }
 
-/** Services that need an operator; all others are for readers. */
+/** All others are for operators. */
 const operatorServices = topicMatcher("gateway/+");
 const readerServices = new Set(["gateway/status", "gateway/events", "gateway/rejects", "gateway/config"]);
 
@@ -76,7 +80,8 @@ export class AccessPolicy {
   }
 
   mayWrite(who: Credentials, topic: string): boolean {
-    return this.#rules.writers.get(topic)?.allows(who) ?? false;
+    const list = this.#rules.writers.get(topic);
+    return list ? list.allows(who) : !isReserved(topic) && this.#rules.owner.allows(who);
   }
 
   /**
@@ -86,6 +91,20 @@ export class AccessPolicy {
   mayCall(who: Credentials, service: string): boolean {
     if (service === "gateway/safe-pose") return this.mayConnect(who);
     if (readerServices.has(service)) return this.mayRead(who, service);
-    return operatorServices(service) && this.#rules.operators.allows(who);
+    if (operatorServices(service)) return this.#rules.operators.allows(who);
+    return !isReserved(service) && this.#rules.owner.allows(who);
+  }
+
+  mayOffer(who: Credentials, service: string): boolean {
+    return !isReserved(service) && this.#rules.owner.allows(who);
+  }
+
+  mayGrant(who: Credentials, _resource: string, _mode: GrantMode): boolean {
+    return this.#rules.owner.allows(who);
+  }
+
+  isOneOf(who: Credentials, principal: string): boolean {
+    const uid = /^uid:(\d+)$/.exec(principal)?.[1];
+    return principal === "anyone" || (uid !== undefined && Number(uid) === who.uid);
   }
 }

@@ -5,7 +5,7 @@
  * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
  */
 import type { Clock } from "../schemas/clock.ts";
-import type { ClientReport, StatusReport } from "../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
 import type { EventInput, EventLog, GatewayEvent } from "./observe/events.ts";
@@ -29,6 +29,8 @@ export interface Front {
   start(): Promise<void>;
   stop(why: string): Promise<void>;
   clients(): ClientReport[];
+  quota(): QuotaReport;
+  lanes(): readonly LaneReport[];
 }
 
 export interface GatewayParts {
@@ -102,7 +104,7 @@ export class Gateway {
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
-      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(),
+      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), quota: () => front.quota(), lanes: () => front.lanes(),
       topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }

@@ -19,7 +19,7 @@ export function accessRules(config: Config, onUnknown: (text: string) => void, {
     const lists = config.commands.flatMap((command) => ("bus" in command && command.bus === name ? [writers.get(`cmd/${name}/${command.message}`)!] : []));
     if (lists.length > 0) writers.set(`cmd/${name}/raw`, { allows: (who) => lists.every((each) => each.allows(who)) });
   }
-  return { readers: list(config.readers, "readers"), operators: list(config.operators, "operators"), writers };
+  return { owner: list([], "owner"), readers: list(config.readers, "readers"), operators: list(config.operators, "operators"), writers };
 }
 
 /** Numbers stand for themselves; names are looked up in the local files, then by getent, which knows directories too. */

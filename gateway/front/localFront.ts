@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Clock } from "../../schemas/clock.ts";
 import type { Config } from "../../schemas/messages/config.ts";
-import type { ClientReport } from "../../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, QuotaReport } from "../../schemas/messages/statusReport.ts";
 import { DriverError } from "../../drivers/driver.ts";
 import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
@@ -12,6 +12,7 @@ import { systemNames } from "../build/accessRules.ts";
 import type { Front, Gateway } from "../gateway.ts";
 import type { EventInput } from "../observe/events.ts";
 import type { GatewayIdentity } from "../observe/status.ts";
+import { DirectTopicTable } from "../topics/directTopics.ts";
 import type { Publisher } from "../topics/publisher.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { callService, gatewayServices } from "./services.ts";
@@ -63,10 +64,10 @@ export class LocalFront implements Front {
       reload: (file) => gateway().reload(file),
     });
     this.#broker = createBroker({
-      server: this.#server, topics: table, policy, clock, gateway: identity,
+      server: this.#server, topics: table, directTopics: new DirectTopicTable(table, publisher), policy, clock, gateway: identity,
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
       publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
-      services: { call: (service, body, who) => callService(services, service, body, who) },
+      services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
     });
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
   }
@@ -83,5 +84,13 @@ export class LocalFront implements Front {
 
   clients(): ClientReport[] {
     return this.#broker?.clients() ?? [];
+  }
+
+  lanes(): readonly LaneReport[] {
+    return this.#broker?.lanes() ?? [];
+  }
+
+  quota(): QuotaReport {
+    return this.#broker?.quotaUse() ?? { capacity: {}, users: [] };
   }
 }

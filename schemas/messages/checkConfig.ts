@@ -19,10 +19,13 @@ import { checkRoutes } from "./check/routes.ts";
 import { JsonSchemas } from "./check/schemaFiles.ts";
 import { collectTopics, isReserved, reservedLevels } from "./check/topics.ts";
 import type { TopicInfo } from "./check/topics.ts";
+import { checkPolicy } from "./checkPolicy.ts";
+import type { CheckedPolicy } from "./checkPolicy.ts";
 import type { Config } from "./config.ts";
 import { sortFaults } from "./fault.ts";
-import type { Fault } from "./fault.ts";
+import type { Fault, Path } from "./fault.ts";
 import { loadConfig } from "./loadConfig.ts";
+import type { Location } from "./loadConfig.ts";
 
 export type { CanInterfaceAnswer, FileAnswer, MachineProbe, Note } from "./check/context.ts";
 export type { LoadedDatabase } from "./check/databases.ts";
@@ -49,6 +52,12 @@ export interface CheckedParts {
   schemas: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
   /** Every topic that is known beforehand, with what its samples hold. */
   topics: ReadonlyMap<string, TopicInfo>;
+  /** What the policy file says, if the configuration names one. */
+  policy: CheckedPolicy | undefined;
+  /** SHA-256 of the files that the configuration names, secrets and the policy excepted. */
+  filesHash: string;
+  /** Where something of the configuration stands in its file. */
+  locate(path: Path): Location;
 }
 
 export interface CheckResult {
@@ -67,7 +76,7 @@ export interface CheckResult {
 export function checkConfig({ text, file, readFile, machine }: CheckInputs): CheckResult {
   const loaded = loadConfig(text, { file });
   const config = loaded.config ?? loaded.salvage;
-  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map() }, texts: new Map([[file, text]]) };
+  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map(), policy: undefined, filesHash: "", locate: loaded.locate }, texts: new Map([[file, text]]) };
   const context = new CheckContext({ config, loaded, readFile });
   const schemas = new JsonSchemas();
   const messages = new BusMessages();
@@ -85,6 +94,8 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
   checkSafePose(context, messages, topics);
   checkMqtt(context, links);
   checkMqttTopics(context, topics);
+  const filesHash = hashOf(Object.fromEntries(context.fileHashes));
+  const policy = checkPolicyFile(context, topics, machine);
   if (machine) checkMachine(context, machine);
 
   const faults = sortFaults([...loaded.faults, ...context.faults], file);
@@ -92,9 +103,9 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
   return {
     config: accepted ? config : undefined,
     faults,
-    notes: context.notes.toSorted((a, b) => a.line - b.line || a.column - b.column),
+    notes: context.notes.toSorted((a, b) => Number(a.file !== file) - Number(b.file !== file) || a.line - b.line || a.column - b.column),
     hash: accepted ? configHash(config, context.fileHashes) : undefined,
-    parts: { messages, databases: messages.databases, schemas: schemas.all, topics },
+    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, policy, filesHash, locate: loaded.locate },
     texts: new Map([...context.texts, [file, text]]),
   };
 }
@@ -105,7 +116,29 @@ export function startsHere({ config, notes }: Pick<CheckResult, "config" | "note
 }
 
 function configHash(config: Config, files: ReadonlyMap<string, string>): string {
-  return createHash("sha256").update(canonicalJson({ config, files: Object.fromEntries(files) })).digest("hex");
+  return hashOf({ config, files: Object.fromEntries(files) });
+}
+
+function hashOf(value: unknown): string {
+  return createHash("sha256").update(canonicalJson(value)).digest("hex");
+}
+
+/** Its faults stand in its own file, beside those of the configuration. */
+function checkPolicyFile(context: CheckContext, topics: ReadonlyMap<string, TopicInfo>, machine: MachineProbe | undefined): CheckedPolicy | undefined {
+  const file = context.config.policy;
+  if (file === undefined) return undefined;
+  const text = context.readText(file, ["policy"]);
+  if (text === undefined) return undefined;
+  const mode = context.modeOf(file);
+  const { checked, faults, notes } = checkPolicy({ text, file, ...(mode === undefined ? {} : { mode }), ...(machine ? { machine } : {}), knownTopics: policyTopics(context.config, topics.keys()) });
+  context.faults.push(...faults);
+  context.notes.push(...notes);
+  return checked;
+}
+
+/** What a policy's patterns under can/, serial/, mqtt/ and cmd/ can fit: the topics that are known beforehand, and each bus's raw commands. */
+export function policyTopics(config: Config, topics: Iterable<string>): ReadonlySet<string> {
+  return new Set([...topics, ...config.buses.map(({ name }) => `cmd/${name}/raw`)]);
 }
 
 function checkTopicNames(context: CheckContext): void {

@@ -22,6 +22,8 @@ export interface Config {
   readers?: readonly Principal[];
   /** Who may arm, disarm and start the safe pose; absent: the gateway's own user and root. */
   operators?: readonly Principal[];
+  /** Policy file: who may read, write, execute and offer what; absent: what the lists of this file say. */
+  policy?: string;
   arming: Arming;
   safePose: SafePose;
   /** What is passed from topic to topic. */

@@ -279,6 +279,7 @@ export const configSchema: RootSchema = {
     commands: list(ref("Command"), { description: "What may move something; everything else is refused.", title: "a list of commands", maxItems: 1000, default: none }),
     "readers?": list(ref("Principal"), { description: "Who may subscribe; absent: the gateway's own user and root.", title: "a list of users and groups", maxItems: 256 }),
     "operators?": list(ref("Principal"), { description: "Who may arm, disarm and start the safe pose; absent: the gateway's own user and root.", title: "a list of users and groups", maxItems: 256 }),
+    "policy?": path("Policy file: who may read, write, execute and offer what; absent: what the lists of this file say.", { examples: ["policy.yaml"] }),
     arming: ref("Arming", { default: {} }),
     safePose: ref("SafePose", { default: {} }),
     routes: list(ref("Route"), { description: "What is passed from topic to topic.", title: "a list of routes", maxItems: 1000, default: none }),

@@ -29,6 +29,18 @@
 #define IPCNET_LANE_BYTES_MAX (1ull << 30)
 #define IPCNET_LANE_PAGE_BYTES 4096
 
+/* What the kernel can do, found by trying. Without SEAL_FUTURE_WRITE there are no lanes (-ENOTSUP); without the others there are other ways. */
+enum ipcnet_lane_feature {
+  IPCNET_LANE_HAS_SEAL_FUTURE_WRITE = 1, /* 5.1: readers cannot write */
+  IPCNET_LANE_HAS_NOEXEC_SEAL = 2,       /* 6.3: nor execute */
+  IPCNET_LANE_HAS_PIDFD_OPEN = 4,        /* 5.3 */
+  IPCNET_LANE_HAS_PEERPIDFD = 8,         /* 6.5: a socket names the process at its other end, not a number that may be used again */
+  IPCNET_LANE_HAS_PASSPIDFD = 16,        /* 6.5: so does a message */
+  IPCNET_LANE_HAS_PASSRIGHTS = 32,       /* 6.16: a socket can refuse descriptors */
+};
+/* Bits of enum ipcnet_lane_feature. A dozen system calls: ask once. */
+unsigned ipcnet_lane_features(void);
+
 /* What a reader does when it cannot have all. Given by the topic; a reader may ask for less (latest of a queue), never for more. */
 enum ipcnet_lane_policy {
   IPCNET_LANE_LATEST = 0,   /* jumps to the newest message */
@@ -110,10 +122,16 @@ int ipcnet_lane_writer_ring(struct ipcnet_lane_writer *self);
 int ipcnet_lane_writer_add_reader(struct ipcnet_lane_writer *self, int page_fd, int bell_fd, enum ipcnet_lane_policy policy, uint64_t deadline_ns);
 int ipcnet_lane_writer_remove_reader(struct ipcnet_lane_writer *self, int reader);
 
-/* A descriptor (epoll) that becomes readable when a lossless reader that kept the writer waiting has read on, and not otherwise. */
+/* A descriptor (epoll) that becomes readable when a lossless reader that kept the writer waiting has read on or has used up its deadline, and not otherwise. */
 int ipcnet_lane_writer_space_fd(struct ipcnet_lane_writer *self);
 /* Empties it. */
 void ipcnet_lane_writer_space_taken(struct ipcnet_lane_writer *self);
+
+/* What the lane says of each reader, by its number. */
+enum ipcnet_lane_demoted {
+  IPCNET_LANE_DEMOTED_QUEUE = 1,  /* was lossless and missed its deadline, or its cursor lied: it may lose messages now */
+  IPCNET_LANE_DEMOTED_SILENT = 2, /* ringing it cost too much: it is not rung any more and has to look by itself */
+};
 
 struct ipcnet_lane_writer_stats {
   uint64_t published;
@@ -210,7 +228,7 @@ struct ipcnet_lane_reader_stats {
   uint64_t torn;        /* overwritten while being read; also counted as lost */
   uint64_t corrupt;     /* header or payload CRC wrong, bounds wrong, another schema; also counted as lost */
   uint64_t sleeps;
-  uint8_t demoted;      /* a lossless reader that missed its deadline */
+  uint8_t demoted;      /* bits of enum ipcnet_lane_demoted */
 };
 void ipcnet_lane_reader_stats(const struct ipcnet_lane_reader *self, struct ipcnet_lane_reader_stats *stats);
 

@@ -189,10 +189,10 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     this.#close?.(reason);
   }
 
-  interest(): number | undefined {
+  interest(): number {
     const mask = (this.#isReading ? Ready.read : 0) | (this.#queue.packets > 0 && !this.#crowded ? Ready.write : 0);
-    // A hang-up is reported whatever one waits for: once known, waiting for nothing else would spin.
-    return mask === 0 && this.#hungUp ? undefined : mask;
+    // Once known it would be reported again and again.
+    return this.#hungUp ? mask : mask | Ready.hangup;
   }
 
   /** A pause holds back a peer, not the last words of a dead one. */

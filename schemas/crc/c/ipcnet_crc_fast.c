@@ -50,33 +50,115 @@ uint32_t ipcnet_crc32_iscsi_sliced(uint32_t previous, const uint8_t *bytes, size
 
 /* --------------------------------------- CRC-32/ISCSI by the processor itself */
 
+/*
+ * The instruction takes three cycles but can begin each cycle: a serial loop leaves two thirds of it idle (9.7 GB/s where 29 are to be had). So longer buffers are
+ * three neighbouring parts of equal length, done side by side. A CRC is linear: that of the whole is (first moved over two parts of zeros) xor (second moved over
+ * one) xor (third). Moving over n bytes is a multiplication by x^(8n) modulo the polynomial. `crc` is the register, without the final complement.
+ */
 #if defined(__x86_64__)
 
-/* SSE 4.2 has been in every x86-64 processor since 2011, yet is not part of its baseline: asked at run time. */
-__attribute__((target("sse4.2"))) static uint32_t crc32c_processor(uint32_t crc, const uint8_t *bytes, size_t length_bytes) {
-  uint64_t wide = crc;
-  for (; length_bytes >= 8; length_bytes -= 8, bytes += 8) wide = __builtin_ia32_crc32di(wide, little64(bytes));
-  crc = (uint32_t)wide;
-  for (; length_bytes > 0; length_bytes--, bytes++) crc = __builtin_ia32_crc32qi(crc, *bytes);
-  return crc;
-}
+#define CRC32C_PROCESSOR __attribute__((target("sse4.2,pclmul")))
+#define CRC32C_PART_SHORT 256
+#define CRC32C_PART_LONG 4096
 
+/* SSE 4.2 and the carry-less product have been in every x86-64 processor since 2011, yet are not part of its baseline: asked at run time. */
 int ipcnet_crc32_iscsi_by_processor(void) {
-  return __builtin_cpu_supports("sse4.2") != 0;
+  return __builtin_cpu_supports("sse4.2") != 0 && __builtin_cpu_supports("pclmul") != 0;
 }
 
-#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
-
-#include <arm_acle.h>
-
-static uint32_t crc32c_processor(uint32_t crc, const uint8_t *bytes, size_t length_bytes) {
-  for (; length_bytes >= 8; length_bytes -= 8, bytes += 8) crc = __crc32cd(crc, little64(bytes));
-  for (; length_bytes > 0; length_bytes--, bytes++) crc = __crc32cb(crc, *bytes);
-  return crc;
+CRC32C_PROCESSOR static inline uint64_t crc32c_8(uint64_t crc, const uint8_t *bytes) {
+  return __builtin_ia32_crc32di(crc, little64(bytes));
 }
 
+CRC32C_PROCESSOR static inline uint64_t crc32c_1(uint64_t crc, const uint8_t *bytes) {
+  return __builtin_ia32_crc32qi((uint32_t)crc, *bytes);
+}
+
+/* crc times x^(8n): the product of the two reflected halves comes out times x, the instruction that reduces it adds x^32, so `factor` is x^(8n - 33). */
+CRC32C_PROCESSOR static inline uint64_t crc32c_move(uint64_t crc, uint32_t factor) {
+  typedef long long pair __attribute__((vector_size(16)));
+  const pair product = __builtin_ia32_pclmulqdq128((pair){(long long)crc, 0}, (pair){factor, 0}, 0);
+  return __builtin_ia32_crc32di(0, (uint64_t)product[0]);
+}
+
+#define CRC32C_MOVE_SHORT 0xb9e02b86u
+#define CRC32C_MOVE_SHORT_TWICE 0xdd7e3b0cu
+#define CRC32C_MOVE_LONG 0x82f89c77u
+#define CRC32C_MOVE_LONG_TWICE 0x54a86326u
+
+#elif defined(__aarch64__)
+
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+#define CRC32C_PROCESSOR
+#define CRC32C_PART_SHORT 1024
+#define CRC32C_PART_LONG 4096
+
+/* Optional in ARMv8.0 and in every core that Linux is likely to meet; the kernel knows. HWCAP_CRC32 is bit 7. */
 int ipcnet_crc32_iscsi_by_processor(void) {
+#if defined(__ARM_FEATURE_CRC32)
   return 1;
+#elif defined(__linux__)
+  return (getauxval(AT_HWCAP) >> 7 & 1) != 0;
+#else
+  return 0;
+#endif
+}
+
+static inline uint64_t crc32c_8(uint64_t crc, const uint8_t *bytes) {
+  const uint64_t word = little64(bytes);
+  uint32_t result;
+  __asm__(".arch_extension crc\n\tcrc32cx %w0, %w1, %x2" : "=r"(result) : "r"((uint32_t)crc), "r"(word));
+  return result;
+}
+
+static inline uint64_t crc32c_1(uint64_t crc, const uint8_t *bytes) {
+  uint32_t result;
+  __asm__(".arch_extension crc\n\tcrc32cb %w0, %w1, %w2" : "=r"(result) : "r"((uint32_t)crc), "r"((uint32_t)*bytes));
+  return result;
+}
+
+/* crc times `factor` = x^(8n), bit by bit (the carry-less product is an option that a Raspberry Pi 4 lacks): 40 ns, so the short parts are longer here. */
+static inline uint64_t crc32c_move(uint64_t crc, uint32_t factor) {
+  uint32_t product = 0, shifted = (uint32_t)crc;
+  for (; factor != 0; factor <<= 1) {
+    product ^= shifted & (0u - (factor >> 31));
+    shifted = (shifted >> 1) ^ (0x82f63b78u & (0u - (shifted & 1)));
+  }
+  return product;
+}
+
+#define CRC32C_MOVE_SHORT 0xe4172b16u
+#define CRC32C_MOVE_SHORT_TWICE 0x0d65762au
+#define CRC32C_MOVE_LONG 0x35d73a62u
+#define CRC32C_MOVE_LONG_TWICE 0x28461564u
+
+#endif
+
+#ifdef CRC32C_PROCESSOR
+
+/* Three parts of `part` bytes side by side. */
+CRC32C_PROCESSOR static inline uint64_t crc32c_three(uint64_t first, const uint8_t *bytes, size_t part, uint32_t move, uint32_t move_twice) {
+  uint64_t second = 0, third = 0;
+  for (const uint8_t *end = bytes + part; bytes < end; bytes += 8) {
+    first = crc32c_8(first, bytes);
+    second = crc32c_8(second, bytes + part);
+    third = crc32c_8(third, bytes + 2 * part);
+  }
+  return crc32c_move(first, move_twice) ^ crc32c_move(second, move) ^ third;
+}
+
+CRC32C_PROCESSOR static uint32_t crc32c_processor(uint32_t crc, const uint8_t *bytes, size_t length_bytes) {
+  uint64_t wide = crc;
+  for (; length_bytes >= 3 * CRC32C_PART_LONG; length_bytes -= 3 * CRC32C_PART_LONG, bytes += 3 * CRC32C_PART_LONG)
+    wide = crc32c_three(wide, bytes, CRC32C_PART_LONG, CRC32C_MOVE_LONG, CRC32C_MOVE_LONG_TWICE);
+  for (; length_bytes >= 3 * CRC32C_PART_SHORT; length_bytes -= 3 * CRC32C_PART_SHORT, bytes += 3 * CRC32C_PART_SHORT)
+    wide = crc32c_three(wide, bytes, CRC32C_PART_SHORT, CRC32C_MOVE_SHORT, CRC32C_MOVE_SHORT_TWICE);
+  for (; length_bytes >= 8; length_bytes -= 8, bytes += 8) wide = crc32c_8(wide, bytes);
+  for (; length_bytes > 0; length_bytes--, bytes++) wide = crc32c_1(wide, bytes);
+  return (uint32_t)wide;
 }
 
 #else

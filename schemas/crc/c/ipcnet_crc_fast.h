@@ -12,7 +12,8 @@
 extern "C" {
 #endif
 
-/* CRC-32C by the processor's instruction where there is one (x86-64: asked at run time; ARMv8: when compiled for it), else sliced. */
+/* CRC-32C by the processor's instruction where there is one (asked at run time on x86-64 and on arm64 with Linux; else when compiled for it), long buffers as three
+ * streams side by side; else sliced. */
 uint32_t ipcnet_crc32_iscsi_fast(uint32_t previous, const uint8_t *bytes, size_t length_bytes);
 
 /* CRC-32C by tables, whatever the processor can. */
