@@ -9,8 +9,9 @@
 ``ipcnet.aio`` is the same for asyncio. NumPy, PyTorch and TensorFlow are used when they are there, and needed for nothing.
 """
 
-from .client import Client, Descriptor, FullReply, Lease, Offer, Subscription, Writer, connect
+from .client import Client, FullReply, Lease, Offer, Subscription, Writer, connect
 from .core import Call, LeavingNotice, Loan, Reply
+from .descriptor import Descriptor
 from .library import library
 from .media import Audio, File, Haptic, MediaFault, Plane, PointField, Points, Video
 from .message import Lineage, Message, Topic

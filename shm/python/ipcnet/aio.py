@@ -11,8 +11,9 @@ import functools
 import inspect
 from typing import Any, AsyncIterator, Awaitable, Callable, Deque, Dict, List, Optional, Sequence, Set
 
-from .client import CREDIT, TIMEOUT, Descriptor, FullReply, Lease, Writer as PlainWriter, takes_call
+from .client import CREDIT, TIMEOUT, FullReply, Lease, Writer as PlainWriter, takes_call
 from .core import Call, Core, LeavingNotice, OfferHandle, Pending, SubscriptionHandle, WriterHandle, as_error
+from .descriptor import AnyFd, Descriptor
 from .message import Message, Topic
 from .status import IpcnetError, Status
 
@@ -255,14 +256,14 @@ class Client:
 
     # --- services ---
 
-    async def request(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[int] = (), idempotent: bool = True) -> Any:
+    async def request(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True) -> Any:
         """Calls a service: its answer's body, or its refusal as IpcnetError."""
         reply = await self.request_full(service, body, timeout=timeout, fds=fds, idempotent=idempotent)
         for descriptor in reply.descriptors:
             descriptor.close()
         return reply.body
 
-    async def request_full(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[int] = (), idempotent: bool = True) -> FullReply:
+    async def request_full(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True) -> FullReply:
         """The same with status, text and descriptors of the answer."""
         self._check()
         pending = Pending(self._core, service, body, timeout, fds, idempotent, 0)
@@ -274,7 +275,7 @@ class Client:
                 raise IpcnetError(Status.REQUEST_TIMEOUT, f"{service}: no answer within {timeout} s") from None
         return FullReply(pending.result())
 
-    async def stream(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[int] = ()) -> AsyncIterator[Any]:
+    async def stream(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = ()) -> AsyncIterator[Any]:
         """Calls a service that answers with items: ``async for item in client.stream(…)``. Leaving the loop cancels the call."""
         self._check()
         pending = Pending(self._core, service, body, timeout, fds, True, credit)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import collections
 import inspect
-import os
 import time
 from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Optional, Sequence, Tuple
 
 from . import core as engine
 from .core import Call, Core, LeavingNotice, Loan, OfferHandle, Pending, Reply, SubscriptionHandle, WriterHandle, as_error, meta_of
+from .descriptor import AnyFd, Descriptor
 from .message import Message, Topic
 from .status import IpcnetError, Status
 
@@ -25,40 +25,6 @@ def connect(socket_path: Optional[str] = None, *, name: Optional[str] = None, ti
     ``name`` is what the gateway's status calls this program; it grants nothing. ``reconnect``: come back when the gateway restarts. ``undumpable``: nobody of the same user may trace this process.
     """
     return Client(Core(socket_path, name, timeout, reconnect, undumpable))
-
-
-class Descriptor:
-    """A descriptor that the gateway or a provider handed over. Closed with ``close``, at the end of a ``with`` block, or when it is forgotten."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        if self._fd < 0:
-            raise IpcnetError(Status.CONFLICT, "the descriptor is closed, or was handed on")
-        return self._fd
-
-    def detach(self) -> int:
-        """The number, from now on the caller's to close."""
-        fd, self._fd = self.fileno(), -1
-        return fd
-
-    def open(self, mode: str = "rb", **options: Any) -> Any:
-        """A file object, which closes it: ``client.grant("dev/lidar").open("r+b", buffering=0)``."""
-        return os.fdopen(self.detach(), mode, **options)
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self.detach())
-
-    def __enter__(self) -> "Descriptor":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class Subscription:
@@ -349,14 +315,14 @@ class Client:
 
     # --- services ---
 
-    def request(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[int] = (), idempotent: bool = True) -> Any:
+    def request(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True) -> Any:
         """Calls a service and waits for its answer's body. IpcnetError: what it refused with; 203 nobody offers it, 204 no answer in time."""
         reply = self.request_full(service, body, timeout=timeout, fds=fds, idempotent=idempotent)
         for descriptor in reply.descriptors:
             descriptor.close()
         return reply.body
 
-    def request_full(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[int] = (), idempotent: bool = True) -> "FullReply":
+    def request_full(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True) -> "FullReply":
         """The same with status, text and descriptors of the answer."""
         pending = Pending(self._core, service, body, timeout, fds, idempotent, 0)
         try:
@@ -368,7 +334,7 @@ class Client:
             raise
         return FullReply(pending.result())
 
-    def stream(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[int] = ()) -> Generator[Any, None, None]:
+    def stream(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = ()) -> Generator[Any, None, None]:
         """Calls a service that answers with items: iterate over them. ``credit``: how many may come before they are taken. Leaving the loop cancels the call."""
         pending = Pending(self._core, service, body, timeout, fds, True, credit)
         try:

@@ -21,6 +21,7 @@ import weakref
 from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from . import cbor, library as c_api, media
+from .descriptor import AnyFd, Descriptor, number_of
 from .library import FDS_MAX, MESSAGE, CallInfo, library
 from .message import Lineage, Message, Topic
 from .status import IpcnetError, Status
@@ -766,7 +767,7 @@ def meta_of(lineage: Sequence[Any], ttl: float, quality: str, key_frame: bool, k
 class Pending:
     """A request on its way."""
 
-    def __init__(self, core: Core, service: str, body: Any, timeout: Optional[float], fds: Sequence[int], idempotent: bool, credit: int) -> None:
+    def __init__(self, core: Core, service: str, body: Any, timeout: Optional[float], fds: Sequence[AnyFd], idempotent: bool, credit: int) -> None:
         if len(fds) > FDS_MAX:
             raise IpcnetError(Status.BAD_REQUEST, f"{len(fds)} descriptors, at most {FDS_MAX}")
         self.core = core
@@ -779,8 +780,8 @@ class Pending:
         self._taken = 0
         self._credit = credit
         raw = None if body is None else cbor.dumps(body)
-        array = (ctypes.c_int * max(1, len(fds)))(*fds)
-        options = c_api.RequestOptions(array if fds else None, len(fds), 0 if timeout is None else max(1, _milliseconds(timeout)), credit, 0 if idempotent else _NOT_IDEMPOTENT)
+        array = _fd_array(fds)
+        options = c_api.RequestOptions(array, len(fds), 0 if timeout is None else max(1, _milliseconds(timeout)), credit, 0 if idempotent else _NOT_IDEMPOTENT)
         with core.locked() as handle:
             self.number: int = core.check(library().request_start(handle, service.encode(), raw, len(raw or b""), ctypes.byref(options), _on_reply, _on_item, _enlist(self)))
 
@@ -825,7 +826,7 @@ class Pending:
 class Reply:
     """What a handler returns when there is more to say than a value: descriptors (which stay the handler's), or a status of the application."""
 
-    def __init__(self, body: Any = None, fds: Sequence[int] = (), status: int = Status.OK, text: str = "") -> None:
+    def __init__(self, body: Any = None, fds: Sequence[AnyFd] = (), status: int = Status.OK, text: str = "") -> None:
         self.body, self.fds, self.status, self.text = body, list(fds), int(status), text
 
 
@@ -866,10 +867,10 @@ class Call:
     def is_open(self) -> bool:
         return self._handle is not None
 
-    def take_fd(self, index: int = 0) -> int:
-        """Descriptor number ``index``, from now on the caller's of this function to close."""
+    def take_fd(self, index: int = 0) -> Descriptor:
+        """Descriptor number ``index``, from now on the handler's."""
         with self._core.locked():
-            return self._core.check(library().call_take_fd(self._need(), index))
+            return Descriptor(self._core.check(library().call_take_fd(self._need(), index)))
 
     def _need(self) -> int:
         if self._handle is None or self._core.calls.get(self._handle) is not self:
@@ -903,8 +904,8 @@ class Call:
             library().call_answer(handle, reply.status, _bytes(reply.text), raw, len(raw or b""), _fd_array(reply.fds), len(reply.fds))
 
 
-def _fd_array(fds: Sequence[int]) -> Any:
-    return (ctypes.c_int * len(fds))(*fds) if fds else None
+def _fd_array(fds: Sequence[AnyFd]) -> Any:
+    return (ctypes.c_int * len(fds))(*(number_of(fd) for fd in fds)) if fds else None
 
 
 def as_error(error: BaseException) -> IpcnetError:
