@@ -103,7 +103,7 @@ class LocalBroker implements Broker {
     this.#ledger = new Ledger(this.#limits, this.#quota);
     const { gateway, topics, publisher, services, policy, clock, server, directTopics } = options;
     this.#lanes = new LaneBroker({ limits: { ...defaultLaneLimits, ...options.laneLimits }, quota: this.#quota, policy, topics: directTopics, clock });
-    this.#tap = new LaneTap({ lanes: this.#lanes, topics: directTopics, peer: { ...ownPeer(), component: "gateway" } });
+    this.#tap = new LaneTap({ lanes: this.#lanes, topics: directTopics, peer: { ...ownPeer(), component: "gateway" }, clock });
     this.#stopForgetting = topics.onGone((topic) => {
       for (const session of this.#sessions.keys()) session.forget(topic);
     });

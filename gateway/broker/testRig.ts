@@ -31,6 +31,7 @@ export class BrokerRig {
   readonly table = new TopicTable();
   readonly events: BrokerEvent[] = [];
   readonly published: Published[] = [];
+  readonly #direct = new DirectTopicTable(this.table, systemClock);
   broker: Broker;
   readonly #options: RigOptions;
   #children: ChildProcess[] = [];
@@ -54,7 +55,7 @@ export class BrokerRig {
     return createBroker({
       server: listenForClients(this.path, { mode: 0o666, ...(limits ? { limits } : {}) }),
       gateway: { robot: "test", version: "0", instance: "a", boot: "b00t" },
-      topics: this.table, directTopics: new DirectTopicTable(this.table), policy, clock: systemClock,
+      topics: this.table, directTopics: this.#direct, policy, clock: systemClock,
       publisher: { publish: (topic, value, meta) => this.#publish(topic, value, meta) },
       services: { names: services, call: call ?? ((service, body) => Promise.resolve(service === "echo" ? { status: Status.ok, body } : { status: Status.notFound, text: `there is no service ${service}` })) },
       onEvent: (event) => {

@@ -64,7 +64,7 @@ export class LocalFront implements Front {
       reload: (file) => gateway().reload(file),
     });
     this.#broker = createBroker({
-      server: this.#server, topics: table, directTopics: new DirectTopicTable(table, publisher), policy, clock, gateway: identity,
+      server: this.#server, topics: table, directTopics: new DirectTopicTable(table, clock, publisher), policy, clock, gateway: identity,
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
       publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
       services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },

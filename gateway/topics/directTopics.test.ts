@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { layoutFromFields, layoutToJson } from "../../schemas/records/index.ts";
 import { schemaHash } from "../../schemas/topics/schemaHash.ts";
-import { DirectTopicTable, type TopicClaim } from "./directTopics.ts";
+import { ManualClock } from "../../schemas/clock.ts";
+import { DirectTopicTable, LINGER_MS, type TopicClaim } from "./directTopics.ts";
 import { TopicTable } from "./table.ts";
 
 const claimOf = (topic: string, fields: Partial<TopicClaim> = {}): TopicClaim => ({ topic, encoding: "cbor", schemaHash: schemaHash("cbor", fields.jsonSchema), layout: undefined, jsonSchema: undefined, ...fields });
@@ -11,7 +12,8 @@ test("a topic comes with its first writer and goes with its last; one of the con
   const table = new TopicTable();
   const life: string[] = [];
   table.onGone(({ name }) => life.push(`gone ${name}`));
-  const direct = new DirectTopicTable(table, { declared: ({ name }) => life.push(`declared ${name}`), removed: ({ name }) => life.push(`removed ${name}`) });
+  const clock = new ManualClock();
+  const direct = new DirectTopicTable(table, clock, { declared: ({ name }) => life.push(`declared ${name}`), removed: ({ name }) => life.push(`removed ${name}`) });
   table.declare({ name: "declared", encoding: "cbor", writable: true });
   assert.equal(direct.claim(claimOf("a")).status, 100);
   assert.equal(direct.claim(claimOf("a")).topicId, table.get("a")!.id);
@@ -20,16 +22,29 @@ test("a topic comes with its first writer and goes with its last; one of the con
   direct.leave("a");
   assert.equal(table.get("a")!.writers, 1);
   for (const name of ["a", "declared", "nobody's"]) direct.leave(name);
+  clock.advanceMs(LINGER_MS - 1);
+  assert.equal(table.get("a")!.quality, 1);
+  // Back in time: the same topic.
+  assert.equal(direct.claim(claimOf("a")).topicId, table.get("a")!.id);
+  clock.advanceMs(10 * LINGER_MS);
+  direct.leave("a");
+  clock.advanceMs(LINGER_MS);
   assert.equal(table.get("a"), undefined);
   assert.equal(table.get("declared")!.quality, 1);
   assert.deepEqual(life, ["declared a", "removed a", "gone a"]);
   const before = table.get("declared")!.id;
-  assert.ok(direct.claim(claimOf("a")).topicId! > before, "ids are never used again");
+  const third = direct.claim(claimOf("a")).topicId!;
+  assert.ok(third > before, "ids are never used again");
+  // With another schema at once another topic.
+  direct.leave("a");
+  assert.ok(direct.claim(claimOf("a", { encoding: "json", schemaHash: schemaHash("json", undefined) })).topicId! > third);
+  clock.advanceMs(10 * LINGER_MS);
+  assert.equal(table.get("a")!.encoding, "json");
 });
 
 test("refusals", () => {
   const table = new TopicTable();
-  const direct = new DirectTopicTable(table);
+  const direct = new DirectTopicTable(table, new ManualClock());
   const layout = layoutFromFields("Pose", [{ name: "x", type: "f64" }]);
   table.declare({ name: "gateways", encoding: "cbor" });
   table.declare({ name: "one", encoding: "cbor", writable: true, exclusive: true });

@@ -1,7 +1,10 @@
 /**
- * Topics that programs write by lanes of their own: declared by the configuration, or coming into being with their first writer and going with their last.
+ * Topics that programs write by lanes of their own: declared by the configuration, or coming into being with their first writer and going some time after their last.
  * A topic that the configuration declares stays; it is without a writer then, and its value is stale.
+ *
+ * Why it lingers: a program that is started again finds its topic as it was, with the same number, and what the last writer wrote last still reaches those whom the gateway serves.
  */
+import type { Clock } from "../../schemas/clock.ts";
 import { layoutFromJson } from "../../schemas/records/index.ts";
 import { isReserved } from "../../schemas/messages/check/topics.ts";
 import { Status } from "../../schemas/status.ts";
@@ -40,14 +43,19 @@ export interface TopicLifeListener {
   removed(topic: Topic): void;
 }
 
+/** How long a topic stays without a writer, ms: a program is started again within a second or two. With another schema it is replaced at once. */
+export const LINGER_MS = 2_000;
+
 export class DirectTopicTable {
   readonly #table: TopicTable;
+  readonly #clock: Pick<Clock, "nowUs" | "at">;
   readonly #listener: TopicLifeListener | undefined;
-  /** Topics that go with their last writer. */
-  readonly #temporary = new Set<Topic>();
+  /** Topics that go with their writers, and how to keep them from going. */
+  readonly #temporary = new Map<Topic, (() => void) | undefined>();
 
-  constructor(table: TopicTable, listener?: TopicLifeListener) {
+  constructor(table: TopicTable, clock: Pick<Clock, "nowUs" | "at">, listener?: TopicLifeListener) {
     this.#table = table;
+    this.#clock = clock;
     this.#listener = listener;
   }
 
@@ -56,13 +64,14 @@ export class DirectTopicTable {
    * 209 the layout or schema is not what the hash says; 210 there are too many topics.
    */
   claim(claim: TopicClaim): ClaimVerdict {
-    const known = this.#table.get(claim.topic);
+    const known = this.#present(claim);
     const refusal = known ? judge(known, claim) : undefined;
     if (refusal) return refusal;
     const topic = known ?? this.#declare(claim);
     if ("status" in topic) return topic;
     topic.writers += 1;
     topic.quality = 0;
+    this.#keep(topic);
     return { status: Status.ok, text: "", topicId: topic.id };
   }
 
@@ -73,7 +82,27 @@ export class DirectTopicTable {
     topic.writers -= 1;
     if (topic.writers > 0) return;
     topic.quality = 1;
-    if (!this.#temporary.delete(topic)) return;
+    if (this.#temporary.has(topic)) this.#temporary.set(topic, this.#clock.at(this.#clock.nowUs() + LINGER_MS * 1e3, () => this.#remove(topic)));
+  }
+
+  /** The topic, unless it only lingers and is to become another one. */
+  #present({ topic: name, encoding, schemaHash: hash }: TopicClaim): Topic | undefined {
+    const topic = this.#table.get(name);
+    if (!topic || topic.writers > 0 || !this.#temporary.has(topic) || (topic.encoding === encoding && topic.schemaHash === hash)) return topic;
+    this.#remove(topic);
+    return undefined;
+  }
+
+  #keep(topic: Topic): void {
+    const cancel = this.#temporary.get(topic);
+    if (!cancel) return;
+    cancel();
+    this.#temporary.set(topic, undefined);
+  }
+
+  #remove(topic: Topic): void {
+    this.#keep(topic);
+    this.#temporary.delete(topic);
     this.#listener?.removed(topic);
     this.#table.remove(topic);
   }
@@ -118,7 +147,7 @@ export class DirectTopicTable {
     try {
       const schema = typeof jsonSchema === "object" && jsonSchema !== null ? { jsonSchema } : {};
       const topic = this.#table.declare({ name, encoding, schemaHash: hash, writable: true, ...(layout ? { layout } : {}), ...schema });
-      this.#temporary.add(topic);
+      this.#temporary.set(topic, undefined);
       this.#listener?.declared(topic);
       return topic;
     } catch (error) {

@@ -9,7 +9,7 @@ import type { GatewayIdentity, TopicAnnouncement } from "../protocol/messages.ts
 import { PAYLOAD_BYTES_MAX, SampleBatchReader, SampleBatchWriter, SampleFlag } from "../protocol/samples.ts";
 import type { Client, Message, Notice, PublishOptions, SubscribeOptions, Subscription, TopicDescription } from "./api.ts";
 import type { Descriptor } from "../sockets/index.ts";
-import type { LaneBatch } from "../lanes/index.ts";
+import { deliverBatch, type Recipient } from "./lanes/delivery.ts";
 import { LaneFeeds, type LaneSubscriber } from "./lanes/laneFeeds.ts";
 import { Writers } from "./lanes/writers.ts";
 import type { Announced, Call, Link, Reply } from "./link.ts";
@@ -19,7 +19,7 @@ import { Services } from "./services.ts";
 /** For calls that the gateway answers from memory. */
 const CALL_TIMEOUT_MS = 5_000;
 
-interface Active extends LaneSubscriber {
+interface Active extends LaneSubscriber<KnownTopic> {
   pattern: string;
   options: SubscribeOptions;
   listener: (message: Message) => void;
@@ -55,8 +55,8 @@ export class LocalClient implements Client {
   readonly #writer = new CborWriter({ lengthMax: PAYLOAD_BYTES_MAX });
   #flushed: Promise<void> | undefined;
   readonly #readsLanes: boolean;
-  readonly #feeds = new LaneFeeds({
-    topic: (id) => this.#topics.get(id), origin: (id) => this.#origins.get(id) ?? "", failed: (error) => this.#notify(noticeOf(error)), after,
+  readonly #feeds = new LaneFeeds<KnownTopic>({
+    topic: (id) => this.#topics.get(id), nameOf: ({ announcement }) => announcement.name, origin: (id) => this.#origins.get(id) ?? "", failed: (error) => this.#notify(noticeOf(error)), after,
     attach: (lane, page) => this.#tryCall({ op: "attach", lane }, [page]), detach: (lane) => this.#tryCall({ op: "detach", lane }),
   });
   readonly #writers = new Writers({ link: () => this.#openLink(), failed: (error) => this.#notify(noticeOf(error)), after });
@@ -88,7 +88,10 @@ export class LocalClient implements Client {
     const keeping = this.#reopen !== undefined;
     const active: Active = {
       pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined, expired: 0, early: 0, allLanes: undefined,
-      lastValue: options.lastValue === true, batch: (batch, topic, origin) => this.#batchOf(active, batch, topic, origin),
+      lastValue: options.lastValue === true, batch: (batch, source) => deliverBatch(batch, source, recipient),
+    };
+    const recipient: Recipient = {
+      deliver: listener, expire: () => (active.expired += 1), refuse: (text) => this.#notify({ status: Status.unprocessableContent, text, count: 1 }),
     };
     await this.#establish(active);
     return {
@@ -267,28 +270,6 @@ export class LocalClient implements Client {
     if (!early) return;
     active.early -= 1;
     if (active.early === 0) active.allLanes?.();
-  }
-
-  /** Messages that came by a lane: copied out of the reader's buffer once for all, checked, and dropped if their time has passed. */
-  #batchOf(active: Active, batch: LaneBatch, topic: KnownTopic, origin: string): void {
-    const nowNs = process.hrtime.bigint();
-    let unfit = 0;
-    for (let i = 0; i < batch.count && !active.ended; i++) {
-      const { payload, sequence, lostBefore, timeNs, wallTimeNs, ttlMs, quality, keyFrame, lineage } = batch.at(i);
-      if (ttlMs > 0 && nowNs - timeNs > BigInt(ttlMs) * 1_000_000n) {
-        active.expired += 1;
-        continue;
-      }
-      const fault = topic.check?.(payload);
-      if (fault !== undefined) {
-        unfit += 1;
-        this.#notify({ status: Status.unprocessableContent, text: `${topic.announcement.name}: ${fault}`, count: 1 });
-        continue;
-      }
-      const timeUs = Number(timeNs) / 1e3;
-      active.listener(new ReceivedMessage(topic, payload, 0, payload.length, Number(sequence), timeUs, Number(wallTimeNs) / 1e3 - timeUs, quality, lostBefore + unfit, origin, { ttlMs, keyFrame, lineage }));
-      unfit = 0;
-    }
   }
 
   /** A call whose failure means only that something is gone already. */

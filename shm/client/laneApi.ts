@@ -47,8 +47,8 @@ export interface TopicWriter {
   publishMany(values: readonly unknown[], options?: SampleOptions): number;
   /** Resolves when there may be room again. */
   space(): Promise<void>;
-  /** Room in the lane itself, to be filled in place: one loan at a time, before anything else is published. */
-  loan(bytes: number): Loan;
+  /** Room in the lane itself, to be filled in place; undefined = a lossless reader is behind. One at a time. `lineageCount`: entries that `commit` will bring. */
+  loan(bytes: number, lineageCount?: number): Loan | undefined;
   /** Attached readers, the gateway's own included. */
   readonly readers: number;
   /** Sequence of the next message. */
@@ -60,7 +60,7 @@ export interface TopicWriter {
 export interface Loan {
   readonly bytes: Uint8Array;
   /** Publishes the first `lengthBytes` (default: all). */
-  commit(lengthBytes?: number, options?: SampleOptions): boolean;
+  commit(lengthBytes?: number, options?: SampleOptions): void;
   giveUp(): void;
 }
 

@@ -1,5 +1,5 @@
 /** Looks into lanes without being a reader of them: the last messages, copied and checked, nobody notices. */
-import { LaneReader } from "../../../shm/lanes/index.ts";
+import { LaneError, LaneReader } from "../../../shm/lanes/index.ts";
 import type { QueryAnswer } from "../../../shm/protocol/messages.ts";
 import type { Descriptor } from "../../../shm/sockets/index.ts";
 
@@ -28,7 +28,7 @@ function openQuietly(lane: Descriptor): LaneReader | undefined {
   try {
     return LaneReader.open(lane, undefined, { policy: "latest", start: "next" });
   } catch (error) {
-    if (error instanceof Error) return undefined;
+    if (error instanceof LaneError) return undefined;
     throw error;
   }
 }

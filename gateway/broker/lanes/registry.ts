@@ -140,9 +140,9 @@ export class LaneRegistry<C, L> {
   close(key: C): void {
     const connection = this.#connections.get(key);
     if (!connection) return;
-    for (const view of [...connection.views.values()]) this.#forget(view);
+    for (const view of connection.views.values()) this.#forget(view);
     connection.subscriptions.clear();
-    for (const advert of [...connection.adverts.values()]) this.#withdraw(advert, { status: Status.noContent, text: "its writer is gone" });
+    for (const advert of connection.adverts.values()) this.#withdraw(advert, { status: Status.noContent, text: "its writer is gone" });
     this.#connections.delete(key);
   }
 
@@ -223,7 +223,7 @@ export class LaneRegistry<C, L> {
   unsubscribe(key: C, number: number): void {
     const connection = this.#connections.get(key)!;
     if (!connection.subscriptions.delete(number)) return;
-    for (const view of [...connection.views.values()]) if (view.subscription === number) this.#forget(view);
+    for (const view of connection.views.values()) if (view.subscription === number) this.#forget(view);
   }
 
   /** The view of a lane that a reader wants to attach its page to; 203 when the lane is gone, 205 when it has done so already. */
@@ -253,13 +253,13 @@ export class LaneRegistry<C, L> {
   /** The policy's answers may have changed. */
   recheck(nowUs: number): void {
     const { limits, mayWrite } = this.#options;
-    for (const advert of [...this.#adverts()]) {
+    for (const advert of this.#adverts()) {
       const refusal = mayWrite(advert.peer, advert.topic) ? undefined : { status: Status.forbidden, text: "its writer may no longer write it" };
       if (refusal) {
         this.#withdraw(advert, refusal, { status: Status.forbidden, text: `the access rules have changed: ${advert.topic} may not be written any more` });
         continue;
       }
-      for (const view of [...advert.views]) {
+      for (const view of advert.views) {
         if (this.#mayRead(this.#connections.get(view.connection)!, advert.topic)) continue;
         this.#forget(view);
         this.#effects.push({ do: "sendUnlane", to: view.connection, lane: view.lane, status: Status.forbidden, text: "the access rules have changed" });
@@ -275,7 +275,7 @@ export class LaneRegistry<C, L> {
 
   /** Takes the topic from writers that did not answer `rekey` in time. */
   poll(nowUs: number): void {
-    for (const advert of [...this.#adverts()]) {
+    for (const advert of this.#adverts()) {
       if (advert.rekeyDueUs === undefined || advert.rekeyDueUs > nowUs) continue;
       this.#withdraw(advert, { status: Status.noContent, text: "its writer did not change its lane in time" },
         { status: Status.requestTimeout, text: `${advert.topic} was taken away: no new lane came within ${this.#options.limits.rekeyMs} ms` });
@@ -383,7 +383,7 @@ export class LaneRegistry<C, L> {
   }
 
   #withdraw(advert: LiveAdvert<C, L>, toReaders: Verdict, toWriter?: Verdict): void {
-    for (const view of [...advert.views]) {
+    for (const view of advert.views) {
       this.#dropView(view);
       this.#effects.push({ do: "sendUnlane", to: view.connection, lane: view.lane, ...toReaders });
     }

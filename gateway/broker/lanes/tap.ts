@@ -2,55 +2,67 @@
  * The gateway as a reader of lanes: for whoever in the gateway needs a topic's samples and reads no lanes itself (bridges, mirrors, rate-limited and simple subscribers).
  * It reads all that is still in the ring, tells exactly what it lost, and leaves as soon as nobody needs it.
  */
-import { Status } from "../../../schemas/status.ts";
-import { type LaneBatch, LaneError, LaneReader } from "../../../shm/lanes/index.ts";
-import type { LaneMessage, LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
+import type { Clock } from "../../../schemas/clock.ts";
+import { LaneFeeds, type LaneSubscriber } from "../../../shm/client/lanes/laneFeeds.ts";
+import type { LaneBatch } from "../../../shm/lanes/index.ts";
+import type { LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
 import type { Descriptor } from "../../../shm/sockets/index.ts";
 import type { Peer } from "../ports.ts";
 import type { LaneBroker, LaneClient } from "./laneBroker.ts";
 import type { DirectTopics } from "./topics.ts";
 
-interface Tapped {
-  subscription: number;
-  reader: LaneReader;
-  topic: string;
-  origin: string;
+export interface LaneTapOptions {
+  lanes: LaneBroker;
+  topics: DirectTopics;
+  /** The gateway itself. */
+  peer: Peer;
+  clock: Clock;
 }
 
 export class LaneTap implements LaneClient {
   readonly trusted = true;
   readonly peer: Peer;
   readonly #lanes: LaneBroker;
-  readonly #topics: DirectTopics;
-  readonly #tapped = new Map<number, Tapped>();
-  /** The last origin that was asked for: the next lane's. */
-  #origin = "";
+  readonly #feeds: LaneFeeds<string>;
+  readonly #subscribers = new Map<number, LaneSubscriber<string>>();
   readonly #stop: () => void;
-  /** Lanes that could not be read; only rises. */
+  /** Topic and origin of the lane that is being handed out: numbers are for connections. */
+  #topic = "";
+  #origin = "";
+  /** The lanes that come now were there before the need for them. */
+  #early = false;
+  /** Lanes that could not be read, or were broken; only rises. */
   failed = 0;
 
-  constructor({ lanes, topics, peer }: { lanes: LaneBroker; topics: DirectTopics; peer: Peer }) {
+  constructor({ lanes, topics, peer, clock }: LaneTapOptions) {
     this.peer = peer;
     this.#lanes = lanes;
-    this.#topics = topics;
-    lanes.open(this);
-    this.#stop = topics.onNeed(({ id, name }, needed) => {
-      if (needed) lanes.subscribe(this, id, { queueSamples: 1 }, (topic) => topic === name);
-      else this.#leave(id);
-      lanes.perform();
+    this.#feeds = new LaneFeeds({
+      topic: () => this.#topic, nameOf: (topic) => topic, origin: () => this.#origin, failed: () => (this.failed += 1), after: (ms, callback) => clock.at(clock.nowUs() + ms * 1e3, callback),
+      attach: (lane, page) => void lanes.attach(this, lane, page.dup()), detach: (lane) => void lanes.detach(this, lane),
     });
+    lanes.open(this);
+    const subscriber: LaneSubscriber<string> = {
+      lastValue: false,
+      batch: (batch: LaneBatch, { topic, origin }) => {
+        for (let i = 0; i < batch.count; i++) topics.sample(topic, batch.payload(i), { timeUs: batch.timeUs(i), quality: batch.quality(i), origin, lostBefore: batch.lostBefore(i) });
+      },
+    };
+    this.#stop = topics.onNeed(({ id, name }, needed) => (needed ? this.#join(id, name, { ...subscriber }) : this.#leave(id)));
   }
 
   close(): void {
     this.#stop();
     this.#lanes.close(this);
-    for (const { reader } of this.#tapped.values()) reader.close();
-    this.#tapped.clear();
+    this.#feeds.closeAll();
   }
 
   say(message: LaneServerMessage, descriptors: readonly Descriptor[], topic = ""): boolean {
-    if (message.op === "lane") this.#read(message, topic, descriptors);
-    else if (message.op === "unlane") this.#end(message.lane, message.status);
+    if (message.op === "unlane") this.#feeds.unlane(message.lane, message.status);
+    if (message.op !== "lane") return true;
+    this.#topic = topic;
+    const [lane, bell] = descriptors;
+    this.#feeds.lane(message, [lane!.dup(), bell!.dup()], this.#subscribers.get(message.subscription), { early: this.#early });
     return true;
   }
 
@@ -63,49 +75,19 @@ export class LaneTap implements LaneClient {
     this.failed += 1;
   }
 
-  #read({ lane, subscription, policy, schemaHash }: LaneMessage, topic: string, [memory, bell]: readonly Descriptor[]): void {
-    // The descriptors stay the broker's.
-    const ears = bell!.dup();
-    try {
-      const reader = LaneReader.open(memory!, ears, { policy, start: "next", schemaHash: BigInt(`0x${schemaHash}`) });
-      const tapped: Tapped = { subscription, reader, topic, origin: this.#origin };
-      this.#tapped.set(lane, tapped);
-      reader.onMessages((batch) => this.#batch(tapped, batch));
-      reader.onEnd((why) => {
-        if (why === "broken") this.failed += 1;
-        this.#close(lane);
-      });
-      this.#lanes.attach(this, lane, reader.page.dup());
-    } catch (error) {
-      if (!(error instanceof LaneError)) throw error;
-      this.failed += 1;
-    }
+  #join(id: number, name: string, subscriber: LaneSubscriber<string>): void {
+    this.#subscribers.set(id, subscriber);
+    this.#lanes.subscribe(this, id, { queueSamples: 1 }, (topic) => topic === name);
+    this.#early = true;
+    this.#lanes.perform();
+    this.#early = false;
   }
 
-  #batch({ topic, origin }: Tapped, batch: LaneBatch): void {
-    for (let i = 0; i < batch.count; i++) {
-      const { payload, timeNs, quality, lostBefore } = batch.at(i);
-      this.#topics.sample(topic, payload, { timeUs: Number(timeNs) / 1e3, quality, origin, lostBefore });
-    }
-  }
-
-  /** What its writer had written when it went is in the lane; whoever reads to its end is told by the lane itself. */
-  #end(lane: number, status: number): void {
-    if (status !== Status.noContent) this.#close(lane);
-  }
-
-  #close(lane: number): void {
-    const tapped = this.#tapped.get(lane);
-    this.#tapped.delete(lane);
-    tapped?.reader.close();
-  }
-
-  #leave(subscription: number): void {
-    this.#lanes.unsubscribe(this, subscription);
-    for (const [lane, tapped] of this.#tapped) {
-      if (tapped.subscription !== subscription) continue;
-      this.#tapped.delete(lane);
-      tapped.reader.close();
-    }
+  #leave(id: number): void {
+    const subscriber = this.#subscribers.get(id);
+    if (!subscriber) return;
+    this.#subscribers.delete(id);
+    this.#lanes.unsubscribe(this, id);
+    this.#feeds.drop(subscriber);
   }
 }

@@ -23,12 +23,15 @@ export interface WriterPorts {
   relane(advert: number, lane: Descriptor): Promise<void>;
   unadvertise(writer: LaneTopicWriter, advert: number | undefined): Promise<void>;
   failed(error: unknown): void;
+  after(ms: number, callback: () => void): () => void;
 }
 
 export interface WriterOptions {
   advertisement: Advertisement;
   schema: TopicSchema;
   policy: LanePolicy;
+  /** How long lossless readers may keep this writer waiting. */
+  deadlineMs: number;
   geometry: LaneGeometry;
   encode: EncodePayload;
   ports: WriterPorts;
@@ -57,6 +60,13 @@ export class LaneTopicWriter implements TopicWriter {
   #absent = new Set<string>();
   /** While a new lane is being made. */
   #waiting: Waiting[] | undefined;
+  #changing: Promise<void> | undefined;
+  /** Pages of lossless readers. */
+  readonly #lossless = new Set<string>();
+  /** Lossless readers that are on their way from the old lane to this one: until they are here, nothing that they need is overwritten. */
+  #returning: { count: number; room: number; cancel?: () => void } | undefined;
+  /** The sequence of the first of them. */
+  #firstWaiting = 0n;
   #spaceListeners: (() => void)[] = [];
   #taken: IpcnetError | undefined;
 
@@ -64,7 +74,7 @@ export class LaneTopicWriter implements TopicWriter {
     this.#lane = lane;
     this.#options = options;
     this.advertisement = options.advertisement;
-    lane.onSpace(() => this.#hasSpace());
+    this.#watchSpace(lane);
   }
 
   static async create(options: WriterOptions): Promise<LaneTopicWriter> {
@@ -80,7 +90,7 @@ export class LaneTopicWriter implements TopicWriter {
   }
 
   get nextSequence(): bigint {
-    return this.#lane.nextSequence + BigInt(this.#waiting?.length ?? 0);
+    return this.#waiting ? this.#firstWaiting + BigInt(this.#waiting.length) : this.#lane.nextSequence;
   }
 
   get descriptor(): Descriptor {
@@ -95,7 +105,7 @@ export class LaneTopicWriter implements TopicWriter {
   publishMany(values: readonly unknown[], options?: SampleOptions): number {
     this.#assertOpen();
     const { encode } = this.#options;
-    if (options !== undefined || this.#waiting) {
+    if (options !== undefined || this.#waiting || this.#returning) {
       let count = 0;
       for (const value of values) {
         if (!this.publish(value, options)) break;
@@ -115,14 +125,16 @@ export class LaneTopicWriter implements TopicWriter {
     });
   }
 
-  loan(bytes: number): Loan {
+  loan(bytes: number, lineageCount = 0): Loan | undefined {
     this.#assertOpen();
     if (this.#waiting) {
+      if (this.#waiting.length >= this.#options.geometry.slots) return undefined;
       const buffer = new Uint8Array(bytes);
-      return { bytes: buffer, commit: (lengthBytes = bytes, options) => this.publish(buffer.subarray(0, lengthBytes), options), giveUp: () => {} };
+      return { bytes: buffer, commit: (lengthBytes = bytes, options) => void this.publish(buffer.subarray(0, lengthBytes), options), giveUp: () => {} };
     }
-    const loan = tooLarge(this.topic, () => this.#lane.loan(bytes));
-    return { bytes: loan.bytes, commit: (lengthBytes = bytes, options) => loan.commit(lengthBytes, metaOf(options)) === "published", giveUp: () => loan.giveUp() };
+    if (this.#returning && !this.#hasRoom(this.#returning)) return undefined;
+    const loan = tooLarge(this.topic, () => this.#lane.loan(bytes, lineageCount));
+    return loan === "full" ? undefined : { bytes: loan.bytes, commit: (lengthBytes = bytes, options) => loan.commit(lengthBytes, metaOf(options)), giveUp: () => loan.giveUp() };
   }
 
   async close(): Promise<void> {
@@ -151,6 +163,8 @@ export class LaneTopicWriter implements TopicWriter {
     this.#taken = why;
     this.#advert = undefined;
     this.#waiting = undefined;
+    this.#returning?.cancel?.();
+    this.#returning = undefined;
     this.#lane.close();
     this.#hasSpace();
   }
@@ -169,6 +183,9 @@ export class LaneTopicWriter implements TopicWriter {
       const number = this.#lane.addReader(page, bell, policy, deadlineMs);
       this.#readers.set(reader, number);
       this.#pages.set(key, number);
+      if (policy !== "lossless") return;
+      this.#lossless.add(key);
+      if (this.#returning && (this.#returning.count -= 1) === 0) this.#allReturned();
     } catch (error) {
       // A page of the lane before this one: its reader is given the new one too. Anything else costs that reader alone.
       if (!(error instanceof LaneError)) throw error;
@@ -179,7 +196,11 @@ export class LaneTopicWriter implements TopicWriter {
     const number = this.#readers.get(reader);
     if (number === undefined) return;
     this.#readers.delete(reader);
-    for (const [key, each] of this.#pages) if (each === number) this.#pages.delete(key);
+    for (const [key, each] of this.#pages) {
+      if (each !== number) continue;
+      this.#pages.delete(key);
+      this.#lossless.delete(key);
+    }
     this.#lane.removeReader(number);
   }
 
@@ -193,41 +214,81 @@ export class LaneTopicWriter implements TopicWriter {
     return true;
   }
 
-  /** Changes the lane: what is published from this call on is in the new one alone. */
-  async rekey(): Promise<void> {
-    if (this.#waiting || this.#taken) return;
+  /** Changes the lane: what is published from this call on is in the new one alone. Resolves when the gateway has it, or will be given it by whoever told of the advert anew. */
+  rekey(): Promise<void> {
+    if (this.#taken) return Promise.resolve();
+    this.#changing ??= this.#change().finally(() => {
+      this.#changing = undefined;
+    });
+    return this.#changing;
+  }
+
+  /** Resolves when it has a lane: at once, unless that is being changed. */
+  settled(): Promise<void> {
+    return this.#changing ?? Promise.resolve();
+  }
+
+  async #change(): Promise<void> {
+    const { ports, advertisement: { topic } } = this.#options;
     const old = this.#lane;
     this.#waiting = [];
-    const firstSequence = old.nextSequence;
+    this.#firstWaiting = old.nextSequence;
+    const lossless = this.#lossless.size;
     old.close();
     this.#readers.clear();
     this.#pages.clear();
     this.#absent.clear();
+    this.#lossless.clear();
     try {
-      const lane = await newLane(this.#options, firstSequence);
+      const lane = await newLane(this.#options, this.#firstWaiting);
       if (this.#isTaken()) return lane.close();
-      this.#lane = lane;
-      lane.onSpace(() => this.#hasSpace());
-      const waiting = this.#waiting;
-      this.#waiting = undefined;
-      for (const { payload, meta } of waiting) lane.publish(payload, meta);
-      this.#hasSpace();
-      if (this.#advert !== undefined) await this.#options.ports.relane(this.#advert, lane.descriptor);
+      this.#begin(lane, lossless);
     } catch (error) {
-      this.#options.ports.failed(error);
-      // Without a lane there is nothing to write; with one that the gateway has not got, the next connection brings it.
-      if (this.#waiting) this.end(error instanceof IpcnetError ? error : new IpcnetError(Status.insufficientStorage, `${this.topic}: no new lane: ${String(error)}`));
+      ports.failed(error);
+      return this.end(new IpcnetError(Status.insufficientStorage, `${topic}: no new lane: ${error instanceof Error ? error.message : String(error)}`));
     }
+    // Without a gateway the next one is given it.
+    if (this.#advert !== undefined) await ports.relane(this.#advert, this.#lane.descriptor).catch((error: unknown) => ports.failed(error));
+  }
+
+  /** The lane is there: what has waited is its beginning. Lossless readers of the old lane are waited for, as if they were slow. */
+  #begin(lane: LaneWriter, lossless: number): void {
+    const waiting = this.#waiting!;
+    this.#lane = lane;
+    this.#watchSpace(lane);
+    this.#waiting = undefined;
+    for (const { payload, meta } of waiting) lane.publish(payload, meta);
+    if (lossless > 0) {
+      this.#returning = { count: lossless, room: this.#options.geometry.slots - waiting.length };
+      this.#returning.cancel = this.#options.ports.after(this.#options.deadlineMs, () => this.#allReturned());
+    }
+    this.#hasSpace();
+  }
+
+  #allReturned(): void {
+    this.#returning?.cancel?.();
+    this.#returning = undefined;
+    this.#hasSpace();
   }
 
   // --- inside ---------------------------------------------------------------------------------------------------------------------
 
   #put(payload: Uint8Array, meta: LaneMeta): boolean {
-    if (!this.#waiting) return tooLarge(this.topic, () => this.#lane.publish(payload, meta)) === "published";
+    if (!this.#waiting) {
+      if (this.#returning && !this.#hasRoom(this.#returning)) return false;
+      return tooLarge(this.topic, () => this.#lane.publish(payload, meta)) === "published";
+    }
     const { geometry, advertisement } = this.#options;
     if (this.#waiting.length >= geometry.slots) return false;
     if (payload.length > Math.max(geometry.inlineBytes, geometry.largeBytes / 2)) throw new IpcnetError(Status.payloadTooLarge, `${advertisement.topic}: ${payload.length} bytes`);
     this.#waiting.push({ payload: payload.slice(), meta: { timeNs: process.hrtime.bigint(), ...meta } });
+    return true;
+  }
+
+  /** Room for one more message that nobody can have read yet. Large ones that fill their ring sooner than the slots are the exception that a gap tells. */
+  #hasRoom(returning: { room: number }): boolean {
+    if (returning.room <= 0) return false;
+    returning.room -= 1;
     return true;
   }
 
@@ -237,6 +298,11 @@ export class LaneTopicWriter implements TopicWriter {
 
   #assertOpen(): void {
     if (this.#taken) throw this.#taken;
+  }
+
+  /** Only lossless readers can be behind. */
+  #watchSpace(lane: LaneWriter): void {
+    if (this.#options.policy === "lossless") lane.onSpace(() => this.#hasSpace());
   }
 
   #hasSpace(): void {

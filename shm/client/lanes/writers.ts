@@ -22,6 +22,8 @@ export interface WritersPorts {
 type ToWriter = Extract<LaneServerMessage, { op: "reader" | "unreader" | "rekey" | "unadvert" }>;
 
 const CALL_TIMEOUT_MS = 5_000;
+/** The gateway's default for lossless readers. */
+const DEADLINE_MS = 1_000;
 /** Clients try to come back at least every 2 s, and a busy gateway takes its time: who is not back by then is gone, or may not read any more. */
 const RETURN_MS = 5_000;
 
@@ -40,7 +42,7 @@ export class Writers {
     const writer = await create(writerOptions(topic, options, {
       relane: (advert, lane) => this.#relane(advert, lane),
       unadvertise: (each, advert) => this.#unadvertise(each, advert),
-      failed: (error) => this.#ports.failed(error),
+      failed: (error) => this.#ports.failed(error), after: (ms, callback) => this.#ports.after(ms, callback),
     }));
     try {
       await this.#tell(link, writer);
@@ -65,12 +67,20 @@ export class Writers {
         return void writer.rekey();
       case "unadvert":
         this.#byAdvert.delete(message.advert);
-        this.#writers.delete(writer);
         this.#ports.failed(new IpcnetError(message.status, message.text));
+        if (message.status === Status.requestTimeout) return void this.#returnWith(writer);
+        this.#writers.delete(writer);
         return writer.end(new IpcnetError(message.status, message.text));
       default:
         return message satisfies never;
     }
+  }
+
+  /** It was too slow to change its lane (stopped, or the machine was): it comes back with a new one. */
+  async #returnWith(writer: LaneTopicWriter): Promise<void> {
+    writer.lost();
+    await writer.rekey();
+    await this.#retell(writer);
   }
 
   lost(): void {
@@ -81,17 +91,7 @@ export class Writers {
 
   /** Another connection: the lanes are told again, with all that is in them. */
   async resume(link: Link): Promise<void> {
-    await Promise.all([...this.#writers].map(async (writer) => {
-      try {
-        await this.#tell(link, writer);
-      } catch (error) {
-        if (!link.isOpen) return;
-        // The rules may have changed meanwhile.
-        this.#writers.delete(writer);
-        this.#ports.failed(error);
-        writer.end(error instanceof IpcnetError ? error : new IpcnetError(Status.internalError, String(error)));
-      }
-    }));
+    await Promise.all([...this.#writers].map((writer) => this.#retell(writer)));
     if (!link.isOpen) return;
     this.#cancelReturn = this.#ports.after(RETURN_MS, () => {
       for (const writer of this.#writers) void writer.leaveAbsent();
@@ -103,6 +103,22 @@ export class Writers {
     for (const writer of this.#writers) writer.end(new IpcnetError(Status.serviceUnavailable, why));
     this.#writers.clear();
     this.#byAdvert.clear();
+  }
+
+  async #retell(writer: LaneTopicWriter): Promise<void> {
+    let link: Link | undefined;
+    try {
+      await writer.settled();
+      link = this.#ports.link();
+      await this.#tell(link, writer);
+    } catch (error) {
+      // Lost again: the next connection tries again.
+      if (!link?.isOpen) return;
+      // The rules may have changed meanwhile.
+      this.#writers.delete(writer);
+      this.#ports.failed(error);
+      writer.end(error instanceof IpcnetError ? error : new IpcnetError(Status.internalError, String(error)));
+    }
   }
 
   async #tell(link: Link, writer: LaneTopicWriter): Promise<void> {
@@ -154,7 +170,7 @@ function writerOptions(topic: string, options: AdvertiseOptions, ports: WriterOp
     throw error;
   }
   return {
-    schema, policy, geometry, ports, encode: payloadEncoder(topic, schema, Math.max(geometry.inlineBytes, geometry.largeBytes / 2)),
+    schema, policy, geometry, ports, deadlineMs: deadlineMs ?? DEADLINE_MS, encode: payloadEncoder(topic, schema, Math.max(geometry.inlineBytes, geometry.largeBytes / 2)),
     advertisement: {
       op: "advertise", topic, encoding: schema.encoding, schemaHash: hashText(schema.hash), layout: schema.layout && layoutToJson(schema.layout), jsonSchema: schema.jsonSchema, policy, deadlineMs,
     },
