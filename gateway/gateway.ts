@@ -1,11 +1,11 @@
 /**
  * The gateway: puts the parts together as the configuration says, starts and stops them in order, and turns the crank.
  *
- * It decides nothing itself. What may move is `supervisor/`'s matter, what a frame means `pipeline/`'s, who may do what `access.ts`'s.
+ * It decides nothing itself. What may move is `supervisor/`'s matter, what a frame means `pipeline/`'s, who may do what `policy/`'s.
  * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
  */
 import type { Clock } from "../schemas/clock.ts";
-import type { ClientReport, StatusReport } from "../schemas/messages/statusReport.ts";
+import type { ClientReport, PolicyReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
 import type { EventInput, EventLog, GatewayEvent } from "./observe/events.ts";
@@ -29,6 +29,7 @@ export interface Front {
   start(): Promise<void>;
   stop(why: string): Promise<void>;
   clients(): ClientReport[];
+  quota(): QuotaReport;
 }
 
 export interface GatewayParts {
@@ -42,6 +43,7 @@ export interface GatewayParts {
   routes: readonly Due[];
   supervisor: Supervisor;
   front: Front;
+  policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
   reload(file: string): ServiceReply;
 }
@@ -78,6 +80,7 @@ export class Gateway {
       await Promise.all(links.map((link) => link.stop()));
       throw error;
     }
+    this.#parts.policy.start();
     stats.start();
     this.#running = true;
     this.#turn();
@@ -91,6 +94,7 @@ export class Gateway {
     const verdict = await supervisor.safePose(why, clock.nowUs());
     this.#running = false;
     this.#cancelTimer?.();
+    this.#parts.policy.stop();
     await front.stop(why);
     await Promise.all(links.map((link) => link.stop()));
     stats.stop();
@@ -98,11 +102,11 @@ export class Gateway {
   }
 
   status(): StatusReport {
-    const { identity, links, nodes, rejects, front, table, stats, supervisor, clock } = this.#parts;
+    const { identity, links, nodes, rejects, front, policy, table, stats, supervisor, clock } = this.#parts;
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
-      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(),
+      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(),
       topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }

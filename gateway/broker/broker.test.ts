@@ -7,6 +7,7 @@ import { Channel } from "../../shm/protocol/channel.ts";
 import { CborWriter } from "../../shm/protocol/cborWriter.ts";
 import { dataId } from "../../shm/protocol/packet.ts";
 import { Descriptor, nativeSeal, SeqpacketConnection } from "../../shm/sockets/index.ts";
+import { defaultLimits } from "./limits.ts";
 import { BrokerRig, openPolicy } from "./testRig.ts";
 
 async function withRig(options: ConstructorParameters<typeof BrokerRig>[0], use: (rig: BrokerRig) => Promise<void>): Promise<void> {
@@ -138,8 +139,8 @@ test("who may not connect is told so; so is who speaks another version, and who 
   await withRig({ policy: { ...openPolicy, mayConnect: () => false } }, async (rig) => {
     await rejectsWith(connect({ socketPath: rig.path }), 202, /may not use this gateway/);
   });
-  await withRig({ limits: { connectionsPerUid: 1 } }, async (rig) => {
-    await withClient(rig, () => rejectsWith(connect({ socketPath: rig.path }), 210, /1 connections already/));
+  await withRig({ limits: { shared: { ...defaultLimits.shared, connections: 2 } } }, async (rig) => {
+    await withClient(rig, () => rejectsWith(connect({ socketPath: rig.path }), 210, /its share of the connections/));
     await rejectsWith(connect({ socketPath: `${rig.path}.not` }), 303, /no gateway listens.*ENOENT.*ipcnetd --config/);
   });
   await withRig({}, async (rig) => {
@@ -229,7 +230,7 @@ test("garbage costs the sender its connection and nobody else anything", async (
 });
 
 test("who asks and never reads the answers is read no further, and costs its user no more than its share", async () => {
-  await withRig({ limits: { pendingBytesPerUid: 3_000_000 } }, async (rig) => {
+  await withRig({ limits: { shared: { ...defaultLimits.shared, bytes: 6_000_000 } } }, async (rig) => {
     for (let i = 0; i < 1000; i++) rig.topic(`group/${"n".repeat(150)}/${i}`);
     await withClient(rig, async (client) => {
       const deaf = Array.from({ length: 4 }, () => {

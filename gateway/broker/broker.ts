@@ -9,13 +9,14 @@ import { CONTROL_BYTES_MAX_TO_CLIENT, PACKET_BYTES_MAX } from "../../shm/protoco
 import type { GatewayIdentity } from "../../shm/protocol/messages.ts";
 import { PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader } from "../../shm/protocol/samples.ts";
-import { type ListenOptions, nativeSeal, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
+import { type ListenOptions, nativeSeal, type PeerIdentity, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
 import { type Account, Ledger } from "./ledger.ts";
 import { type BrokerLimits, defaultLimits } from "./limits.ts";
 import { OriginTable } from "./origins.ts";
 import { PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Publisher, ResourceTable, ServiceTable } from "./ports.ts";
+import type { AccessPolicy, Peer, Publisher, ResourceTable, ServiceTable } from "./ports.ts";
+import { FairShare, type QuotaUse } from "./quota/quota.ts";
 import { ServiceDesk } from "./services/desk.ts";
 import { serviceLimits } from "./services/limits.ts";
 import { Session, type SessionHost } from "./session.ts";
@@ -30,6 +31,8 @@ export interface BrokerOptions {
   /** What can be granted; absent: nothing. */
   resources?: ResourceTable;
   policy: AccessPolicy;
+  /** Says which component a peer is; absent: all are known by their uid alone. */
+  identify?: (peer: PeerIdentity) => Peer;
   clock: Clock;
   limits?: Partial<BrokerLimits>;
   /** For the log: clients that came and went. */
@@ -47,6 +50,8 @@ export interface BrokerEvent {
 export interface Broker {
   /** Everybody who is connected, for status. */
   clients(): ClientReport[];
+  /** What the users have of what they share, for status. */
+  quotaUse(): QuotaUse;
   /** Counters that only rise. */
   readonly counters: Readonly<{ connected: number; refused: number; left: number }>;
   /** To be called when the policy's answers may have changed. */
@@ -72,6 +77,7 @@ class LocalBroker implements Broker {
   readonly #options: BrokerOptions;
   readonly #limits: BrokerLimits;
   readonly #host: SessionHost;
+  readonly #quota: FairShare;
   readonly #ledger: Ledger;
   readonly #desk: ServiceDesk;
   readonly #sessions = new Map<Session, Account>();
@@ -81,11 +87,12 @@ class LocalBroker implements Broker {
   constructor(options: BrokerOptions) {
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
-    this.#ledger = new Ledger(this.#limits);
+    this.#quota = new FairShare(this.#limits.shared);
+    this.#ledger = new Ledger(this.#limits, this.#quota);
     const { gateway, topics, publisher, services, policy, clock, server } = options;
-    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? { list: () => [] }, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
+    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? nothingToGrant, quota: this.#quota, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
     this.#host = {
-      gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
+      gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
       schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
     };
@@ -95,6 +102,10 @@ class LocalBroker implements Broker {
 
   clients(): ClientReport[] {
     return [...this.#sessions.keys()].map((session) => session.report());
+  }
+
+  quotaUse(): QuotaUse {
+    return this.#quota.use();
   }
 
   recheck(): void {
@@ -121,13 +132,13 @@ class LocalBroker implements Broker {
   }
 
   #accept(connection: SeqpacketConnection): void {
-    const { policy, clock } = this.#options;
-    const { peer } = connection;
+    const { policy, clock, identify = unnamed } = this.#options;
+    const peer = identify(connection.peer);
     if (!policy.mayConnect(peer)) return this.#refuse(connection, Status.forbidden, `uid ${peer.uid} may not use this gateway`);
     const account = this.#ledger.open(peer.uid, clock.nowUs());
-    if (!account) return this.#refuse(connection, Status.tooManyRequests, `uid ${peer.uid} has ${this.#limits.connectionsPerUid} connections already`);
+    if (!account) return this.#refuse(connection, Status.tooManyRequests, `uid ${peer.uid} has its share of the connections already`);
     this.counters.connected += 1;
-    this.#sessions.set(new Session(this.#host, connection, account), account);
+    this.#sessions.set(new Session(this.#host, { connection, account, peer }), account);
     this.#event("clientConnected", peer, "", "");
   }
 
@@ -165,3 +176,9 @@ class LocalBroker implements Broker {
     this.#options.onEvent?.({ code, pid, uid, name, text });
   }
 }
+
+function unnamed(peer: PeerIdentity): Peer {
+  return { ...peer, component: `uid:${peer.uid}` };
+}
+
+const nothingToGrant: ResourceTable = { list: () => [], open: (name) => Promise.resolve({ status: Status.notFound, text: `there is no resource ${name}` }) };

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { connect, type Message } from "../../shm/client/index.ts";
+import { defaultLimits } from "./limits.ts";
 import { BrokerRig, openPolicy, type Program } from "./testRig.ts";
 
 const descriptors = (): number => readdirSync("/proc/self/fd").length;
@@ -159,7 +160,7 @@ test("a flood of requests and of garbage is read at its quota; another client is
 
 test("who a client is comes from the kernel: another user is seen as such and has quotas of its own", { skip: process.getuid!() === 0 ? false : "needs root to become another user" }, async () => {
   const policy = { ...openPolicy, mayWrite: (who: { uid: number }) => who.uid === 4321 };
-  await withRig({ policy, limits: { connectionsPerUid: 1 } }, async (rig) => {
+  await withRig({ policy, limits: { shared: { ...defaultLimits.shared, connections: 6 } } }, async (rig) => {
     rig.allowOthers();
     rig.topic("cmd", true);
     const publisher = `await client.publish("cmd", { a: 1 }).then(() => say("accepted"), (e) => say(e.status)); setInterval(() => {}, 1000);`;

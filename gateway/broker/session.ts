@@ -6,7 +6,7 @@
  */
 import { Status } from "../../schemas/status.ts";
 import { topicMatcher, topicNameFault, topicPatternFault } from "../../schemas/topics/topicName.ts";
-import { Channel } from "../../shm/protocol/channel.ts";
+import { Channel, type SendVerdict } from "../../shm/protocol/channel.ts";
 import { decodeCbor } from "../../shm/protocol/cborReader.ts";
 import { CborValueError } from "../../shm/protocol/cborWriter.ts";
 import type { CborWriter } from "../../shm/protocol/cborWriter.ts";
@@ -15,7 +15,7 @@ import { CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_GATEWAY, CONTROL_BYTES_MAX_TO_CLIENT,
 import type { ClientMessage, ClientOp, GatewayIdentity, ServerMessage } from "../../shm/protocol/messages.ts";
 import { type PacketSeal, PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader, SampleFlag } from "../../shm/protocol/samples.ts";
-import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection } from "../../shm/sockets/index.ts";
+import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection, SocketError } from "../../shm/sockets/index.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import type { ClientReport } from "../../schemas/messages/statusReport.ts";
 import type { TopicEntry, TopicSource } from "../topics/topicSource.ts";
@@ -26,7 +26,8 @@ import type { BrokerLimits } from "./limits.ts";
 import { Notices } from "./notices.ts";
 import type { OriginTable } from "./origins.ts";
 import { Outbox, type PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Publisher, ServiceAnswer } from "./ports.ts";
+import type { AccessPolicy, Peer, Publisher, ServiceAnswer } from "./ports.ts";
+import type { Quota } from "./quota/quota.ts";
 import type { ServiceClient, ServiceDesk } from "./services/desk.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
@@ -39,6 +40,8 @@ export interface SessionHost {
   readonly policy: AccessPolicy;
   readonly clock: Clock;
   readonly limits: BrokerLimits;
+  /** What the users have in use; whoever charges also releases. */
+  readonly quota: Quota;
   readonly seal: PacketSeal;
   readonly pool: PacketPool;
   readonly origins: OriginTable;
@@ -70,6 +73,7 @@ export class Session {
   readonly #connection: SeqpacketConnection;
   readonly #channel: Channel;
   readonly #account: Account;
+  readonly #peer: Peer;
   readonly #outbox: Outbox;
   readonly #subscriptions: Subscriptions;
   readonly #notices: Notices;
@@ -90,10 +94,11 @@ export class Session {
   /** Why nothing is read from the client now. */
   readonly #holds = new Set<HoldReason>();
 
-  constructor(host: SessionHost, connection: SeqpacketConnection, account: Account) {
+  constructor(host: SessionHost, { connection, account, peer }: { connection: SeqpacketConnection; account: Account; peer: Peer }) {
     this.#host = host;
     this.#connection = connection;
     this.#account = account;
+    this.#peer = peer;
     const { limits, clock, seal, scratch, pool, topics, origins } = host;
     const nowUs = clock.nowUs();
     this.#channel = new Channel({ role: "gateway", seal, transport: connection, controlBytesMax: CONTROL_BYTES_MAX_TO_GATEWAY, scratch });
@@ -102,7 +107,7 @@ export class Session {
     this.#notices = new Notices(limits.noticeIntervalMs);
     this.#outbox = new Outbox({ pool, reserve: (bytes) => this.#reserve(bytes), release: (bytes) => this.#release(bytes) });
     this.#subscriptions = new Subscriptions({
-      outbox: this.#outbox, topics, origins, feedsMax: limits.feedsPerClient, mayRead: (topic) => host.policy.mayRead(connection.peer, topic), nowUs: () => clock.nowUs(),
+      outbox: this.#outbox, topics, origins, feedsMax: limits.feedsPerClient, mayRead: (topic) => host.policy.mayRead(peer, topic), nowUs: () => clock.nowUs(),
       wake: () => this.#wake(), tooMany: (topic) => this.#notice(Status.tooManyRequests, `${topic} and perhaps more are left out: a client may have ${limits.feedsPerClient} topics`),
     });
     this.#client = host.desk.join(this.#atDesk());
@@ -113,9 +118,9 @@ export class Session {
   }
 
   report(): ClientReport {
-    const { pid, uid } = this.#connection.peer;
+    const { pid, uid, component } = this.#peer;
     return {
-      name: this.#name, pid, uid, subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
+      name: this.#name, pid, uid, component, subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
       pendingBytes: this.#outbox.pendingBytes + this.#connection.pendingBytes,
     };
   }
@@ -135,7 +140,7 @@ export class Session {
 
   /** Asks the policy again: it has changed. */
   recheck(): void {
-    if (!this.#host.policy.mayConnect(this.#connection.peer)) return this.leave(Status.forbidden, "the access rules have changed");
+    if (!this.#host.policy.mayConnect(this.#peer)) return this.leave(Status.forbidden, "the access rules have changed");
     this.#targets.clear();
     this.#subscriptions.recheck();
     this.#host.desk.recheck(this.#client);
@@ -243,7 +248,7 @@ export class Session {
     credit: (message) => this.#host.desk.credit(this.#client, message),
     cancel: (message) => this.#host.desk.cancel(this.#client, message),
     result: (message, descriptors) => this.#host.desk.result(this.#client, message, { body: message.body, bytes: this.#channel.bodyBytes, descriptors }),
-    grant: ({ seq }) => this.#reply(seq, { status: Status.notFound, text: "there is no such resource" }),
+    grant: (message) => void this.#host.desk.grant(this.#client, message),
     leaving: (message) => this.#host.desk.leaving(this.#client, message),
     ready: (message) => this.#host.desk.ready(this.#client, message),
     moreTime: (message) => this.#host.desk.moreTime(this.#client, message),
@@ -254,7 +259,7 @@ export class Session {
     if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
     const matches = topicMatcher(pattern);
     const { topics, policy, writer } = this.#host;
-    const { peer } = this.#connection;
+    const peer = this.#peer;
     const visible = [...topics.entries()].filter(({ name }) => matches(name) && (policy.mayRead(peer, name) || policy.mayWrite(peer, name)));
     const described = visible.map((topic) => {
       this.#subscriptions.described(topic);
@@ -272,7 +277,7 @@ export class Session {
     if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
     if (this.#subscriptions.count >= limits.subscriptionsPerClient) return this.#reply(seq, { status: Status.tooManyRequests, text: `a client may have ${limits.subscriptionsPerClient} subscriptions` });
     const exact = topicNameFault(pattern) === undefined;
-    if (exact && !this.#host.policy.mayRead(this.#connection.peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#connection.peer.uid} may not read ${pattern}` });
+    if (exact && !this.#host.policy.mayRead(this.#peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#peer.uid} may not read ${pattern}` });
     const matches = topicMatcher(pattern);
     this.#opening = true;
     const subscription = this.#subscriptions.open(pattern, { policy, rateHzMax, lastValue, matches });
@@ -284,7 +289,7 @@ export class Session {
   #query(seq: number, name: string): void {
     const { topics, policy } = this.#host;
     const topic = topics.get(name);
-    if (!policy.mayRead(this.#connection.peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#connection.peer.uid} may not read ${name}` });
+    if (!policy.mayRead(this.#peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#peer.uid} may not read ${name}` });
     if (!topic) return this.#reply(seq, { status: Status.notFound, text: `there is no topic ${name}` });
     if (topic.sequence === 0) return this.#reply(seq, { status: Status.noContent, text: "no value yet" });
     if (!this.#describe(topic)) return this.#reply(seq, busy);
@@ -296,7 +301,7 @@ export class Session {
 
   #publish({ seq, topic, encoding, value, ttlMs, id, acknowledge }: Extract<ClientMessage, { op: "publish" }>): void {
     const { clock, policy, publisher } = this.#host;
-    const who = this.#connection.peer;
+    const who = this.#peer;
     const verdict = !this.#account.publishes.take(1, clock.nowUs()) ? tooFast
       : !policy.mayWrite(who, topic) ? notPermitted(who.uid, topic)
       : publisher.publish(topic, value, { form: encoding === "native" ? "native" : "value", ttlMs, id, who, clientName: this.#name });
@@ -317,7 +322,7 @@ export class Session {
 
   #publishSample(target: Target | undefined, nowUs: number): { status: number; text: string } {
     const { reader, publisher } = this.#host;
-    const who = this.#connection.peer;
+    const who = this.#peer;
     if (!this.#account.publishes.take(1, nowUs)) return tooFast;
     if (!target) return { status: Status.notFound, text: "no such topic was described to this client" };
     if (!target.permitted) return notPermitted(who.uid, target.topic.name);
@@ -336,7 +341,7 @@ export class Session {
   #findTarget(topicId: number): Target | undefined {
     for (const topic of this.#host.topics.entries()) {
       if (topic.id !== topicId || !this.#subscriptions.isDescribed(topic)) continue;
-      const target = { topic, permitted: this.#host.policy.mayWrite(this.#connection.peer, topic.name) };
+      const target = { topic, permitted: this.#host.policy.mayWrite(this.#peer, topic.name) };
       this.#targets.set(topicId, target);
       return target;
     }
@@ -348,7 +353,7 @@ export class Session {
     const name = (): string => this.#name;
     const isGreeted = (): boolean => this.#phase === "open";
     return {
-      peer: this.#connection.peer,
+      peer: this.#peer,
       get name() {
         return name();
       },
@@ -374,17 +379,17 @@ export class Session {
   #tell(message: ServerMessage, descriptors: readonly Descriptor[] = []): void {
     const { writer } = this.#host;
     encodeControl(writer.reset(), message, descriptors.length);
-    if (this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors) === "full") this.leave(Status.insufficientStorage, "what it is sent is not read");
+    if (this.#sendControl(descriptors) === "full") this.leave(Status.insufficientStorage, "what it is sent is not read");
     this.#watchStall();
   }
 
   /** Sends what `encode` adds to the writer; if it is too large or there is no room for it, says that instead. */
   #replyEncoded(seq: number, encode: () => void, descriptors: readonly Descriptor[] = []): void {
     const { writer } = this.#host;
-    let verdict: string;
+    let verdict: SendVerdict;
     try {
       encode();
-      verdict = this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors);
+      verdict = this.#sendControl(descriptors);
     } catch (error) {
       if (!(error instanceof CborValueError)) throw error;
       encodeControl(writer.reset(), { op: "reply", seq, status: Status.internalError, text: cutText(`the answer cannot be sent: ${error.message}`), body: undefined });
@@ -393,6 +398,17 @@ export class Session {
     // Its answers fill megabytes and it does not read them: it will not read an excuse either.
     if (verdict === "full") this.leave(Status.insufficientStorage, "answers are not read");
     this.#watchStall();
+  }
+
+  /** Sends what stands in the writer. Where copies of the descriptors cannot be had (EMFILE), it is as if there were no room. */
+  #sendControl(descriptors: readonly Descriptor[]): SendVerdict {
+    const { writer } = this.#host;
+    try {
+      return this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors);
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      return "full";
+    }
   }
 
   /** Sends a small message. */

@@ -39,10 +39,29 @@ export interface ClientReport {
   name: string;
   pid: number;
   uid: number;
+  /** Which component of the policy it is, else uid:N. */
+  component: string;
   subscriptions: number;
   sentMessages: number;
   droppedMessages: number;
   pendingBytes: number;
+}
+
+/** What users share on the client socket, and who has how much of it. */
+export interface QuotaReport {
+  capacity: Readonly<Record<string, number>>;
+  users: readonly { uid: number; used: Readonly<Record<string, number>> }[];
+}
+
+/** The policy in force. */
+export interface PolicyReport {
+  /** Empty: the lists of the configuration are all there is. */
+  file: string;
+  hash: string;
+  rules: number;
+  components: number;
+  /** Why the file as it is now was not taken over; empty when it was. */
+  refused: string;
 }
 
 export interface StatusReport {
@@ -63,6 +82,8 @@ export interface StatusReport {
   nodes: readonly NodeReport[];
   rejects: readonly RejectReport[];
   clients: readonly ClientReport[];
+  policy: PolicyReport;
+  quota: QuotaReport;
   commands: { sent: number; refused: Readonly<Record<string, number>> };
   topics: number;
   process: { rssBytes: number; heapUsedBytes: number; cpuPercent: number; eventLoopDelayP99Us: number };

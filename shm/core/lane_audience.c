@@ -15,7 +15,8 @@
  * A reader can make it dearer: each thread that polls the bell and each epoll that holds it is an entry of a queue that the ring walks, and ten thousand of them are
  * milliseconds. 100 us at 1 kHz is a tenth of the writer's time: more than that and the reader is not rung any more.
  * The mean goes a sixteenth of the way to each new ring, which counts at most as 400 us: a single bad one (an interrupt storm, a stolen processor) adds 25 us, and it takes
- * five in a row to silence a reader that cost 5 us before (5 + 395 x (1 - (15/16)^n) > 100 for n = 5). So a hostile reader costs the writer five dear rings, once.
+ * five in a row to raise a mean of 5 us above 100 (5 + 395 x (1 - (15/16)^n) > 100 for n = 5). It is raised twice, first for time passed, then for time used: so a hostile
+ * reader costs the writer ten dear rings, once.
  */
 #define RING_COST_MAX_NS 100000u
 #define RING_COST_COUNTED_MAX_NS 400000u
@@ -133,10 +134,15 @@ int ipcnet_lane_writer_remove_reader(struct ipcnet_lane_writer *self, int reader
 
 /* ------------------------------------------------------------------ waking -- */
 
-/* Time that this thread has used, not time that has passed: the reader that was woken may well run before the ring returns. */
+/*
+ * The time that passes is cheap to ask for, but counts what is not the ring's fault: the reader that was woken may well run before the ring returns. So that only
+ * raises suspicion; while it does, the time that this thread has used (half a microsecond to ask) is what is judged.
+ */
 static int ring_one(struct ipcnet_lane_writer *self, uint32_t reader) {
   struct ipcnet_lane_audience_member *member = &self->members[reader];
-  const uint64_t before = ipcnet_lane_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+  const int suspect = ipcnet_lane_ring_too_dear(member->ring_passed_ns);
+  const uint64_t used_ns = suspect ? ipcnet_lane_clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
+  const uint64_t began_ns = ipcnet_lane_clock_ns(CLOCK_MONOTONIC);
   const enum ipcnet_lane_ring rung = ipcnet_lane_bell_ring(member->bell, (uint8_t)reader);
   self->stats.rings++;
   if (rung != IPCNET_LANE_RUNG) self->stats.rings_unheard++;
@@ -144,8 +150,9 @@ static int ring_one(struct ipcnet_lane_writer *self, uint32_t reader) {
     is_gone(self, reader);
     return 0;
   }
-  member->ring_cost_ns = ipcnet_lane_ring_cost(member->ring_cost_ns, ipcnet_lane_clock_ns(CLOCK_THREAD_CPUTIME_ID) - before);
-  if (ipcnet_lane_ring_too_dear(member->ring_cost_ns)) {
+  member->ring_passed_ns = ipcnet_lane_ring_cost(member->ring_passed_ns, ipcnet_lane_clock_ns(CLOCK_MONOTONIC) - began_ns);
+  member->ring_used_ns = suspect ? ipcnet_lane_ring_cost(member->ring_used_ns, ipcnet_lane_clock_ns(CLOCK_THREAD_CPUTIME_ID) - used_ns) : 0;
+  if (ipcnet_lane_ring_too_dear(member->ring_used_ns)) {
     self->watch[reader].sleep = &self->awake;
     set_demoted(self, reader, IPCNET_LANE_DEMOTED_SILENT);
   }

@@ -41,12 +41,8 @@ uint32_t ipcnet_lane_crc(uint32_t previous, const void *in_lane, size_t bytes) {
 #endif
 }
 
-uint32_t ipcnet_lane_header_crc(uint32_t id_crc, uint64_t sequence, const struct ipcnet_lane_slot_header *header) {
-  /* The sequence takes the place of the state word, so that it is one run of 60 bytes. */
-  uint8_t bytes[offsetof(struct ipcnet_lane_slot_header, header_crc)];
-  memcpy(bytes, header, sizeof bytes);
-  memcpy(bytes, &sequence, sizeof sequence);
-  return ipcnet_crc32_iscsi_fast(id_crc, bytes, sizeof bytes);
+uint32_t ipcnet_lane_header_crc(uint32_t id_crc, const uint64_t words[8]) {
+  return ipcnet_crc32_iscsi_fast(id_crc, (const uint8_t *)words, offsetof(struct ipcnet_lane_slot_header, header_crc));
 }
 
 uint32_t ipcnet_lane_fixed_crc(const struct ipcnet_lane_fixed *fixed) {

@@ -21,24 +21,29 @@ enum look {
 
 /* ------------------------------------------------------------- one message -- */
 
+/* A slot's header as it was fetched, and what it says, bounded. */
 struct view {
-  struct ipcnet_lane_slot_header header;
+  uint64_t words[8];
+  uint64_t position;
   const uint8_t *bytes; /* lineage, then payload */
   size_t lineage_bytes;
+  uint32_t payload_bytes;
 };
 
 /* Whether all that a header says lies within the lane; and where. */
 static int bounded(const struct ipcnet_lane_reader *self, const struct ipcnet_lane_slot *slot, struct view *view) {
-  const struct ipcnet_lane_slot_header *header = &view->header;
-  if (header->lineage_count > IPCNET_LANE_LINEAGE_MAX) return 0;
-  view->lineage_bytes = header->lineage_count * sizeof(struct ipcnet_lane_lineage);
-  const uint64_t bytes = header->payload_bytes + (uint64_t)view->lineage_bytes;
-  if (header->position == IPCNET_LANE_POSITION_INLINE) {
+  const uint8_t lineage_count = (uint8_t)(view->words[6] >> 48);
+  if (lineage_count > IPCNET_LANE_LINEAGE_MAX) return 0;
+  view->position = view->words[1];
+  view->payload_bytes = (uint32_t)view->words[5];
+  view->lineage_bytes = lineage_count * sizeof(struct ipcnet_lane_lineage);
+  const uint64_t bytes = view->payload_bytes + (uint64_t)view->lineage_bytes;
+  if (view->position == IPCNET_LANE_POSITION_INLINE) {
     view->bytes = (const uint8_t *)slot + IPCNET_LANE_SLOT_HEADER_BYTES;
     return bytes <= self->fixed.inline_bytes;
   }
-  if (self->fixed.large_bytes == 0 || bytes > self->fixed.large_bytes / 2 || header->position % IPCNET_LANE_LARGE_ALIGN != 0) return 0;
-  const uint64_t offset = header->position % self->fixed.large_bytes;
+  if (self->fixed.large_bytes == 0 || bytes > self->fixed.large_bytes / 2 || view->position % IPCNET_LANE_LARGE_ALIGN != 0) return 0;
+  const uint64_t offset = view->position % self->fixed.large_bytes;
   view->bytes = self->parts.large + offset;
   return offset + bytes <= self->fixed.large_bytes;
 }
@@ -47,9 +52,8 @@ static int bounded(const struct ipcnet_lane_reader *self, const struct ipcnet_la
 static enum look find(const struct ipcnet_lane_reader *self, uint64_t sequence, struct view *view) {
   const struct ipcnet_lane_slot *slot = ipcnet_lane_slot_of(&self->parts, sequence);
   /* SYNC: pairs with the writer's release store of the state: all of message n is visible with 2n. */
-  const uint64_t state = atomic_load_explicit(&slot->words[0], memory_order_acquire);
-  if (state != 2 * sequence) return LOOK_MISSING;
-  ipcnet_lane_header_out(&view->header, slot, state);
+  if (atomic_load_explicit(&slot->words[0], memory_order_acquire) != 2 * sequence) return LOOK_MISSING;
+  ipcnet_lane_header_out(view->words, sequence, slot);
   return bounded(self, slot, view) ? LOOK_WHOLE : LOOK_CORRUPT;
 }
 
@@ -66,27 +70,27 @@ static int still_whole(const struct ipcnet_lane_reader *self, uint64_t sequence,
 
 /* The verdict over what was found and copied, `crc` being that of the copy. */
 static enum look judge(const struct ipcnet_lane_reader *self, uint64_t sequence, const struct view *view, enum look look, uint32_t crc) {
-  const struct ipcnet_lane_slot_header *header = &view->header;
-  if (!still_whole(self, sequence, look == LOOK_WHOLE ? header->position : IPCNET_LANE_POSITION_INLINE)) return LOOK_TORN;
-  if (look == LOOK_CORRUPT || header->header_crc != ipcnet_lane_header_crc(self->id_crc, sequence, header)) return LOOK_CORRUPT;
-  if (self->fixed.schema_hash != 0 && header->schema_hash != self->fixed.schema_hash) return LOOK_CORRUPT;
-  return look == LOOK_WHOLE && crc != header->payload_crc ? LOOK_CORRUPT : look;
+  if (!still_whole(self, sequence, look == LOOK_WHOLE ? view->position : IPCNET_LANE_POSITION_INLINE)) return LOOK_TORN;
+  if (look == LOOK_CORRUPT || view->words[7] >> 32 != ipcnet_lane_header_crc(self->id_crc, view->words)) return LOOK_CORRUPT;
+  if (self->fixed.schema_hash != 0 && view->words[4] != self->fixed.schema_hash) return LOOK_CORRUPT;
+  return look == LOOK_WHOLE && crc != view->words[5] >> 32 ? LOOK_CORRUPT : look;
 }
 
-static void tell(struct ipcnet_lane_sample *sample, uint64_t sequence, const struct ipcnet_lane_slot_header *header) {
+static void tell(struct ipcnet_lane_sample *sample, uint64_t sequence, const struct view *view) {
+  const uint64_t *words = view->words;
   sample->sequence = sequence;
   sample->lost_before = 0;
   sample->meta = (struct ipcnet_lane_meta){
-    .time_ns = header->time_ns,
-    .wall_time_ns = header->wall_time_ns,
-    .schema_hash = header->schema_hash,
-    .origin = header->origin,
-    .ttl_ms = header->ttl_ms,
-    .flags = header->flags,
-    .lineage_count = header->lineage_count,
-    .kind = header->kind,
+    .time_ns = words[2],
+    .wall_time_ns = (int64_t)words[3],
+    .schema_hash = words[4],
+    .origin = (uint32_t)words[6],
+    .ttl_ms = (uint32_t)words[7],
+    .flags = (uint16_t)(words[6] >> 32),
+    .lineage_count = (uint8_t)(words[6] >> 48),
+    .kind = (uint8_t)(words[6] >> 56),
   };
-  sample->payload_bytes = header->payload_bytes;
+  sample->payload_bytes = view->payload_bytes;
   sample->payload_at = 0;
 }
 
@@ -96,13 +100,13 @@ static enum look copy(const struct ipcnet_lane_reader *self, uint64_t sequence, 
   uint32_t crc = 0;
   enum look look = find(self, sequence, &view);
   if (look == LOOK_MISSING) return look;
-  if (look == LOOK_WHOLE && view.header.payload_bytes > capacity_bytes) look = LOOK_TOO_SMALL;
+  if (look == LOOK_WHOLE && view.payload_bytes > capacity_bytes) look = LOOK_TOO_SMALL;
   if (look == LOOK_WHOLE) {
     if (view.lineage_bytes > 0) crc = ipcnet_lane_copy_out_crc(0, sample->lineage, view.bytes, view.lineage_bytes);
-    crc = ipcnet_lane_copy_out_crc(crc, buffer, view.bytes + view.lineage_bytes, view.header.payload_bytes);
+    crc = ipcnet_lane_copy_out_crc(crc, buffer, view.bytes + view.lineage_bytes, view.payload_bytes);
   }
   look = judge(self, sequence, &view, look, crc);
-  if (look == LOOK_WHOLE || look == LOOK_TOO_SMALL) tell(sample, sequence, &view.header);
+  if (look == LOOK_WHOLE || look == LOOK_TOO_SMALL) tell(sample, sequence, &view);
   return look;
 }
 
@@ -114,6 +118,11 @@ int ipcnet_lane_reader_look(struct ipcnet_lane_reader *self) {
   if (head < self->head || head > IPCNET_LANE_SEQUENCE_MAX) self->broken = 1;
   else self->head = head;
   return self->broken;
+}
+
+/* The slot itself tells, one cache line earlier than head: for a reader that spins that is a third of the way. */
+int ipcnet_lane_reader_there(const struct ipcnet_lane_reader *self) {
+  return atomic_load_explicit(&ipcnet_lane_slot_of(&self->parts, self->next)->words[0], memory_order_relaxed) == 2 * self->next;
 }
 
 enum ipcnet_lane_verdict ipcnet_lane_reader_ended(struct ipcnet_lane_reader *self) {
@@ -142,8 +151,10 @@ static uint64_t oldest(const struct ipcnet_lane_reader *self, uint32_t eighths) 
 static enum ipcnet_lane_verdict choose(struct ipcnet_lane_reader *self) {
   if (self->broken) return IPCNET_LANE_BROKEN;
   if (self->next > self->head || self->policy == IPCNET_LANE_LATEST) {
+    const int there = ipcnet_lane_reader_there(self);
+    if (there && self->policy != IPCNET_LANE_LATEST) return IPCNET_LANE_SAMPLE;
     if (ipcnet_lane_reader_look(self)) return IPCNET_LANE_BROKEN;
-    if (self->next > self->head) return ipcnet_lane_reader_ended(self);
+    if (self->next > self->head) return there ? IPCNET_LANE_SAMPLE : ipcnet_lane_reader_ended(self);
   }
   skip_to(self, self->policy == IPCNET_LANE_LATEST ? self->head : oldest(self, 0));
   return IPCNET_LANE_SAMPLE;
@@ -270,14 +281,14 @@ static enum look lease(struct ipcnet_lane_reader *self, const uint8_t *base, uin
   if (look == LOOK_WHOLE) {
     bytes = base + (view.bytes - (const uint8_t *)self->parts.memory);
     if (view.lineage_bytes > 0) crc = ipcnet_lane_copy_out_crc(0, sample->lineage, bytes, view.lineage_bytes);
-    crc = ipcnet_lane_crc(crc, bytes + view.lineage_bytes, view.header.payload_bytes);
+    crc = ipcnet_lane_crc(crc, bytes + view.lineage_bytes, view.payload_bytes);
   }
   look = judge(self, sequence, &view, look, crc);
   if (look != LOOK_WHOLE) return look;
-  tell(sample, sequence, &view.header);
+  tell(sample, sequence, &view);
   *payload = bytes + view.lineage_bytes;
   self->leased = sequence;
-  self->leased_position = view.header.position;
+  self->leased_position = view.position;
   return look;
 }
 

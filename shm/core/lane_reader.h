@@ -40,6 +40,8 @@ struct ipcnet_lane_reader {
 int ipcnet_lane_reader_over(struct ipcnet_lane_reader **self, void *base, uint64_t bytes, int lane_fd, int bell_fd, const struct ipcnet_lane_reader_options *options);
 /* Looks at head: 0, or 1 when the writer broke the rules for good. */
 int ipcnet_lane_reader_look(struct ipcnet_lane_reader *self);
+/* Whether message `next` is complete, by its slot. Head may lag behind. */
+int ipcnet_lane_reader_there(const struct ipcnet_lane_reader *self);
 /* Why there is nothing more: IPCNET_LANE_NOTHING, CLOSED or GONE. Only to be asked when all up to head is read. */
 enum ipcnet_lane_verdict ipcnet_lane_reader_ended(struct ipcnet_lane_reader *self);
 

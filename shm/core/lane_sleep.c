@@ -36,9 +36,10 @@ static int spin(struct ipcnet_lane_reader *self, uint64_t spin_ns) {
   const uint64_t until = ipcnet_lane_clock_ns(CLOCK_MONOTONIC) + spin_ns;
   do {
     for (int i = 0; i < 32; i++) {
-      if (something(self)) return 1;
+      if (ipcnet_lane_reader_there(self)) return 1;
       ipcnet_lane_relax();
     }
+    if (something(self)) return 1;
   } while (ipcnet_lane_clock_ns(CLOCK_MONOTONIC) < until);
   return 0;
 }

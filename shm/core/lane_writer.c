@@ -1,4 +1,5 @@
 /* The writer's memory and its messages. What it does about its readers is in lane_audience.c. */
+#include "ipcnet_crc_fast.h"
 #include "lane_writer.h"
 
 #include <errno.h>
@@ -130,12 +131,12 @@ static uint64_t cursor_needed(const struct ipcnet_lane_writer *self, uint64_t re
   return by_large > by_slot ? by_large : by_slot;
 }
 
-/* Makes room for the next message and marks it as being written. After this, readers of what stood there know that it is gone. */
+/* Makes room for the next message. After this, readers of a large payload that stood there know that it is gone. */
 static int claim(struct ipcnet_lane_writer *self, size_t payload_bytes, uint8_t lineage_count) {
   if (self->loaned) return -EBUSY;
   if (lineage_count > IPCNET_LANE_LINEAGE_MAX) return -EINVAL;
-  const size_t bytes = payload_bytes + lineage_count * sizeof(struct ipcnet_lane_lineage);
   if (payload_bytes > IPCNET_LANE_BYTES_MAX) return -EMSGSIZE;
+  const size_t bytes = payload_bytes + lineage_count * sizeof(struct ipcnet_lane_lineage);
   const int large = bytes > self->fixed.inline_bytes;
   if (large && bytes > self->fixed.large_bytes / 2) return -EMSGSIZE;
   const uint64_t position = large ? large_position(self, bytes) : IPCNET_LANE_POSITION_INLINE;
@@ -147,19 +148,25 @@ static int claim(struct ipcnet_lane_writer *self, size_t payload_bytes, uint8_t 
       if (full) return full;
     }
   }
-  struct ipcnet_lane_slot *slot = ipcnet_lane_slot_of(&self->parts, self->next);
-  atomic_store_explicit(&slot->words[0], 2 * self->next - 1, memory_order_relaxed);
+  self->claim = (uint8_t *)ipcnet_lane_slot_of(&self->parts, self->next) + IPCNET_LANE_SLOT_HEADER_BYTES;
   if (large) {
+    self->claim = self->parts.large + position % self->fixed.large_bytes;
     self->large_reserved = reserved;
     atomic_store_explicit(&self->parts.memory->large_reserved, reserved, memory_order_relaxed);
+    /* SYNC: pairs with the acquire fence after the reader's copy. Whoever copied a byte that is written below finds the new reservation. */
+    ipcnet_lane_fence(memory_order_release);
   }
-  /* SYNC: pairs with the acquire fence after the reader's copy. Whoever copied a byte that is written below finds the odd state, or the new reservation. */
-  ipcnet_lane_fence(memory_order_release);
-  self->claim = large ? self->parts.large + position % self->fixed.large_bytes : (uint8_t *)slot + IPCNET_LANE_SLOT_HEADER_BYTES;
   self->claim_position = position;
   self->claim_bytes = payload_bytes;
   self->claim_lineage = lineage_count;
   return 0;
+}
+
+/* Marks the slot of the next message as being written. After this, readers of what stood there know that it is gone. */
+static void mark(struct ipcnet_lane_writer *self, struct ipcnet_lane_slot *slot) {
+  atomic_store_explicit(&slot->words[0], 2 * self->next - 1, memory_order_relaxed);
+  /* SYNC: pairs with the acquire fence after the reader's copy. Whoever copied a byte that is written below finds the odd state. */
+  ipcnet_lane_fence(memory_order_release);
 }
 
 static int meta_check(const struct ipcnet_lane_writer *self, const struct ipcnet_lane_meta *meta) {
@@ -168,25 +175,37 @@ static int meta_check(const struct ipcnet_lane_writer *self, const struct ipcnet
   return 0;
 }
 
-static void now(struct ipcnet_lane_writer *self, struct ipcnet_lane_slot_header *header) {
-  const uint64_t time_ns = ipcnet_lane_clock_ns(CLOCK_MONOTONIC);
-  if (header->time_ns == 0) header->time_ns = time_ns;
-  if (header->wall_time_ns != 0) return;
-  if (time_ns - self->wall_read_ns >= WALL_OFFSET_AGE_NS) {
-    self->wall_offset_ns = ipcnet_lane_clock_ns(CLOCK_REALTIME) - time_ns;
-    self->wall_read_ns = time_ns;
+static void now(struct ipcnet_lane_writer *self, uint64_t *time_ns, int64_t *wall_time_ns) {
+  const uint64_t read_ns = ipcnet_lane_clock_ns(CLOCK_MONOTONIC);
+  if (*time_ns == 0) *time_ns = read_ns;
+  if (*wall_time_ns != 0) return;
+  if (read_ns - self->wall_read_ns >= WALL_OFFSET_AGE_NS) {
+    self->wall_offset_ns = ipcnet_lane_clock_ns(CLOCK_REALTIME) - read_ns;
+    self->wall_read_ns = read_ns;
   }
-  header->wall_time_ns = (int64_t)(time_ns + self->wall_offset_ns);
+  *wall_time_ns = (int64_t)(read_ns + self->wall_offset_ns);
 }
 
-/* Writes the header, shows the message, and wakes who sleeps. */
-static void complete(struct ipcnet_lane_writer *self, const struct ipcnet_lane_meta *meta, size_t payload_bytes, uint32_t payload_crc, unsigned flags) {
+/* What is to be copied into the slot when all else is ready; nothing for what stands in the lane already. */
+struct late {
+  const struct ipcnet_lane_lineage *lineage;
+  const void *payload;
+};
+
+/*
+ * Writes the header (and a small payload), shows the message, and wakes who sleeps. All that takes time is done before the first store: a reader that spins on the
+ * state takes the cache line back with each look, and the fewer there are between the first store and the last the better.
+ */
+static void complete(struct ipcnet_lane_writer *self, const struct ipcnet_lane_meta *meta, struct late late, size_t payload_bytes, uint32_t payload_crc, unsigned flags) {
   const uint64_t sequence = self->next;
   struct ipcnet_lane_slot *slot = ipcnet_lane_slot_of(&self->parts, sequence);
-  struct ipcnet_lane_slot_header header = {
+  uint64_t time_ns = meta->time_ns, words[8];
+  int64_t wall_time_ns = meta->wall_time_ns;
+  if (time_ns == 0 || wall_time_ns == 0) now(self, &time_ns, &wall_time_ns);
+  const struct ipcnet_lane_slot_header header = {
     .position = self->claim_position,
-    .time_ns = meta->time_ns,
-    .wall_time_ns = meta->wall_time_ns,
+    .time_ns = time_ns,
+    .wall_time_ns = wall_time_ns,
     .schema_hash = meta->schema_hash ? meta->schema_hash : self->fixed.schema_hash,
     .payload_bytes = (uint32_t)payload_bytes,
     .payload_crc = payload_crc,
@@ -196,9 +215,13 @@ static void complete(struct ipcnet_lane_writer *self, const struct ipcnet_lane_m
     .kind = meta->kind,
     .ttl_ms = meta->ttl_ms,
   };
-  if (header.time_ns == 0 || header.wall_time_ns == 0) now(self, &header);
-  header.header_crc = ipcnet_lane_header_crc(self->id_crc, sequence, &header);
-  ipcnet_lane_header_in(slot, &header);
+  ipcnet_lane_header_pack(words, sequence, &header);
+  words[7] |= (uint64_t)ipcnet_lane_header_crc(self->id_crc, words) << 32;
+  mark(self, slot);
+  const size_t lineage_bytes = meta->lineage_count * sizeof *late.lineage;
+  if (late.lineage != NULL) ipcnet_lane_copy_in(self->claim, late.lineage, lineage_bytes);
+  if (late.payload != NULL) ipcnet_lane_copy_in(self->claim + lineage_bytes, late.payload, payload_bytes);
+  ipcnet_lane_header_in(slot, words);
   /* SYNC: pairs with the reader's acquire load of the state: who sees 2n sees all of message n. */
   atomic_store_explicit(&slot->words[0], 2 * sequence, memory_order_release);
   /* SYNC: pairs with the reader's acquire load of head. */
@@ -221,10 +244,16 @@ int ipcnet_lane_writer_publish(struct ipcnet_lane_writer *self, const struct ipc
   if (result == 0) result = claim(self, payload_bytes, meta->lineage_count);
   if (result != 0) return result;
   const size_t lineage_bytes = meta->lineage_count * sizeof *lineage;
+  struct late late = { NULL, NULL };
   uint32_t crc = 0;
-  if (lineage_bytes > 0) crc = ipcnet_lane_copy_in_crc(0, self->claim, lineage, lineage_bytes);
-  crc = ipcnet_lane_copy_in_crc(crc, self->claim + lineage_bytes, payload, payload_bytes);
-  complete(self, meta, payload_bytes, crc, flags);
+  if (self->claim_position != IPCNET_LANE_POSITION_INLINE) {
+    if (lineage_bytes > 0) crc = ipcnet_lane_copy_in_crc(0, self->claim, lineage, lineage_bytes);
+    crc = ipcnet_lane_copy_in_crc(crc, self->claim + lineage_bytes, payload, payload_bytes);
+  } else {
+    if (lineage_bytes > 0) crc = ipcnet_crc32_iscsi_fast(0, (const uint8_t *)(late.lineage = lineage), lineage_bytes);
+    if (payload_bytes > 0) crc = ipcnet_crc32_iscsi_fast(crc, late.payload = payload, payload_bytes);
+  }
+  complete(self, meta, late, payload_bytes, crc, flags);
   return 0;
 }
 
@@ -234,6 +263,7 @@ int ipcnet_lane_writer_loan(struct ipcnet_lane_writer *self, size_t payload_byte
   const int result = claim(self, payload_bytes, lineage_count);
   if (result != 0) return result;
   self->loaned = 1;
+  if (self->claim_position == IPCNET_LANE_POSITION_INLINE) mark(self, ipcnet_lane_slot_of(&self->parts, self->next));
   *payload = self->claim + lineage_count * sizeof(struct ipcnet_lane_lineage);
   return 0;
 }
@@ -250,11 +280,11 @@ int ipcnet_lane_writer_commit(struct ipcnet_lane_writer *self, const struct ipcn
   if (lineage_bytes > 0) crc = ipcnet_lane_copy_in_crc(0, self->claim, lineage, lineage_bytes);
   crc = ipcnet_lane_crc(crc, self->claim + lineage_bytes, payload_bytes);
   self->loaned = 0;
-  complete(self, &filled, payload_bytes, crc, flags);
+  complete(self, &filled, (struct late){ NULL, NULL }, payload_bytes, crc, flags);
   return 0;
 }
 
 void ipcnet_lane_writer_give_up(struct ipcnet_lane_writer *self) {
-  /* The slot stays marked as being written: the next message will be. What was reserved of the large ring stays used, because it has been written to. */
+  /* A slot that is marked stays so: the next message will be written there. What was reserved of the large ring stays used, because it has been written to. */
   self->loaned = 0;
 }

@@ -26,7 +26,8 @@ struct ipcnet_lane_audience_member {
   uint64_t read_to;       /* its cursor, as last seen and believed */
   uint64_t waiting_since; /* keeps the writer waiting since then, 0 = does not */
   uint64_t waiting_for;   /* the cursor it was asked for then */
-  uint32_t ring_cost_ns;  /* mean time that ringing it takes */
+  uint32_t ring_passed_ns; /* mean time that passes while it is rung */
+  uint32_t ring_used_ns;   /* the same of this thread's processor time, once the other is suspicious */
 };
 
 /* What a slot's message left behind in the ring of large payloads; only kept for lossless lanes. */

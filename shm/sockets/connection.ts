@@ -98,6 +98,13 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     return [new SeqpacketConnection(ids[0]!, options), new SeqpacketConnection(ids[1]!, options)];
   }
 
+  /** A connection from one end of a `Descriptor.pair`, which it takes over. Throws a `SocketError`. `peer` is whoever made the pair. */
+  static of(descriptor: Descriptor, options?: ConnectionOptions): SeqpacketConnection {
+    const id = hub().native.socketOf(descriptor.release());
+    if (id < 0) throw new SocketError(-id, "cannot use this descriptor as a connection");
+    return new SeqpacketConnection(id, options);
+  }
+
   /** Connects, or throws a `SocketError`: ENOENT and ECONNREFUSED nobody listens, EACCES not permitted, EAGAIN the backlog is full (try again later). */
   static connect(path: string, options?: ConnectionOptions): SeqpacketConnection {
     const id = hub().native.connect(path);
@@ -189,10 +196,10 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     this.#close?.(reason);
   }
 
-  interest(): number | undefined {
+  interest(): number {
     const mask = (this.#isReading ? Ready.read : 0) | (this.#queue.packets > 0 && !this.#crowded ? Ready.write : 0);
-    // A hang-up is reported whatever one waits for: once known, waiting for nothing else would spin.
-    return mask === 0 && this.#hungUp ? undefined : mask;
+    // Once known it would be reported again and again.
+    return this.#hungUp ? mask : mask | Ready.hangup;
   }
 
   /** A pause holds back a peer, not the last words of a dead one. */

@@ -63,8 +63,8 @@ export class SeqpacketServer implements Pollable {
     this.#hub.close(this);
   }
 
-  interest(): number | undefined {
-    return this.#connection && !this.#waiting ? Ready.read : undefined;
+  interest(): number {
+    return this.#connection && !this.#waiting ? Ready.read : 0;
   }
 
   ready(): void {

@@ -70,6 +70,10 @@ CRC32C_PROCESSOR static inline uint64_t crc32c_8(uint64_t crc, const uint8_t *by
   return __builtin_ia32_crc32di(crc, little64(bytes));
 }
 
+CRC32C_PROCESSOR static inline uint64_t crc32c_4(uint64_t crc, const uint8_t *bytes) {
+  return __builtin_ia32_crc32si((uint32_t)crc, little32(bytes));
+}
+
 CRC32C_PROCESSOR static inline uint64_t crc32c_1(uint64_t crc, const uint8_t *bytes) {
   return __builtin_ia32_crc32qi((uint32_t)crc, *bytes);
 }
@@ -111,6 +115,12 @@ static inline uint64_t crc32c_8(uint64_t crc, const uint8_t *bytes) {
   const uint64_t word = little64(bytes);
   uint32_t result;
   __asm__(".arch_extension crc\n\tcrc32cx %w0, %w1, %x2" : "=r"(result) : "r"((uint32_t)crc), "r"(word));
+  return result;
+}
+
+static inline uint64_t crc32c_4(uint64_t crc, const uint8_t *bytes) {
+  uint32_t result;
+  __asm__(".arch_extension crc\n\tcrc32cw %w0, %w1, %w2" : "=r"(result) : "r"((uint32_t)crc), "r"(little32(bytes)));
   return result;
 }
 
@@ -157,6 +167,11 @@ CRC32C_PROCESSOR static uint32_t crc32c_processor(uint32_t crc, const uint8_t *b
   for (; length_bytes >= 3 * CRC32C_PART_SHORT; length_bytes -= 3 * CRC32C_PART_SHORT, bytes += 3 * CRC32C_PART_SHORT)
     wide = crc32c_three(wide, bytes, CRC32C_PART_SHORT, CRC32C_MOVE_SHORT, CRC32C_MOVE_SHORT_TWICE);
   for (; length_bytes >= 8; length_bytes -= 8, bytes += 8) wide = crc32c_8(wide, bytes);
+  if (length_bytes >= 4) {
+    wide = crc32c_4(wide, bytes);
+    length_bytes -= 4;
+    bytes += 4;
+  }
   for (; length_bytes > 0; length_bytes--, bytes++) wide = crc32c_1(wide, bytes);
   return (uint32_t)wide;
 }
