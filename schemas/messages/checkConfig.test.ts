@@ -298,3 +298,15 @@ test("lines taken out, doubled or cut in half: a verdict with places inside the 
     for (const fault of faults) assert.ok(fault.line <= (texts.get(fault.file) ?? "").split("\n").length, JSON.stringify(fault));
   }
 });
+
+test("resources: names once, ports that exist, exactly one kind", () => {
+  const codes = (resources: string): string[] => check(`version: 1\nrobot: r\nresources:\n${resources}`).faults.map(({ code }) => code);
+  assert.deepEqual(codes("  - { name: a, connect: tcp://localhost:80 }\n  - { name: b, directory: /srv }\n  - { name: c, device: /dev/null, modes: [read] }\n"), []);
+  assert.deepEqual(codes("  - { name: a, directory: /srv }\n  - { name: a, directory: /var }\n"), ["duplicateName"]);
+  assert.deepEqual(codes("  - { name: a, connect: tcp://localhost:65536 }\n"), ["outOfRange"]);
+  assert.deepEqual(codes("  - { name: a, connect: http://localhost:80 }\n"), ["badFormat"]);
+  assert.deepEqual(codes("  - { name: a, directory: srv }\n"), ["badFormat"]);
+  assert.deepEqual(codes("  - { name: a, device: /dev/null }\n"), ["missingKey"]);
+  assert.deepEqual(codes("  - { name: a, device: /dev/null, modes: [execute] }\n"), ["notInList"]);
+  assert.notDeepEqual(codes("  - { name: a, device: /dev/null, modes: [read], file: /x }\n"), []);
+});

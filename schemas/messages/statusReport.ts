@@ -67,6 +67,17 @@ export interface LaneReport {
   messages: number;
 }
 
+/** The policy in force. */
+export interface PolicyReport {
+  /** Empty: the lists of the configuration are all there is. */
+  file: string;
+  hash: string;
+  rules: number;
+  components: number;
+  /** Why the file as it is now was not taken over; empty when it was. */
+  refused: string;
+}
+
 export interface StatusReport {
   robot: string;
   version: string;
@@ -85,6 +96,7 @@ export interface StatusReport {
   nodes: readonly NodeReport[];
   rejects: readonly RejectReport[];
   clients: readonly ClientReport[];
+  policy: PolicyReport;
   quota: QuotaReport;
   lanes: readonly LaneReport[];
   commands: { sent: number; refused: Readonly<Record<string, number>> };

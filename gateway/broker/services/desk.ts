@@ -5,14 +5,14 @@ import type { ServerMessage } from "../../../shm/protocol/messages.ts";
 import { topicPatternFault } from "../../../schemas/topics/topicName.ts";
 import type { OfferMessage, RequestMessage, ResultMessage, ServiceClientMessage } from "../../../shm/protocol/serviceMessages.ts";
 import { closeAll, type Descriptor, noDescriptors } from "../../../shm/sockets/index.ts";
+import type { Quota } from "../quota/quota.ts";
 import type { TopicSource } from "../../topics/topicSource.ts";
 import { componentOf, type AccessPolicy, type Peer, type ResourceTable, type ServiceAnswer, type ServiceTable } from "../ports.ts";
-import { admission, localNames } from "./admission.ts";
+import { SharedCallQuota } from "./callQuota.ts";
 import { ServiceCore } from "./core.ts";
 import { find, type Present } from "./directory.ts";
 import { Farewell } from "./farewell.ts";
 import type { ServiceLimits } from "./limits.ts";
-import { FixedQuota } from "./quota.ts";
 import type { Caller, Effect, ServiceCounters, ServiceReport } from "./types.ts";
 
 /** What the desk needs of a session. */
@@ -40,6 +40,8 @@ interface Desked {
   readonly session: ServiceClient;
   announced: Readonly<Record<string, unknown>> | undefined;
   leaving: { atUs: number; text: string } | undefined;
+  /** Resources that are being opened for it. */
+  opening: number;
 }
 
 type Of<O extends ServiceClientMessage["op"]> = Extract<ServiceClientMessage, { op: O }>;
@@ -50,6 +52,7 @@ export interface ServiceDeskOptions {
   services: ServiceTable;
   topics: TopicSource;
   resources: ResourceTable;
+  quota: Quota;
   limits: ServiceLimits;
   /** A program has said that it leaves: for whoever has to tell its readers. */
   onLeaving?: (client: number, notice: { deadlineMs: number; text: string }) => void;
@@ -69,8 +72,9 @@ export class ServiceDesk {
 
   constructor(options: ServiceDeskOptions) {
     this.#options = options;
-    const { limits, services } = options;
-    this.#core = new ServiceCore(limits, new FixedQuota({ callsMax: limits.requestsPerUid, bytesMax: limits.requestBytesPerUid }));
+    const { limits, services, quota } = options;
+    // A stop must always get through: the gateway's own services take nothing of what users share.
+    this.#core = new ServiceCore<Payload>(limits, new SharedCallQuota(quota));
     // A stop never waits behind other calls: the gateway's own services have no capacity to run out of.
     const terms = { group: "", capacity: Number.POSITIVE_INFINITY, rateHzMax: undefined, callsMax: undefined, description: "", admits: () => true, internal: true };
     for (const service of services.names) this.#core.offer(GATEWAY, { ...terms, service });
@@ -86,7 +90,7 @@ export class ServiceDesk {
 
   /** A session begins; returns its number. */
   join(session: ServiceClient): number {
-    this.#clients.set((this.#lastClient += 1), { session, announced: undefined, leaving: undefined });
+    this.#clients.set((this.#lastClient += 1), { session, announced: undefined, leaving: undefined, opening: 0 });
     return this.#lastClient;
   }
 
@@ -126,7 +130,7 @@ export class ServiceDesk {
     const { peer } = who;
     if (!this.#options.policy.mayCall(peer, service)) {
       closeAll(payload.descriptors);
-      return who.reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not call ${service}` });
+      return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not call ${service}` });
     }
     const caller: Caller = { client, uid: peer.uid, key: componentOf(peer) || `uid ${peer.uid}` };
     this.#core.request(caller, seq, { service, group, timeoutMs, stream, idempotent }, payload, this.#options.clock.nowUs());
@@ -147,12 +151,15 @@ export class ServiceDesk {
     const { seq, service, group, capacity, allow, deny, rateHzMax, callsMax, description } = message;
     const who = this.#clients.get(client)!.session;
     const { peer } = who;
-    if (this.#options.services.names.includes(service) || !this.#options.policy.mayOffer(peer, service)) return who.reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not offer ${service}` });
-    const lists = admission(allow, deny, localNames);
-    if (!lists.ok) return who.reply(seq, { status: Status.unprocessableContent, text: lists.text });
+    const { policy, services } = this.#options;
+    if (services.names.includes(service) || !policy.mayOffer(peer, service)) return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not offer ${service}` });
+    const stranger = [...(allow ?? []), ...deny].find((principal) => !policy.isKnown(principal));
+    if (stranger !== undefined) return who.reply(seq, { status: Status.badRequest, text: `there is no component, group or local user "${stranger}"; others by number: uid:N, gid:N` });
     const admits = (caller: Caller): boolean => {
       const asking = this.#clients.get(caller.client)?.session;
-      return asking !== undefined && lists.admission.admits(asking.peer);
+      if (!asking) return false;
+      const isAny = (list: readonly string[]): boolean => list.some((principal) => policy.isOneOf(asking.peer, principal));
+      return (allow === undefined || isAny(allow)) && !isAny(deny);
     };
     const result = this.#core.offer(client, { service, group, capacity, rateHzMax, callsMax, description, admits, internal: false });
     if (!result.ok) return who.reply(seq, { status: result.status, text: result.text });
@@ -172,6 +179,35 @@ export class ServiceDesk {
   result(client: number, { call, status, text, more }: ResultMessage, payload: Payload): void {
     this.#core.result(client, { call, status, text, more }, payload, this.#options.clock.nowUs());
     this.#run();
+  }
+
+  /** Opens a resource and sends its descriptor; whatever becomes of the client meanwhile, it is closed here. */
+  async grant(client: number, { seq, resource, mode: asked }: Of<"grant">): Promise<void> {
+    const who = this.#clients.get(client)!;
+    const { session } = who;
+    const { resources, policy, limits } = this.#options;
+    const found = resources.list().find(({ name }) => name === resource);
+    const mode = asked ?? found?.modes[0] ?? "read";
+    // Whether there is such a resource is nothing for who may not have it.
+    if (!policy.mayGrant(session.peer, resource, mode)) return session.reply(seq, { status: Status.forbidden, text: `${session.peer.component} may not be granted ${resource} (${mode})` });
+    if (!found) return session.reply(seq, { status: Status.notFound, text: `there is no resource ${resource}` });
+    if (!found.modes.includes(mode)) return session.reply(seq, { status: Status.unprocessableContent, text: `${resource} is granted as ${found.modes.join(" or ")}, not as ${mode}` });
+    if (who.opening >= limits.grantsPerClient) return session.reply(seq, { status: Status.tooManyRequests, text: `${who.opening} resources are being opened for this program already` });
+    who.opening += 1;
+    try {
+      const { status, text, descriptor } = await resources.open(resource, mode);
+      try {
+        // The rules may have changed while it was opened.
+        if (descriptor && !policy.mayGrant(session.peer, resource, mode)) this.#session(client)?.reply(seq, { status: Status.forbidden, text: "the access rules have changed" });
+        else this.#session(client)?.reply(seq, { status, text, ...(descriptor ? { body: { kind: found.kind, mode } } : {}) }, descriptor ? [descriptor] : noDescriptors);
+      } finally {
+        descriptor?.close();
+      }
+    } catch (error) {
+      this.#session(client)?.reply(seq, { status: Status.internalError, text: error instanceof Error ? error.message : String(error) });
+    } finally {
+      who.opening -= 1;
+    }
   }
 
   /** A program goes: no new calls for it. */
