@@ -41,6 +41,8 @@ export interface ClientReport {
   uid: number;
   /** Which component of the policy it is, else uid:N. */
   component: string;
+  /** What it said when it announced that it goes. */
+  leaving?: string;
   subscriptions: number;
   sentMessages: number;
   droppedMessages: number;

@@ -38,6 +38,7 @@ const definitions: Record<string, Schema> = {
     pid: whole("Process."),
     uid: whole("User."),
     component: text("Which component of the policy it is, else uid:N."),
+    "leaving?": text("What it said when it announced that it goes."),
     subscriptions: whole("Patterns subscribed."),
     sentMessages: whole("Messages sent to it."),
     droppedMessages: whole("Messages it was too slow for."),
