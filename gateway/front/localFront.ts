@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Clock } from "../../schemas/clock.ts";
 import type { Config } from "../../schemas/messages/config.ts";
-import type { ClientReport, QuotaReport } from "../../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, QuotaReport } from "../../schemas/messages/statusReport.ts";
 import { DriverError } from "../../drivers/driver.ts";
 import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
@@ -18,6 +18,7 @@ import { policyService } from "../policy/service.ts";
 import type { Front, Gateway } from "../gateway.ts";
 import type { EventInput } from "../observe/events.ts";
 import type { GatewayIdentity } from "../observe/status.ts";
+import { DirectTopicTable } from "../topics/directTopics.ts";
 import type { Publisher } from "../topics/publisher.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { Grants } from "../resources/grants.ts";
@@ -75,7 +76,7 @@ export class LocalFront implements Front {
       policy: (body) => policyService(body, policy.engine, system),
     });
     this.#broker = createBroker({
-      server: this.#server, topics: table, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity, limits: { shared: fitted(defaultLimits.shared, openFilesMax()) },
+      server: this.#server, topics: table, directTopics: new DirectTopicTable(table, clock, publisher), resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity, limits: { shared: fitted(defaultLimits.shared, openFilesMax()) },
       identify: (peer) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who) }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
       publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: peerWords(who) }, clock.nowUs()) },
@@ -104,6 +105,10 @@ export class LocalFront implements Front {
 
   clients(): ClientReport[] {
     return this.#broker?.clients() ?? [];
+  }
+
+  lanes(): readonly LaneReport[] {
+    return this.#broker?.lanes() ?? [];
   }
 
   quota(): QuotaReport {
