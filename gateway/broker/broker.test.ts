@@ -6,7 +6,8 @@ import { connect, type Client, type Message, type Notice } from "../../shm/clien
 import { Channel } from "../../shm/protocol/channel.ts";
 import { CborWriter } from "../../shm/protocol/cborWriter.ts";
 import { dataId } from "../../shm/protocol/packet.ts";
-import { nativeSeal, SeqpacketConnection } from "../../shm/sockets/index.ts";
+import { Descriptor, nativeSeal, SeqpacketConnection } from "../../shm/sockets/index.ts";
+import { defaultLimits } from "./limits.ts";
 import { BrokerRig, openPolicy } from "./testRig.ts";
 
 async function withRig(options: ConstructorParameters<typeof BrokerRig>[0], use: (rig: BrokerRig) => Promise<void>): Promise<void> {
@@ -104,7 +105,7 @@ test("records are decoded by the layout that was announced, at the first look", 
 test("what is refused says why: statuses of calls", async () => {
   const limits = { subscriptionsPerClient: 1, requestsOutstanding: 1 };
   const policy = { ...openPolicy, mayRead: (_: unknown, topic: string) => topic !== "secret", mayWrite: (_: unknown, topic: string) => topic !== "secret", mayCall: (_: unknown, service: string) => service !== "forbidden" };
-  await withRig({ limits, policy, call: (service) => (service === "never" ? new Promise(() => {}) : service === "throws" ? Promise.reject(new Error("broken")) : Promise.resolve({ status: 203, text: "no such service" })) }, async (rig) => {
+  await withRig({ limits, policy, services: ["never", "throws"], call: (service) => (service === "never" ? new Promise(() => {}) : service === "throws" ? Promise.reject(new Error("broken")) : Promise.resolve({ status: 203, text: "no such service" })) }, async (rig) => {
     rig.publish("secret", bytes("!"));
     rig.publish("open", bytes("?"));
     await withClient(rig, async (client) => {
@@ -119,11 +120,11 @@ test("what is refused says why: statuses of calls", async () => {
       await rejectsWith(client.publish("open", () => 0), 209, /has no encoding/);
       await rejectsWith(client.publish("open", new Uint8Array(70_000), { acknowledge: false }), 208, /70000 bytes/);
       await rejectsWith(client.request("forbidden"), 202, /may not call/);
-      await rejectsWith(client.request("unknown"), 203, /no such service/);
+      await rejectsWith(client.request("unknown"), 203, /nobody offers unknown/);
       await rejectsWith(client.request("throws"), 300, /broken/);
       const never = client.request("never", undefined, { timeoutMs: 30 });
       await rejectsWith(client.request("never"), 210, /waiting for their answer/);
-      await rejectsWith(never, 304, /did not answer within 30 ms/);
+      await rejectsWith(never, 204, /did not answer within 30 ms/);
       await rejectsWith(client.topics("a/#/b"), 200, /pattern/);
       rig.publish("secret", bytes("!!"));
       rig.publish("open", bytes("??"));
@@ -138,8 +139,8 @@ test("who may not connect is told so; so is who speaks another version, and who 
   await withRig({ policy: { ...openPolicy, mayConnect: () => false } }, async (rig) => {
     await rejectsWith(connect({ socketPath: rig.path }), 202, /may not use this gateway/);
   });
-  await withRig({ limits: { connectionsPerUid: 1 } }, async (rig) => {
-    await withClient(rig, () => rejectsWith(connect({ socketPath: rig.path }), 210, /1 connections already/));
+  await withRig({ limits: { shared: { ...defaultLimits.shared, connections: 2 } } }, async (rig) => {
+    await withClient(rig, () => rejectsWith(connect({ socketPath: rig.path }), 210, /its share of the connections/));
     await rejectsWith(connect({ socketPath: `${rig.path}.not` }), 303, /no gateway listens.*ENOENT.*ipcnetd --config/);
   });
   await withRig({}, async (rig) => {
@@ -217,6 +218,10 @@ test("garbage costs the sender its connection and nobody else anything", async (
       }
       const integrity = await sendRaw(rig, (hello) => hello, (packet) => (packet[30]! ^= 1));
       assert.match(integrity, /integrity check \(crc\)/);
+      const null_ = Descriptor.open("/dev/null", 0);
+      assert.match(await sendRaw(rig, (hello) => hello, undefined, { op: "ping", seq: 9 }, [null_]), /goodbye.*ping came with 1 descriptors/);
+      assert.match(await sendRaw(rig, (hello) => hello, undefined, { op: "ping", seq: 9, fds: 2 }, [null_]), /goodbye.*ping came with 1 descriptors/);
+      null_.close();
       const unknownOp = await sendRaw(rig, (hello) => hello, undefined, { op: "fly", seq: 9 });
       assert.match(unknownOp, /welcome.*reply.*unknown op/s);
       assert.deepEqual(await client.request("echo", 1), 1);
@@ -225,7 +230,7 @@ test("garbage costs the sender its connection and nobody else anything", async (
 });
 
 test("who asks and never reads the answers is read no further, and costs its user no more than its share", async () => {
-  await withRig({ limits: { pendingBytesPerUid: 3_000_000 } }, async (rig) => {
+  await withRig({ limits: { shared: { ...defaultLimits.shared, bytes: 6_000_000 } } }, async (rig) => {
     for (let i = 0; i < 1000; i++) rig.topic(`group/${"n".repeat(150)}/${i}`);
     await withClient(rig, async (client) => {
       const deaf = Array.from({ length: 4 }, () => {
@@ -283,7 +288,7 @@ test("new access rules cut off who lost the right, at once", async () => {
 });
 
 /** Says hello (changed by `change`) by hand, then `then`, and returns all that came back as text. */
-async function sendRaw(rig: BrokerRig, change: (hello: object) => object, damage?: (packet: Uint8Array) => void, then?: object): Promise<string> {
+async function sendRaw(rig: BrokerRig, change: (hello: object) => object, damage?: (packet: Uint8Array) => void, then?: object, descriptors: readonly Descriptor[] = []): Promise<string> {
   const seal = nativeSeal();
   const connection = SeqpacketConnection.connect(rig.path);
   const send = (message: object, kind: "handshake" | "control", counter: number): void => {
@@ -292,7 +297,7 @@ async function sendRaw(rig: BrokerRig, change: (hello: object) => object, damage
     packet.set(cbor, 24);
     seal.seal(packet, 0, packet.length, dataId("toGateway", kind), counter);
     damage?.(packet);
-    connection.send(packet);
+    connection.send(packet, 0, packet.length, kind === "control" ? descriptors : []);
   };
   let heard = "";
   const done = new Promise<void>((resolve) => {

@@ -109,6 +109,11 @@ int ipcnet_poller_watch(struct ipcnet_poller *self, int fd, uint32_t id) {
   return epoll_ctl(self->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
+void ipcnet_poller_unwatch(struct ipcnet_poller *self, int fd) {
+  /* Fails only for a descriptor that was never watched. */
+  (void)epoll_ctl(self->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
 int ipcnet_poller_arm(struct ipcnet_poller *self, int fd, uint32_t id, uint32_t events) {
   struct epoll_event event = { .events = EPOLLONESHOT, .data.u64 = id };
   if (events & IPCNET_POLLER_READ) event.events |= EPOLLIN;

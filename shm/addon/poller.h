@@ -33,6 +33,9 @@ void ipcnet_poller_destroy(struct ipcnet_poller *poller);
 /* Adds a socket, not armed. 0 or a negative errno. Closing the descriptor ends the watch. */
 int ipcnet_poller_watch(struct ipcnet_poller *poller, int fd, uint32_t id);
 
+/* Ends a watch; the descriptor stays open. */
+void ipcnet_poller_unwatch(struct ipcnet_poller *poller, int fd);
+
 /* Asks for one report of any of `events`. A socket that is ready already reports at once. */
 int ipcnet_poller_arm(struct ipcnet_poller *poller, int fd, uint32_t id, uint32_t events);
 

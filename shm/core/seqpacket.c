@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +19,10 @@
 #endif
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
+#endif
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
 #endif
 
 #define LOCK_TRIES 50
@@ -156,7 +163,84 @@ int ipcnet_seqpacket_pair(int fds[2]) {
   return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0 ? 0 : -errno;
 }
 
-int ipcnet_seqpacket_peer_of(int fd, int want_pidfd, struct ipcnet_seqpacket_peer *peer) {
+/* ---- who the peer is ----------------------------------------------------------------------------------------------------------------- */
+
+int ipcnet_seqpacket_is_alive(int pidfd) {
+  struct pollfd item = { .fd = pidfd, .events = POLLIN };
+  int ready;
+  do {
+    ready = poll(&item, 1, 0);
+  } while (ready < 0 && errno == EINTR);
+  if (ready < 0) return -errno;
+  return (item.revents & POLLNVAL) != 0 ? -EBADF : ready == 0;
+}
+
+/* Reads `name` of a process's folder in /proc as text. */
+static int read_text(int folder, const char *name, char *text, size_t size) {
+  int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t length = read(fd, text, size - 1);
+  close(fd);
+  if (length <= 0) return 0;
+  text[length] = 0;
+  return 1;
+}
+
+/* Field 22 of /proc/PID/stat, or 0. The name in field 2 may hold anything, so one looks behind its last bracket. */
+static uint64_t start_ticks_of(int folder) {
+  char text[1024];
+  if (!read_text(folder, "stat", text, sizeof text)) return 0;
+  const char *at = strrchr(text, ')');
+  for (int field = 2; at != NULL && field < 22; field++) {
+    at = strchr(at, ' ');
+    if (at != NULL) at++;
+  }
+  return at == NULL ? 0 : strtoull(at, NULL, 10);
+}
+
+/* Whether the effective user of the process is `uid`. The owner of the folder would not do: for a process that may not be dumped it is root. */
+static int has_user(int folder, uid_t uid) {
+  char text[2048];
+  if (!read_text(folder, "status", text, sizeof text)) return 0;
+  /* The name is escaped, so a line's beginning is one. */
+  const char *line = strstr(text, "\nUid:\t");
+  const char *effective = line == NULL ? NULL : strchr(line + 6, '\t');
+  return effective != NULL && strtoul(effective + 1, NULL, 10) == uid;
+}
+
+static uint64_t ticks_since_boot(void) {
+  struct timespec now = { 0, 0 };
+  if (clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
+  uint64_t per_second = (uint64_t)sysconf(_SC_CLK_TCK);
+  return (uint64_t)now.tv_sec * per_second + (uint64_t)now.tv_nsec * per_second / 1000000000u;
+}
+
+/* Fills pidfd and start_ticks, or leaves them -1 and 0. */
+static void open_pidfd(int fd, enum ipcnet_seqpacket_pidfd how, struct ipcnet_seqpacket_peer *peer) {
+  uint64_t connected_ticks = ticks_since_boot();
+  int pidfd = -1, by_number = 1;
+  socklen_t length = sizeof pidfd;
+  if (how == IPCNET_SEQPACKET_PIDFD_WANTED) {
+    by_number = getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) != 0 && errno == ENOPROTOOPT;
+  }
+  if (by_number) pidfd = (int)syscall(SYS_pidfd_open, peer->pid, 0);
+  if (pidfd < 0) return;
+  char name[32];
+  snprintf(name, sizeof name, "/proc/%d", (int)peer->pid);
+  int folder = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  uint64_t start_ticks = folder < 0 ? 0 : start_ticks_of(folder);
+  int fitting = start_ticks != 0 && (!by_number || (start_ticks <= connected_ticks && has_user(folder, peer->uid)));
+  if (folder >= 0) close(folder);
+  /* Alive now: so its number was its own while /proc was read. */
+  if (!fitting || ipcnet_seqpacket_is_alive(pidfd) != 1) {
+    close(pidfd);
+    return;
+  }
+  peer->pidfd = pidfd;
+  peer->start_ticks = start_ticks;
+}
+
+int ipcnet_seqpacket_peer_of(int fd, enum ipcnet_seqpacket_pidfd pidfd, struct ipcnet_seqpacket_peer *peer) {
   struct ucred credentials;
   socklen_t length = sizeof credentials;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return -errno;
@@ -164,15 +248,12 @@ int ipcnet_seqpacket_peer_of(int fd, int want_pidfd, struct ipcnet_seqpacket_pee
   peer->uid = credentials.uid;
   peer->gid = credentials.gid;
   peer->pidfd = -1;
+  peer->start_ticks = 0;
   peer->group_count = 0;
   length = sizeof peer->groups;
   /* ERANGE: more groups than we look at. None is the safe reading: groups only ever add permissions. */
   if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, peer->groups, &length) == 0) peer->group_count = (uint32_t)(length / sizeof peer->groups[0]);
-  if (want_pidfd) {
-    int pidfd = -1;
-    length = sizeof pidfd;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) peer->pidfd = pidfd;
-  }
+  if (pidfd != IPCNET_SEQPACKET_PIDFD_NONE) open_pidfd(fd, pidfd, peer);
   return 0;
 }
 
@@ -186,9 +267,41 @@ int ipcnet_seqpacket_set_send_buffer(int fd, int bytes) {
 
 /* ---- packets ------------------------------------------------------------------------------------------------------------------------ */
 
-int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, enum ipcnet_seqpacket_state *state) {
+/* Room for the control data of one packet: exactly IPCNET_SEQPACKET_FDS_MAX descriptors. The kernel installs no more than fit, and says MSG_CTRUNC when there were more. */
+union control {
+  struct cmsghdr header;
+  unsigned char space[CMSG_SPACE(IPCNET_SEQPACKET_FDS_MAX * sizeof(int))];
+};
+_Static_assert(CMSG_SPACE(IPCNET_SEQPACKET_FDS_MAX * sizeof(int)) == CMSG_LEN(IPCNET_SEQPACKET_FDS_MAX * sizeof(int)), "padding would let one more descriptor in");
+
+/* What the kernel has installed for a packet. */
+static void read_fds(struct msghdr *message, struct ipcnet_seqpacket_fds *fds) {
+  fds->count = 0;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    if (count > IPCNET_SEQPACKET_FDS_MAX - fds->count) count = IPCNET_SEQPACKET_FDS_MAX - fds->count;
+    memcpy(fds->fds + fds->count, CMSG_DATA(header), count * sizeof(int));
+    fds->count += (uint32_t)count;
+  }
+}
+
+static void close_fds(struct ipcnet_seqpacket_fds *fds) {
+  while (fds->count > 0) close(fds->fds[--fds->count]);
+}
+
+/* Why a packet must not be delivered; MORE when it may. `fds` is NULL where descriptors are not wanted: then the kernel has closed them, which it reports as cut control data. */
+static enum ipcnet_seqpacket_state judge(const struct mmsghdr *header, const struct ipcnet_seqpacket_fds *fds) {
+  if (header->msg_len == 0) return IPCNET_SEQPACKET_END;
+  if ((header->msg_hdr.msg_flags & MSG_TRUNC) != 0) return IPCNET_SEQPACKET_TRUNCATED;
+  if (fds == NULL || (header->msg_hdr.msg_flags & MSG_CTRUNC) == 0) return IPCNET_SEQPACKET_MORE;
+  return fds->count == IPCNET_SEQPACKET_FDS_MAX ? IPCNET_SEQPACKET_TOO_MANY_FDS : IPCNET_SEQPACKET_FDS_LOST;
+}
+
+int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state) {
   struct mmsghdr headers[IPCNET_SEQPACKET_BATCH_MAX];
   struct iovec parts[IPCNET_SEQPACKET_BATCH_MAX];
+  union control controls[IPCNET_SEQPACKET_BATCH_MAX];
   if (capacity > IPCNET_SEQPACKET_BATCH_MAX) capacity = IPCNET_SEQPACKET_BATCH_MAX;
   memset(headers, 0, capacity * sizeof headers[0]);
   for (uint32_t i = 0; i < capacity; i++) {
@@ -196,10 +309,14 @@ int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t ca
     parts[i].iov_len = stride;
     headers[i].msg_hdr.msg_iov = &parts[i];
     headers[i].msg_hdr.msg_iovlen = 1;
+    if (fds != NULL) {
+      headers[i].msg_hdr.msg_control = &controls[i];
+      headers[i].msg_hdr.msg_controllen = sizeof controls[i];
+    }
   }
   int received, resets = 0;
   do {
-    received = recvmmsg(fd, headers, capacity, MSG_DONTWAIT, NULL);
+    received = recvmmsg(fd, headers, capacity, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
     /* A peer that closes before it has read everything resets us; the kernel says so once, ahead of what the peer had sent. */
   } while (received < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
   if (received < 0) {
@@ -208,19 +325,38 @@ int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t ca
     return 0;
   }
   *state = (uint32_t)received < capacity ? IPCNET_SEQPACKET_DRAINED : IPCNET_SEQPACKET_MORE;
+  int delivered = -1;
   for (int i = 0; i < received; i++) {
-    if (headers[i].msg_len == 0 || (headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) {
-      *state = headers[i].msg_len == 0 ? IPCNET_SEQPACKET_END : IPCNET_SEQPACKET_TRUNCATED;
-      return i;
+    if (fds != NULL) read_fds(&headers[i].msg_hdr, &fds[i]);
+    enum ipcnet_seqpacket_state verdict = delivered >= 0 ? IPCNET_SEQPACKET_MORE : judge(&headers[i], fds == NULL ? NULL : &fds[i]);
+    if (verdict != IPCNET_SEQPACKET_MORE) {
+      *state = verdict;
+      delivered = i;
     }
     lengths[i] = headers[i].msg_len;
+    if (delivered >= 0 && fds != NULL) close_fds(&fds[i]);
   }
-  return received;
+  return delivered >= 0 ? delivered : received;
 }
 
-int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets, uint32_t count) {
+int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, enum ipcnet_seqpacket_state *state) {
+  return ipcnet_seqpacket_receive_fds(fd, buffer, stride, capacity, lengths, NULL, state);
+}
+
+static void attach(struct msghdr *message, union control *control, const struct ipcnet_seqpacket_fds *fds) {
+  memset(control, 0, sizeof *control);
+  control->header.cmsg_level = SOL_SOCKET;
+  control->header.cmsg_type = SCM_RIGHTS;
+  control->header.cmsg_len = CMSG_LEN(fds->count * sizeof(int));
+  memcpy(CMSG_DATA(&control->header), fds->fds, fds->count * sizeof(int));
+  message->msg_control = control;
+  message->msg_controllen = CMSG_SPACE(fds->count * sizeof(int));
+}
+
+int ipcnet_seqpacket_send_fds(int fd, const struct ipcnet_seqpacket_packet *packets, const struct ipcnet_seqpacket_fds *fds, uint32_t count) {
   struct mmsghdr headers[IPCNET_SEQPACKET_BATCH_MAX];
   struct iovec parts[IPCNET_SEQPACKET_BATCH_MAX];
+  union control controls[IPCNET_SEQPACKET_BATCH_MAX];
   if (count > IPCNET_SEQPACKET_BATCH_MAX) count = IPCNET_SEQPACKET_BATCH_MAX;
   memset(headers, 0, count * sizeof headers[0]);
   for (uint32_t i = 0; i < count; i++) {
@@ -229,10 +365,17 @@ int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets,
     parts[i].iov_len = packets[i].length;
     headers[i].msg_hdr.msg_iov = &parts[i];
     headers[i].msg_hdr.msg_iovlen = 1;
+    if (fds == NULL || fds[i].count == 0) continue;
+    if (fds[i].count > IPCNET_SEQPACKET_FDS_MAX) return -EINVAL;
+    attach(&headers[i].msg_hdr, &controls[i], &fds[i]);
   }
   int sent;
   do {
     sent = sendmmsg(fd, headers, count, MSG_DONTWAIT | MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
   return sent < 0 ? -errno : sent;
+}
+
+int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets, uint32_t count) {
+  return ipcnet_seqpacket_send_fds(fd, packets, NULL, count);
 }

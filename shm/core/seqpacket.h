@@ -21,6 +21,8 @@
 #define IPCNET_SEQPACKET_PATH_MAX 99
 /* Packets per call of receive and send: 16 of 64 KiB are 1 MiB of buffer. */
 #define IPCNET_SEQPACKET_BATCH_MAX 16
+/* Descriptors with one packet: a lane message takes 2; the kernel's own limit is 253. */
+#define IPCNET_SEQPACKET_FDS_MAX 4
 /* Supplementary groups that are looked at; NGROUPS_MAX is 65536, people have twenty. */
 #define IPCNET_SEQPACKET_GROUPS_MAX 256
 
@@ -29,8 +31,10 @@ struct ipcnet_seqpacket_peer {
   pid_t pid;
   uid_t uid;
   gid_t gid;
-  /* pidfd of that very process (Linux 6.5), or -1. The caller closes it. */
+  /* pidfd of that very process, or -1: not asked for, the process is gone, or its number may have passed to another one. The caller closes it. */
   int pidfd;
+  /* When that process started, in clock ticks since boot: with the pid it names a process for good. 0 without a pidfd. */
+  uint64_t start_ticks;
   uint32_t group_count;
   gid_t groups[IPCNET_SEQPACKET_GROUPS_MAX];
 };
@@ -61,8 +65,22 @@ int ipcnet_seqpacket_accept(int listener);
 /* Both ends of a connection that has no name. */
 int ipcnet_seqpacket_pair(int fds[2]);
 
-/* Fills `peer`; with `want_pidfd` 0 its pidfd is -1. Returns 0 or a negative errno. */
-int ipcnet_seqpacket_peer_of(int fd, int want_pidfd, struct ipcnet_seqpacket_peer *peer);
+enum ipcnet_seqpacket_pidfd {
+  IPCNET_SEQPACKET_PIDFD_NONE = 0,
+  /* By SO_PEERPIDFD (Linux 6.5), else as below. */
+  IPCNET_SEQPACKET_PIDFD_WANTED = 1,
+  /* As on older kernels: pidfd_open of the pid, and then /proc must say that this process has the user of the connection and started before this call. */
+  IPCNET_SEQPACKET_PIDFD_BY_NUMBER = 2,
+};
+
+/*
+ * Fills `peer`. Returns 0 or a negative errno. To be called right after accept: what is left open on older kernels is a process that connects, hands its socket to a child
+ * and dies, whose number passes to another program of the same user before this call.
+ */
+int ipcnet_seqpacket_peer_of(int fd, enum ipcnet_seqpacket_pidfd pidfd, struct ipcnet_seqpacket_peer *peer);
+
+/* 1 while the process behind `pidfd` lives, 0 once it has died, negative errno if it is no pidfd. */
+int ipcnet_seqpacket_is_alive(int pidfd);
 
 /* Asks for room for `bytes` in the sending direction; the kernel gives what net.core.wmem_max allows. Returns what it gave. */
 int ipcnet_seqpacket_set_send_buffer(int fd, int bytes);
@@ -76,6 +94,16 @@ enum ipcnet_seqpacket_state {
   IPCNET_SEQPACKET_END = 2,
   /* A packet was larger than `stride`: the peer breaks the protocol. The packets before it are delivered, it is not. */
   IPCNET_SEQPACKET_TRUNCATED = 3,
+  /* A packet came with more than IPCNET_SEQPACKET_FDS_MAX descriptors: the peer breaks the protocol. All of them are closed; the packets before it are delivered. */
+  IPCNET_SEQPACKET_TOO_MANY_FDS = 4,
+  /* This process had no room for the descriptors of a packet (RLIMIT_NOFILE), so they are lost and the packet with them: no fault of the peer, but the end all the same. */
+  IPCNET_SEQPACKET_FDS_LOST = 5,
+};
+
+/* Descriptors that travel with a packet. */
+struct ipcnet_seqpacket_fds {
+  uint32_t count;
+  int fds[IPCNET_SEQPACKET_FDS_MAX];
 };
 
 /*
@@ -83,6 +111,9 @@ enum ipcnet_seqpacket_state {
  * what comes after them. Descriptors that a peer attaches are closed by the kernel, never installed. -ECONNRESET and the like end the connection.
  */
 int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, enum ipcnet_seqpacket_state *state);
+
+/* The same, with the descriptors that came with packet i in fds[i]: close-on-exec, and the caller's to close. Those of a packet that is not delivered are closed here. */
+int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state);
 
 /* One packet of a batch to send. */
 struct ipcnet_seqpacket_packet {
@@ -93,5 +124,11 @@ struct ipcnet_seqpacket_packet {
 /* Sends up to IPCNET_SEQPACKET_BATCH_MAX packets in order, each whole or not at all. Returns how many were taken (at least one), -EAGAIN when there is
  * no room for the first, -EPIPE or -ECONNRESET when the peer is gone, -EMSGSIZE when the first can never be sent. Never raises SIGPIPE. */
 int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets, uint32_t count);
+
+/*
+ * The same, with copies of the descriptors fds[i] attached to packet i; the caller's own stay open. `fds` may be NULL. Besides the above: -EBADF a descriptor that is not
+ * open, -EINVAL more than IPCNET_SEQPACKET_FDS_MAX, -ETOOMANYREFS this user has as many descriptors on their way, unread, as it may open files: try again later.
+ */
+int ipcnet_seqpacket_send_fds(int fd, const struct ipcnet_seqpacket_packet *packets, const struct ipcnet_seqpacket_fds *fds, uint32_t count);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -66,7 +67,9 @@ static void a_client_connects_and_both_know_each_other(void) {
   struct ipcnet_seqpacket_peer peer;
   CHECK(ipcnet_seqpacket_peer_of(server, 1, &peer) == 0);
   CHECK(peer.pid == getpid() && peer.uid == getuid() && peer.gid == getgid());
-  if (peer.pidfd >= 0) close(peer.pidfd);
+  CHECK(peer.pidfd >= 0 && peer.start_ticks > 0 && ipcnet_seqpacket_is_alive(peer.pidfd) == 1);
+  close(peer.pidfd);
+  CHECK(ipcnet_seqpacket_is_alive(9999) == -EBADF);
   CHECK(ipcnet_seqpacket_peer_of(client, 0, &peer) == 0 && peer.pid == getpid() && peer.pidfd == -1);
   close(client);
   close(server);
@@ -74,6 +77,48 @@ static void a_client_connects_and_both_know_each_other(void) {
   CHECK(ipcnet_seqpacket_unlink(path, &bound) == 0);
   CHECK(access(path, F_OK) != 0);
   CHECK(open_descriptors() == before);
+}
+
+/* A child that connects, and waits until `gate` closes. */
+static pid_t start_client(const char *path, const int gate[2]) {
+  pid_t child = fork();
+  if (child != 0) return child;
+  char byte;
+  close(gate[1]);
+  int fd = ipcnet_seqpacket_connect(path);
+  _exit(fd >= 0 && read(gate[0], &byte, 1) == 0 ? 0 : 2);
+}
+
+static void a_pidfd_tells_when_the_peer_dies(void) {
+  const char *path = in_folder("p.sock");
+  const enum ipcnet_seqpacket_pidfd ways[2] = { IPCNET_SEQPACKET_PIDFD_WANTED, IPCNET_SEQPACKET_PIDFD_BY_NUMBER };
+  struct ipcnet_seqpacket_bound bound;
+  int before = open_descriptors();
+  int listener = ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 4, &bound);
+  CHECK(listener >= 0);
+  for (int i = 0; i < 2; i++) {
+    int gate[2], status, server;
+    CHECK(pipe(gate) == 0);
+    pid_t child = start_client(path, gate);
+    do {
+      server = ipcnet_seqpacket_accept(listener);
+    } while (server == -EAGAIN);
+    struct ipcnet_seqpacket_peer peer, other;
+    CHECK(ipcnet_seqpacket_peer_of(server, ways[i], &peer) == 0 && ipcnet_seqpacket_peer_of(server, ways[1 - i], &other) == 0);
+    CHECK(peer.pid == child && peer.pidfd >= 0 && peer.start_ticks == other.start_ticks && peer.start_ticks > 0);
+    CHECK((fcntl(peer.pidfd, F_GETFD) & FD_CLOEXEC) && ipcnet_seqpacket_is_alive(peer.pidfd) == 1);
+    close(gate[1]);
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(ipcnet_seqpacket_is_alive(peer.pidfd) == 0);
+    close(peer.pidfd);
+    close(other.pidfd);
+    /* Whoever comes too late gets no handle, and no other process's. */
+    CHECK(ipcnet_seqpacket_peer_of(server, ways[i], &peer) == 0 && peer.pid == child && peer.pidfd == -1 && peer.start_ticks == 0);
+    close(gate[0]);
+    close(server);
+  }
+  close(listener);
+  CHECK(ipcnet_seqpacket_unlink(path, &bound) == 0 && open_descriptors() == before);
 }
 
 static void groups_of_another_user_are_seen(void) {
@@ -269,6 +314,7 @@ static void a_packet_larger_than_agreed_is_a_protocol_error(void) {
   close(fds[1]);
 }
 
+/* By the receive that has no place for them. */
 static void descriptors_sent_by_a_peer_are_not_installed(void) {
   int fds[2];
   CHECK(ipcnet_seqpacket_pair(fds) == 0);
@@ -293,11 +339,109 @@ static void descriptors_sent_by_a_peer_are_not_installed(void) {
   close(fds[1]);
 }
 
+static int is_same_file(int a, int b) {
+  struct stat one, other;
+  CHECK(fstat(a, &one) == 0 && fstat(b, &other) == 0);
+  return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+/* A packet with as many descriptors as the kernel takes, whatever our own interface says. */
+static void send_flood(int socket, int fd, int count, size_t bytes) {
+  union { struct cmsghdr header; char space[CMSG_SPACE(253 * sizeof(int))]; } control;
+  char payload[64] = "flood";
+  memset(&control, 0, sizeof control);
+  control.header.cmsg_level = SOL_SOCKET;
+  control.header.cmsg_type = SCM_RIGHTS;
+  control.header.cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+  for (int i = 0; i < count; i++) memcpy(CMSG_DATA(&control.header) + (size_t)i * sizeof(int), &fd, sizeof fd);
+  struct iovec part = { payload, bytes };
+  const struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE((size_t)count * sizeof(int)) };
+  CHECK(sendmsg(socket, &message, 0) == (ssize_t)bytes);
+}
+
+static void descriptors_arrive_with_their_packet(void) {
+  int fds[2], before = open_descriptors();
+  CHECK(ipcnet_seqpacket_pair(fds) == 0);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC), zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+  CHECK(null >= 0 && zero >= 0);
+  const struct ipcnet_seqpacket_packet packets[3] = { { (const uint8_t *)"a", 1 }, { (const uint8_t *)"b", 1 }, { (const uint8_t *)"c", 1 } };
+  const struct ipcnet_seqpacket_fds attached[3] = { { 2, { null, zero } }, { 0, { 0 } }, { 4, { zero, null, null, null } } };
+  CHECK(ipcnet_seqpacket_send_fds(fds[0], packets, attached, 3) == 3);
+  uint8_t buffer[4 * 16];
+  uint32_t lengths[4];
+  struct ipcnet_seqpacket_fds received[4];
+  enum ipcnet_seqpacket_state state;
+  CHECK(ipcnet_seqpacket_receive_fds(fds[1], buffer, 16, 4, lengths, received, &state) == 3 && state == IPCNET_SEQPACKET_DRAINED);
+  CHECK(received[0].count == 2 && received[1].count == 0 && received[2].count == 4);
+  CHECK(is_same_file(received[0].fds[0], null) && is_same_file(received[0].fds[1], zero) && is_same_file(received[2].fds[0], zero) && is_same_file(received[2].fds[3], null));
+  for (int i = 0; i < 3; i++) {
+    for (uint32_t j = 0; j < received[i].count; j++) {
+      CHECK(fcntl(received[i].fds[j], F_GETFD) & FD_CLOEXEC);
+      close(received[i].fds[j]);
+    }
+  }
+  const struct ipcnet_seqpacket_fds five = { 5, { null, null, null, null } }, none = { 1, { 9999 } };
+  CHECK(ipcnet_seqpacket_send_fds(fds[0], packets, &five, 1) == -EINVAL && ipcnet_seqpacket_send_fds(fds[0], packets, &none, 1) == -EBADF);
+  close(null);
+  close(zero);
+  close(fds[0]);
+  close(fds[1]);
+  CHECK(open_descriptors() == before);
+}
+
+static void a_flood_of_descriptors_is_a_violation_and_leaves_none(void) {
+  int fds[2];
+  CHECK(ipcnet_seqpacket_pair(fds) == 0);
+  int before = open_descriptors();
+  send_flood(fds[0], 0, 1, 5);
+  send_flood(fds[0], 0, 253, 5);
+  send_flood(fds[0], 0, 4, 5);
+  uint8_t buffer[4 * 16];
+  uint32_t lengths[4];
+  struct ipcnet_seqpacket_fds received[4];
+  enum ipcnet_seqpacket_state state;
+  CHECK(ipcnet_seqpacket_receive_fds(fds[1], buffer, 16, 4, lengths, received, &state) == 1 && state == IPCNET_SEQPACKET_TOO_MANY_FDS);
+  CHECK(received[0].count == 1 && open_descriptors() == before + 1);
+  close(received[0].fds[0]);
+  send_flood(fds[0], 0, 5, 5);
+  CHECK(ipcnet_seqpacket_receive_fds(fds[1], buffer, 16, 1, lengths, received, &state) == 0 && state == IPCNET_SEQPACKET_TOO_MANY_FDS && open_descriptors() == before);
+  send_flood(fds[0], 0, 3, 17); /* longer than a place in the buffer */
+  CHECK(ipcnet_seqpacket_receive_fds(fds[1], buffer, 16, 4, lengths, received, &state) == 0 && state == IPCNET_SEQPACKET_TRUNCATED && open_descriptors() == before);
+  send_flood(fds[0], 0, 200, 5); /* and unread ones go with the socket */
+  close(fds[0]);
+  close(fds[1]);
+  CHECK(open_descriptors() == before - 2);
+}
+
+static void without_room_for_descriptors_the_packet_is_lost_and_said_to_be(void) {
+  int fds[2];
+  CHECK(ipcnet_seqpacket_pair(fds) == 0);
+  send_flood(fds[0], 0, 3, 5);
+  struct rlimit usual, tight;
+  CHECK(getrlimit(RLIMIT_NOFILE, &usual) == 0);
+  tight = usual;
+  int first = dup(0);
+  CHECK(first >= 0);
+  close(first);
+  tight.rlim_cur = (rlim_t)first + 1; /* one more may be opened, three are to come */
+  CHECK(setrlimit(RLIMIT_NOFILE, &tight) == 0);
+  uint8_t buffer[16];
+  uint32_t length;
+  struct ipcnet_seqpacket_fds received;
+  enum ipcnet_seqpacket_state state;
+  CHECK(ipcnet_seqpacket_receive_fds(fds[1], buffer, 16, 1, &length, &received, &state) == 0 && state == IPCNET_SEQPACKET_FDS_LOST && received.count == 0);
+  CHECK(fcntl(first, F_GETFD) == -1);
+  CHECK(setrlimit(RLIMIT_NOFILE, &usual) == 0);
+  close(fds[0]);
+  close(fds[1]);
+}
+
 int main(void) {
   strcpy(folder, "/tmp/ipcnet-seqpacket-XXXXXX");
   CHECK(mkdtemp(folder) != NULL);
   signal(SIGPIPE, SIG_DFL); /* a send that raised it would end the test */
   a_client_connects_and_both_know_each_other();
+  a_pidfd_tells_when_the_peer_dies();
   groups_of_another_user_are_seen();
   a_live_socket_is_never_replaced_and_a_dead_one_is();
   what_is_not_a_socket_is_left_alone();
@@ -307,6 +451,9 @@ int main(void) {
   a_full_peer_means_try_again_and_nothing_is_lost();
   a_packet_larger_than_agreed_is_a_protocol_error();
   descriptors_sent_by_a_peer_are_not_installed();
+  descriptors_arrive_with_their_packet();
+  a_flood_of_descriptors_is_a_violation_and_leaves_none();
+  without_room_for_descriptors_the_packet_is_lost_and_said_to_be();
   char command[128];
   snprintf(command, sizeof command, "rm -rf '%s'", folder);
   CHECK(system(command) == 0);

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { e2eCodec } from "../../schemas/e2e/index.ts";
+import { Descriptor } from "../sockets/index.ts";
 import { Channel, type PacketTransport, type SendVerdict } from "./channel.ts";
 import { fuzzTargets } from "./fuzz.ts";
 import { PACKET_BYTES_MAX } from "./limits.ts";
@@ -20,9 +22,12 @@ const seal: PacketSeal = {
 
 class Wire implements PacketTransport {
   readonly packets: Uint8Array[] = [];
+  /** How many descriptors went with each packet. */
+  readonly attached: number[] = [];
   verdict: SendVerdict = "sent";
-  send(bytes: Uint8Array, at: number, lengthBytes: number): SendVerdict {
+  send(bytes: Uint8Array, at: number, lengthBytes: number, descriptors: readonly Descriptor[] = []): SendVerdict {
     if (this.verdict === "sent") this.packets.push(bytes.slice(at, at + lengthBytes));
+    if (this.verdict === "sent") this.attached.push(descriptors.length);
     return this.verdict;
   }
   hasRoomFor(bytes: number): boolean {
@@ -100,6 +105,52 @@ test("fragments are bounded: no flags but one, none empty, no more than agreed, 
   assert.equal(receive([flagged("handshake", 1, 4, 0)]), "fragment");
   assert.equal(receive(Array.from({ length: 4 }, (_, i) => flagged("control", 1, 65_512, i))), "more");
   assert.equal(receive(Array.from({ length: 5 }, (_, i) => flagged("control", 1, 65_512, i))), "fragment");
+});
+
+test("descriptors go with the last packet of a control message and belong to whoever takes them", () => {
+  const { wire, client, gateway } = ends();
+  const null_ = Descriptor.open("/dev/null", 0);
+  const open = (): number => readdirSync("/proc/self/fd").length;
+  const before = open();
+  client.sendControl(new Uint8Array(150_000), "control", [null_, null_]);
+  assert.deepEqual(wire.attached.splice(0), [0, 0, 2]);
+  client.sendControl(Uint8Array.of(1), "control", [null_]);
+  client.sendControl(Uint8Array.of(2));
+  const [a, b, c, d, e] = wire.packets.splice(0);
+  assert.equal(gateway.receive(a!, 0, a!.length, []), "more");
+  assert.equal(gateway.receive(b!, 0, b!.length, []), "more");
+  assert.equal(gateway.receive(c!, 0, c!.length, [null_.dup(), null_.dup()]), "control");
+  const taken = gateway.takeDescriptors();
+  assert.equal(taken.length, 2);
+  assert.equal(gateway.takeDescriptors().length, 0);
+  assert.equal(gateway.receive(d!, 0, d!.length, [null_.dup()]), "control");
+  assert.equal(open(), before + 3);
+  // Not taken: closed with the next packet.
+  assert.equal(gateway.receive(e!, 0, e!.length), "control");
+  assert.ok(taken.every(({ isOpen }) => isOpen));
+  for (const descriptor of taken) descriptor.close();
+  assert.equal(open(), before);
+  null_.close();
+});
+
+test("descriptors on fragments, data, handshakes and broken packets are a fault, and are closed", () => {
+  const open = (): number => readdirSync("/proc/self/fd").length;
+  const null_ = Descriptor.open("/dev/null", 0);
+  const before = open();
+  const outcome = (send: (client: Channel, wire: Wire) => Uint8Array): string => {
+    const { wire, client, gateway } = ends();
+    const packet = send(client, wire);
+    const result = gateway.receive(packet, 0, packet.length, [null_.dup(), null_.dup()]);
+    assert.equal(gateway.takeDescriptors().length, 0);
+    assert.equal(open(), before);
+    return result;
+  };
+  assert.equal(outcome((client, wire) => (client.sendControl(new Uint8Array(70_000)), wire.packets[0]!)), "descriptors");
+  assert.equal(outcome((client, wire) => (client.sendControl(Uint8Array.of(1), "handshake"), wire.packets[0]!)), "descriptors");
+  assert.equal(outcome((client, wire) => (client.sendData(new Uint8Array(64), 0, 64), wire.packets[0]!)), "descriptors");
+  assert.equal(outcome((client, wire) => (client.sendControl(Uint8Array.of(1)), wire.packets[0]!.fill(9, 0, 8))), "crc");
+  assert.equal(outcome(() => new Uint8Array(3)), "tooShort");
+  null_.close();
 });
 
 test("fuzz targets hold on random input", () => {

@@ -5,6 +5,7 @@
  * the transport loses and repeats nothing, so a bad header means a broken or hostile peer, and the owner closes the connection.
  */
 import { Buffer } from "node:buffer";
+import type { Descriptor } from "../sockets/descriptor.ts";
 import { CONTROL_BODY_AT, claimedDataId, dataId, type Direction, FLAG_MORE, type PacketFault, type PacketKind, type PacketSeal } from "./packet.ts";
 import { HEADER_BYTES, PACKET_BYTES_MAX } from "./limits.ts";
 
@@ -13,9 +14,9 @@ export type SendVerdict = "sent" | "queued" | "full" | "closed";
 
 /** The packets' way out. Takes a packet whole or not at all and keeps nothing of `bytes`. */
 export interface PacketTransport {
-  send(bytes: Uint8Array, at: number, lengthBytes: number): SendVerdict;
-  /** Whether `bytes` more in up to `packets` packets would be taken now. */
-  hasRoomFor(bytes: number, packets: number): boolean;
+  send(bytes: Uint8Array, at: number, lengthBytes: number, descriptors?: readonly Descriptor[]): SendVerdict;
+  /** Whether `bytes` more in up to `packets` packets, with `descriptors` descriptors, would be taken now. */
+  hasRoomFor(bytes: number, packets: number, descriptors?: number): boolean;
 }
 
 /** Payload of one control fragment. */
@@ -36,6 +37,8 @@ export class Channel {
   body: Uint8Array = new Uint8Array(0);
   bodyAt = 0;
   bodyBytes = 0;
+  /** After `receive` said "control": what came with the message. Closed with the next packet unless they were taken. */
+  #descriptors: Descriptor[] = [];
 
   /** `controlBytesMax` bounds a received control message; `scratch` (at least one packet) may be shared by channels of one thread. */
   constructor({ role, seal, transport, controlBytesMax, scratch }: { role: "gateway" | "client"; seal: PacketSeal; transport: PacketTransport; controlBytesMax: number; scratch: Uint8Array }) {
@@ -54,24 +57,54 @@ export class Channel {
     return this.#send("data", bytes, at, lengthBytes);
   }
 
-  /** Sends one control message, in as many packets as it takes: all of them or, with "full", none. */
-  sendControl(cbor: Uint8Array, kind: "control" | "handshake" = "control"): SendVerdict {
+  /**
+   * Sends one control message, in as many packets as it takes: all of them or, with "full", none. Copies of the descriptors (at most 4; the message's field `fds`
+   * must say how many) go with the last packet; the caller's own stay its own.
+   */
+  sendControl(cbor: Uint8Array, kind: "control" | "handshake" = "control", descriptors: readonly Descriptor[] = []): SendVerdict {
     const packets = Math.max(1, Math.ceil(cbor.length / FRAGMENT_BYTES_MAX));
-    if (!this.#transport.hasRoomFor(cbor.length + packets * CONTROL_BODY_AT, packets)) return "full";
+    if (!this.#transport.hasRoomFor(cbor.length + packets * CONTROL_BODY_AT, packets, descriptors.length)) return "full";
     let verdict: SendVerdict = "sent";
     for (let i = 0; i < packets; i++) {
       const part = cbor.subarray(i * FRAGMENT_BYTES_MAX, (i + 1) * FRAGMENT_BYTES_MAX);
       this.#scratch.fill(0, HEADER_BYTES, CONTROL_BODY_AT);
       this.#scratch[HEADER_BYTES] = i < packets - 1 ? FLAG_MORE : 0;
       this.#scratch.set(part, CONTROL_BODY_AT);
-      verdict = this.#send(kind, this.#scratch, 0, CONTROL_BODY_AT + part.length);
+      verdict = this.#send(kind, this.#scratch, 0, CONTROL_BODY_AT + part.length, i === packets - 1 && descriptors.length > 0 ? descriptors : undefined);
       if (verdict === "closed" || verdict === "full") return verdict;
     }
     return verdict;
   }
 
-  /** Checks a received packet. "more" = a fragment was kept; with "control" and "handshake" the message stands in `body`; anything else than these and "data" is a fault. */
-  receive(bytes: Uint8Array, at: number, lengthBytes: number): PacketKind | "more" | PacketFault {
+  /**
+   * Checks a received packet. "more" = a fragment was kept; with "control" and "handshake" the message stands in `body`; anything else than these and "data" is a fault.
+   * Takes over the descriptors that came with it: those of a whole control message wait in `takeDescriptors`, all others are closed.
+   */
+  receive(bytes: Uint8Array, at: number, lengthBytes: number, descriptors?: Descriptor[]): PacketKind | "more" | PacketFault {
+    this.closeDescriptors();
+    const result = this.#check(bytes, at, lengthBytes);
+    if (descriptors === undefined || descriptors.length === 0) return result;
+    this.#descriptors = descriptors;
+    if (result === "control") return result;
+    this.closeDescriptors();
+    return result === "data" || result === "more" || result === "handshake" ? "descriptors" : result;
+  }
+
+  /** The descriptors of the message that stands in `body`, mostly none; they are the caller's from now on. */
+  takeDescriptors(): Descriptor[] {
+    const taken = this.#descriptors;
+    if (taken.length > 0) this.#descriptors = [];
+    return taken;
+  }
+
+  /** Closes what was not taken: to be called when the connection ends. */
+  closeDescriptors(): void {
+    if (this.#descriptors.length === 0) return;
+    for (const descriptor of this.#descriptors) descriptor.close();
+    this.#descriptors = [];
+  }
+
+  #check(bytes: Uint8Array, at: number, lengthBytes: number): PacketKind | "more" | PacketFault {
     if (lengthBytes < CONTROL_BODY_AT) return "tooShort";
     const claimed = claimedDataId(bytes, at);
     const ids = this.#inIds;
@@ -106,9 +139,9 @@ export class Channel {
     return kind;
   }
 
-  #send(kind: PacketKind, bytes: Uint8Array, at: number, lengthBytes: number): SendVerdict {
+  #send(kind: PacketKind, bytes: Uint8Array, at: number, lengthBytes: number, descriptors?: readonly Descriptor[]): SendVerdict {
     this.#seal.seal(bytes, at, lengthBytes, this.#outIds[kind], this.#sent);
-    const verdict = this.#transport.send(bytes, at, lengthBytes);
+    const verdict = this.#transport.send(bytes, at, lengthBytes, descriptors);
     if (verdict === "sent" || verdict === "queued") this.#sent = (this.#sent + 1) >>> 0;
     return verdict;
   }

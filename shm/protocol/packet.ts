@@ -31,8 +31,8 @@ export function dataId(direction: Direction, kind: PacketKind, version: number =
   return PROTOCOL | ((kind === "handshake" ? 0 : version) << 8) | directionCode[direction] | kindCode[kind];
 }
 
-/** Why a packet failed its check: the codes of AUTOSAR's P07, and "dataId" for a header that names a packet which may not come here. */
-export type PacketFault = "tooShort" | "length" | "crc" | "counter" | "dataId" | "fragment";
+/** Why a packet failed its check: the codes of AUTOSAR's P07, "dataId" for a header that names a packet which may not come here, "descriptors" for some where none may be. */
+export type PacketFault = "tooShort" | "length" | "crc" | "counter" | "dataId" | "fragment" | "descriptors";
 
 /**
  * Writes and checks P07 headers in place; implemented in C (shm/addon) and, for tests, in TypeScript. `counter` is the exact counter expected: a SEQPACKET socket

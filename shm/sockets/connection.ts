@@ -4,8 +4,9 @@
  */
 import type { PacketTransport, SendVerdict } from "../protocol/channel.ts";
 import { PACKET_BYTES_MAX } from "../protocol/limits.ts";
-import { type Hub, hub, type Pollable, Ready, ReceiveState, SocketError } from "./native.ts";
-import { PacketQueue } from "./packetQueue.ts";
+import { closeAll, Descriptor, noDescriptors } from "./descriptor.ts";
+import { DESCRIPTORS_PER_PACKET_MAX, type Hub, hub, type Pollable, Ready, ReceiveInfo, ReceiveState, SocketError } from "./native.ts";
+import { PacketQueue, writeDescriptors } from "./packetQueue.ts";
 
 /** Who is at the other end, by the kernel's word at connect time. */
 export interface PeerIdentity {
@@ -14,10 +15,22 @@ export interface PeerIdentity {
   readonly gid: number;
   /** Supplementary groups. */
   readonly groups: readonly number[];
+  /** When the process started, in clock ticks since boot: with the pid it names a process for good. Only with a pidfd. */
+  readonly startTime?: number | undefined;
+  /**
+   * The process itself: becomes readable when it dies, and is never another process's. The connection's, closed with it. Accepted connections have it, unless the process was gone by then
+   * or its number may have passed to another one (kernels before 6.5): such a peer is known by its user alone.
+   */
+  readonly pidfd?: Descriptor | undefined;
+}
+
+/** Whether the process behind a pidfd still lives. */
+export function isAlive(pidfd: Descriptor): boolean {
+  return pidfd.isOpen && hub().native.isAlive(pidfd.fd) === 1;
 }
 
 /** peerClosed: an orderly end; local: `close()` was called; the others are faults of the peer or the system. */
-export type CloseCode = "peerClosed" | "local" | "packetTooLarge" | "system";
+export type CloseCode = "peerClosed" | "local" | "packetTooLarge" | "tooManyDescriptors" | "system";
 
 export interface CloseReason {
   code: CloseCode;
@@ -29,13 +42,22 @@ export interface ConnectionOptions {
   queue?: { capacityBytes: number; whenFull: "refuse" };
   /** Larger packets from the peer end the connection. */
   packetBytesMax?: number;
+  /** Whether `peer` gets its pidfd: "byNumber" as on kernels before 6.5, for tests. Costs a descriptor. */
+  pidfd?: "none" | "wanted" | "byNumber";
 }
+
+const pidfdCode = { none: 0, wanted: 1, byNumber: 2 } as const;
 
 /** 1 MiB: 16 of the largest packets; a reply to "list all topics" of a large robot (≈ 600 KB) fits. */
 const QUEUE_BYTES_DEFAULT = 1_048_576;
 /** The kernel doubles it and caps it by net.core.wmem_max: six of the largest packets in flight instead of three. */
 const SEND_BUFFER_BYTES = 212_992;
 const PACKETS_PER_CALL = 16;
+/** When this user has too many descriptors on their way (ETOOMANYREFS): nothing tells when others have read theirs. */
+const RETRY_MS = 20;
+
+/** Called with a packet: the bytes are borrowed until it returns, the descriptors (at most 4, mostly none) belong to it. */
+export type PacketListener = (bytes: Uint8Array, at: number, lengthBytes: number, descriptors: Descriptor[]) => void;
 
 export class SeqpacketConnection implements Pollable, PacketTransport {
   readonly id: number;
@@ -44,7 +66,8 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   readonly #queue: PacketQueue;
   readonly #packetBytesMax: number;
   readonly #spans = new Uint32Array(2 * PACKETS_PER_CALL);
-  #packet: ((bytes: Uint8Array, at: number, lengthBytes: number) => void) | undefined;
+  readonly #attached = new Uint32Array((1 + DESCRIPTORS_PER_PACKET_MAX) * PACKETS_PER_CALL);
+  #packet: PacketListener | undefined;
   #drain: (() => void) | undefined;
   #close: ((reason: CloseReason) => void) | undefined;
   #paused = false;
@@ -52,16 +75,18 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   #ending = false;
   /** Nothing can be sent any more; what the peer had sent is still to be read. */
   #broken = false;
+  /** Packets wait although the socket takes some: this user has too many descriptors on their way. */
+  #crowded = false;
   #open = true;
 
   /** Takes over the socket `id` of this thread's hub. */
-  constructor(id: number, { queue, packetBytesMax = PACKET_BYTES_MAX }: ConnectionOptions = {}) {
+  constructor(id: number, { queue, packetBytesMax = PACKET_BYTES_MAX, pidfd = "none" }: ConnectionOptions = {}) {
     this.id = id;
     this.#hub = hub();
     this.#queue = new PacketQueue(queue?.capacityBytes ?? QUEUE_BYTES_DEFAULT);
     this.#packetBytesMax = packetBytesMax;
     this.#hub.native.setSendBuffer(id, SEND_BUFFER_BYTES);
-    this.peer = readPeer(this.#hub, id);
+    this.peer = readPeer(this.#hub, id, pidfd);
     this.#hub.add(this);
   }
 
@@ -73,6 +98,13 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     return [new SeqpacketConnection(ids[0]!, options), new SeqpacketConnection(ids[1]!, options)];
   }
 
+  /** A connection from one end of a `Descriptor.pair`, which it takes over. Throws a `SocketError`. `peer` is whoever made the pair. */
+  static of(descriptor: Descriptor, options?: ConnectionOptions): SeqpacketConnection {
+    const id = hub().native.socketOf(descriptor.release());
+    if (id < 0) throw new SocketError(-id, "cannot use this descriptor as a connection");
+    return new SeqpacketConnection(id, options);
+  }
+
   /** Connects, or throws a `SocketError`: ENOENT and ECONNREFUSED nobody listens, EACCES not permitted, EAGAIN the backlog is full (try again later). */
   static connect(path: string, options?: ConnectionOptions): SeqpacketConnection {
     const id = hub().native.connect(path);
@@ -80,8 +112,8 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     return new SeqpacketConnection(id, options);
   }
 
-  /** Sets the listener for packets and starts reading. The bytes are borrowed until it returns. */
-  onPacket(listener: (bytes: Uint8Array, at: number, lengthBytes: number) => void): void {
+  /** Sets the listener for packets and starts reading. */
+  onPacket(listener: PacketListener): void {
     this.#packet = listener;
     if (this.#open) this.#hub.arm(this);
   }
@@ -96,24 +128,34 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     this.#close = listener;
   }
 
-  /** Sends `bytes[at … at+lengthBytes)` as one packet, in the order of the calls. Keeps nothing of `bytes`. */
-  send(bytes: Uint8Array, at = 0, lengthBytes = bytes.length - at): SendVerdict {
+  /**
+   * Sends `bytes[at … at+lengthBytes)` as one packet, in the order of the calls. Keeps nothing of `bytes`. With it go duplicates of up to 4 descriptors: the caller's own stay the
+   * caller's to close, also when the packet waits. Throws a `SocketError` for a closed descriptor, or when the process can have no more (EMFILE).
+   */
+  send(bytes: Uint8Array, at = 0, lengthBytes = bytes.length - at, descriptors: readonly Descriptor[] = noDescriptors): SendVerdict {
+    if (descriptors.length > DESCRIPTORS_PER_PACKET_MAX) throw new RangeError(`a packet takes ${DESCRIPTORS_PER_PACKET_MAX} descriptors`);
     if (!this.#open || this.#ending || this.#broken) return "closed";
     if (this.#queue.packets === 0) {
-      this.#spans[0] = at;
-      this.#spans[1] = lengthBytes;
-      const status = this.#hub.native.send(this.id, bytes, this.#spans, 1);
+      const status = this.#sendNow(bytes, at, lengthBytes, descriptors);
       if (status === 1) return "sent";
       if (!this.#mayRetry(status)) return "closed";
     }
-    if (!this.#queue.push(bytes, at, lengthBytes)) return "full";
+    if (!this.#queue.push(bytes, at, lengthBytes, descriptors)) return "full";
     if (this.#queue.packets === 1) this.#hub.arm(this);
     return "queued";
   }
 
-  hasRoomFor(bytes: number, packets: number): boolean {
+  #sendNow(bytes: Uint8Array, at: number, lengthBytes: number, descriptors: readonly Descriptor[]): number {
+    this.#spans[0] = at;
+    this.#spans[1] = lengthBytes;
+    if (descriptors.length === 0) return this.#hub.native.send(this.id, bytes, this.#spans, 1);
+    writeDescriptors(descriptors, this.#attached, 0);
+    return this.#hub.native.send(this.id, bytes, this.#spans, 1, this.#attached);
+  }
+
+  hasRoomFor(bytes: number, packets: number, descriptors = 0): boolean {
     // Sent or queued: in the worst case all of them are queued.
-    return packets > 0 && this.#queue.hasRoomFor(bytes);
+    return packets > 0 && this.#queue.hasRoomFor(bytes, descriptors);
   }
 
   /** Bytes that wait for the peer to read. */
@@ -149,14 +191,15 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     this.#open = false;
     this.#hub.close(this);
     this.#queue.clear();
+    this.peer.pidfd?.close();
     this.#packet = undefined;
     this.#close?.(reason);
   }
 
-  interest(): number | undefined {
-    const mask = (this.#isReading ? Ready.read : 0) | (this.#queue.packets > 0 ? Ready.write : 0);
-    // A hang-up is reported whatever one waits for: once known, waiting for nothing else would spin.
-    return mask === 0 && this.#hungUp ? undefined : mask;
+  interest(): number {
+    const mask = (this.#isReading ? Ready.read : 0) | (this.#queue.packets > 0 && !this.#crowded ? Ready.write : 0);
+    // Once known it would be reported again and again.
+    return this.#hungUp ? mask : mask | Ready.hangup;
   }
 
   /** A pause holds back a peer, not the last words of a dead one. */
@@ -166,7 +209,7 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
 
   ready(events: number): void {
     if (events & Ready.hangup) this.#hungUp = true;
-    if (this.#queue.packets > 0 && events & (Ready.write | Ready.hangup)) this.#flush();
+    if (this.#queue.packets > 0 && !this.#crowded && events & (Ready.write | Ready.hangup)) this.#flush();
     if (this.#open && this.#isReading && events & (Ready.read | Ready.hangup)) this.#receive();
     else if (this.#open && this.#hungUp && this.#packet === undefined) this.close({ code: "peerClosed", text: "the peer closed the connection" });
   }
@@ -176,25 +219,43 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     const stride = this.#packetBytesMax;
     const buffer = this.#hub.receiveBuffer(stride);
     const count = native.receive(this.id, buffer, stride, receiveInfo);
-    const state = receiveInfo[0];
+    const state = receiveInfo[ReceiveInfo.state];
     // Readiness is dispatched from the event loop alone, so no other receive can overwrite buffer and info while the listener runs.
-    for (let i = 0; i < count && this.#packet; i++) this.#packet(buffer, i * stride, receiveInfo[1 + i]!);
+    let next = 0;
+    try {
+      while (next < count && this.#packet) this.#packet(buffer, next * stride, receiveInfo[ReceiveInfo.lengths + next]!, descriptorsOf(receiveInfo, next++));
+    } finally {
+      // The listener closed the connection, or threw: nobody asks for the rest.
+      while (next < count) closeAll(descriptorsOf(receiveInfo, next++));
+    }
     if (!this.#open) return;
     if (count < 0) this.close(lost(count));
     else if (state === ReceiveState.end) this.close({ code: "peerClosed", text: "the peer closed the connection" });
+    else if (state === ReceiveState.tooManyDescriptors) this.close({ code: "tooManyDescriptors", text: `the peer sent more than ${DESCRIPTORS_PER_PACKET_MAX} descriptors with a packet` });
+    else if (state === ReceiveState.descriptorsLost) this.close({ code: "system", text: "this process has no room for the descriptors that came with a packet (EMFILE)" });
     else if (state === ReceiveState.truncated) this.close({ code: "packetTooLarge", text: `the peer sent a packet of more than ${stride} bytes` });
   }
 
   #flush(): void {
     while (this.#open && this.#queue.packets > 0) {
       const count = this.#queue.peek(this.#spans);
-      const sent = this.#hub.native.send(this.id, this.#queue.bytes, this.#spans, count);
+      const { native } = this.#hub;
+      const { bytes } = this.#queue;
+      const sent = this.#queue.peekDescriptors(count, this.#attached) ? native.send(this.id, bytes, this.#spans, count, this.#attached) : native.send(this.id, bytes, this.#spans, count);
       if (sent < 0 && !this.#mayRetry(sent)) return;
       if (sent > 0) this.#queue.shift(sent);
       if (sent < count) return;
     }
     if (this.#ending) this.close();
     else this.#drain?.();
+  }
+
+  #retryLater(): void {
+    this.#crowded = true;
+    setTimeout(() => {
+      this.#crowded = false;
+      if (this.#open) this.#hub.arm(this);
+    }, RETRY_MS).unref();
   }
 
   /** Somebody may have begun to listen in the same turn: then the end comes by reading, after what a dead peer had sent. */
@@ -207,6 +268,10 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   /** Whether a failed send is just a peer that is behind. Otherwise the connection ends, but never from within `send`, and not before what a dead peer had sent was read. */
   #mayRetry(status: number): boolean {
     if (status === -EAGAIN) return true;
+    if (status === -ETOOMANYREFS) {
+      this.#retryLater();
+      return true;
+    }
     if (this.#broken) return false;
     this.#broken = true;
     this.#queue.clear();
@@ -216,7 +281,16 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   }
 }
 
+/** The descriptors that came with packet `index`. */
+function descriptorsOf(info: Uint32Array, index: number): Descriptor[] {
+  const count = info[ReceiveInfo.descriptorCounts + index]!;
+  if (count === 0) return noDescriptors;
+  const from = ReceiveInfo.descriptors + DESCRIPTORS_PER_PACKET_MAX * index;
+  return Array.from(info.subarray(from, from + count), (fd) => Descriptor.ofHeld(fd));
+}
+
 const EAGAIN = 11;
+const ETOOMANYREFS = 109;
 const EPIPE = 32;
 const ECONNRESET = 104;
 
@@ -229,9 +303,12 @@ function lost(status: number): CloseReason {
   return { code: "system", text: new SocketError(-status, "the connection failed").message };
 }
 
-function readPeer(shared: Hub, id: number): PeerIdentity {
-  const result = new Uint32Array(259);
-  const groups = shared.native.peer(id, result);
-  if (groups < 0) throw new SocketError(-groups, "cannot read who the peer is");
-  return { pid: result[0]!, uid: result[1]!, gid: result[2]!, groups: Array.from(result.subarray(3, 3 + groups)) };
+const peerWords = new Uint32Array(262);
+
+function readPeer(shared: Hub, id: number, pidfd: keyof typeof pidfdCode): PeerIdentity {
+  const groupCount = shared.native.peer(id, peerWords, pidfdCode[pidfd]);
+  if (groupCount < 0) throw new SocketError(-groupCount, "cannot read who the peer is");
+  const [pid, uid, gid, pidfdPlusOne, ticksLow, ticksHigh] = peerWords as unknown as [number, number, number, number, number, number];
+  const identity = { pid, uid, gid, groups: Array.from(peerWords.subarray(6, 6 + groupCount)) };
+  return pidfdPlusOne === 0 ? identity : { ...identity, startTime: ticksHigh * 2 ** 32 + ticksLow, pidfd: Descriptor.ofHeld(pidfdPlusOne - 1) };
 }

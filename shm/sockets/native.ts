@@ -6,18 +6,56 @@ import { getSystemErrorName } from "node:util";
 
 /** The addon's functions; see shm/addon/addon.c. Results below 0 are negative errno values. */
 export interface NativeShm {
-  start(callback: (count: number) => void, ready: Uint32Array): number;
+  start(callback: (count: number) => void, ready: Uint32Array, thread: boolean): number;
   listen(path: string, mode: number, group: number, backlog: number): number;
   connect(path: string): number;
   pair(ids: Uint32Array): number;
   accept(id: number): number;
-  peer(id: number, result: Uint32Array): number;
+  peer(id: number, result: Uint32Array, pidfd: number): number;
+  isAlive(pidfd: number): number;
   setSendBuffer(id: number, bytes: number): number;
   arm(id: number, events: number): number;
+  watch(fd: number): number;
   receive(id: number, buffer: Uint8Array, strideBytes: number, info: Uint32Array): number;
-  send(id: number, buffer: Uint8Array, spans: Uint32Array, count: number): number;
+  send(id: number, buffer: Uint8Array, spans: Uint32Array, count: number, descriptors?: Uint32Array): number;
   close(id: number): number;
   reference(on: boolean): void;
+  descriptorOpen(path: string, flags: number): number;
+  descriptorDup(fd: number): number;
+  descriptorAdopt(fd: number): number;
+  descriptorCopy(fd: number): number;
+  descriptorPair(fds: Uint32Array): number;
+  socketOf(fd: number): number;
+  descriptorClose(fd: number): number;
+  laneMemory(staging: Uint8Array, records: Uint8Array, lineage: BigUint64Array): void;
+  laneBuffer(buffer: Uint8Array): void;
+  laneCreate(words: BigUint64Array, policy: number): Promise<number>;
+  laneWriterInfo(lane: number, words: BigUint64Array): number;
+  lanePublish(lane: number, lengthBytes: number, flags: number): number;
+  lanePublishFrom(lane: number, payload: Uint8Array, flags: number): number;
+  lanePublishMany(lane: number, count: number): number;
+  laneRing(lane: number): number;
+  laneLoan(lane: number, lengthBytes: number, lineageCount: number): ArrayBuffer | number;
+  laneLoanEnd(lane: number, lengthBytes: number, flags: number): number;
+  laneAddReader(lane: number, page: number, bell: number, policy: number, deadlineMs: number): number;
+  laneRemoveReader(lane: number, reader: number): number;
+  laneSpaceWatch(lane: number): number;
+  laneSpaceTaken(lane: number): number;
+  laneWriterStats(lane: number, words: BigUint64Array): number;
+  laneWriterClose(lane: number): number;
+  laneOpen(fd: number, bellPlusOne: number, policy: number, start: number, words: BigUint64Array): number;
+  laneReaderInfo(lane: number, words: BigUint64Array): number;
+  laneBellWatch(lane: number): number;
+  laneDrain(lane: number, messagesMax: number, mode: number): number;
+  laneHistory(lane: number, count: number, buffer: Uint8Array): number;
+  laneLease(lane: number): ArrayBuffer | number;
+  laneRelease(lane: number): number;
+  laneReaderStats(lane: number, words: BigUint64Array): number;
+  laneReaderClose(lane: number): number;
+  laneBell(fds: Uint32Array): number;
+  laneDescribe(fd: number, words: BigUint64Array): number;
+  laneCheckPage(fd: number, laneId: Uint8Array): number;
+  protectProcess(): number;
   sealPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): void;
   openPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): number;
 }
@@ -25,32 +63,46 @@ export interface NativeShm {
 export const Ready = { read: 1, write: 2, hangup: 4 } as const;
 
 /** enum ipcnet_seqpacket_state */
-export const ReceiveState = { more: 0, drained: 1, end: 2, truncated: 3 } as const;
+export const ReceiveState = { more: 0, drained: 1, end: 2, truncated: 3, tooManyDescriptors: 4, descriptorsLost: 5 } as const;
 
+const ANY = Ready.read | Ready.write | Ready.hangup;
 const PACKETS_PER_CALL = 16;
+/** Descriptors with one packet. */
+export const DESCRIPTORS_PER_PACKET_MAX = 4;
+/** Where `receive` puts things in its info: state, lengths, counts of descriptors, descriptors (4 places a packet). */
+export const ReceiveInfo = { state: 0, lengths: 1, descriptorCounts: 1 + PACKETS_PER_CALL, descriptors: 1 + 2 * PACKETS_PER_CALL } as const;
 
 /** Something that is told when its socket is ready and says what to wait for next. */
 export interface Pollable {
   readonly id: number;
   /** Called with what came of the last interest; afterwards the interest is asked again. */
   ready(events: number): void;
-  /** Bits of `Ready` to wait for, or undefined for nothing at all. */
-  interest(): number | undefined;
+  /** Bits of `Ready` to wait for; 0 for nothing at all. A hang-up is waited for until it is known. */
+  interest(): number;
+}
+
+/** A socket and what it waits for. */
+interface Entry {
+  readonly socket: Pollable;
+  armed: number;
 }
 
 export class Hub {
   readonly native: NativeShm;
   readonly #ready = new Uint32Array(128);
-  readonly #sockets = new Map<number, Pollable>();
+  readonly #sockets = new Map<number, Entry>();
   #toArm = new Set<Pollable>();
+  /** Polling is done on Node's own loop, else by a thread (where libuv cannot be reached, and where IPCNET_POLLING=thread asks for it). */
+  readonly onLoop: boolean;
   /** For every receive of this thread: 16 packets of `strideBytes`. Only touched pages cost memory. */
   #receiveBuffer = new Uint8Array(0);
-  readonly receiveInfo = new Uint32Array(1 + PACKETS_PER_CALL);
+  readonly receiveInfo = new Uint32Array(ReceiveInfo.descriptors + PACKETS_PER_CALL * DESCRIPTORS_PER_PACKET_MAX);
 
   constructor() {
     this.native = createRequire(import.meta.url)(addonPath()) as NativeShm;
-    const status = this.native.start((count) => this.#dispatch(count), this.#ready);
+    const status = this.native.start((count) => this.#dispatch(count), this.#ready, process.env["IPCNET_POLLING"] === "thread");
     if (status < 0) throw new SocketError(-status, "cannot start the socket poller");
+    this.onLoop = status === 1;
   }
 
   receiveBuffer(strideBytes: number): Uint8Array {
@@ -60,7 +112,9 @@ export class Hub {
   }
 
   add(socket: Pollable): void {
-    this.#sockets.set(socket.id, socket);
+    this.#sockets.set(socket.id, { socket, armed: 0 });
+    // The thread reports hang-ups from the first.
+    if (this.onLoop) this.arm(socket);
   }
 
   /** Closes the descriptor; reports still on their way are dropped. */
@@ -82,25 +136,44 @@ export class Hub {
     const sockets = this.#toArm;
     this.#toArm = new Set();
     for (const socket of sockets) {
-      if (this.#sockets.get(socket.id) !== socket) continue;
-      const interest = socket.interest();
-      if (interest !== undefined) this.native.arm(socket.id, interest);
+      const entry = this.#sockets.get(socket.id);
+      if (entry?.socket === socket) this.#arm(entry);
     }
+  }
+
+  #arm(entry: Entry): void {
+    const interest = entry.socket.interest();
+    // By the thread a report is asked for once; on the loop reports go on until something else is asked for.
+    if (interest === entry.armed && (this.onLoop || interest === 0)) return;
+    entry.armed = interest;
+    this.native.arm(entry.socket.id, interest);
+  }
+
+  /** After a report. */
+  #rearm(entry: Entry, events: number): void {
+    if (!this.onLoop) {
+      entry.armed = 0;
+      return this.arm(entry.socket);
+    }
+    // An error on the socket stops its polling: all three bits say so.
+    if (events === ANY) entry.armed = 0;
+    if (this.#sockets.get(entry.socket.id) === entry) this.#arm(entry);
   }
 
   #dispatch(count: number): void {
     for (let i = 0; i < count; i++) {
-      const socket = this.#sockets.get(this.#ready[2 * i]!);
-      if (!socket) continue;
-      this.arm(socket);
+      const entry = this.#sockets.get(this.#ready[2 * i]!);
+      if (!entry) continue;
+      const events = this.#ready[2 * i + 1]!;
       try {
-        socket.ready(this.#ready[2 * i + 1]!);
+        entry.socket.ready(events);
       } catch (error) {
         // A listener's exception is the program's to see, as from any event; the other sockets of this round are served all the same.
         queueMicrotask(() => {
           throw error;
         });
       }
+      this.#rearm(entry, events);
     }
   }
 }

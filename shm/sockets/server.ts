@@ -63,8 +63,8 @@ export class SeqpacketServer implements Pollable {
     this.#hub.close(this);
   }
 
-  interest(): number | undefined {
-    return this.#connection && !this.#waiting ? Ready.read : undefined;
+  interest(): number {
+    return this.#connection && !this.#waiting ? Ready.read : 0;
   }
 
   ready(): void {
@@ -78,7 +78,7 @@ export class SeqpacketServer implements Pollable {
   }
 
   #accepted(id: number): void {
-    const connection = new SeqpacketConnection(id, this.#options);
+    const connection = new SeqpacketConnection(id, { pidfd: "wanted", ...this.#options });
     if (this.#connection) this.#connection(connection);
     else connection.close();
   }
