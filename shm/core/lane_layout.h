@@ -241,7 +241,7 @@ static inline uint64_t ipcnet_lane_clock_ns(clockid_t clock) {
 
 /* -------------------------------------------------------------- lane_crc.c -- */
 
-/* Copies between private and lane memory, and the CRC-32C of what was copied, chained to `previous`: block by block, so that the second pass finds it in the cache. */
+/* Copies between private and lane memory, in one pass with the CRC-32C of what was copied, chained to `previous`. */
 uint32_t ipcnet_lane_copy_in_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes);
 uint32_t ipcnet_lane_copy_out_crc(uint32_t previous, void *to, const void *from_lane, size_t bytes);
 /* Of memory in the lane, in place. */
