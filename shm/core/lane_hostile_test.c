@@ -94,6 +94,7 @@ static void *attack_on(void *argument) {
 }
 
 static uint64_t samples_taken;
+static volatile uint8_t last_byte; /* read so that it is touched */
 
 static void use(struct ipcnet_lane_reader *reader, uint64_t *random, uint8_t *buffer, size_t capacity) {
   static struct ipcnet_lane_sample samples[8];
@@ -105,7 +106,7 @@ static void use(struct ipcnet_lane_reader *reader, uint64_t *random, uint8_t *bu
     case 1: samples_taken += ipcnet_lane_reader_history(reader, 8, samples, buffer, capacity); break;
     case 2:
       if (ipcnet_lane_reader_lease(reader, samples, &payload) == IPCNET_LANE_SAMPLE) {
-        if (samples[0].payload_bytes > 0) buffer[0] = ((const uint8_t *)payload)[samples[0].payload_bytes - 1];
+        if (samples[0].payload_bytes > 0) last_byte = ((const uint8_t *)payload)[samples[0].payload_bytes - 1];
         (void)ipcnet_lane_reader_release(reader);
         samples_taken++;
       }
