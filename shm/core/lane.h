@@ -113,7 +113,7 @@ enum ipcnet_lane_publish_flags {
 int ipcnet_lane_writer_publish(struct ipcnet_lane_writer *self, const struct ipcnet_lane_meta *meta, const struct ipcnet_lane_lineage *lineage, const void *payload, size_t payload_bytes, unsigned flags);
 
 /* Zero-copy: room for a payload of up to `payload_bytes` in the lane itself, to be filled in place and then committed (with its final length) or given up. One at
- * a time (-EBUSY); else as publish. Nothing is written to the caller's meta or lineage. The memory is visible to readers from the start, but no message names it before the commit.
+ * a time (-EBUSY); else as publish. The memory is visible to readers from the start, but no message names it before the commit.
  * commit: -EINVAL without a loan, with another lineage_count or more bytes than were loaned; the loan stays out then. */
 int ipcnet_lane_writer_loan(struct ipcnet_lane_writer *self, size_t payload_bytes, uint8_t lineage_count, void **payload);
 int ipcnet_lane_writer_commit(struct ipcnet_lane_writer *self, const struct ipcnet_lane_meta *meta, const struct ipcnet_lane_lineage *lineage, size_t payload_bytes, unsigned flags);
