@@ -7,6 +7,7 @@ import { Channel } from "../../shm/protocol/channel.ts";
 import { CborWriter } from "../../shm/protocol/cborWriter.ts";
 import { dataId } from "../../shm/protocol/packet.ts";
 import { Descriptor, nativeSeal, SeqpacketConnection } from "../../shm/sockets/index.ts";
+import { defaultLimits } from "./limits.ts";
 import { BrokerRig, openPolicy } from "./testRig.ts";
 
 async function withRig(options: ConstructorParameters<typeof BrokerRig>[0], use: (rig: BrokerRig) => Promise<void>): Promise<void> {
@@ -104,7 +105,7 @@ test("records are decoded by the layout that was announced, at the first look", 
 test("what is refused says why: statuses of calls", async () => {
   const limits = { subscriptionsPerClient: 1, requestsOutstanding: 1 };
   const policy = { ...openPolicy, mayRead: (_: unknown, topic: string) => topic !== "secret", mayWrite: (_: unknown, topic: string) => topic !== "secret", mayCall: (_: unknown, service: string) => service !== "forbidden" };
-  await withRig({ limits, policy, call: (service) => (service === "never" ? new Promise(() => {}) : service === "throws" ? Promise.reject(new Error("broken")) : Promise.resolve({ status: 203, text: "no such service" })) }, async (rig) => {
+  await withRig({ limits, policy, services: ["never", "throws"], call: (service) => (service === "never" ? new Promise(() => {}) : service === "throws" ? Promise.reject(new Error("broken")) : Promise.resolve({ status: 203, text: "no such service" })) }, async (rig) => {
     rig.publish("secret", bytes("!"));
     rig.publish("open", bytes("?"));
     await withClient(rig, async (client) => {
@@ -119,11 +120,11 @@ test("what is refused says why: statuses of calls", async () => {
       await rejectsWith(client.publish("open", () => 0), 209, /has no encoding/);
       await rejectsWith(client.publish("open", new Uint8Array(70_000), { acknowledge: false }), 208, /70000 bytes/);
       await rejectsWith(client.request("forbidden"), 202, /may not call/);
-      await rejectsWith(client.request("unknown"), 203, /no such service/);
+      await rejectsWith(client.request("unknown"), 203, /nobody offers unknown/);
       await rejectsWith(client.request("throws"), 300, /broken/);
       const never = client.request("never", undefined, { timeoutMs: 30 });
       await rejectsWith(client.request("never"), 210, /waiting for their answer/);
-      await rejectsWith(never, 304, /did not answer within 30 ms/);
+      await rejectsWith(never, 204, /did not answer within 30 ms/);
       await rejectsWith(client.topics("a/#/b"), 200, /pattern/);
       rig.publish("secret", bytes("!!"));
       rig.publish("open", bytes("??"));
@@ -138,8 +139,8 @@ test("who may not connect is told so; so is who speaks another version, and who 
   await withRig({ policy: { ...openPolicy, mayConnect: () => false } }, async (rig) => {
     await rejectsWith(connect({ socketPath: rig.path }), 202, /may not use this gateway/);
   });
-  await withRig({ limits: { connectionsPerUid: 1 } }, async (rig) => {
-    await withClient(rig, () => rejectsWith(connect({ socketPath: rig.path }), 210, /1 connections already/));
+  await withRig({ limits: { shared: { ...defaultLimits.shared, connections: 2 } } }, async (rig) => {
+    await withClient(rig, () => rejectsWith(connect({ socketPath: rig.path }), 210, /its share of the connections/));
     await rejectsWith(connect({ socketPath: `${rig.path}.not` }), 303, /no gateway listens.*ENOENT.*ipcnetd --config/);
   });
   await withRig({}, async (rig) => {
@@ -229,7 +230,7 @@ test("garbage costs the sender its connection and nobody else anything", async (
 });
 
 test("who asks and never reads the answers is read no further, and costs its user no more than its share", async () => {
-  await withRig({ limits: { pendingBytesPerUid: 3_000_000 } }, async (rig) => {
+  await withRig({ limits: { shared: { ...defaultLimits.shared, bytes: 6_000_000 } } }, async (rig) => {
     for (let i = 0; i < 1000; i++) rig.topic(`group/${"n".repeat(150)}/${i}`);
     await withClient(rig, async (client) => {
       const deaf = Array.from({ length: 4 }, () => {

@@ -1,6 +1,6 @@
 /** The broker of the client socket: accepts local programs, lets each have a session, and sends at the end of each turn what the turn has brought. */
 import type { Clock } from "../../schemas/clock.ts";
-import type { ClientReport } from "../../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport } from "../../schemas/messages/statusReport.ts";
 import { Status } from "../../schemas/status.ts";
 import { Channel } from "../../shm/protocol/channel.ts";
 import { CborWriter } from "../../shm/protocol/cborWriter.ts";
@@ -9,13 +9,20 @@ import { CONTROL_BYTES_MAX_TO_CLIENT, PACKET_BYTES_MAX } from "../../shm/protoco
 import type { GatewayIdentity } from "../../shm/protocol/messages.ts";
 import { PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader } from "../../shm/protocol/samples.ts";
-import { type ListenOptions, nativeSeal, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
+import { type ListenOptions, nativeSeal, type PeerIdentity, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
+import { LaneBroker } from "./lanes/laneBroker.ts";
+import { defaultLaneLimits, type LaneLimits } from "./lanes/limits.ts";
+import { LaneTap } from "./lanes/tap.ts";
+import type { DirectTopics } from "./lanes/topics.ts";
 import { type Account, Ledger } from "./ledger.ts";
 import { type BrokerLimits, defaultLimits } from "./limits.ts";
 import { OriginTable } from "./origins.ts";
 import { PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Publisher, ServiceTable } from "./ports.ts";
+import type { AccessPolicy, Peer, Publisher, ResourceTable, ServiceTable } from "./ports.ts";
+import { FairShare, type QuotaUse } from "./quota/quota.ts";
+import { ServiceDesk } from "./services/desk.ts";
+import { serviceLimits } from "./services/limits.ts";
 import { Session, type SessionHost } from "./session.ts";
 
 export interface BrokerOptions {
@@ -25,9 +32,16 @@ export interface BrokerOptions {
   topics: TopicSource;
   publisher: Publisher;
   services: ServiceTable;
+  /** Topics that programs write by lanes. */
+  directTopics: DirectTopics;
+  /** What can be granted; absent: nothing. */
+  resources?: ResourceTable;
   policy: AccessPolicy;
+  /** Says which component a peer is; absent: all are known by their uid alone. */
+  identify?: (peer: PeerIdentity) => Peer;
   clock: Clock;
   limits?: Partial<BrokerLimits>;
+  laneLimits?: Partial<LaneLimits>;
   /** For the log: clients that came and went. */
   onEvent?: (event: BrokerEvent) => void;
 }
@@ -43,10 +57,16 @@ export interface BrokerEvent {
 export interface Broker {
   /** Everybody who is connected, for status. */
   clients(): ClientReport[];
+  /** Who writes what by lanes, for status. */
+  lanes(): LaneReport[];
+  /** What the users have of what they share, for status. */
+  quotaUse(): QuotaUse;
   /** Counters that only rise. */
   readonly counters: Readonly<{ connected: number; refused: number; left: number }>;
   /** To be called when the policy's answers may have changed. */
   recheck(): void;
+  /** Tells all clients that the gateway goes in `deadlineMs`; resolves when they are prepared or gone, at the latest when their time is over. `late`: the names of those that were not. */
+  sayFarewell(deadlineMs: number, text: string): Promise<{ told: number; late: string[] }>;
   /** Stops accepting, says goodbye to everybody and resolves when all are gone, at the latest after `timeoutMs`. */
   close(why: string, timeoutMs?: number): Promise<void>;
 }
@@ -66,18 +86,30 @@ class LocalBroker implements Broker {
   readonly #options: BrokerOptions;
   readonly #limits: BrokerLimits;
   readonly #host: SessionHost;
+  readonly #quota: FairShare;
   readonly #ledger: Ledger;
+  readonly #desk: ServiceDesk;
   readonly #sessions = new Map<Session, Account>();
+  readonly #lanes: LaneBroker;
+  readonly #tap: LaneTap;
+  readonly #stopForgetting: () => void;
   #scheduled: Session[] = [];
   #allGone: (() => void) | undefined;
 
   constructor(options: BrokerOptions) {
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
-    this.#ledger = new Ledger(this.#limits);
-    const { gateway, topics, publisher, services, policy, clock, server } = options;
+    this.#quota = new FairShare(this.#limits.shared);
+    this.#ledger = new Ledger(this.#limits, this.#quota);
+    const { gateway, topics, publisher, services, policy, clock, server, directTopics } = options;
+    this.#lanes = new LaneBroker({ limits: { ...defaultLaneLimits, ...options.laneLimits }, quota: this.#quota, policy, topics: directTopics, clock });
+    this.#tap = new LaneTap({ lanes: this.#lanes, topics: directTopics, peer: { ...ownPeer(), component: "gateway" }, clock });
+    this.#stopForgetting = topics.onGone((topic) => {
+      for (const session of this.#sessions.keys()) session.forget(topic);
+    });
+    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? nothingToGrant, quota: this.#quota, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
     this.#host = {
-      gateway, topics, publisher, services, policy, clock, limits: this.#limits, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
+      lanes: this.#lanes, gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
       schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
     };
@@ -89,8 +121,21 @@ class LocalBroker implements Broker {
     return [...this.#sessions.keys()].map((session) => session.report());
   }
 
+  quotaUse(): QuotaUse {
+    return this.#quota.use();
+  }
+
+  lanes(): LaneReport[] {
+    return this.#lanes.report();
+  }
+
   recheck(): void {
     for (const session of this.#sessions.keys()) session.recheck();
+    this.#lanes.recheck();
+  }
+
+  sayFarewell(deadlineMs: number, text: string): Promise<{ told: number; late: string[] }> {
+    return this.#desk.sayFarewell(deadlineMs, text);
   }
 
   async close(why: string, timeoutMs = 200): Promise<void> {
@@ -99,7 +144,11 @@ class LocalBroker implements Broker {
     const gone = new Promise<void>((resolve) => {
       this.#allGone = resolve;
     });
+    this.#tap.close();
     for (const session of this.#sessions.keys()) session.leave(Status.serviceUnavailable, why);
+    this.#lanes.stop();
+    this.#stopForgetting();
+    this.#desk.close();
     if (this.#sessions.size === 0) return;
     const cancel = clock.at(clock.nowUs() + timeoutMs * 1e3, () => this.#allGone?.());
     await gone;
@@ -108,13 +157,13 @@ class LocalBroker implements Broker {
   }
 
   #accept(connection: SeqpacketConnection): void {
-    const { policy, clock } = this.#options;
-    const { peer } = connection;
+    const { policy, clock, identify = unnamed } = this.#options;
+    const peer = identify(connection.peer);
     if (!policy.mayConnect(peer)) return this.#refuse(connection, Status.forbidden, `uid ${peer.uid} may not use this gateway`);
     const account = this.#ledger.open(peer.uid, clock.nowUs());
-    if (!account) return this.#refuse(connection, Status.tooManyRequests, `uid ${peer.uid} has ${this.#limits.connectionsPerUid} connections already`);
+    if (!account) return this.#refuse(connection, Status.tooManyRequests, `uid ${peer.uid} has its share of the connections already`);
     this.counters.connected += 1;
-    this.#sessions.set(new Session(this.#host, connection, account), account);
+    this.#sessions.set(new Session(this.#host, { connection, account, peer }), account);
     this.#event("clientConnected", peer, "", "");
   }
 
@@ -152,3 +201,13 @@ class LocalBroker implements Broker {
     this.#options.onEvent?.({ code, pid, uid, name, text });
   }
 }
+
+function unnamed(peer: PeerIdentity): Peer {
+  return { ...peer, component: `uid:${peer.uid}` };
+}
+
+function ownPeer(): PeerIdentity {
+  return { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, groups: [] };
+}
+
+const nothingToGrant: ResourceTable = { list: () => [], open: (name) => Promise.resolve({ status: Status.notFound, text: `there is no resource ${name}` }) };

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Budget } from "./budget.ts";
 import { Ledger } from "./ledger.ts";
+import { FairShare } from "./quota/quota.ts";
 import { defaultLimits } from "./limits.ts";
 import { Notices } from "./notices.ts";
 import { OriginTable } from "./origins.ts";
@@ -27,7 +28,8 @@ test("a charge beyond the budget says when it is paid", () => {
 });
 
 test("a user's connections and memory are counted over all its clients, and budgets outlive them", () => {
-  const ledger = new Ledger({ ...defaultLimits, connectionsPerUid: 2, pendingBytesPerUid: 100, publishBurstPerUid: 1, publishesPerSecondPerUid: 1 });
+  const quota = new FairShare({ ...defaultLimits.shared, connections: 5, bytes: 200 });
+  const ledger = new Ledger({ ...defaultLimits, publishBurstPerUid: 1, publishesPerSecondPerUid: 1 }, quota);
   const first = ledger.open(1000, 0)!;
   const second = ledger.open(1000, 0)!;
   assert.equal(ledger.open(1000, 0), undefined);
@@ -38,6 +40,7 @@ test("a user's connections and memory are counted over all its clients, and budg
   ledger.close(first);
   ledger.close(second);
   assert.equal(ledger.open(1000, 1)!.publishes.take(1, 1), false);
+  assert.deepEqual(quota.use().users.map(({ uid, used }) => [uid, used.connections, used.descriptors]), [[1000, 1, 2], [1001, 1, 2]]);
 });
 
 test("notices: the first at once, the same ones counted, at most one round per interval", () => {

@@ -27,6 +27,11 @@ export class Budget {
     return this.#tokens >= 0 ? 0 : nowUs - this.#tokens / this.#perUs;
   }
 
+  isFull(nowUs: number): boolean {
+    this.#refill(nowUs);
+    return this.#tokens >= this.#burst;
+  }
+
   #refill(nowUs: number): void {
     this.#tokens = Math.min(this.#burst, this.#tokens + (nowUs - this.#atUs) * this.#perUs);
     this.#atUs = nowUs;

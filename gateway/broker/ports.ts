@@ -1,8 +1,17 @@
 /** What the broker needs of the gateway; the gateway hands it in. */
-import type { PeerIdentity } from "../../shm/sockets/index.ts";
+import type { ProcessFacts } from "../identity/facts.ts";
+import type { GrantMode } from "../../shm/protocol/serviceMessages.ts";
+import type { Descriptor, PeerIdentity } from "../../shm/sockets/index.ts";
 
-/** Who asks: kernel identity only. */
-export type Peer = PeerIdentity;
+/** Who asks: what the kernel says about it, and the name that follows from that alone (gateway/identity). */
+export interface Peer extends PeerIdentity {
+  /** The component of the policy that this process is, else "uid:1000". May change when the policy does. */
+  readonly component: string;
+  /** Absent: nothing is known beyond the user. */
+  readonly facts?: ProcessFacts | undefined;
+}
+
+export type { GrantMode } from "../../shm/protocol/serviceMessages.ts";
 
 export interface PublishMeta {
   /** native: bytes in the topic's own encoding, borrowed until the call returns; value: decoded, to be encoded by the topic's schema. */
@@ -26,14 +35,51 @@ export interface ServiceAnswer {
   text?: string;
 }
 
+/** The gateway's own services. */
 export interface ServiceTable {
+  readonly names: readonly string[];
   /** Calls a service; an unknown one answers 203. */
   call(service: string, body: unknown, who: Peer): Promise<ServiceAnswer>;
 }
 
+/** Who may do what. Asked each time; answers are remembered behind it. `Broker.recheck` is called when they may have changed. */
 export interface AccessPolicy {
   mayConnect(who: Peer): boolean;
   mayRead(who: Peer, topic: string): boolean;
+  /** To publish a topic, or to own a lane for it. */
   mayWrite(who: Peer, topic: string): boolean;
   mayCall(who: Peer, service: string): boolean;
+  mayOffer(who: Peer, service: string): boolean;
+  mayGrant(who: Peer, resource: string, mode: GrantMode): boolean;
+  /** Whether `principal` (a component or group of the policy, user:NAME, group:NAME, uid:N, gid:N, anyone) means `who`: for a provider's own lists. Unknown names mean nobody. */
+  isOneOf(who: Peer, principal: string): boolean;
+  /** Whether there is anybody of that name: a provider's list with a name that means nobody is a mistake, and one that denies must not go unnoticed. */
+  isKnown(principal: string): boolean;
+}
+
+export interface ResourceDescription {
+  name: string;
+  kind: "device" | "directory" | "file" | "connect";
+  /** The first is given when nothing is said. */
+  modes: readonly GrantMode[];
+  description: string;
+}
+
+export interface GrantResult {
+  status: number;
+  text: string;
+  /** The receiver's to close; there if the status says that it worked. */
+  descriptor?: Descriptor;
+}
+
+/** What can be granted: descriptors of devices, folders, files and connections that the configuration names. */
+export interface ResourceTable {
+  list(): readonly ResourceDescription[];
+  /** Opens it. The policy was asked, and the mode is one of the resource's. */
+  open(name: string, mode: GrantMode): Promise<GrantResult>;
+}
+
+/** The component a peer belongs to, by the kernel's word; "" where none is known. */
+export function componentOf(who: Peer): string {
+  return who.component;
 }

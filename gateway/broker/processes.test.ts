@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { connect, type Message } from "../../shm/client/index.ts";
+import { defaultLimits } from "./limits.ts";
 import { BrokerRig, openPolicy, type Program } from "./testRig.ts";
 
 const descriptors = (): number => readdirSync("/proc/self/fd").length;
@@ -159,7 +160,7 @@ test("a flood of requests and of garbage is read at its quota; another client is
 
 test("who a client is comes from the kernel: another user is seen as such and has quotas of its own", { skip: process.getuid!() === 0 ? false : "needs root to become another user" }, async () => {
   const policy = { ...openPolicy, mayWrite: (who: { uid: number }) => who.uid === 4321 };
-  await withRig({ policy, limits: { connectionsPerUid: 1 } }, async (rig) => {
+  await withRig({ policy, limits: { shared: { ...defaultLimits.shared, connections: 6 } } }, async (rig) => {
     rig.allowOthers();
     rig.topic("cmd", true);
     const publisher = `await client.publish("cmd", { a: 1 }).then(() => say("accepted"), (e) => say(e.status)); setInterval(() => {}, 1000);`;
@@ -171,6 +172,34 @@ test("who a client is comes from the kernel: another user is seen as such and ha
     assert.equal(rig.published[0]!.meta.who.uid, 4321);
     assert.deepEqual(rig.broker.clients().map(({ uid }) => uid).sort((a, b) => a - b), [0, 4321]);
     assert.deepEqual(new Set(rig.broker.clients().map(({ pid }) => pid)), new Set([own.child.pid, other.child.pid]));
+  });
+});
+
+test("a greedy user takes its share of the connections and no more; others still get theirs, and what is closed is everybody's again", { skip: process.getuid!() === 0 ? false : "needs root to become another user" }, async () => {
+  await withRig({ limits: { shared: { ...defaultLimits.shared, connections: 24 } } }, async (rig) => {
+    rig.allowOthers();
+    // Each connects until it is refused, however many processes it were, and says how often it was let in.
+    const greedy = `const held = [client];
+      const { connect: more } = await import(${JSON.stringify(new URL("../../shm/client/index.js", import.meta.url).href)});
+      for (;;) try { held.push(await more({ socketPath: path })); } catch (error) { say([held.length, error.status]); break; }
+      process.stdin.on("data", async () => { for (const each of held) await each.close(); say("closed"); });`;
+    const programs: Program[] = [];
+    const got: number[] = [];
+    for (const uid of [4321, 4322, 4323]) {
+      const program = rig.program(greedy, { uid });
+      const [count, status] = await program.next<[number, number]>();
+      assert.equal(status, 210);
+      programs.push(program);
+      got.push(count);
+    }
+    assert.deepEqual(got, [12, 4, 2]);
+    assert.deepEqual(rig.broker.quotaUse().users.map(({ uid, used }) => [uid, used.connections]), [[4321, 12], [4322, 4], [4323, 2]]);
+    for (const program of programs) {
+      program.tell("close");
+      await program.next();
+    }
+    await rig.until(() => rig.broker.clients().length === 0);
+    assert.deepEqual(rig.broker.quotaUse().users, []);
   });
 });
 

@@ -6,27 +6,32 @@
  */
 import { Status } from "../../schemas/status.ts";
 import { topicMatcher, topicNameFault, topicPatternFault } from "../../schemas/topics/topicName.ts";
-import { Channel } from "../../shm/protocol/channel.ts";
+import { Channel, type SendVerdict } from "../../shm/protocol/channel.ts";
 import { decodeCbor } from "../../shm/protocol/cborReader.ts";
 import { CborValueError } from "../../shm/protocol/cborWriter.ts";
 import type { CborWriter } from "../../shm/protocol/cborWriter.ts";
+import { laneDescriptors, type LaneClientMessage } from "../../shm/protocol/laneMessages.ts";
 import { cutText, decodeClientMessage, encodeAnnouncements, encodeControl } from "../../shm/protocol/control.ts";
 import { CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_GATEWAY, CONTROL_BYTES_MAX_TO_CLIENT, CONTROL_BYTES_MAX_TO_GATEWAY } from "../../shm/protocol/limits.ts";
-import type { ClientMessage, ClientOp, GatewayIdentity, ServerMessage } from "../../shm/protocol/messages.ts";
+import type { ClientMessage, ClientOp, GatewayIdentity, QueryAnswer, ServerMessage } from "../../shm/protocol/messages.ts";
 import { type PacketSeal, PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader, SampleFlag } from "../../shm/protocol/samples.ts";
-import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection } from "../../shm/sockets/index.ts";
+import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection, SocketError } from "../../shm/sockets/index.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import type { ClientReport } from "../../schemas/messages/statusReport.ts";
 import type { TopicEntry, TopicSource } from "../topics/topicSource.ts";
 import { Budget } from "./budget.ts";
 import { describeTopic } from "./describe.ts";
+import type { LaneBroker } from "./lanes/laneBroker.ts";
+import { SessionLanes } from "./lanes/sessionLanes.ts";
 import type { Account } from "./ledger.ts";
 import type { BrokerLimits } from "./limits.ts";
 import { Notices } from "./notices.ts";
 import type { OriginTable } from "./origins.ts";
 import { Outbox, type PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Publisher, ServiceAnswer, ServiceTable } from "./ports.ts";
+import type { AccessPolicy, Peer, Publisher, ServiceAnswer } from "./ports.ts";
+import type { Quota } from "./quota/quota.ts";
+import type { ServiceClient, ServiceDesk } from "./services/desk.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** What all sessions of a broker share. */
@@ -34,10 +39,13 @@ export interface SessionHost {
   readonly gateway: GatewayIdentity;
   readonly topics: TopicSource;
   readonly publisher: Publisher;
-  readonly services: ServiceTable;
+  readonly lanes: LaneBroker;
+  readonly desk: ServiceDesk;
   readonly policy: AccessPolicy;
   readonly clock: Clock;
   readonly limits: BrokerLimits;
+  /** What the users have in use; whoever charges also releases. */
+  readonly quota: Quota;
   readonly seal: PacketSeal;
   readonly pool: PacketPool;
   readonly origins: OriginTable;
@@ -55,7 +63,13 @@ interface Target {
   permitted: boolean;
 }
 
-type Handlers = { readonly [O in Exclude<ClientOp, "hello">]: (message: Extract<ClientMessage, { op: O }>) => void };
+type Handlers = { readonly [O in Exclude<ClientOp, "hello">]: (message: Extract<ClientMessage, { op: O }>, descriptors: Descriptor[]) => void };
+
+/** Whether a message may come with so many descriptors: lanes always come with the same number, services with any. */
+function mayBring(op: ClientOp, descriptors: number): boolean {
+  if (Object.hasOwn(laneDescriptors, op)) return descriptors === laneDescriptors[op as keyof typeof laneDescriptors];
+  return descriptors === 0 || op === "request" || op === "result";
+}
 
 /** From a stalled client's point of view, its state is "leaving" once it was sent off. */
 type HoldReason = "quota" | "unreadAnswers";
@@ -66,6 +80,7 @@ export class Session {
   readonly #connection: SeqpacketConnection;
   readonly #channel: Channel;
   readonly #account: Account;
+  readonly #peer: Peer;
   readonly #outbox: Outbox;
   readonly #subscriptions: Subscriptions;
   readonly #notices: Notices;
@@ -73,11 +88,13 @@ export class Session {
   readonly #bytes: Budget;
   readonly #targets = new Map<number, Target>();
   readonly #timers = new Map<string, () => void>();
+  /** Its number at the desk of services. */
+  readonly #client: number;
   #phase: Phase = "new";
+  /** From the welcome on. */
+  #lanes: SessionLanes | undefined;
   #name = "";
   #scheduled = false;
-  #requests = 0;
-  #outstanding = 0;
   /** A subscription begins: its first samples wait until the reply has told its number. */
   #opening = false;
   #malformed = 0;
@@ -86,10 +103,11 @@ export class Session {
   /** Why nothing is read from the client now. */
   readonly #holds = new Set<HoldReason>();
 
-  constructor(host: SessionHost, connection: SeqpacketConnection, account: Account) {
+  constructor(host: SessionHost, { connection, account, peer }: { connection: SeqpacketConnection; account: Account; peer: Peer }) {
     this.#host = host;
     this.#connection = connection;
     this.#account = account;
+    this.#peer = peer;
     const { limits, clock, seal, scratch, pool, topics, origins } = host;
     const nowUs = clock.nowUs();
     this.#channel = new Channel({ role: "gateway", seal, transport: connection, controlBytesMax: CONTROL_BYTES_MAX_TO_GATEWAY, scratch });
@@ -98,9 +116,10 @@ export class Session {
     this.#notices = new Notices(limits.noticeIntervalMs);
     this.#outbox = new Outbox({ pool, reserve: (bytes) => this.#reserve(bytes), release: (bytes) => this.#release(bytes) });
     this.#subscriptions = new Subscriptions({
-      outbox: this.#outbox, topics, origins, feedsMax: limits.feedsPerClient, mayRead: (topic) => host.policy.mayRead(connection.peer, topic), nowUs: () => clock.nowUs(),
+      outbox: this.#outbox, topics, origins, feedsMax: limits.feedsPerClient, mayRead: (topic) => host.policy.mayRead(peer, topic), nowUs: () => clock.nowUs(),
       wake: () => this.#wake(), tooMany: (topic) => this.#notice(Status.tooManyRequests, `${topic} and perhaps more are left out: a client may have ${limits.feedsPerClient} topics`),
     });
+    this.#client = host.desk.join(this.#atDesk());
     this.#timer("hello", nowUs + limits.helloTimeoutMs * 1e3, () => this.leave(Status.requestTimeout, `no hello within ${limits.helloTimeoutMs} ms`));
     connection.onClose((reason) => this.#closed(reason));
     connection.onDrain(() => this.#drained());
@@ -108,9 +127,10 @@ export class Session {
   }
 
   report(): ClientReport {
-    const { pid, uid } = this.#connection.peer;
+    const { pid, uid, component } = this.#peer;
+    const leaving = this.#host.desk.leavingOf(this.#client);
     return {
-      name: this.#name, pid, uid, subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
+      name: this.#name, pid, uid, component, ...(leaving === undefined ? {} : { leaving }), subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
       pendingBytes: this.#outbox.pendingBytes + this.#connection.pendingBytes,
     };
   }
@@ -130,9 +150,16 @@ export class Session {
 
   /** Asks the policy again: it has changed. */
   recheck(): void {
-    if (!this.#host.policy.mayConnect(this.#connection.peer)) return this.leave(Status.forbidden, "the access rules have changed");
+    if (!this.#host.policy.mayConnect(this.#peer)) return this.leave(Status.forbidden, "the access rules have changed");
     this.#targets.clear();
     this.#subscriptions.recheck();
+    this.#host.desk.recheck(this.#client);
+  }
+
+  /** A topic is gone, and its id with it. */
+  forget(topic: TopicEntry): void {
+    this.#targets.delete(topic.id);
+    this.#subscriptions.gone(topic);
   }
 
   /** Says goodbye, then closes; a client that does not read is cut off after `lingerMs`. */
@@ -190,14 +217,17 @@ export class Session {
     }
     const { message, fds } = result;
     const descriptors = this.#channel.takeDescriptors();
-    if (descriptors.length !== fds || fds > 0) {
+    if (descriptors.length !== fds || !mayBring(message.op, fds)) {
       closeAll(descriptors);
       return this.leave(Status.badRequest, `${message.op} came with ${descriptors.length} descriptors`);
     }
-    if ((message.op === "hello") !== (kind === "handshake") || (message.op === "hello") !== (this.#phase === "new")) return this.leave(Status.badRequest, `${message.op} does not belong here`);
+    if ((message.op === "hello") !== (kind === "handshake") || (message.op === "hello") !== (this.#phase === "new")) {
+      closeAll(descriptors);
+      return this.leave(Status.badRequest, `${message.op} does not belong here`);
+    }
     if (message.op === "hello") return this.#hello(message);
     // The table is total over the other ops; TypeScript cannot follow the correlation.
-    (this.#handlers[message.op] as (message: ClientMessage) => void)(message);
+    (this.#handlers[message.op] as (message: ClientMessage, descriptors: Descriptor[]) => void)(message, descriptors);
   }
 
   #hello({ versions, name }: Extract<ClientMessage, { op: "hello" }>): void {
@@ -206,6 +236,11 @@ export class Session {
     // Names end up in terminals: what could steer one is not passed on.
     this.#name = name.replace(/\p{Cc}/gu, "?");
     this.#phase = "open";
+    this.#lanes = new SessionLanes(this.#host.lanes, {
+      peer: this.#peer, reply: (seq, answer) => this.#reply(seq, answer), tell: (status, text) => this.#notice(status, text),
+      send: (message, descriptors) => this.#say(message, "control", descriptors) || this.#tooMuchNews(),
+      describe: (name) => this.#describeByName(name), originId: (origin) => this.#tellOrigin(origin),
+    });
     this.#say({ op: "welcome", version: PROTOCOL_VERSION, gateway: this.#host.gateway }, "handshake");
   }
 
@@ -222,19 +257,40 @@ export class Session {
     subscribe: (message) => this.#subscribe(message),
     unsubscribe: ({ seq, subscription }) => {
       const found = this.#subscriptions.close(subscription);
+      this.#lanes!.unsubscribe(subscription);
       this.#reply(seq, found ? { status: Status.ok } : { status: Status.notFound, text: `there is no subscription ${subscription}` });
     },
     publish: (message) => this.#publish(message),
-    query: ({ seq, topic }) => this.#query(seq, topic),
-    request: (message) => this.#request(message),
+    query: (message) => this.#query(message),
+    advertise: (message, descriptors) => this.#lane(message, descriptors),
+    relane: (message, descriptors) => this.#lane(message, descriptors),
+    unadvertise: (message, descriptors) => this.#lane(message, descriptors),
+    attach: (message, descriptors) => this.#lane(message, descriptors),
+    detach: (message, descriptors) => this.#lane(message, descriptors),
+    announce: (message) => this.#host.desk.announce(this.#client, message, this.#channel.bodyBytes),
+    find: (message) => this.#host.desk.find(this.#client, message),
+    offer: (message) => this.#host.desk.offer(this.#client, message),
+    unoffer: (message) => this.#host.desk.unoffer(this.#client, message),
+    request: (message, descriptors) => this.#host.desk.request(this.#client, message, { body: message.body, bytes: this.#channel.bodyBytes, descriptors }),
+    credit: (message) => this.#host.desk.credit(this.#client, message),
+    cancel: (message) => this.#host.desk.cancel(this.#client, message),
+    result: (message, descriptors) => this.#host.desk.result(this.#client, message, { body: message.body, bytes: this.#channel.bodyBytes, descriptors }),
+    grant: (message) => void this.#host.desk.grant(this.#client, message),
+    leaving: (message) => this.#host.desk.leaving(this.#client, message),
+    ready: (message) => this.#host.desk.ready(this.#client, message),
+    moreTime: (message) => this.#host.desk.moreTime(this.#client, message),
   };
+
+  #lane(message: LaneClientMessage, descriptors: readonly Descriptor[]): void {
+    this.#lanes!.handle(message, descriptors);
+  }
 
   #topics({ seq, pattern }: Extract<ClientMessage, { op: "topics" }>): void {
     const fault = topicPatternFault(pattern);
     if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
     const matches = topicMatcher(pattern);
     const { topics, policy, writer } = this.#host;
-    const { peer } = this.#connection;
+    const peer = this.#peer;
     const visible = [...topics.entries()].filter(({ name }) => matches(name) && (policy.mayRead(peer, name) || policy.mayWrite(peer, name)));
     const described = visible.map((topic) => {
       this.#subscriptions.described(topic);
@@ -246,58 +302,47 @@ export class Session {
     });
   }
 
-  #subscribe({ seq, pattern, policy, rateHzMax, lastValue }: Extract<ClientMessage, { op: "subscribe" }>): void {
+  #subscribe({ seq, pattern, policy, rateHzMax, lastValue, lanes }: Extract<ClientMessage, { op: "subscribe" }>): void {
     const fault = topicPatternFault(pattern);
     const { limits, topics } = this.#host;
     if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
     if (this.#subscriptions.count >= limits.subscriptionsPerClient) return this.#reply(seq, { status: Status.tooManyRequests, text: `a client may have ${limits.subscriptionsPerClient} subscriptions` });
     const exact = topicNameFault(pattern) === undefined;
-    if (exact && !this.#host.policy.mayRead(this.#connection.peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#connection.peer.uid} may not read ${pattern}` });
+    if (exact && !this.#host.policy.mayRead(this.#peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `${this.#peer.component} may not read ${pattern}` });
     const matches = topicMatcher(pattern);
+    // Whoever wants a lower rate is served by the gateway: a lane would wake it for each message.
+    const readsLanes = lanes && rateHzMax === undefined;
+    if (lastValue && !readsLanes) for (const { name, writers } of topics.entries()) if (writers > 0 && matches(name)) this.#host.lanes.refresh(name);
     this.#opening = true;
-    const subscription = this.#subscriptions.open(pattern, { policy, rateHzMax, lastValue, matches });
+    const subscription = this.#subscriptions.open(pattern, { policy, rateHzMax, lastValue, matches, readsLanes });
     this.#opening = false;
+    const count = readsLanes ? this.#lanes!.subscribe(subscription, policy, matches) : 0;
     const known = exact ? topics.get(pattern) !== undefined : [...topics.entries()].some(({ name }) => matches(name));
-    this.#reply(seq, { status: known ? Status.ok : Status.accepted, text: known ? "" : `no topic matches ${pattern} yet`, body: { subscription } });
+    this.#reply(seq, { status: known ? Status.ok : Status.accepted, text: known ? "" : `no topic matches ${pattern} yet`, body: { subscription, ...(readsLanes ? { lanes: count } : {}) } });
+    this.#lanes!.perform();
   }
 
-  #query(seq: number, name: string): void {
-    const { topics, policy } = this.#host;
+  #query({ seq, topic: name, last }: Extract<ClientMessage, { op: "query" }>): void {
+    const { topics, policy, lanes } = this.#host;
     const topic = topics.get(name);
-    if (!policy.mayRead(this.#connection.peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#connection.peer.uid} may not read ${name}` });
+    if (!policy.mayRead(this.#peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `${this.#peer.component} may not read ${name}` });
     if (!topic) return this.#reply(seq, { status: Status.notFound, text: `there is no topic ${name}` });
-    if (topic.sequence === 0) return this.#reply(seq, { status: Status.noContent, text: "no value yet" });
+    const answers = lanes.history(name, topic.id, last ?? 1) ?? [];
+    const kept = lastAnswer(topic);
+    // The gateway's own copy is the only one of a topic without lanes; with lanes it is what was published through the gateway, if that is the newest.
+    if (kept && (answers.length === 0 || kept.timeUs > answers.at(-1)!.timeUs)) answers.push(kept);
+    if (last === undefined && answers.length === 0) return this.#reply(seq, { status: Status.noContent, text: "no value yet" });
     if (!this.#describe(topic)) return this.#reply(seq, busy);
-    const { id, sequence, timeUs, wallTimeNs, quality, origin } = topic;
-    this.#reply(seq, { status: Status.ok, body: { topicId: id, bytes: topic.lastBytes.subarray(0, topic.lastLength), sequence, timeUs, wallTimeNs, quality, origin } });
-  }
-
-  #request({ seq, service, body, timeoutMs }: Extract<ClientMessage, { op: "request" }>): void {
-    const { limits, policy, services, clock } = this.#host;
-    const { peer } = this.#connection;
-    if (!policy.mayCall(peer, service)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not call ${service}` });
-    if (this.#outstanding >= limits.requestsOutstanding) return this.#reply(seq, { status: Status.tooManyRequests, text: `${limits.requestsOutstanding} requests are waiting for their answer` });
-    this.#outstanding += 1;
-    const timer = `request ${(this.#requests += 1)}`;
-    let open = true;
-    const finish = (answer: ServiceAnswer): void => {
-      if (!open) return;
-      open = false;
-      this.#outstanding -= 1;
-      this.#cancel(timer);
-      if (this.#phase === "open") this.#reply(seq, answer);
-    };
-    if (timeoutMs !== undefined) this.#timer(timer, clock.nowUs() + timeoutMs * 1e3, () => finish({ status: Status.gatewayTimeout, text: `${service} did not answer within ${timeoutMs} ms` }));
-    services.call(service, body, peer).then(finish, (error: unknown) => finish({ status: Status.internalError, text: error instanceof Error ? error.message : String(error) }));
+    this.#reply(seq, { status: Status.ok, body: last === undefined ? answers.at(-1) : answers.slice(-last) });
   }
 
   // --- publishing -----------------------------------------------------------------------------------------------------------------
 
   #publish({ seq, topic, encoding, value, ttlMs, id, acknowledge }: Extract<ClientMessage, { op: "publish" }>): void {
     const { clock, policy, publisher } = this.#host;
-    const who = this.#connection.peer;
+    const who = this.#peer;
     const verdict = !this.#account.publishes.take(1, clock.nowUs()) ? tooFast
-      : !policy.mayWrite(who, topic) ? notPermitted(who.uid, topic)
+      : !policy.mayWrite(who, topic) ? notPermitted(who, topic)
       : publisher.publish(topic, value, { form: encoding === "native" ? "native" : "value", ttlMs, id, who, clientName: this.#name });
     if (acknowledge) this.#reply(seq, verdict);
     else if (verdict.status >= 200) this.#notice(verdict.status, `${topic}: ${verdict.text}`);
@@ -316,10 +361,10 @@ export class Session {
 
   #publishSample(target: Target | undefined, nowUs: number): { status: number; text: string } {
     const { reader, publisher } = this.#host;
-    const who = this.#connection.peer;
+    const who = this.#peer;
     if (!this.#account.publishes.take(1, nowUs)) return tooFast;
     if (!target) return { status: Status.notFound, text: "no such topic was described to this client" };
-    if (!target.permitted) return notPermitted(who.uid, target.topic.name);
+    if (!target.permitted) return notPermitted(who, target.topic.name);
     const ttlMs = reader.tag === 0 ? undefined : reader.tag;
     // What has waited in queues until its time was over must not move anything.
     if (ttlMs !== undefined && nowUs - reader.timeUs > ttlMs * 1e3) return { status: Status.gone, text: `its time to live of ${ttlMs} ms had passed` };
@@ -335,29 +380,55 @@ export class Session {
   #findTarget(topicId: number): Target | undefined {
     for (const topic of this.#host.topics.entries()) {
       if (topic.id !== topicId || !this.#subscriptions.isDescribed(topic)) continue;
-      const target = { topic, permitted: this.#host.policy.mayWrite(this.#connection.peer, topic.name) };
+      const target = { topic, permitted: this.#host.policy.mayWrite(this.#peer, topic.name) };
       this.#targets.set(topicId, target);
       return target;
     }
     return undefined;
   }
 
+  /** This session as the desk of services sees it. */
+  #atDesk(): ServiceClient {
+    const name = (): string => this.#name;
+    const isGreeted = (): boolean => this.#phase === "open";
+    return {
+      peer: this.#peer,
+      get name() {
+        return name();
+      },
+      get isGreeted() {
+        return isGreeted();
+      },
+      tell: (message, descriptors) => this.#tell(message, descriptors),
+      reply: (seq, answer, descriptors) => this.#reply(seq, answer, descriptors),
+      leave: (status, text) => this.leave(status, text),
+    };
+  }
+
   // --- outgoing -------------------------------------------------------------------------------------------------------------------
 
-  #reply(seq: number, { status, text = "", body }: ServiceAnswer): void {
+  #reply(seq: number, { status, text = "", body }: ServiceAnswer, descriptors: readonly Descriptor[] = []): void {
     const { writer } = this.#host;
     this.#replyEncoded(seq, () => {
-      encodeControl(writer.reset(), { op: "reply", seq, status, text: cutText(text), body });
-    });
+      encodeControl(writer.reset(), { op: "reply", seq, status, text: cutText(text), body }, descriptors.length);
+    }, descriptors);
+  }
+
+  /** Sends a message of any size; without room for it the client is sent off. The descriptors stay the caller's. */
+  #tell(message: ServerMessage, descriptors: readonly Descriptor[] = []): void {
+    const { writer } = this.#host;
+    encodeControl(writer.reset(), message, descriptors.length);
+    if (this.#sendControl(descriptors) === "full") this.leave(Status.insufficientStorage, "what it is sent is not read");
+    this.#watchStall();
   }
 
   /** Sends what `encode` adds to the writer; if it is too large or there is no room for it, says that instead. */
-  #replyEncoded(seq: number, encode: () => void): void {
+  #replyEncoded(seq: number, encode: () => void, descriptors: readonly Descriptor[] = []): void {
     const { writer } = this.#host;
-    let verdict: string;
+    let verdict: SendVerdict;
     try {
       encode();
-      verdict = this.#channel.sendControl(writer.bytes.subarray(0, writer.length));
+      verdict = this.#sendControl(descriptors);
     } catch (error) {
       if (!(error instanceof CborValueError)) throw error;
       encodeControl(writer.reset(), { op: "reply", seq, status: Status.internalError, text: cutText(`the answer cannot be sent: ${error.message}`), body: undefined });
@@ -368,10 +439,22 @@ export class Session {
     this.#watchStall();
   }
 
-  /** Sends a small message. */
-  #say(message: ServerMessage, kind: "control" | "handshake" = "control"): boolean {
+  /** Sends what stands in the writer. Where copies of the descriptors cannot be had (EMFILE), it is as if there were no room. */
+  #sendControl(descriptors: readonly Descriptor[], kind: "control" | "handshake" = "control"): SendVerdict {
     const { writer } = this.#host;
-    const verdict = this.#channel.sendControl(encodeControl(writer.reset(), message).bytes.subarray(0, writer.length), kind);
+    try {
+      return this.#channel.sendControl(writer.bytes.subarray(0, writer.length), kind, descriptors);
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      return "full";
+    }
+  }
+
+  /** Sends a small message; the descriptors stay the caller's. */
+  #say(message: ServerMessage, kind: "control" | "handshake" = "control", descriptors: readonly Descriptor[] = []): boolean {
+    const { writer } = this.#host;
+    encodeControl(writer.reset(), message, descriptors.length);
+    const verdict = this.#sendControl(descriptors, kind);
     return verdict === "sent" || verdict === "queued";
   }
 
@@ -404,6 +487,19 @@ export class Session {
   #tooMuchNews(): false {
     this.leave(Status.insufficientStorage, "topic descriptions are not read");
     return false;
+  }
+
+  #describeByName(name: string): boolean {
+    const topic = this.#host.topics.get(name);
+    return topic !== undefined && (this.#describe(topic) || this.#tooMuchNews());
+  }
+
+  /** The number of an origin, told before it is used. */
+  #tellOrigin(name: string): number {
+    const { origins } = this.#host;
+    const id = origins.idOf(name);
+    if (this.#subscriptions.learnsOrigin(id)) this.#say({ op: "origins", origins: [{ id, name: origins.nameOf(id) }] });
+    return id;
   }
 
   #describe(topic: TopicEntry): boolean {
@@ -501,10 +597,12 @@ export class Session {
   }
 
   #stopAll(): void {
+    this.#lanes?.close();
     for (const name of this.#timers.keys()) this.#cancel(name);
     this.#subscriptions.closeAll();
     this.#outbox.clear();
     this.#targets.clear();
+    this.#host.desk.left(this.#client);
   }
 
   #closed(reason: CloseReason): void {
@@ -515,9 +613,16 @@ export class Session {
   }
 }
 
+/** What the gateway has kept of a topic. */
+function lastAnswer(topic: TopicEntry): QueryAnswer | undefined {
+  if (topic.sequence === 0) return undefined;
+  const { id, sequence, timeUs, wallTimeNs, quality, origin } = topic;
+  return { topicId: id, bytes: topic.lastBytes.subarray(0, topic.lastLength), sequence, timeUs, wallTimeNs, quality, origin };
+}
+
 const tooFast = { status: Status.tooManyRequests, text: "this user publishes faster than its quota" };
 const busy = { status: Status.serviceUnavailable, text: "the client does not read what it was sent" };
 
-function notPermitted(uid: number, topic: string): { status: number; text: string } {
-  return { status: Status.forbidden, text: `uid ${uid} may not write ${topic}` };
+function notPermitted({ component }: Peer, topic: string): { status: number; text: string } {
+  return { status: Status.forbidden, text: `${component} may not write ${topic}` };
 }

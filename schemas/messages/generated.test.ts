@@ -6,6 +6,7 @@ import { Ajv } from "ajv";
 import { configSchema } from "./configSchema.ts";
 import { generatedFiles, sourceFolder } from "./generate.ts";
 import { mqttSchema } from "./mqttSchema.ts";
+import { policySchema } from "./policySchema.ts";
 import type { GatewayState, NodeState, StatusReport } from "./statusReport.ts";
 import { statusSchema } from "./statusSchema.ts";
 
@@ -16,7 +17,7 @@ for (const [name, text] of generatedFiles()) {
 }
 
 test("the schemas are strict draft-07, and their examples are valid", () => {
-  for (const schema of [configSchema, mqttSchema, statusSchema]) {
+  for (const schema of [configSchema, mqttSchema, policySchema, statusSchema]) {
     const ajv = new Ajv({ strict: true, strictTypes: false, allErrors: true });
     assert.equal(ajv.validateSchema(schema), true);
     ajv.addSchema(schema);
@@ -32,7 +33,9 @@ const fullStatus: Required<StatusReport> = {
   links: [{ kind: "can", name: "arm", driver: "socketcan", state: "up", reason: "", loadPercent: 12.5, receivedRateHz: 800, sentRateHz: 200, counters: { framesReceived: 5 } }],
   nodes: [{ name: "elbow", link: "arm", state: "lost", required: true, lastSeenMsAgo: 250, rateHz: 0 }],
   rejects: [{ link: "arm", reason: "crcMismatch", count: 3, lastSample: { atMsAgo: 10, source: "0x21", hex: "00ff" } }],
-  clients: [{ name: "planner", pid: 8, uid: 1000, subscriptions: 2, sentMessages: 9, droppedMessages: 0, pendingBytes: 0 }],
+  clients: [{ name: "planner", pid: 8, uid: 1000, component: "planner", subscriptions: 2, sentMessages: 9, droppedMessages: 0, pendingBytes: 0 }],
+  lanes: [{ topic: "arm/pose", writer: "planner/-/8/0badcafe", pid: 8, policy: "queue", readers: 1, messages: 7 }],
+  policy: { file: "/etc/ipcnet/policy.yaml", hash: "ab", rules: 1, components: 1, refused: "" }, quota: { capacity: { lanes: 10 }, users: [{ uid: 1000, used: { lanes: 1 } }] },
   commands: { sent: 4, refused: { notArmed: 1 } }, topics: 12, process: { rssBytes: 1, heapUsedBytes: 1, cpuPercent: 0.5, eventLoopDelayP99Us: 20.5 },
 };
 
@@ -43,7 +46,7 @@ test("status.schema.json has the keys and words of StatusReport, no more and no 
   for (const path of keyPaths(fullStatus, [])) {
     const copy = structuredClone(fullStatus);
     deleteAt(copy, path);
-    assert.equal(validate(copy), optional.includes(path.join(".")) || ["counters", "refused"].includes(path.at(-2) ?? ""), path.join("."));
+    assert.equal(validate(copy), optional.includes(path.join(".")) || ["counters", "refused", "capacity", "used"].includes(path.at(-2) ?? ""), path.join("."));
   }
   const gatewayStates = { starting: 0, disarmed: 0, armed: 0, safePose: 0, posed: 0, fault: 0 } satisfies Record<GatewayState, 0>;
   const nodeStates = { unknown: 0, bootUp: 0, preOperational: 0, operational: 0, stopped: 0, lost: 0 } satisfies Record<NodeState, 0>;

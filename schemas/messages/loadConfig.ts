@@ -1,94 +1,23 @@
-/**
- * The text of a configuration in, the configuration or all its faults out. Pure: reads no file, knows no machine. What needs several keys or
- * files is the next step's: `checkConfig`.
- */
+/** The text of a configuration in, the configuration or all its faults out. Pure: reads no file, knows no machine. */
 import type { Config } from "./config.ts";
 import { configSchema } from "./configSchema.ts";
-import { pathText, sortFaults } from "./fault.ts";
-import type { Fault, Path } from "./fault.ts";
-import { readTree } from "./readTree.ts";
-import type { Place } from "./readTree.ts";
-import { readYaml } from "./yamlTree.ts";
-import type { Span } from "./yamlTree.ts";
+import { loadDocument, type LoadedDocument } from "./loadDocument.ts";
 
-/** More than this many faults help nobody. */
-const faultsMax = 200;
+export type { Location } from "./loadDocument.ts";
 
-/** Where something stands; line and column count from 1. */
-export interface Location {
-  line: number;
-  column: number;
-  lengthChars: number;
-}
-
-export interface Loaded {
-  file: string;
-  /** With all defaults; undefined when there is any fault. */
+export interface Loaded extends Omit<LoadedDocument, "value" | "salvage"> {
   config: Config | undefined;
-  /** Sorted by place. */
-  faults: Fault[];
-  /** What could be saved of a faulty file, for checks that go on with it: list items beyond saving are missing. Undefined when nothing could be read. */
   salvage: Config | undefined;
-  /** Whether something at that path (buses, mqtt.broker …) was dropped from `salvage`: what is not found there may have been meant. */
-  isIncomplete(path: string): boolean;
-  /** The items of a list of `config` or `salvage` with their paths in the file. */
-  items<T>(list: readonly T[], path: Path): [item: T, path: Path][];
-  /** Where a path stands in the file: its key or its value; what was filled in by default stands where its parent does. */
-  locate(path: Path, part?: "key" | "value"): Location;
 }
 
 /** `file` is only for the messages. Never throws, whatever the text. */
 export function loadConfig(text: string, { file }: { file: string }): Loaded {
-  const source = text.startsWith("\ufeff") ? text.slice(1) : text;
-  const locationOf = locator(source);
-  const { tree, faults: syntax } = readYaml(source);
-  const read = tree && readTree(tree, configSchema);
-  const found = [...syntax.map((fault) => ({ ...fault, path: [] as Path })), ...(read?.faults ?? [])];
-  const faults = sortFaults(
-    found.map(({ code, at, path, message, expected, hint }): Fault => ({ code, severity: "error", file, ...locationOf(at), path: pathText(path), message, expected, hint })),
-    file,
-  ).slice(0, faultsMax);
-  const salvage = read && saved(read.salvage.value);
-  const places: ReadonlyMap<string, Place> = read?.salvage.places ?? new Map<string, Place>();
-  return {
-    file,
-    config: found.length === 0 && read?.salvage.whole === true ? (read.salvage.value as Config) : undefined,
-    faults,
-    salvage,
-    isIncomplete: (path) => read?.salvage.incomplete.has(path) ?? true,
-    items: (list, path) => list.map((item, index) => [item, [...path, read?.salvage.indices.get(list)?.[index] ?? index]]),
-    locate(path, part = "value") {
-      for (let depth = path.length; depth >= 0; depth--) {
-        const place = places.get(pathText(path.slice(0, depth)));
-        if (!place) continue;
-        const wholeValue = depth === path.length && part === "value";
-        const at = wholeValue ? place.value : (place.key ?? place.value);
-        return locationOf(at);
-      }
-      return { line: 1, column: 1, lengthChars: 1 };
-    },
-  };
+  const { value, salvage, ...loaded } = loadDocument(text, { file, schema: configSchema });
+  return { ...loaded, config: value as Config | undefined, salvage: saved(salvage) };
 }
 
 /** Sections are always there (they have defaults); only the two keys without one may be missing. */
 function saved(value: unknown): Config | undefined {
   if (value === undefined) return undefined;
   return { ...(value as Config), version: 1, robot: (value as Partial<Config>).robot ?? "robot" };
-}
-
-/** Offsets to lines and columns; a span over several lines is cut at the end of its first. */
-function locator(text: string): (at: Span) => Location {
-  const starts = [0];
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
-  return ({ from, to }) => {
-    let low = 0;
-    let high = starts.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (starts[middle]! <= from) low = middle;
-      else high = middle - 1;
-    }
-    const lineEnd = starts[low + 1] === undefined ? text.length : starts[low + 1]! - 1;
-    return { line: low + 1, column: from - starts[low]! + 1, lengthChars: Math.max(1, Math.min(to, lineEnd) - from) };
-  };
 }

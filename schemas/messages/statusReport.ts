@@ -39,10 +39,45 @@ export interface ClientReport {
   name: string;
   pid: number;
   uid: number;
+  /** Which component of the policy it is, else uid:N. */
+  component: string;
+  /** What it said when it announced that it goes. */
+  leaving?: string;
   subscriptions: number;
   sentMessages: number;
   droppedMessages: number;
   pendingBytes: number;
+}
+
+/** What users share on the client socket, and who has how much of it. */
+export interface QuotaReport {
+  capacity: Readonly<Record<string, number>>;
+  users: readonly { uid: number; used: Readonly<Record<string, number>> }[];
+}
+
+/** A topic that a program writes by a lane of its own. */
+export interface LaneReport {
+  topic: string;
+  /** component/version/instance/boot. */
+  writer: string;
+  pid: number;
+  /** The most that readers may ask for: latest, queue or lossless. */
+  policy: string;
+  /** Those attached now, the gateway included where it reads along. */
+  readers: number;
+  /** Messages in it so far, by its writer's own word. */
+  messages: number;
+}
+
+/** The policy in force. */
+export interface PolicyReport {
+  /** Empty: the lists of the configuration are all there is. */
+  file: string;
+  hash: string;
+  rules: number;
+  components: number;
+  /** Why the file as it is now was not taken over; empty when it was. */
+  refused: string;
 }
 
 export interface StatusReport {
@@ -63,6 +98,9 @@ export interface StatusReport {
   nodes: readonly NodeReport[];
   rejects: readonly RejectReport[];
   clients: readonly ClientReport[];
+  policy: PolicyReport;
+  quota: QuotaReport;
+  lanes: readonly LaneReport[];
   commands: { sent: number; refused: Readonly<Record<string, number>> };
   topics: number;
   process: { rssBytes: number; heapUsedBytes: number; cpuPercent: number; eventLoopDelayP99Us: number };

@@ -45,15 +45,17 @@ export function topicPatternFault(pattern: string): TopicFault | undefined {
 export function topicMatcher(pattern: string): (name: string) => boolean {
   if (!/[+#]/.test(pattern)) return (name) => name === pattern;
   const levels = pattern.split("/");
-  return (name) => {
-    const own = name.split("/");
-    if (own[0]!.startsWith("$") && (levels[0] === "+" || levels[0] === "#")) return false;
-    for (let i = 0; i < levels.length; i++) {
-      if (levels[i] === "#") return true;
-      if (i >= own.length || (levels[i] !== "+" && levels[i] !== own[i])) return i === own.length && levels[i] === "#";
-    }
-    return own.length === levels.length;
-  };
+  return (name) => levelsMatch(levels, name.split("/"));
+}
+
+/** As `topicMatcher`, for whoever has both cut into levels already. */
+export function levelsMatch(pattern: readonly string[], name: readonly string[]): boolean {
+  if (name[0]!.startsWith("$") && (pattern[0] === "+" || pattern[0] === "#")) return false;
+  for (let i = 0; i < pattern.length; i++) {
+    if (pattern[i] === "#") return true;
+    if (i >= name.length || (pattern[i] !== "+" && pattern[i] !== name[i])) return false;
+  }
+  return name.length === pattern.length;
 }
 
 /** Whether `name` falls under `pattern`. Both must be without fault. */

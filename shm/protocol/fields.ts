@@ -61,6 +61,14 @@ export class Fields {
     return found ?? choices[0]!;
   }
 
+  /** `digits` hexadecimal digits, small letters. */
+  hex(name: string, digits: number): string {
+    const value = this.#own(name);
+    if (typeof value === "string" && value.length === digits && /^[0-9a-f]+$/.test(value)) return value;
+    this.#fail(name, `${digits} hexadecimal digits`);
+    return "0".repeat(digits);
+  }
+
   bytes(name: string): Uint8Array {
     const value = this.#own(name);
     if (value instanceof Uint8Array) return value;
@@ -89,6 +97,22 @@ export class Fields {
     if (Array.isArray(value) && value.length <= countMax && value.every((item) => Number.isSafeInteger(item))) return value;
     this.#fail(name, `an array of at most ${countMax} integers`);
     return [];
+  }
+
+  /** An array of at most `countMax` texts. */
+  texts(name: string, countMax: number, lengthMax: number): string[] {
+    const value = this.#own(name);
+    if (Array.isArray(value) && value.length <= countMax && value.every((item) => typeof item === "string" && item.length <= lengthMax)) return value;
+    this.#fail(name, `an array of at most ${countMax} texts of at most ${lengthMax} characters`);
+    return [];
+  }
+
+  /** A nested map as it is, with at most `entriesMax` entries. */
+  plainMap(name: string, entriesMax: number): Record<string, unknown> {
+    const value = this.#own(name);
+    if (isMap(value) && Object.keys(value).length <= entriesMax) return value;
+    this.#fail(name, `a map of at most ${entriesMax} entries`);
+    return {};
   }
 
   /** A nested map; an absent one reads as empty. */

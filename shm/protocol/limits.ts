@@ -51,3 +51,34 @@ export const TTL_MS_MAX = 60_000;
 
 /** Deadline of a request, ms: a safe pose takes seconds, a reload a minute. */
 export const REQUEST_TIMEOUT_MS_MAX = 600_000;
+
+/** Name of a topic or pattern, UTF-16 units; schemas/topics bounds its bytes. */
+export const TOPIC_LENGTH_MAX = 255;
+
+/** Messages that one query may ask for. They must fit one reply: 1,000 of 4 KiB are 4 MiB; larger ones come as far as they fit. */
+export const QUERY_LAST_MAX = 1_000;
+
+/** How long a lossless reader may keep its writer waiting, ms. Longer than this a reader is not slow but gone. */
+export const LOSSLESS_DEADLINE_MS_MAX = 60_000;
+
+/** Items of a stream that may be under way: at 4 KiB each, 4,096 of them fill 16 MiB, which is what a user may leave unread. */
+export const STREAM_CREDIT_MAX = 4_096;
+
+/** Calls that one offer may have at once. A pool of workers behind one connection has tens; each running call costs ≈ 300 bytes at the gateway. */
+export const OFFER_CAPACITY_MAX = 1_024;
+
+/** Name of a group of providers, UTF-16 units. */
+export const GROUP_NAME_LENGTH_MAX = 64;
+
+/** A provider's own list, and one entry of it ("user:" and a name of at most 32, as useradd has it; a component's is at most 255). */
+export const PRINCIPALS_PER_LIST_MAX = 64;
+export const PRINCIPAL_LENGTH_MAX = 280;
+
+/** Name of a resource, UTF-16 units. */
+export const RESOURCE_NAME_LENGTH_MAX = 128;
+
+/** What a program announces of itself: a dozen facts for people. */
+export const COMPONENT_FIELDS_MAX = 32;
+
+/** Notice before leaving, ms: systemd kills after 90 s unless told otherwise. */
+export const LEAVING_MS_MAX = 60_000;

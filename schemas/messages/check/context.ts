@@ -116,6 +116,12 @@ export class CheckContext {
     return answer.bytes;
   }
 
+  /** Permission bits of a file that was read, where they are known. */
+  modeOf(file: string): number | undefined {
+    const answer = this.#answers.get(file);
+    return answer && "mode" in answer ? answer.mode : undefined;
+  }
+
   /** As `read`, as UTF-8; kept, so that faults can show the line. */
   readText(file: string, path: Path): string | undefined {
     const bytes = this.read(file, path);

@@ -1,0 +1,220 @@
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { test } from "node:test";
+import { IpcnetError } from "../../../schemas/status.ts";
+import { connect, type Call, type Client } from "../../../shm/client/index.ts";
+import { Descriptor, SeqpacketConnection } from "../../../shm/sockets/index.ts";
+import { BrokerRig, openPolicy } from "../testRig.ts";
+
+async function withClients<N extends string>(options: ConstructorParameters<typeof BrokerRig>[0], names: readonly N[], use: (clients: Record<N, Client>, rig: BrokerRig) => Promise<void>): Promise<void> {
+  const rig = new BrokerRig(options);
+  const clients = new Map<N, Client>();
+  try {
+    for (const name of names) clients.set(name, await connect({ socketPath: rig.path, name }));
+    await use(Object.fromEntries(clients) as Record<N, Client>, rig);
+  } finally {
+    for (const client of clients.values()) await client.close();
+    await rig.close();
+  }
+}
+
+const refused = (promise: Promise<unknown>, status: number, words: RegExp): Promise<void> =>
+  assert.rejects(promise, (error) => error instanceof IpcnetError && error.status === status && words.test(error.message), `${status} ${words}`);
+const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
+
+test("offer and request: the body goes there and the answer back, with the caller's identity", async () => {
+  await withClients({}, ["provider", "caller"], async ({ provider, caller }) => {
+    const offer = await provider.offer("math/double", {}, (body, { caller: { uid, pid }, signal }) => ({ doubled: Number(body) * 2, uid, pid, aborted: signal.aborted }));
+    assert.deepEqual(await caller.request("math/double", 21), { doubled: 42, uid: process.getuid!(), pid: process.pid, aborted: false });
+    await provider.offer("fails", {}, () => {
+      throw new IpcnetError(1007, "the gripper is stuck", { newton: 3 });
+    });
+    await refused(caller.request("nowhere"), 203, /nobody offers nowhere/);
+    const answer = await caller.requestFull("fails");
+    assert.equal(answer.status, 1007);
+    assert.deepEqual(answer.body, { newton: 3 });
+    await provider.offer("breaks", {}, () => Promise.reject(new Error("a bug")));
+    await refused(caller.request("breaks"), 300, /a bug/);
+    await provider.offer("unspeakable", {}, () => () => 1);
+    await refused(caller.request("unspeakable"), 209, /no encoding/);
+    await offer.close();
+    await refused(caller.request("math/double", 1), 203, /nobody offers/);
+  });
+});
+
+test("a stream comes at the caller's pace, ends with the generator, and stops it when the caller leaves", async () => {
+  await withClients({}, ["provider", "caller"], async ({ provider, caller }, rig) => {
+    let stopped = 0;
+    let sent = 0;
+    await provider.offer("count", { capacity: 4 }, async function* count(body) {
+      try {
+        for (let i = 0; i < Number(body); i++) {
+          sent = i + 1;
+          yield i;
+        }
+      } finally {
+        stopped += 1;
+      }
+    });
+    const all: unknown[] = [];
+    for await (const item of caller.stream("count", 100, { credit: 3 })) all.push(item);
+    assert.deepEqual(all, Array.from({ length: 100 }, (_, i) => i));
+    assert.equal(stopped, 1);
+    for await (const item of caller.stream("count", 1e9, { credit: 4 })) if (item === 10) break;
+    assert.equal(await caller.request("echo", 1), 1);
+    await rig.until(() => stopped === 2);
+    assert.ok(sent <= 16, `${sent} were sent ahead`);
+    await refused(caller.request("count", 3), 200, /call it by stream/);
+    await provider.offer("one", {}, () => 5);
+    const one: unknown[] = [];
+    for await (const item of caller.stream("one")) one.push(item);
+    assert.deepEqual(one, [5]);
+  });
+});
+
+test("descriptors go with a request, an answer and the items of a stream, and none is left open", async () => {
+  await withClients({}, ["provider", "caller"], async ({ provider, caller }) => {
+    const null_ = Descriptor.open("/dev/null", 0);
+    const before = openDescriptors();
+    await provider.offer("files/back", {}, (_body, call: Call) => call.reply({ got: call.descriptors.length }, call.descriptors));
+    await provider.offer("files/items", {}, async (_body, call: Call) => {
+      for (let i = 0; i < 3; i++) await call.item(i, [null_]);
+    });
+    const answer = await caller.requestFull("files/back", undefined, { descriptors: [null_, null_] });
+    assert.deepEqual(answer.body, { got: 2 });
+    assert.equal(answer.descriptors.length, 2);
+    assert.equal(openDescriptors(), before + 2);
+    for (const descriptor of answer.descriptors) descriptor.close();
+    let items = 0;
+    for await (const { descriptors } of caller.streamFull("files/items")) {
+      items += descriptors.length;
+      for (const descriptor of descriptors) descriptor.close();
+    }
+    assert.equal(items, 3);
+    // Nobody takes these: not permitted, nobody offers it, thrown away by the caller.
+    await refused(caller.request("nobody", 1, { descriptors: [null_] }), 203, /nobody offers/);
+    await caller.request("files/back", undefined, { descriptors: [null_] });
+    assert.equal(openDescriptors(), before);
+    null_.close();
+    assert.equal(Descriptor.leaked, 0);
+  });
+});
+
+test("a channel: two programs talk directly, also when the gateway is gone", async () => {
+  await withClients({}, ["provider", "caller"], async ({ provider, caller }, rig) => {
+    const heard: string[] = [];
+    await provider.offer("talk", {}, (_body, call: Call) => {
+      const connection = SeqpacketConnection.of(call.descriptors[0]!.dup());
+      connection.onPacket((bytes, at, length) => {
+        heard.push(Buffer.from(bytes.subarray(at, at + length)).toString());
+        connection.close();
+      });
+      return "go on";
+    });
+    const { descriptor, body } = await caller.channel("talk");
+    assert.equal(body, "go on");
+    await rig.broker.close("gone");
+    const connection = SeqpacketConnection.of(descriptor);
+    connection.send(Buffer.from("hello"));
+    await rig.until(() => heard.length === 1);
+    connection.close();
+    await refused(caller.channel("talk"), 303, /./);
+  });
+});
+
+test("announce and find: who is there, what can be called, by whom it is offered and how busy it is", async () => {
+  const policy = { ...openPolicy, mayCall: (_: unknown, service: string) => service !== "hidden", isOneOf: (_: unknown, principal: string) => principal === "anyone" };
+  await withClients({ policy }, ["provider", "caller"], async ({ provider, caller }, rig) => {
+    rig.topic("app/a", true);
+    await provider.announce({ version: "1.2.0", description: "folds laundry" });
+    await refused(provider.announce({ text: "x".repeat(5_000) }), 208, /4096 bytes/);
+    let release = (): void => {};
+    await provider.offer("fold", { capacity: 3, group: "left", description: "folds one piece" }, () => new Promise<void>((resolve) => {
+      release = resolve;
+    }));
+    await provider.offer("hidden", {}, () => 1);
+    await provider.offer("narrow", { deny: ["anyone"] }, () => 1);
+    await provider.offer("wide", { allow: ["anyone"] }, () => 1);
+    await provider.offer("closed", { allow: ["somebody"] }, () => 1);
+    await refused(caller.request("hidden"), 202, /may not call/);
+    await refused(caller.request("narrow"), 202, /does not admit/);
+    await refused(caller.request("closed"), 202, /does not admit/);
+    assert.equal(await caller.request("wide"), 1);
+    const running = caller.request("fold");
+    const uid = process.getuid!();
+    const [fold] = await caller.find("services", "fold");
+    assert.deepEqual(fold, { service: "fold", waiting: 0, providers: [{ component: `uid:${uid}`, name: "provider", uid, pid: process.pid, group: "left", capacity: 3, running: 1, leaving: false, description: "folds one piece" }] });
+    release();
+    await running;
+    assert.deepEqual((await caller.find("services")).map(({ service }) => service), ["echo", "fold", "narrow", "wide", "closed"]);
+    assert.deepEqual((await caller.find("components")).map(({ name, announced }) => [name, announced]), [["provider", { version: "1.2.0", description: "folds laundry" }], ["caller", undefined]]);
+    assert.deepEqual((await caller.find("topics")).map(({ name, mayWrite }) => [name, mayWrite]), [["app/a", true]]);
+    assert.deepEqual(await caller.find("resources"), []);
+    await provider.leaving(5_000, "an update");
+    const [leaving] = await caller.find("components");
+    assert.equal((leaving!["leaving"] as { text: string }).text, "an update");
+    assert.deepEqual(rig.broker.clients().map(({ leaving: text }) => text), ["an update", undefined]);
+    await refused(caller.request("fold"), 303, /is leaving/);
+    await refused(caller.find("services", "a/#/b"), 200, /pattern/);
+  });
+});
+
+test("a caller that aborts is answered by its own signal, and the provider's is aborted", async () => {
+  await withClients({}, ["provider", "caller"], async ({ provider, caller }, rig) => {
+    const reasons: unknown[] = [];
+    await provider.offer("slow", {}, (_body, { signal }) => new Promise((resolve) => signal.addEventListener("abort", () => {
+      reasons.push((signal.reason as Error).message);
+      resolve(undefined);
+    })));
+    const controller = new AbortController();
+    const call = caller.request("slow", 1, { signal: controller.signal });
+    const second = caller.request("slow", 2, { timeoutMs: 400 });
+    controller.abort(new Error("enough"));
+    await assert.rejects(call, /enough/);
+    await refused(second, 204, /did not answer within 400 ms/);
+    await rig.until(() => reasons.length === 2);
+    assert.match(String(reasons[0]), /cancelled/);
+    assert.match(String(reasons[1]), /time is over/);
+  });
+});
+
+test("the gateway leaves: programs are told, may ask for more time within a bound, and are waited for", async () => {
+  await withClients({}, ["quick", "slow", "silent"], async ({ slow, silent }, rig) => {
+    const given: number[] = [];
+    slow.onLeaving(({ text, deadlineMs, moreTime, ready }) => {
+      assert.match(text, /shutdown|again/);
+      assert.ok(deadlineMs === 2_000 || deadlineMs === 1_000);
+      void moreTime(50_000).then((ms) => {
+        given.push(ms);
+        return ready();
+      });
+    });
+    await slow.request("echo");
+    const { told, late } = await rig.broker.sayFarewell(2_000, "shutdown");
+    assert.deepEqual([told, late], [3, []]);
+    assert.ok(given[0]! > 9_000 && given[0]! <= 12_000, `${given[0]}`);
+    // One that says nothing is waited for until its time is over.
+    silent.onLeaving(() => {});
+    assert.deepEqual((await rig.broker.sayFarewell(1_000, "again")).late, ["silent"]);
+    await refused(slow.request("gateway/nothing"), 203, /nobody offers/);
+  });
+});
+
+test("offers are renewed when the gateway comes back", async () => {
+  const rig = new BrokerRig();
+  const provider = await connect({ socketPath: rig.path, name: "provider", reconnect: { delayMinMs: 5 } });
+  await provider.announce({ version: "2" });
+  await provider.offer("again", {}, () => "here");
+  await rig.restartBroker();
+  const caller = await connect({ socketPath: rig.path, name: "caller" });
+  await rig.until(() => provider.gateway.boot !== "" && rig.broker.clients().length === 2);
+  for (;;) {
+    const [found] = await caller.find("services", "again");
+    if (found) break;
+  }
+  assert.equal(await caller.request("again"), "here");
+  assert.deepEqual((await caller.find("components", "#")).length, 2);
+  await provider.close();
+  await caller.close();
+  await rig.close();
+});
