@@ -1,5 +1,4 @@
 /** Memory that JavaScript and the addon share for lanes, one set per thread: looked up once, so that a publish and a drain are one call with a few numbers. As in shm/addon/lanes_glue.h. */
-import { markAsUntransferable } from "node:worker_threads";
 import { hub, type NativeShm } from "../sockets/native.ts";
 
 export const STAGING_LINEAGE_AT = 64;
@@ -48,12 +47,6 @@ function make(): LanesMemory {
     native, staging, stagingView: new DataView(staging.buffer), lengths: new Uint32Array(staging.buffer, STAGING_LENGTHS_AT, STAGING_MANY_MAX),
     words: new Uint32Array(records.buffer), longs: new BigUint64Array(records.buffer), lineage, buffer,
   };
-}
-
-/** A view over a lane's memory. It is to stay in this thread (and is memory, not more, if somebody moves it away all the same). */
-export function lentView(buffer: ArrayBuffer): Uint8Array {
-  markAsUntransferable(buffer);
-  return new Uint8Array(buffer);
 }
 
 /** Makes room for a message of `bytes`. */

@@ -5,7 +5,7 @@ import { Descriptor } from "../sockets/descriptor.ts";
 import { hub, type Pollable, Ready } from "../sockets/native.ts";
 import { LaneBatch, type LaneSample } from "./batch.ts";
 import { Errno, externalError, LaneError, laneError } from "./errors.ts";
-import { BATCH_MESSAGES_MAX, growBuffer, type LanesMemory, lanesMemory, lentView, RECORD_BYTES } from "./memory.ts";
+import { BATCH_MESSAGES_MAX, growBuffer, type LanesMemory, lanesMemory, RECORD_BYTES } from "./memory.ts";
 import { type LanePolicy, policyCode } from "./policy.ts";
 
 export interface LaneReaderOptions {
@@ -153,7 +153,7 @@ export class LaneReader implements Pollable {
   lease(): LaneLease | undefined {
     const result = this.#memory.native.laneLease(this.#lane);
     if (typeof result !== "number") {
-      this.#lease = new Lease(this, this.#batch.sample(0, lentView(result)));
+      this.#lease = new Lease(this, this.#batch.sample(0, new Uint8Array(result)));
       return this.#lease;
     }
     if (result in ends) this.#noteEnd(ends[result]!);

@@ -4,7 +4,7 @@
 import { Descriptor } from "../sockets/descriptor.ts";
 import { hub, type Pollable, Ready } from "../sockets/native.ts";
 import { Errno, externalError, LaneError, laneError } from "./errors.ts";
-import { type LanesMemory, lanesMemory, lentView, STAGING_MANY_MAX, STAGING_PAYLOAD_AT, STAGING_PAYLOAD_BYTES } from "./memory.ts";
+import { type LanesMemory, lanesMemory, STAGING_MANY_MAX, STAGING_PAYLOAD_AT, STAGING_PAYLOAD_BYTES } from "./memory.ts";
 import { type LaneMeta, stageMeta } from "./meta.ts";
 import { type LanePolicy, policyCode } from "./policy.ts";
 
@@ -129,7 +129,7 @@ export class LaneWriter {
   loan(bytes: number, lineageCount = 0): LaneLoan | "full" {
     const result = this.#memory.native.laneLoan(this.#id, bytes, lineageCount);
     if (typeof result !== "number") {
-      this.#loan = new Loan(this, lentView(result));
+      this.#loan = new Loan(this, new Uint8Array(result));
       return this.#loan;
     }
     if (result === -Errno.again) return "full";
