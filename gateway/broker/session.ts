@@ -439,10 +439,10 @@ export class Session {
   }
 
   /** Sends what stands in the writer. Where copies of the descriptors cannot be had (EMFILE), it is as if there were no room. */
-  #sendControl(descriptors: readonly Descriptor[]): SendVerdict {
+  #sendControl(descriptors: readonly Descriptor[], kind: "control" | "handshake" = "control"): SendVerdict {
     const { writer } = this.#host;
     try {
-      return this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors);
+      return this.#channel.sendControl(writer.bytes.subarray(0, writer.length), kind, descriptors);
     } catch (error) {
       if (!(error instanceof SocketError)) throw error;
       return "full";
@@ -452,7 +452,8 @@ export class Session {
   /** Sends a small message; the descriptors stay the caller's. */
   #say(message: ServerMessage, kind: "control" | "handshake" = "control", descriptors: readonly Descriptor[] = []): boolean {
     const { writer } = this.#host;
-    const verdict = this.#channel.sendControl(encodeControl(writer.reset(), message, descriptors.length).bytes.subarray(0, writer.length), kind, descriptors);
+    encodeControl(writer.reset(), message, descriptors.length);
+    const verdict = this.#sendControl(descriptors, kind);
     return verdict === "sent" || verdict === "queued";
   }
 
