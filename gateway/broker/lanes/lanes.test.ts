@@ -387,3 +387,18 @@ test("a writer that does not change its lane when asked loses its topic; one tha
     lane.close();
   });
 });
+
+test("tensors and frames go as what they are, without a copy on the way in", () => withRig({}, async (_rig, join) => {
+  const [camera, detector] = [await join("camera"), await join("detector")];
+  const frames = await camera.advertise("camera/front", { encoding: "video", payloadBytesMax: 100_000, queue: 4 });
+  const heard = collector();
+  await detector.subscribe("camera/+", { policy: { queue: 4 } }, heard.take);
+  const data = Uint8Array.from({ length: 64 * 48 * 3 }, (_, i) => i);
+  frames.publish({ fourcc: "RGB3", width: 64, height: 48, data }, { keyFrame: true });
+  await heard.count(1);
+  const frame = heard.messages[0]!.value as { fourcc: string; width: number; height: number; data: Uint8Array };
+  assert.deepEqual([frame.fourcc, frame.width, frame.height, heard.messages[0]!.keyFrame], ["RGB3", 64, 48, true]);
+  assert.ok(Buffer.compare(frame.data.subarray(0, data.length), data) === 0);
+  assert.throws(() => frames.publish({ fourcc: "nonsense" }), IpcnetError);
+  assert.equal(frames.publish({ fourcc: "RGB3", width: 64, height: 48, data }), true);
+}));

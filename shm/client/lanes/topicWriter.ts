@@ -99,7 +99,9 @@ export class LaneTopicWriter implements TopicWriter {
 
   publish(value: unknown, options?: SampleOptions): boolean {
     this.#assertOpen();
-    return this.#put(this.#options.encode(value), metaOf(options));
+    const { encode } = this.#options;
+    if (encode.inPlace && !(value instanceof Uint8Array) && !this.#waiting) return this.#putInPlace(encode.inPlace, value, options);
+    return this.#put(encode(value), metaOf(options));
   }
 
   publishMany(values: readonly unknown[], options?: SampleOptions): number {
@@ -282,6 +284,21 @@ export class LaneTopicWriter implements TopicWriter {
     if (this.#waiting.length >= geometry.slots) return false;
     if (payload.length > Math.max(geometry.inlineBytes, geometry.largeBytes / 2)) throw new IpcnetError(Status.payloadTooLarge, `${advertisement.topic}: ${payload.length} bytes`);
     this.#waiting.push({ payload: payload.slice(), meta: { timeNs: process.hrtime.bigint(), ...meta } });
+    return true;
+  }
+
+  /** A frame or a tensor is written where its readers will find it. */
+  #putInPlace({ payloadBytes, write }: NonNullable<EncodePayload["inPlace"]>, value: unknown, options: SampleOptions | undefined): boolean {
+    const meta = metaOf(options);
+    const loan = this.loan(payloadBytes(value), meta.lineage?.length ?? 0);
+    if (!loan) return false;
+    try {
+      write(value, loan.bytes);
+    } catch (error) {
+      loan.giveUp();
+      throw error;
+    }
+    loan.commit(undefined, options);
     return true;
   }
 
