@@ -7,7 +7,7 @@
 import { fstatSync } from "node:fs";
 import { IpcnetError, Status } from "../../../schemas/status.ts";
 import { nameHash } from "../../../schemas/topics/schemaHash.ts";
-import { LaneError, type LaneMeta, LaneWriter } from "../../lanes/index.ts";
+import { LaneError, type LaneLoan, type LaneMeta, LaneWriter } from "../../lanes/index.ts";
 import type { AdvertiseMessage, LanePolicy, ReaderMessage } from "../../protocol/laneMessages.ts";
 import { closeAll, type Descriptor } from "../../sockets/index.ts";
 import type { Message, Quality } from "../api.ts";
@@ -117,7 +117,11 @@ export class LaneTopicWriter implements TopicWriter {
     }
     // The encoder's buffer is used again for the next value.
     const payloads = values.map((value) => (value instanceof Uint8Array ? encode(value) : encode(value).slice()));
-    return tooLarge(this.topic, () => this.#lane.publishMany(payloads));
+    try {
+      return this.#lane.publishMany(payloads);
+    } catch (error) {
+      throw error instanceof RangeError ? tooLarge(this.topic, error) : error;
+    }
   }
 
   space(): Promise<void> {
@@ -135,7 +139,7 @@ export class LaneTopicWriter implements TopicWriter {
       return { bytes: buffer, commit: (lengthBytes = bytes, options) => void this.publish(buffer.subarray(0, lengthBytes), options), giveUp: () => {} };
     }
     if (this.#returning && !this.#hasRoom(this.#returning)) return undefined;
-    const loan = tooLarge(this.topic, () => this.#lane.loan(bytes, lineageCount));
+    const loan = this.#lend(bytes, lineageCount);
     return loan === "full" ? undefined : { bytes: loan.bytes, commit: (lengthBytes = bytes, options) => loan.commit(lengthBytes, metaOf(options)), giveUp: () => loan.giveUp() };
   }
 
@@ -275,10 +279,14 @@ export class LaneTopicWriter implements TopicWriter {
 
   // --- inside ---------------------------------------------------------------------------------------------------------------------
 
-  #put(payload: Uint8Array, meta: LaneMeta): boolean {
+  #put(payload: Uint8Array, meta: LaneMeta | undefined): boolean {
     if (!this.#waiting) {
       if (this.#returning && !this.#hasRoom(this.#returning)) return false;
-      return tooLarge(this.topic, () => this.#lane.publish(payload, meta)) === "published";
+      try {
+        return this.#lane.publish(payload, meta) === "published";
+      } catch (error) {
+        throw error instanceof RangeError ? tooLarge(this.topic, error) : error;
+      }
     }
     const { geometry, advertisement } = this.#options;
     if (this.#waiting.length >= geometry.slots) return false;
@@ -287,10 +295,18 @@ export class LaneTopicWriter implements TopicWriter {
     return true;
   }
 
+  #lend(bytes: number, lineageCount: number): LaneLoan | "full" {
+    try {
+      return this.#lane.loan(bytes, lineageCount);
+    } catch (error) {
+      throw error instanceof RangeError ? tooLarge(this.topic, error) : error;
+    }
+  }
+
   /** A frame or a tensor is written where its readers will find it. */
   #putInPlace({ payloadBytes, write }: NonNullable<EncodePayload["inPlace"]>, value: unknown, options: SampleOptions | undefined): boolean {
     const meta = metaOf(options);
-    const loan = this.loan(payloadBytes(value), meta.lineage?.length ?? 0);
+    const loan = this.loan(payloadBytes(value), meta?.lineage?.length ?? 0);
     if (!loan) return false;
     try {
       write(value, loan.bytes);
@@ -331,8 +347,8 @@ function newLane({ schema, policy, geometry }: WriterOptions, firstSequence: big
   return LaneWriter.create({ schemaHash: schema.hash, policy, ...geometry, ...(firstSequence === undefined ? {} : { firstSequence }) });
 }
 
-function metaOf(options: SampleOptions | undefined): LaneMeta {
-  if (options === undefined) return {};
+function metaOf(options: SampleOptions | undefined): LaneMeta | undefined {
+  if (options === undefined) return undefined;
   const { ttlMs, quality, keyFrame, lineage } = options;
   if (lineage && lineage.length > LINEAGE_MAX) throw new IpcnetError(Status.badRequest, `a lineage has at most ${LINEAGE_MAX} entries, not ${lineage.length}`);
   return {
@@ -364,11 +380,6 @@ function pageOf({ fd }: Descriptor): string {
   return `${dev}:${ino}`;
 }
 
-function tooLarge<T>(topic: string, publish: () => T): T {
-  try {
-    return publish();
-  } catch (error) {
-    if (error instanceof RangeError) throw new IpcnetError(Status.payloadTooLarge, `${topic}: ${error.message}`);
-    throw error;
-  }
+function tooLarge(topic: string, { message }: RangeError): IpcnetError {
+  return new IpcnetError(Status.payloadTooLarge, `${topic}: ${message}`);
 }
