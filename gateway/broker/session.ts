@@ -128,8 +128,9 @@ export class Session {
 
   report(): ClientReport {
     const { pid, uid, component } = this.#peer;
+    const leaving = this.#host.desk.leavingOf(this.#client);
     return {
-      name: this.#name, pid, uid, component, subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
+      name: this.#name, pid, uid, component, ...(leaving === undefined ? {} : { leaving }), subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
       pendingBytes: this.#outbox.pendingBytes + this.#connection.pendingBytes,
     };
   }
