@@ -75,6 +75,10 @@ export class LaneBroker {
     });
   }
 
+  get limits(): LaneLimits {
+    return this.#options.limits;
+  }
+
   open(client: LaneClient): void {
     this.#registry.open(client, client.peer, { trusted: client.trusted === true });
   }
