@@ -4,13 +4,15 @@
 //     "include": ["core"],
 //     "libs": ["-lpthread"],
 //     "tests": [ { "name": "can_core", "sources": ["core/can.c", "core/can_test.c"], "tsan": true } ],
+//     "libraries": [ { "name": "ipcnet", "abi": 0, "sources": [...], "headers": ["ipcnet.h"] } ],  // dist/native/libipcnet.so.0, .a, include/ and pkgconfig/
 //     "benches": [ { "name": "lane_bench", "sources": ["core/lane.c", "bench/lane_bench.c"] } ] }
-// Addons and benches are built with -O2; tests with the address and undefined-behaviour sanitizers (and again with the thread
+// Addons, libraries and benches are built with -O2; tests with the address and undefined-behaviour sanitizers (and again with the thread
 // sanitizer where "tsan" says so; or for arm64, see arm64.mjs: not those with "arm64": false). Warnings are errors.
 // No node-gyp: the headers come from npm's node-api-headers.
 //   node scripts/native.mjs [--test [NAME] | --bench NAME ARG…]
 import { spawnSync } from "node:child_process";
-import { dirname } from "node:path";
+import { copyFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, relative, root, run, storeys, unlessStamped } from "./lib.mjs";
 
 export const cc = process.env.CC ?? (has("gcc") ? "gcc" : "cc");
@@ -40,7 +42,7 @@ export function compile({ manifest, sources, output, flags, libs, compiler = cc 
   });
 }
 
-/** Builds every addon that is out of date. */
+/** Builds every addon and library that is out of date. */
 export function buildAddons() {
   mkdirSync(outDir, { recursive: true });
   const headers = join(root, "node_modules/node-api-headers/include");
@@ -48,6 +50,38 @@ export function buildAddons() {
     if (!manifest.addon) continue;
     compile({ manifest, sources: manifest.sources, output: join(outDir, `${manifest.addon}.node`),
       flags: ["-O2", "-g", "-shared", "-fPIC", "-fvisibility=hidden", "-DNAPI_VERSION=8", "-D_GNU_SOURCE", `-I${headers}`, ...(manifest.flags ?? [])] });
+  }
+  buildLibraries();
+}
+
+/** Builds every library, shared and static, each exporting only what its headers mark; with a pkg-config file that finds everything beside itself. */
+export function buildLibraries() {
+  const { version, description } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  for (const folder of ["include", "pkgconfig"]) mkdirSync(join(outDir, folder), { recursive: true });
+  for (const manifest of manifests()) {
+    for (const { name, abi, sources, headers = [], flags = [], libs = [] } of manifest.libraries ?? []) {
+      const shared = join(outDir, `lib${name}.so.${abi}`);
+      const script = join(outDir, `lib${name}.map`);
+      const common = ["-O2", "-g", "-fPIC", "-fvisibility=hidden", "-D_GNU_SOURCE", `-D${name.toUpperCase()}_VERSION="${version}"`, ...flags];
+      // Only symbols that are visible at all get the version: the rest stays inside.
+      writeFileSync(script, `${name.toUpperCase()}_${abi} { global: ${name}_*; local: *; };\n`);
+      compile({ manifest, sources, output: shared, libs, flags: [...common, "-shared", `-Wl,-soname,lib${name}.so.${abi}`, `-Wl,--version-script=${script}`, "-Wl,-z,defs"] });
+      const object = join(outDir, `lib${name}.o`);
+      const archive = join(outDir, `lib${name}.a`);
+      compile({ manifest, sources, output: object, libs: [], flags: [...common, "-r", "-nostdlib"] });
+      unlessStamped({ stampFile: `${archive}.stamp`, print: fingerprint([object]), result: archive }, () => {
+        rmSync(archive, { force: true });
+        if (has("objcopy")) run("objcopy", ["--localize-hidden", object]);
+        run("ar", ["rcs", archive, object]);
+      });
+      rmSync(join(outDir, `lib${name}.so`), { force: true });
+      symlinkSync(`lib${name}.so.${abi}`, join(outDir, `lib${name}.so`));
+      for (const header of headers) copyFileSync(manifest.at(header), join(outDir, "include", basename(header)));
+      writeFileSync(join(outDir, "pkgconfig", `${name}.pc`), [
+        "prefix=${pcfiledir}/..", "includedir=${prefix}/include", "libdir=${prefix}", "", `Name: ${name}`, `Description: ${description}`, `Version: ${version}`,
+        "Cflags: -I${includedir}", `Libs: -L\${libdir} -Wl,-rpath,\${libdir} -l${name}`, `Libs.private: ${libs.join(" ")}`, "",
+      ].join("\n"));
+    }
   }
 }
 

@@ -9,7 +9,7 @@ export const register: Register = (program, context) => {
     .command("clients")
     .description("list who is connected, as which component, and what each user has of what all users share")
     .addHelpText("after", `
-A user's share shrinks as others come; docs/decisions/fair-shares.md says how. --json: {clients, quota}.
+A user's share shrinks as others come; the first may have half, the second a sixth, the third a twelfth. --json: {clients, quota}.
 
 Examples:
   ipcnet clients

@@ -3,11 +3,14 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Clock } from "../../schemas/clock.ts";
 import type { Config } from "../../schemas/messages/config.ts";
-import type { ClientReport, QuotaReport } from "../../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, QuotaReport } from "../../schemas/messages/statusReport.ts";
 import { DriverError } from "../../drivers/driver.ts";
 import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
+import { defaultLimits } from "../broker/limits.ts";
+import { fitted, openFilesMax } from "../broker/quota/fit.ts";
 import { IdentifiedPeer } from "../identity/peer.ts";
+import { peerWords } from "../identity/words.ts";
 import { thisSystem } from "../identity/process.ts";
 import type { Access } from "../policy/access.ts";
 import { systemNames } from "../policy/names.ts";
@@ -15,6 +18,7 @@ import { policyService } from "../policy/service.ts";
 import type { Front, Gateway } from "../gateway.ts";
 import type { EventInput } from "../observe/events.ts";
 import type { GatewayIdentity } from "../observe/status.ts";
+import { DirectTopicTable } from "../topics/directTopics.ts";
 import type { Publisher } from "../topics/publisher.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { Grants } from "../resources/grants.ts";
@@ -72,10 +76,10 @@ export class LocalFront implements Front {
       policy: (body) => policyService(body, policy.engine, system),
     });
     this.#broker = createBroker({
-      server: this.#server, topics: table, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity,
+      server: this.#server, topics: table, directTopics: new DirectTopicTable(table, clock, publisher), resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity, limits: { shared: fitted(defaultLimits.shared, openFilesMax()) },
       identify: (peer) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who) }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
-      publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
+      publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: peerWords(who) }, clock.nowUs()) },
       services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
     });
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
@@ -101,6 +105,10 @@ export class LocalFront implements Front {
 
   clients(): ClientReport[] {
     return this.#broker?.clients() ?? [];
+  }
+
+  lanes(): readonly LaneReport[] {
+    return this.#broker?.lanes() ?? [];
   }
 
   quota(): QuotaReport {

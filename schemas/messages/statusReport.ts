@@ -66,6 +66,20 @@ export interface PolicyReport {
   refused: string;
 }
 
+/** A topic that a program writes by a lane of its own. */
+export interface LaneReport {
+  topic: string;
+  /** component/version/instance/boot. */
+  writer: string;
+  pid: number;
+  /** The most that readers may ask for: latest, queue or lossless. */
+  policy: string;
+  /** Those attached now, the gateway included where it reads along. */
+  readers: number;
+  /** Messages in it so far, by its writer's own word. */
+  messages: number;
+}
+
 export interface StatusReport {
   robot: string;
   version: string;
@@ -86,6 +100,7 @@ export interface StatusReport {
   clients: readonly ClientReport[];
   policy: PolicyReport;
   quota: QuotaReport;
+  lanes: readonly LaneReport[];
   commands: { sent: number; refused: Readonly<Record<string, number>> };
   topics: number;
   process: { rssBytes: number; heapUsedBytes: number; cpuPercent: number; eventLoopDelayP99Us: number };

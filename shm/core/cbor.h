@@ -25,6 +25,9 @@ size_t ipcnet_cbor_measure(const uint8_t *bytes, size_t length);
 /* 1 if `bytes` are UTF-8 (RFC 3629). */
 int ipcnet_is_utf8(const uint8_t *bytes, size_t length);
 
+/* As ipcnet_cbor_to_json, but with the keys of every map in the order of their UTF-16 units and numbers as ECMAScript has them: equal values give equal texts. */
+char *ipcnet_cbor_to_canonical_json(struct ipcnet_cbor value);
+
 /* ECMAScript's text of a number, such as "0.1", "1e+21", "-0" as "0"; NaN and infinities as "null". Independent of the locale. */
 #define IPCNET_NUMBER_TEXT_BYTES 32
 size_t ipcnet_number_text(double value, char text[IPCNET_NUMBER_TEXT_BYTES]);

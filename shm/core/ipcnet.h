@@ -140,8 +140,8 @@ IPCNET_API void ipcnet_set_timeout(struct ipcnet_client *client, uint32_t timeou
 
 /*
  * Reads what has come, calls callbacks, does what is due. When there is nothing to do waits for up to timeout_ms (-1: without end). Returns how many callbacks were called; 0 after
- * the timeout, a wakeup or a signal. -303 when the connection has ended (on_end has been called) and nothing can come any more; lanes outlive the gateway, and while some
- * are open poll serves them. -205 when called in a callback.
+ * the timeout, a wakeup or a signal. -303 when the connection has ended (on_end has been called) and nothing can come any more; lanes outlive the gateway, and while this
+ * program reads some poll serves them (and publishing by lanes works on in any case). -205 when called in a callback.
  */
 IPCNET_API int ipcnet_poll(struct ipcnet_client *client, int timeout_ms);
 
@@ -313,8 +313,8 @@ struct ipcnet_subscribe_options { /* 64 bytes */
 
 /*
  * Subscribes to the topics under `pattern`, also to those that appear later; waits until the gateway has accepted. `options` and `subscription` may be NULL. Returns 1, or 0 when no topic
- * matches yet. Messages of one topic come in order. Each must be drained or delivered in time: at most 4 MiB of messages of the gateway are kept for
- * a subscription, then the oldest are dropped and counted as lost.
+ * matches yet. Messages of one writer come in order. At most 16 MiB of messages of the gateway wait in a client (those in lanes wait in the lanes); then the oldest are
+ * dropped and counted as lost.
  */
 IPCNET_API int ipcnet_subscribe(struct ipcnet_client *client, const char *pattern, const struct ipcnet_subscribe_options *options, struct ipcnet_subscription **subscription);
 
@@ -395,7 +395,7 @@ struct ipcnet_advertise_options { /* 128 bytes */
   const struct ipcnet_field_definition *fields;
   const char *json_schema;     /* JSON text that describes the values; NULL = none */
   uint64_t schema_hash;        /* 0: computed from the fields or the JSON schema */
-  uint64_t payload_bytes_max;  /* largest message; 0: the record's size, else 4000 */
+  uint64_t payload_bytes_max;  /* largest message with up to four inputs in its lineage; 0: the record's size, else 3936 */
   void *context;
   /* A lossless reader that kept this program waiting has read on. */
   void (*on_space)(void *context, struct ipcnet_writer *writer);
@@ -406,7 +406,7 @@ struct ipcnet_advertise_options { /* 128 bytes */
   uint32_t field_count;
   uint32_t policy;             /* enum ipcnet_policy: the most that readers may ask for */
   uint32_t queue;              /* messages that the lane remembers, rounded up to a power of two; 0 = 16 */
-  uint32_t deadline_ms;        /* how long a lossless reader may keep this program waiting; 0 = 100 */
+  uint32_t deadline_ms;        /* how long a lossless reader may keep this program waiting; 0: the gateway's (1000) */
   uint32_t flags;              /* 0 */
   uint32_t reserved[7];
 };
@@ -475,7 +475,8 @@ struct ipcnet_request_options { /* 48 bytes */
   uint32_t timeout_ms;    /* at most 600,000; 0: the client's */
   uint32_t credit;        /* items of a stream that may come before more credit is given; 0: no stream */
   uint32_t flags;         /* enum ipcnet_request_flags */
-  uint64_t reserved[3];
+  const char *group;      /* ask only providers of this group; NULL = of any */
+  uint64_t reserved[2];
 };
 enum ipcnet_request_flags {
   IPCNET_NOT_IDEMPOTENT = 1, /* if the provider dies, do not ask another one */
@@ -489,7 +490,7 @@ struct ipcnet_reply { /* 56 bytes */
   int32_t status;         /* 1xx, or >= 1000: the application's own */
   uint32_t fd_count;
   int32_t fds[IPCNET_FDS_MAX]; /* set to -1 what you keep: ipcnet_reply_free closes the rest */
-  uint64_t reserved;
+  uint64_t owner;         /* the library's */
 };
 IPCNET_API void ipcnet_reply_free(struct ipcnet_reply *reply);
 

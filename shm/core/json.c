@@ -352,7 +352,7 @@ static void put_string(struct text *self, struct ipcnet_cbor value, int is_text)
   free(copy);
 }
 
-static void put_scalar(struct text *self, struct ipcnet_cbor value) {
+static void put_scalar(struct text *self, struct ipcnet_cbor value, int canonical) {
   char number[IPCNET_NUMBER_TEXT_BYTES];
   int64_t integer;
   uint64_t large;
@@ -366,7 +366,9 @@ static void put_scalar(struct text *self, struct ipcnet_cbor value) {
       put(self, yes ? "true" : "false", yes ? 4 : 5);
       return;
     case IPCNET_CBOR_INTEGER:
-      if (ipcnet_cbor_to_integer(value, &integer)) put(self, number, (size_t)snprintf(number, sizeof number, "%lld", (long long)integer));
+      /* ECMAScript has only doubles. */
+      if (canonical && ipcnet_cbor_to_double(value, &real)) put(self, number, ipcnet_number_text(real, number));
+      else if (ipcnet_cbor_to_integer(value, &integer)) put(self, number, (size_t)snprintf(number, sizeof number, "%lld", (long long)integer));
       else if (ipcnet_cbor_to_unsigned(value, &large)) put(self, number, (size_t)snprintf(number, sizeof number, "%llu", (unsigned long long)large));
       else if (ipcnet_cbor_to_double(value, &real)) put(self, number, ipcnet_number_text(real, number));
       return;
@@ -378,10 +380,40 @@ static void put_scalar(struct text *self, struct ipcnet_cbor value) {
   }
 }
 
-char *ipcnet_cbor_to_json(struct ipcnet_cbor value) {
+/* In the order of UTF-16 units: as that of bytes, but that characters beyond U+FFFF (four bytes) come before U+E000 … U+FFFF. */
+static int compare_keys(struct ipcnet_cbor left, struct ipcnet_cbor right) {
+  const uint8_t *a = NULL, *b = NULL;
+  size_t a_bytes = 0, b_bytes = 0;
+  (void)ipcnet_cbor_view(left, &a, &a_bytes);
+  (void)ipcnet_cbor_view(right, &b, &b_bytes);
+  for (size_t i = 0; i < a_bytes && i < b_bytes; i++) {
+    if (a[i] == b[i]) continue;
+    int a_high = a[i] >= 0xf0, b_high = b[i] >= 0xf0;
+    if (a_high != b_high && (a_high ? b[i] : a[i]) >= 0xee) return a_high ? -1 : 1;
+    return a[i] < b[i] ? -1 : 1;
+  }
+  return a_bytes == b_bytes ? 0 : a_bytes < b_bytes ? -1 : 1;
+}
+
+/* The entry with the smallest key above *key (an empty one: of all). Quadratic: for schemas. */
+static int next_in_order(struct ipcnet_cbor map, struct ipcnet_cbor *key, struct ipcnet_cbor *item) {
+  struct ipcnet_cbor last = *key, name, value;
+  size_t position = 0;
+  int found = 0;
+  while (ipcnet_cbor_next(map, &position, &name, &value)) {
+    if ((last.length > 0 && compare_keys(name, last) <= 0) || (found && compare_keys(name, *key) >= 0)) continue;
+    *key = name;
+    *item = value;
+    found = 1;
+  }
+  return found;
+}
+
+static char *to_json(struct ipcnet_cbor value, int canonical) {
   struct {
     struct ipcnet_cbor container;
     size_t position;
+    struct ipcnet_cbor key;
     int is_map;
   } open[IPCNET_CBOR_DEPTH_MAX + 2];
   struct text text = {NULL, 0, 0, 0};
@@ -392,17 +424,20 @@ char *ipcnet_cbor_to_json(struct ipcnet_cbor value) {
     if ((type == IPCNET_CBOR_MAP || type == IPCNET_CBOR_ARRAY) && depth < IPCNET_CBOR_DEPTH_MAX + 2) {
       open[depth].container = item;
       open[depth].position = 0;
+      open[depth].key = (struct ipcnet_cbor){NULL, 0};
       open[depth++].is_map = type == IPCNET_CBOR_MAP;
       put(&text, type == IPCNET_CBOR_MAP ? "{" : "[", 1);
-    } else put_scalar(&text, item);
+    } else put_scalar(&text, item, canonical);
     for (;;) {
       if (depth == 0) {
         if (!text.failed) return text.bytes;
         free(text.bytes);
         return NULL;
       }
-      int first = open[depth - 1].position == 0;
-      if (ipcnet_cbor_next(open[depth - 1].container, &open[depth - 1].position, &key, &item)) {
+      int in_order = canonical && open[depth - 1].is_map;
+      int first = in_order ? open[depth - 1].key.length == 0 : open[depth - 1].position == 0;
+      if (in_order ? next_in_order(open[depth - 1].container, &open[depth - 1].key, &item) : ipcnet_cbor_next(open[depth - 1].container, &open[depth - 1].position, &key, &item)) {
+        if (in_order) key = open[depth - 1].key;
         if (!first) put(&text, ",", 1);
         if (open[depth - 1].is_map) {
           put_string(&text, key, 1);
@@ -414,4 +449,12 @@ char *ipcnet_cbor_to_json(struct ipcnet_cbor value) {
       put(&text, open[depth].is_map ? "}" : "]", 1);
     }
   }
+}
+
+char *ipcnet_cbor_to_json(struct ipcnet_cbor value) {
+  return to_json(value, 0);
+}
+
+char *ipcnet_cbor_to_canonical_json(struct ipcnet_cbor value) {
+  return to_json(value, 1);
 }

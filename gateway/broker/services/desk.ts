@@ -129,7 +129,7 @@ export class ServiceDesk {
     const { peer } = who;
     if (!this.#options.policy.mayCall(peer, service)) {
       closeAll(payload.descriptors);
-      return who.reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not call ${service}` });
+      return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not call ${service}` });
     }
     const caller: Caller = { client, uid: peer.uid, key: componentOf(peer), peer };
     this.#core.request(caller, seq, { service, group, timeoutMs, stream, idempotent }, payload, this.#options.clock.nowUs());
@@ -151,7 +151,9 @@ export class ServiceDesk {
     const who = this.#clients.get(client)!.session;
     const { peer } = who;
     const { policy, services } = this.#options;
-    if (services.names.includes(service) || !policy.mayOffer(peer, service)) return who.reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not offer ${service}` });
+    if (services.names.includes(service) || !policy.mayOffer(peer, service)) return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not offer ${service}` });
+    const stranger = [...(allow ?? []), ...deny].find((principal) => !policy.isKnown(principal));
+    if (stranger !== undefined) return who.reply(seq, { status: Status.badRequest, text: `there is no component, group or local user "${stranger}"; others by number: uid:N, gid:N` });
     const admits = ({ peer: asking }: Caller): boolean => {
       const isAny = (list: readonly string[]): boolean => list.some((principal) => policy.isOneOf(asking, principal));
       return (allow === undefined || isAny(allow)) && !isAny(deny);
@@ -184,7 +186,7 @@ export class ServiceDesk {
     const found = resources.list().find(({ name }) => name === resource);
     const mode = asked ?? found?.modes[0] ?? "read";
     // Whether there is such a resource is nothing for who may not have it.
-    if (!policy.mayGrant(session.peer, resource, mode)) return session.reply(seq, { status: Status.forbidden, text: `uid ${session.peer.uid} may not be granted ${resource} (${mode})` });
+    if (!policy.mayGrant(session.peer, resource, mode)) return session.reply(seq, { status: Status.forbidden, text: `${session.peer.component} may not be granted ${resource} (${mode})` });
     if (!found) return session.reply(seq, { status: Status.notFound, text: `there is no resource ${resource}` });
     if (!found.modes.includes(mode)) return session.reply(seq, { status: Status.unprocessableContent, text: `${resource} is granted as ${found.modes.join(" or ")}, not as ${mode}` });
     if (who.opening >= limits.grantsPerClient) return session.reply(seq, { status: Status.tooManyRequests, text: `${who.opening} resources are being opened for this program already` });
