@@ -159,6 +159,21 @@ test("announce and find: who is there, what can be called, by whom it is offered
   });
 });
 
+test("who reads a leaving program's topics is told, once", async () => {
+  await withClients({}, ["writer", "reader", "other"], async ({ writer, reader, other }, rig) => {
+    const told: string[] = [];
+    reader.onNotice(({ text }) => told.push(text));
+    other.onNotice(({ text }) => told.push(`not for me: ${text}`));
+    for (const topic of ["app/a", "app/b"]) await writer.advertise(topic, { encoding: "bytes" });
+    await reader.subscribe("app/#", {}, () => {});
+    await other.subscribe("elsewhere", {}, () => {});
+    await writer.leaving(3_000, "an update");
+    await rig.until(() => told.length > 0);
+    assert.equal(await other.request("echo", 1), 1);
+    assert.deepEqual(told, ["writer, which writes topics that are read here, leaves in 3000 ms: an update"]);
+  });
+});
+
 test("a caller that aborts is answered by its own signal, and the provider's is aborted", async () => {
   await withClients({}, ["provider", "caller"], async ({ provider, caller }, rig) => {
     const reasons: unknown[] = [];
