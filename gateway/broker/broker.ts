@@ -206,7 +206,8 @@ function unnamed(peer: PeerIdentity): Peer {
   return { ...peer, component: `uid:${peer.uid}` };
 }
 
-const nothingToGrant: ResourceTable = { list: () => [], open: (name) => Promise.resolve({ status: Status.notFound, text: `there is no resource ${name}` }) };
 function ownPeer(): PeerIdentity {
   return { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, groups: [] };
 }
+
+const nothingToGrant: ResourceTable = { list: () => [], open: (name) => Promise.resolve({ status: Status.notFound, text: `there is no resource ${name}` }) };

@@ -55,17 +55,6 @@ export interface QuotaReport {
   users: readonly { uid: number; used: Readonly<Record<string, number>> }[];
 }
 
-/** The policy in force. */
-export interface PolicyReport {
-  /** Empty: the lists of the configuration are all there is. */
-  file: string;
-  hash: string;
-  rules: number;
-  components: number;
-  /** Why the file as it is now was not taken over; empty when it was. */
-  refused: string;
-}
-
 /** A topic that a program writes by a lane of its own. */
 export interface LaneReport {
   topic: string;
@@ -78,6 +67,17 @@ export interface LaneReport {
   readers: number;
   /** Messages in it so far, by its writer's own word. */
   messages: number;
+}
+
+/** The policy in force. */
+export interface PolicyReport {
+  /** Empty: the lists of the configuration are all there is. */
+  file: string;
+  hash: string;
+  rules: number;
+  components: number;
+  /** Why the file as it is now was not taken over; empty when it was. */
+  refused: string;
 }
 
 export interface StatusReport {

@@ -27,7 +27,6 @@ export interface NativeShm {
   descriptorPair(fds: Uint32Array): number;
   socketOf(fd: number): number;
   descriptorClose(fd: number): number;
-  protectProcess(): number;
   laneMemory(staging: Uint8Array, records: Uint8Array, lineage: BigUint64Array): void;
   laneBuffer(buffer: Uint8Array): void;
   laneCreate(words: BigUint64Array, policy: number): Promise<number>;
@@ -56,6 +55,7 @@ export interface NativeShm {
   laneBell(fds: Uint32Array): number;
   laneDescribe(fd: number, words: BigUint64Array): number;
   laneCheckPage(fd: number, laneId: Uint8Array): number;
+  protectProcess(): number;
   sealPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): void;
   openPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): number;
 }
