@@ -2,6 +2,7 @@
 import type { Clock } from "../../../schemas/clock.ts";
 import { Status } from "../../../schemas/status.ts";
 import { topicPatternFault } from "../../../schemas/topics/topicName.ts";
+import { cutText } from "../../../shm/protocol/control.ts";
 import type { ServerMessage } from "../../../shm/protocol/messages.ts";
 import type { OfferMessage, RequestMessage, ResultMessage, ServiceClientMessage } from "../../../shm/protocol/serviceMessages.ts";
 import { closeAll, type Descriptor, noDescriptors } from "../../../shm/sockets/index.ts";
@@ -242,7 +243,7 @@ export class ServiceDesk {
     const ended = new Promise<void>((resolve) => {
       this.#farewell = { farewell, end: resolve, cancel: () => {} };
     });
-    for (const [, { session }] of told) session.tell({ op: "leaving", deadlineMs, text });
+    for (const [, { session }] of told) session.tell({ op: "leaving", deadlineMs, text: cutText(text) });
     this.#checkFarewell();
     await ended;
     return { told: told.length, late: farewell.late.map((client) => this.#session(client)?.name ?? "") };
