@@ -111,6 +111,10 @@ export class LocalFront implements Front {
     return this.#broker?.lanes() ?? [];
   }
 
+  services(): Readonly<Record<string, number>> {
+    return this.#broker?.serviceCounters() ?? {};
+  }
+
   quota(): QuotaReport {
     return this.#broker?.quotaUse() ?? { capacity: {}, users: [] };
   }

@@ -121,7 +121,7 @@ export class ServiceDesk {
   }
 
   #present(): Present[] {
-    return [...this.#clients].map(([client, { session: { peer, name }, announced, leaving }]) => ({ client, peer, name, announced, leaving }));
+    return [...this.#clients].flatMap(([client, { session: { peer, name, isGreeted }, announced, leaving }]) => (isGreeted ? [{ client, peer, name, announced, leaving }] : []));
   }
 
   /** Takes over the payload. */
