@@ -106,10 +106,6 @@ export class ServiceCore<P> {
     return this.#nextUs === Number.POSITIVE_INFINITY ? undefined : this.#nextUs;
   }
 
-  has(service: string): boolean {
-    return this.#services.has(service);
-  }
-
   // --- providers ------------------------------------------------------------------------------------------------------------------
 
   offer(client: number, terms: OfferTerms): OfferResult {
@@ -137,7 +133,8 @@ export class ServiceCore<P> {
     if (!state || !provider) return false;
     state.offers.delete(offer);
     provider.leaving = true;
-    this.#withdraw(provider, nowUs);
+    this.#unlist(provider);
+    this.#settle(provider.terms.service, nowUs);
     return true;
   }
 
@@ -165,9 +162,8 @@ export class ServiceCore<P> {
       return;
     }
     if (!more) {
-      this.#vacate(slot, nowUs);
       this.#finish(call, status, text, payload);
-      return this.#freed(slot, nowUs);
+      return this.#free(slot, nowUs);
     }
     if (call.terms.stream === undefined || call.credit === 0) {
       this.#drop(payload);
@@ -457,9 +453,11 @@ export class ServiceCore<P> {
     this.#effects.push({ do: "reply", client, seq, status, text, payload: undefined });
   }
 
+  /** The place is there for the next one. */
   #free(slot: Slot<P>, nowUs: number): void {
     this.#vacate(slot, nowUs);
-    this.#freed(slot, nowUs);
+    const service = this.#services.get(slot.provider.terms.service);
+    if (service) this.#pump(service, nowUs);
   }
 
   #vacate(slot: Slot<P>, nowUs: number): void {
@@ -467,16 +465,6 @@ export class ServiceCore<P> {
     provider.slots.delete(slot);
     provider.callers?.end(callerKey, nowUs);
     this.#clients.get(provider.client)?.slots.delete(number);
-  }
-
-  #freed(slot: Slot<P>, nowUs: number): void {
-    const service = this.#services.get(slot.provider.terms.service);
-    if (service) this.#pump(service, nowUs);
-  }
-
-  #withdraw(provider: Provider<P>, nowUs: number): void {
-    this.#unlist(provider);
-    this.#settle(provider.terms.service, nowUs);
   }
 
   #unlist(provider: Provider<P>): void {
