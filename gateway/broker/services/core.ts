@@ -194,7 +194,7 @@ export class ServiceCore<P> {
       caller, seq, terms, payload, order: (this.#order += 1), timeoutUs, deadlineUs: nowUs + timeoutUs, credit: terms.stream ?? 0, seen: false, deaths: 0, slot: undefined, internal,
     };
     const chosen = this.#choose(service, call, nowUs);
-    const refusal = typeof chosen === "string" ? this.#refusal(service, terms, chosen) : undefined;
+    const refusal = typeof chosen === "string" ? this.#refusal(service, call, chosen) : undefined;
     if (refusal) return this.#refuse(caller, seq, payload, refusal.status, refusal.text);
     if (!internal && !this.#quota.take(caller.uid, payload)) return this.#refuse(caller, seq, payload, Status.tooManyRequests, `uid ${caller.uid} has as many requests under way as one user may have`);
     state.requests.set(seq, call);
@@ -321,7 +321,14 @@ export class ServiceCore<P> {
     if ((this.#services.get(provider.terms.service)?.waiting.length ?? 0) > 0) this.#due(readyUs);
   }
 
-  #refusal(service: Service<P>, { group }: RequestTerms, obstacle: Obstacle): { status: number; text: string } | undefined {
+  /** Whether one more call of a user may wait: at most its fair share of the places, as gateway/broker/quota has it, so that nobody can fill the queue for all others. */
+  #mayWait({ waiting }: Service<P>, uid: number): boolean {
+    const mine = waiting.filter(({ caller }) => caller.uid === uid).length;
+    const users = new Set(waiting.map(({ caller }) => caller.uid)).add(uid).size;
+    return (mine + 1) * (users + 1) - mine <= this.#limits.waitingPerService - waiting.length;
+  }
+
+  #refusal(service: Service<P>, { terms: { group }, caller }: Call<P>, obstacle: Obstacle): { status: number; text: string } | undefined {
     const what = group === undefined ? service.name : `${service.name} in group ${group}`;
     switch (obstacle) {
       case "none":
@@ -333,7 +340,7 @@ export class ServiceCore<P> {
       case "limited":
         return { status: Status.tooManyRequests, text: `whoever offers ${what} takes no more from this caller at this rate` };
       case "busy":
-        return service.waiting.length < this.#limits.waitingPerService ? undefined : { status: Status.serviceUnavailable, text: `all providers of ${what} are busy, and ${service.waiting.length} calls wait already` };
+        return this.#mayWait(service, caller.uid) ? undefined : { status: Status.serviceUnavailable, text: `all providers of ${what} are busy, and ${service.waiting.length} calls wait already, of all users` };
       default:
         return obstacle satisfies never;
     }
