@@ -5,7 +5,7 @@
  * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
  */
 import type { Clock } from "../schemas/clock.ts";
-import type { ClientReport, PolicyReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, PolicyReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
 import type { EventInput, EventLog, GatewayEvent } from "./observe/events.ts";
@@ -27,9 +27,12 @@ export interface Due {
 /** The local side: opened when the links are up, closed before they go down. */
 export interface Front {
   start(): Promise<void>;
+  /** Tells the programs that the gateway goes; resolves when they are prepared, at the latest when their time is over. */
+  sayFarewell(why: string): Promise<void>;
   stop(why: string): Promise<void>;
   clients(): ClientReport[];
   quota(): QuotaReport;
+  lanes(): readonly LaneReport[];
 }
 
 export interface GatewayParts {
@@ -87,11 +90,13 @@ export class Gateway {
     this.event({ severity: "info", code: "started", source: "gateway", text: `${links.length} links, ${table.size} topics` });
   }
 
-  /** Runs the safe pose, then closes everything. Resolves with the verdict; never rejects for a robot's fault. */
+  /** Runs the safe pose, while local programs are told and prepare themselves, then closes everything. Resolves with the verdict; never rejects for a robot's fault. */
   async stop(why: string): Promise<PoseVerdict> {
     const { links, front, stats, clock, supervisor } = this.#parts;
     this.reschedule();
-    const verdict = await supervisor.safePose(why, clock.nowUs());
+    // The pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
+    const pose = supervisor.safePose(why, clock.nowUs());
+    const [verdict] = await Promise.all([pose, front.sayFarewell(why)]);
     this.#running = false;
     this.#cancelTimer?.();
     this.#parts.policy.stop();
@@ -106,7 +111,7 @@ export class Gateway {
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
-      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(),
+      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(),
       topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }

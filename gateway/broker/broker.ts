@@ -1,6 +1,6 @@
 /** The broker of the client socket: accepts local programs, lets each have a session, and sends at the end of each turn what the turn has brought. */
 import type { Clock } from "../../schemas/clock.ts";
-import type { ClientReport } from "../../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport } from "../../schemas/messages/statusReport.ts";
 import { Status } from "../../schemas/status.ts";
 import { Channel } from "../../shm/protocol/channel.ts";
 import { CborWriter } from "../../shm/protocol/cborWriter.ts";
@@ -11,6 +11,10 @@ import { PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader } from "../../shm/protocol/samples.ts";
 import { type ListenOptions, nativeSeal, type PeerIdentity, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
+import { LaneBroker } from "./lanes/laneBroker.ts";
+import { defaultLaneLimits, type LaneLimits } from "./lanes/limits.ts";
+import { LaneTap } from "./lanes/tap.ts";
+import type { DirectTopics } from "./lanes/topics.ts";
 import { type Account, Ledger } from "./ledger.ts";
 import { type BrokerLimits, defaultLimits } from "./limits.ts";
 import { OriginTable } from "./origins.ts";
@@ -28,6 +32,8 @@ export interface BrokerOptions {
   topics: TopicSource;
   publisher: Publisher;
   services: ServiceTable;
+  /** Topics that programs write by lanes. */
+  directTopics: DirectTopics;
   /** What can be granted; absent: nothing. */
   resources?: ResourceTable;
   policy: AccessPolicy;
@@ -35,6 +41,7 @@ export interface BrokerOptions {
   identify?: (peer: PeerIdentity) => Peer;
   clock: Clock;
   limits?: Partial<BrokerLimits>;
+  laneLimits?: Partial<LaneLimits>;
   /** For the log: clients that came and went. */
   onEvent?: (event: BrokerEvent) => void;
 }
@@ -50,6 +57,8 @@ export interface BrokerEvent {
 export interface Broker {
   /** Everybody who is connected, for status. */
   clients(): ClientReport[];
+  /** Who writes what by lanes, for status. */
+  lanes(): LaneReport[];
   /** What the users have of what they share, for status. */
   quotaUse(): QuotaUse;
   /** Counters that only rise. */
@@ -81,6 +90,9 @@ class LocalBroker implements Broker {
   readonly #ledger: Ledger;
   readonly #desk: ServiceDesk;
   readonly #sessions = new Map<Session, Account>();
+  readonly #lanes: LaneBroker;
+  readonly #tap: LaneTap;
+  readonly #stopForgetting: () => void;
   #scheduled: Session[] = [];
   #allGone: (() => void) | undefined;
 
@@ -89,10 +101,15 @@ class LocalBroker implements Broker {
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#quota = new FairShare(this.#limits.shared);
     this.#ledger = new Ledger(this.#limits, this.#quota);
-    const { gateway, topics, publisher, services, policy, clock, server } = options;
+    const { gateway, topics, publisher, services, policy, clock, server, directTopics } = options;
+    this.#lanes = new LaneBroker({ limits: { ...defaultLaneLimits, ...options.laneLimits }, quota: this.#quota, policy, topics: directTopics, clock });
+    this.#tap = new LaneTap({ lanes: this.#lanes, topics: directTopics, peer: { ...ownPeer(), component: "gateway" }, clock });
+    this.#stopForgetting = topics.onGone((topic) => {
+      for (const session of this.#sessions.keys()) session.forget(topic);
+    });
     this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? nothingToGrant, quota: this.#quota, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
     this.#host = {
-      gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
+      lanes: this.#lanes, gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
       schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
     };
@@ -108,8 +125,13 @@ class LocalBroker implements Broker {
     return this.#quota.use();
   }
 
+  lanes(): LaneReport[] {
+    return this.#lanes.report();
+  }
+
   recheck(): void {
     for (const session of this.#sessions.keys()) session.recheck();
+    this.#lanes.recheck();
   }
 
   sayFarewell(deadlineMs: number, text: string): Promise<{ told: number; late: string[] }> {
@@ -122,7 +144,10 @@ class LocalBroker implements Broker {
     const gone = new Promise<void>((resolve) => {
       this.#allGone = resolve;
     });
+    this.#tap.close();
     for (const session of this.#sessions.keys()) session.leave(Status.serviceUnavailable, why);
+    this.#lanes.stop();
+    this.#stopForgetting();
     this.#desk.close();
     if (this.#sessions.size === 0) return;
     const cancel = clock.at(clock.nowUs() + timeoutMs * 1e3, () => this.#allGone?.());
@@ -179,6 +204,10 @@ class LocalBroker implements Broker {
 
 function unnamed(peer: PeerIdentity): Peer {
   return { ...peer, component: `uid:${peer.uid}` };
+}
+
+function ownPeer(): PeerIdentity {
+  return { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, groups: [] };
 }
 
 const nothingToGrant: ResourceTable = { list: () => [], open: (name) => Promise.resolve({ status: Status.notFound, text: `there is no resource ${name}` }) };

@@ -53,6 +53,8 @@ export interface AccessPolicy {
   mayGrant(who: Peer, resource: string, mode: GrantMode): boolean;
   /** Whether `principal` (a component or group of the policy, user:NAME, group:NAME, uid:N, gid:N, anyone) means `who`: for a provider's own lists. Unknown names mean nobody. */
   isOneOf(who: Peer, principal: string): boolean;
+  /** Whether there is anybody of that name: a provider's list with a name that means nobody is a mistake, and one that denies must not go unnoticed. */
+  isKnown(principal: string): boolean;
 }
 
 export interface ResourceDescription {

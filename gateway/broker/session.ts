@@ -10,9 +10,10 @@ import { Channel, type SendVerdict } from "../../shm/protocol/channel.ts";
 import { decodeCbor } from "../../shm/protocol/cborReader.ts";
 import { CborValueError } from "../../shm/protocol/cborWriter.ts";
 import type { CborWriter } from "../../shm/protocol/cborWriter.ts";
+import { laneDescriptors, type LaneClientMessage } from "../../shm/protocol/laneMessages.ts";
 import { cutText, decodeClientMessage, encodeAnnouncements, encodeControl } from "../../shm/protocol/control.ts";
 import { CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_GATEWAY, CONTROL_BYTES_MAX_TO_CLIENT, CONTROL_BYTES_MAX_TO_GATEWAY } from "../../shm/protocol/limits.ts";
-import type { ClientMessage, ClientOp, GatewayIdentity, ServerMessage } from "../../shm/protocol/messages.ts";
+import type { ClientMessage, ClientOp, GatewayIdentity, QueryAnswer, ServerMessage } from "../../shm/protocol/messages.ts";
 import { type PacketSeal, PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader, SampleFlag } from "../../shm/protocol/samples.ts";
 import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection, SocketError } from "../../shm/sockets/index.ts";
@@ -21,6 +22,8 @@ import type { ClientReport } from "../../schemas/messages/statusReport.ts";
 import type { TopicEntry, TopicSource } from "../topics/topicSource.ts";
 import { Budget } from "./budget.ts";
 import { describeTopic } from "./describe.ts";
+import type { LaneBroker } from "./lanes/laneBroker.ts";
+import { SessionLanes } from "./lanes/sessionLanes.ts";
 import type { Account } from "./ledger.ts";
 import type { BrokerLimits } from "./limits.ts";
 import { Notices } from "./notices.ts";
@@ -36,6 +39,7 @@ export interface SessionHost {
   readonly gateway: GatewayIdentity;
   readonly topics: TopicSource;
   readonly publisher: Publisher;
+  readonly lanes: LaneBroker;
   readonly desk: ServiceDesk;
   readonly policy: AccessPolicy;
   readonly clock: Clock;
@@ -61,8 +65,11 @@ interface Target {
 
 type Handlers = { readonly [O in Exclude<ClientOp, "hello">]: (message: Extract<ClientMessage, { op: O }>, descriptors: Descriptor[]) => void };
 
-/** What may come with descriptors; they are the handler's. */
-const takesDescriptors: ReadonlySet<ClientOp> = new Set<ClientOp>(["request", "result"]);
+/** Whether a message may come with so many descriptors: lanes always come with the same number, services with any. */
+function mayBring(op: ClientOp, descriptors: number): boolean {
+  if (Object.hasOwn(laneDescriptors, op)) return descriptors === laneDescriptors[op as keyof typeof laneDescriptors];
+  return descriptors === 0 || op === "request" || op === "result";
+}
 
 /** From a stalled client's point of view, its state is "leaving" once it was sent off. */
 type HoldReason = "quota" | "unreadAnswers";
@@ -84,6 +91,8 @@ export class Session {
   /** Its number at the desk of services. */
   readonly #client: number;
   #phase: Phase = "new";
+  /** From the welcome on. */
+  #lanes: SessionLanes | undefined;
   #name = "";
   #scheduled = false;
   /** A subscription begins: its first samples wait until the reply has told its number. */
@@ -119,8 +128,9 @@ export class Session {
 
   report(): ClientReport {
     const { pid, uid, component } = this.#peer;
+    const leaving = this.#host.desk.leavingOf(this.#client);
     return {
-      name: this.#name, pid, uid, component, subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
+      name: this.#name, pid, uid, component, ...(leaving === undefined ? {} : { leaving }), subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
       pendingBytes: this.#outbox.pendingBytes + this.#connection.pendingBytes,
     };
   }
@@ -144,6 +154,12 @@ export class Session {
     this.#targets.clear();
     this.#subscriptions.recheck();
     this.#host.desk.recheck(this.#client);
+  }
+
+  /** A topic is gone, and its id with it. */
+  forget(topic: TopicEntry): void {
+    this.#targets.delete(topic.id);
+    this.#subscriptions.gone(topic);
   }
 
   /** Says goodbye, then closes; a client that does not read is cut off after `lingerMs`. */
@@ -201,7 +217,7 @@ export class Session {
     }
     const { message, fds } = result;
     const descriptors = this.#channel.takeDescriptors();
-    if (descriptors.length !== fds || (fds > 0 && !takesDescriptors.has(message.op))) {
+    if (descriptors.length !== fds || !mayBring(message.op, fds)) {
       closeAll(descriptors);
       return this.leave(Status.badRequest, `${message.op} came with ${descriptors.length} descriptors`);
     }
@@ -220,6 +236,11 @@ export class Session {
     // Names end up in terminals: what could steer one is not passed on.
     this.#name = name.replace(/\p{Cc}/gu, "?");
     this.#phase = "open";
+    this.#lanes = new SessionLanes(this.#host.lanes, {
+      peer: this.#peer, reply: (seq, answer) => this.#reply(seq, answer), tell: (status, text) => this.#notice(status, text),
+      send: (message, descriptors) => this.#say(message, "control", descriptors) || this.#tooMuchNews(),
+      describe: (name) => this.#describeByName(name), originId: (origin) => this.#tellOrigin(origin),
+    });
     this.#say({ op: "welcome", version: PROTOCOL_VERSION, gateway: this.#host.gateway }, "handshake");
   }
 
@@ -236,10 +257,16 @@ export class Session {
     subscribe: (message) => this.#subscribe(message),
     unsubscribe: ({ seq, subscription }) => {
       const found = this.#subscriptions.close(subscription);
+      this.#lanes!.unsubscribe(subscription);
       this.#reply(seq, found ? { status: Status.ok } : { status: Status.notFound, text: `there is no subscription ${subscription}` });
     },
     publish: (message) => this.#publish(message),
-    query: ({ seq, topic }) => this.#query(seq, topic),
+    query: (message) => this.#query(message),
+    advertise: (message, descriptors) => this.#lane(message, descriptors),
+    relane: (message, descriptors) => this.#lane(message, descriptors),
+    unadvertise: (message, descriptors) => this.#lane(message, descriptors),
+    attach: (message, descriptors) => this.#lane(message, descriptors),
+    detach: (message, descriptors) => this.#lane(message, descriptors),
     announce: (message) => this.#host.desk.announce(this.#client, message, this.#channel.bodyBytes),
     find: (message) => this.#host.desk.find(this.#client, message),
     offer: (message) => this.#host.desk.offer(this.#client, message),
@@ -253,6 +280,10 @@ export class Session {
     ready: (message) => this.#host.desk.ready(this.#client, message),
     moreTime: (message) => this.#host.desk.moreTime(this.#client, message),
   };
+
+  #lane(message: LaneClientMessage, descriptors: readonly Descriptor[]): void {
+    this.#lanes!.handle(message, descriptors);
+  }
 
   #topics({ seq, pattern }: Extract<ClientMessage, { op: "topics" }>): void {
     const fault = topicPatternFault(pattern);
@@ -271,30 +302,38 @@ export class Session {
     });
   }
 
-  #subscribe({ seq, pattern, policy, rateHzMax, lastValue }: Extract<ClientMessage, { op: "subscribe" }>): void {
+  #subscribe({ seq, pattern, policy, rateHzMax, lastValue, lanes }: Extract<ClientMessage, { op: "subscribe" }>): void {
     const fault = topicPatternFault(pattern);
     const { limits, topics } = this.#host;
     if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
     if (this.#subscriptions.count >= limits.subscriptionsPerClient) return this.#reply(seq, { status: Status.tooManyRequests, text: `a client may have ${limits.subscriptionsPerClient} subscriptions` });
     const exact = topicNameFault(pattern) === undefined;
-    if (exact && !this.#host.policy.mayRead(this.#peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#peer.uid} may not read ${pattern}` });
+    if (exact && !this.#host.policy.mayRead(this.#peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `${this.#peer.component} may not read ${pattern}` });
     const matches = topicMatcher(pattern);
+    // Whoever wants a lower rate is served by the gateway: a lane would wake it for each message.
+    const readsLanes = lanes && rateHzMax === undefined;
+    if (lastValue && !readsLanes) for (const { name, writers } of topics.entries()) if (writers > 0 && matches(name)) this.#host.lanes.refresh(name);
     this.#opening = true;
-    const subscription = this.#subscriptions.open(pattern, { policy, rateHzMax, lastValue, matches });
+    const subscription = this.#subscriptions.open(pattern, { policy, rateHzMax, lastValue, matches, readsLanes });
     this.#opening = false;
+    const count = readsLanes ? this.#lanes!.subscribe(subscription, policy, matches) : 0;
     const known = exact ? topics.get(pattern) !== undefined : [...topics.entries()].some(({ name }) => matches(name));
-    this.#reply(seq, { status: known ? Status.ok : Status.accepted, text: known ? "" : `no topic matches ${pattern} yet`, body: { subscription } });
+    this.#reply(seq, { status: known ? Status.ok : Status.accepted, text: known ? "" : `no topic matches ${pattern} yet`, body: { subscription, ...(readsLanes ? { lanes: count } : {}) } });
+    this.#lanes!.perform();
   }
 
-  #query(seq: number, name: string): void {
-    const { topics, policy } = this.#host;
+  #query({ seq, topic: name, last }: Extract<ClientMessage, { op: "query" }>): void {
+    const { topics, policy, lanes } = this.#host;
     const topic = topics.get(name);
-    if (!policy.mayRead(this.#peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#peer.uid} may not read ${name}` });
+    if (!policy.mayRead(this.#peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `${this.#peer.component} may not read ${name}` });
     if (!topic) return this.#reply(seq, { status: Status.notFound, text: `there is no topic ${name}` });
-    if (topic.sequence === 0) return this.#reply(seq, { status: Status.noContent, text: "no value yet" });
+    const answers = lanes.history(name, topic.id, last ?? 1) ?? [];
+    const kept = lastAnswer(topic);
+    // The gateway's own copy is the only one of a topic without lanes; with lanes it is what was published through the gateway, if that is the newest.
+    if (kept && (answers.length === 0 || kept.timeUs > answers.at(-1)!.timeUs)) answers.push(kept);
+    if (last === undefined && answers.length === 0) return this.#reply(seq, { status: Status.noContent, text: "no value yet" });
     if (!this.#describe(topic)) return this.#reply(seq, busy);
-    const { id, sequence, timeUs, wallTimeNs, quality, origin } = topic;
-    this.#reply(seq, { status: Status.ok, body: { topicId: id, bytes: topic.lastBytes.subarray(0, topic.lastLength), sequence, timeUs, wallTimeNs, quality, origin } });
+    this.#reply(seq, { status: Status.ok, body: last === undefined ? answers.at(-1) : answers.slice(-last) });
   }
 
   // --- publishing -----------------------------------------------------------------------------------------------------------------
@@ -303,7 +342,7 @@ export class Session {
     const { clock, policy, publisher } = this.#host;
     const who = this.#peer;
     const verdict = !this.#account.publishes.take(1, clock.nowUs()) ? tooFast
-      : !policy.mayWrite(who, topic) ? notPermitted(who.uid, topic)
+      : !policy.mayWrite(who, topic) ? notPermitted(who, topic)
       : publisher.publish(topic, value, { form: encoding === "native" ? "native" : "value", ttlMs, id, who, clientName: this.#name });
     if (acknowledge) this.#reply(seq, verdict);
     else if (verdict.status >= 200) this.#notice(verdict.status, `${topic}: ${verdict.text}`);
@@ -325,7 +364,7 @@ export class Session {
     const who = this.#peer;
     if (!this.#account.publishes.take(1, nowUs)) return tooFast;
     if (!target) return { status: Status.notFound, text: "no such topic was described to this client" };
-    if (!target.permitted) return notPermitted(who.uid, target.topic.name);
+    if (!target.permitted) return notPermitted(who, target.topic.name);
     const ttlMs = reader.tag === 0 ? undefined : reader.tag;
     // What has waited in queues until its time was over must not move anything.
     if (ttlMs !== undefined && nowUs - reader.timeUs > ttlMs * 1e3) return { status: Status.gone, text: `its time to live of ${ttlMs} ms had passed` };
@@ -401,20 +440,21 @@ export class Session {
   }
 
   /** Sends what stands in the writer. Where copies of the descriptors cannot be had (EMFILE), it is as if there were no room. */
-  #sendControl(descriptors: readonly Descriptor[]): SendVerdict {
+  #sendControl(descriptors: readonly Descriptor[], kind: "control" | "handshake" = "control"): SendVerdict {
     const { writer } = this.#host;
     try {
-      return this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors);
+      return this.#channel.sendControl(writer.bytes.subarray(0, writer.length), kind, descriptors);
     } catch (error) {
       if (!(error instanceof SocketError)) throw error;
       return "full";
     }
   }
 
-  /** Sends a small message. */
-  #say(message: ServerMessage, kind: "control" | "handshake" = "control"): boolean {
+  /** Sends a small message; the descriptors stay the caller's. */
+  #say(message: ServerMessage, kind: "control" | "handshake" = "control", descriptors: readonly Descriptor[] = []): boolean {
     const { writer } = this.#host;
-    const verdict = this.#channel.sendControl(encodeControl(writer.reset(), message).bytes.subarray(0, writer.length), kind);
+    encodeControl(writer.reset(), message, descriptors.length);
+    const verdict = this.#sendControl(descriptors, kind);
     return verdict === "sent" || verdict === "queued";
   }
 
@@ -447,6 +487,19 @@ export class Session {
   #tooMuchNews(): false {
     this.leave(Status.insufficientStorage, "topic descriptions are not read");
     return false;
+  }
+
+  #describeByName(name: string): boolean {
+    const topic = this.#host.topics.get(name);
+    return topic !== undefined && (this.#describe(topic) || this.#tooMuchNews());
+  }
+
+  /** The number of an origin, told before it is used. */
+  #tellOrigin(name: string): number {
+    const { origins } = this.#host;
+    const id = origins.idOf(name);
+    if (this.#subscriptions.learnsOrigin(id)) this.#say({ op: "origins", origins: [{ id, name: origins.nameOf(id) }] });
+    return id;
   }
 
   #describe(topic: TopicEntry): boolean {
@@ -544,6 +597,7 @@ export class Session {
   }
 
   #stopAll(): void {
+    this.#lanes?.close();
     for (const name of this.#timers.keys()) this.#cancel(name);
     this.#subscriptions.closeAll();
     this.#outbox.clear();
@@ -559,9 +613,16 @@ export class Session {
   }
 }
 
+/** What the gateway has kept of a topic. */
+function lastAnswer(topic: TopicEntry): QueryAnswer | undefined {
+  if (topic.sequence === 0) return undefined;
+  const { id, sequence, timeUs, wallTimeNs, quality, origin } = topic;
+  return { topicId: id, bytes: topic.lastBytes.subarray(0, topic.lastLength), sequence, timeUs, wallTimeNs, quality, origin };
+}
+
 const tooFast = { status: Status.tooManyRequests, text: "this user publishes faster than its quota" };
 const busy = { status: Status.serviceUnavailable, text: "the client does not read what it was sent" };
 
-function notPermitted(uid: number, topic: string): { status: number; text: string } {
-  return { status: Status.forbidden, text: `uid ${uid} may not write ${topic}` };
+function notPermitted({ component }: Peer, topic: string): { status: number; text: string } {
+  return { status: Status.forbidden, text: `${component} may not write ${topic}` };
 }

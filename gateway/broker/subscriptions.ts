@@ -2,6 +2,7 @@
  * The subscriptions of one client: takes the gateway's samples and puts them into the outbox, rate limits applied. Says which topics and origins the
  * client must be told about before the samples can go.
  */
+import { QUEUE_SAMPLES_MAX } from "../../shm/protocol/limits.ts";
 import type { SubscriptionPolicy } from "../../shm/protocol/messages.ts";
 import { SampleFlag } from "../../shm/protocol/samples.ts";
 import type { SampleSink, TopicEntry, TopicSource } from "../topics/topicSource.ts";
@@ -50,13 +51,21 @@ export class Subscriptions {
   }
 
   /** Begins a subscription and returns its number. The pattern has been checked. */
-  open(pattern: string, { policy, rateHzMax, lastValue, matches }: { policy: SubscriptionPolicy; rateHzMax: number | undefined; lastValue: boolean; matches: (name: string) => boolean }): number {
-    const queueSamples = "queueSamples" in policy ? policy.queueSamples : 0;
+  open(
+    pattern: string, { policy, rateHzMax, lastValue, matches, readsLanes }: { policy: SubscriptionPolicy; rateHzMax: number | undefined; lastValue: boolean; matches: (name: string) => boolean; readsLanes: boolean },
+  ): number {
+    // What does not come by a lane has no writer who could wait: lossless is then the longest queue.
+    const queueSamples = "lossless" in policy ? QUEUE_SAMPLES_MAX : "queueSamples" in policy ? policy.queueSamples : 0;
     const subscription = new Subscription(this.#nextId++, { queueSamples, intervalUs: rateHzMax === undefined ? 0 : 1e6 / rateHzMax });
     this.#options.outbox.add(subscription);
-    const active = this.#activate(subscription);
+    const active = this.#activate(subscription, readsLanes);
     this.#active.set(subscription.id, active);
-    if (lastValue) for (const topic of this.#options.topics.entries()) if (topic.sequence > 0 && matches(topic.name)) active.lastValueOf(topic);
+    if (lastValue) {
+      for (const topic of this.#options.topics.entries()) {
+        // Whoever reads its lanes has its last value from there.
+        if (topic.sequence > 0 && matches(topic.name) && !(readsLanes && topic.writers > 0)) active.lastValueOf(topic);
+      }
+    }
     active.stop = this.#options.topics.watch(pattern, active);
     return subscription.id;
   }
@@ -86,6 +95,25 @@ export class Subscriptions {
       }
     }
     for (const active of this.#active.values()) this.#refused.delete(active);
+  }
+
+  /** A topic is gone: nothing more comes of it, and nothing is owed. */
+  gone(topic: TopicEntry): void {
+    this.#described.delete(topic.id);
+    for (const active of this.#active.values()) {
+      this.#refused.get(active)?.delete(topic.id);
+      const feed = active.subscription.feeds.get(topic.id);
+      if (!feed) continue;
+      this.#options.outbox.forget(feed);
+      this.#feeds -= 1;
+    }
+  }
+
+  /** Whether the client does not know this origin; it does from now on. */
+  learnsOrigin(id: number): boolean {
+    if (this.#knownOrigins.has(id)) return false;
+    this.#knownOrigins.add(id);
+    return true;
   }
 
   /** Topics and origins that samples in the outbox name and the client does not know yet. */
@@ -125,11 +153,12 @@ export class Subscriptions {
     return this.#held.length === 0 ? undefined : this.#held.reduce((least, feed) => Math.min(least, feed.dueUs), Infinity);
   }
 
-  #activate(subscription: Subscription): Active {
+  #activate(subscription: Subscription, readsLanes: boolean): Active {
     const { outbox } = this.#options;
     const feeds = subscription.feeds;
     const active: Active = {
       subscription,
+      readsLanes,
       stop: () => {},
       sample: (topic, bytes, at, lengthBytes, lostBefore) => {
         const feed = feeds.get(topic.id) ?? this.#newFeed(active, topic);
@@ -174,9 +203,7 @@ export class Subscriptions {
   #newOrigin(feed: Feed, name: string): void {
     feed.originName = name;
     feed.originId = this.#options.origins.idOf(name);
-    if (this.#knownOrigins.has(feed.originId)) return;
-    this.#knownOrigins.add(feed.originId);
-    this.#newOrigins.push(feed.originId);
+    if (this.learnsOrigin(feed.originId)) this.#newOrigins.push(feed.originId);
   }
 
   /** A sample under a rate limit: goes at once if its time has come, else the newest one goes when it has. Those left out are not losses; those lost upstream are. */

@@ -6,13 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../schemas/clock.ts";
 import { Status } from "../../schemas/status.ts";
+import { DirectTopicTable } from "../topics/directTopics.ts";
 import { TopicTable } from "../topics/table.ts";
 import type { Topic } from "../topics/table.ts";
 import { type Broker, type BrokerEvent, createBroker, listenForClients } from "./broker.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { AccessPolicy, Peer, PublishMeta, ResourceTable, ServiceAnswer } from "./ports.ts";
 
-export const openPolicy: AccessPolicy = { mayConnect: () => true, mayRead: () => true, mayWrite: () => true, mayCall: () => true, mayOffer: () => true, mayGrant: () => true, isOneOf: () => false };
+export const openPolicy: AccessPolicy = { mayConnect: () => true, mayRead: () => true, mayWrite: () => true, mayCall: () => true, mayOffer: () => true, mayGrant: () => true, isOneOf: () => false, isKnown: () => true };
 
 export interface Published { topic: string; value: unknown; meta: PublishMeta }
 
@@ -31,6 +32,7 @@ export class BrokerRig {
   readonly table = new TopicTable();
   readonly events: BrokerEvent[] = [];
   readonly published: Published[] = [];
+  readonly #direct = new DirectTopicTable(this.table, systemClock);
   broker: Broker;
   readonly #options: RigOptions;
   #children: ChildProcess[] = [];
@@ -43,8 +45,9 @@ export class BrokerRig {
   }
 
   /** The broker goes and another one comes, with the same topics: to clients the same gateway process. */
-  async restartBroker(): Promise<void> {
+  async restartBroker(meanwhile?: () => void): Promise<void> {
     await this.broker.close("restart");
+    meanwhile?.();
     this.broker = this.#createBroker();
   }
 
@@ -53,7 +56,7 @@ export class BrokerRig {
     return createBroker({
       server: listenForClients(this.path, { mode: 0o666, ...(limits ? { limits } : {}) }),
       gateway: { robot: "test", version: "0", instance: "a", boot: "b00t" },
-      topics: this.table, policy, clock: systemClock,
+      topics: this.table, directTopics: this.#direct, policy, clock: systemClock,
       publisher: { publish: (topic, value, meta) => this.#publish(topic, value, meta) },
       services: { names: services, call: call ?? ((service, body) => Promise.resolve(service === "echo" ? { status: Status.ok, body } : { status: Status.notFound, text: `there is no service ${service}` })) },
       onEvent: (event) => {

@@ -9,7 +9,7 @@ export const register: Register = (program, context) => {
     .command("clients")
     .description("list who is connected, as which component, and what each user has of what all users share")
     .addHelpText("after", `
-A user's share shrinks as others come; docs/decisions/fair-shares.md says how. --json: {clients, quota}.
+A user's share shrinks as others come; the first may have half, the second a sixth, the third a twelfth. --json: {clients, quota}.
 
 Examples:
   ipcnet clients
@@ -21,7 +21,7 @@ Examples:
         const kinds = Object.keys(quota.capacity);
         const rows = [
           ["component", "name", "uid", "pid", "subscriptions", "sent", "dropped", "pending bytes"],
-          ...clients.map((each) => [each.component, each.name, String(each.uid), String(each.pid), String(each.subscriptions), grouped(each.sentMessages), grouped(each.droppedMessages), grouped(each.pendingBytes)]),
+          ...clients.map((each) => [each.component, each.leaving === undefined ? each.name : `${each.name} (leaving)`, String(each.uid), String(each.pid), String(each.subscriptions), grouped(each.sentMessages), grouped(each.droppedMessages), grouped(each.pendingBytes)]),
         ];
         const users = [["user", ...kinds], ...quota.users.map(({ uid, used }) => [String(uid), ...kinds.map((kind) => grouped(used[kind] ?? 0))]), ["all", ...kinds.map((kind) => grouped(quota.capacity[kind] ?? 0))]];
         context.stdout.write(`${[...table(rows, 2), "", ...table(users, 1)].join("\n")}\n`);

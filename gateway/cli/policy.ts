@@ -113,8 +113,8 @@ function readPolicy(path: string, { machine, config }: { machine: boolean; confi
   const answer = readWhole(path);
   if ("fault" in answer) throw new CliError(ExitCode.usage, `cannot read ${path}: ${answer.fault}`);
   const text = new TextDecoder("utf-8").decode(answer.bytes);
-  const knownTopics = config === undefined ? undefined : readConfig(config).parts.policyTopics;
-  return { text, result: checkPolicy({ text, file: path, ...(answer.mode === undefined ? {} : { mode: answer.mode }), ...(machine ? { machine: thisMachine() } : {}), ...(knownTopics ? { knownTopics } : {}) }) };
+  const surroundings = config === undefined ? undefined : readConfig(config).parts.policySurroundings;
+  return { text, result: checkPolicy({ text, file: path, ...(answer.mode === undefined ? {} : { mode: answer.mode }), ...(machine ? { machine: thisMachine() } : {}), ...(surroundings ? { surroundings } : {}) }) };
 }
 
 function readConfig(path: string) {

@@ -26,6 +26,7 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["hz"], group: groups.look, online: true, load: () => import("./hz.ts") },
   { verbs: ["events"], group: groups.look, online: true, load: () => import("./events.ts") },
   { verbs: ["clients"], group: groups.look, online: true, load: () => import("./clients.ts") },
+  { verbs: ["services", "find", "call"], group: groups.look, online: true, load: () => import("./calls.ts") },
   { verbs: ["pub"], group: groups.act, online: true, load: () => import("./pub.ts") },
   { verbs: ["arm", "disarm", "safe-pose"], group: groups.act, online: true, load: () => import("./arming.ts") },
   { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },

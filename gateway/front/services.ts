@@ -5,6 +5,7 @@ import type { GatewayEvent } from "../observe/events.ts";
 import type { RejectCounter } from "../observe/rejects.ts";
 import type { StatusReport } from "../../schemas/messages/statusReport.ts";
 import type { Peer } from "../broker/ports.ts";
+import { peerWords } from "../identity/words.ts";
 
 export interface ServiceReply {
   status: number;
@@ -64,7 +65,7 @@ export async function callService(services: ReadonlyMap<string, Service>, name: 
   const service = services.get(name);
   if (!service) return { status: Status.notFound, text: `there is no service ${name.slice(0, 100)}` };
   const given = typeof body === "object" && body !== null && !Array.isArray(body) ? (body as Record<string, unknown>) : {};
-  return service(given, `${who.component}, pid ${who.pid}${who.component.startsWith("uid:") ? "" : `, uid ${who.uid}`}`);
+  return service(given, peerWords(who));
 }
 
 function reason(body: Readonly<Record<string, unknown>>, fallback: string): string {

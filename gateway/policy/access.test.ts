@@ -87,6 +87,8 @@ test("a policy: components are known by what the kernel says, all of it", () => 
   const others = [testPeer(1002, { facts: { unit: "planner.service" } }), testPeer(1001), testPeer(1000, { facts: { userUnit: { name: "joystick.service", uid: 1003 } } })];
   assert.deepEqual(others.map((who) => access.nameOf(who)), ["uid:1002", "uid:1001", "uid:1000"]);
   assert.ok(access.isOneOf(camera, "senses") && access.isOneOf(camera, "camera") && access.isOneOf(camera, "uid:1002") && access.isOneOf(camera, "anyone"));
+  for (const known of ["camera", "senses", "user:robot", "group:ipcnet", "uid:5", "anyone"]) assert.ok(access.isKnown(known), known);
+  for (const unknown of ["radar", "user:no-such-user", "group:no-such-group", "uid:x", "", "constructor"]) assert.ok(!access.isKnown(unknown) && !access.isKnown(unknown), unknown);
   assert.ok(!access.isOneOf(camera, "planner") && !access.isOneOf(camera, "user:no-such-user") && !access.isOneOf(camera, ""));
 });
 

@@ -50,6 +50,10 @@ export class Access implements AccessPolicy {
     return this.#engine.means(principal, this.#of(who).profile.subject);
   }
 
+  isKnown(principal: string): boolean {
+    return this.#engine.knows(principal);
+  }
+
   nameOf(who: Peer): string {
     return this.#of(who).name;
   }

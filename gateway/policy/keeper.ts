@@ -90,7 +90,7 @@ export class PolicyKeeper {
     if ("fault" in answer) return this.#refuse(`${file} cannot be read: ${answer.fault}`);
     const { parts } = this.#configuration;
     const { checked, faults } = checkPolicy({
-      text: new TextDecoder("utf-8").decode(answer.bytes), file, machine: thisMachine(), knownTopics: parts.policyTopics,
+      text: new TextDecoder("utf-8").decode(answer.bytes), file, machine: thisMachine(), surroundings: parts.policySurroundings,
       ...(answer.mode === undefined ? {} : { mode: answer.mode }),
     });
     if (!checked) return this.#refuse(firstFault(faults));
@@ -120,7 +120,7 @@ export class PolicyKeeper {
   #engine({ config, file, parts }: AcceptedConfig, policy: CheckedPolicy | undefined): Engine {
     const { lookup = systemNames(), ownUid = process.getuid?.() ?? 0, event } = this.#options;
     return new Engine(ruleSet({ configuration: { config, file, locate: parts.locate }, policy, ownUid }), {
-      lookup, onUnknown: (name, place) => event({ severity: "warning", code: "unknownPrincipal", source: "policy", text: `${placeText(place)}: this machine has no ${name}; it means nobody` }),
+      lookup, quickLookup: this.#options.lookup ?? systemNames({ directories: false }), onUnknown: (name, place) => event({ severity: "warning", code: "unknownPrincipal", source: "policy", text: `${placeText(place)}: this machine has no ${name}; it means nobody` }),
     });
   }
 

@@ -3,9 +3,9 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { NameLookup } from "./rules.ts";
 
-/** Numbers stand for themselves; names are looked up in the local files, then by getent, which knows directories too. */
-export function systemNames(): NameLookup {
-  return { uid: (user) => lookUp("passwd", user), gid: (group) => lookUp("group", group) };
+/** Numbers stand for themselves; names are looked up in the local files, then by getent, which knows directories too and may take seconds. */
+export function systemNames({ directories = true }: { directories?: boolean } = {}): NameLookup {
+  return { uid: (user) => lookUp("passwd", user, directories), gid: (group) => lookUp("group", group, directories) };
 }
 
 /** The groups that a user logs in with: for explanations of what a user may. Undefined when there is no such user in the local files. */
@@ -15,9 +15,9 @@ export function groupsOfUser(uid: number): { gid: number; groups: number[] } | u
   return { gid: Number(user[3]), groups: lines("group").filter((fields) => fields[3]?.split(",").includes(user[0]!)).map((fields) => Number(fields[2])) };
 }
 
-function lookUp(database: "passwd" | "group", name: string): number | undefined {
+function lookUp(database: "passwd" | "group", name: string, directories: boolean): number | undefined {
   if (/^\d+$/.test(name)) return Number(name);
-  return idIn(lines(database), name) ?? idIn(fieldsOf(getent(database, name)), name);
+  return idIn(lines(database), name) ?? (directories ? idIn(fieldsOf(getent(database, name)), name) : undefined);
 }
 
 function idIn(entries: readonly (readonly string[])[], name: string): number | undefined {

@@ -3,6 +3,7 @@
  * range, TTL, rate, load); an application topic is checked against its schema. Who may knock was decided before (gateway/policy).
  */
 import type { CanFrame } from "../../drivers/can/frame.ts";
+import { writeRecord } from "../../schemas/records/index.ts";
 import { Status } from "../../schemas/status.ts";
 import type { CommandPath, CommandValues } from "../commands/commandPath.ts";
 import type { Topic, TopicTable } from "./table.ts";
@@ -64,6 +65,16 @@ export class Publisher {
     this.#targets.set(topic.name, { kind: "application", topic, validate });
   }
 
+  /** A topic that a program writes by a lane: what is published through the gateway joins in, the gateway being one more of its writers. */
+  declared(topic: Topic): void {
+    this.addApplicationTopic(topic, undefined);
+  }
+
+  /** It has gone with its last writer. */
+  removed(topic: Topic): void {
+    this.#targets.delete(topic.name);
+  }
+
   has(topic: string): boolean {
     return this.#targets.has(topic);
   }
@@ -119,12 +130,20 @@ export class Publisher {
     if (meta.ttlMs !== undefined && !(meta.ttlMs > 0)) return { status: Status.gone, code: "expired", text: `a time to live of ${meta.ttlMs} ms is over before it began` };
     const fault = validate?.(value);
     if (fault !== undefined) return { status: Status.unprocessableContent, code: "schema", text: fault };
-    if (topic.encoding !== "cbor" && topic.encoding !== "json" && topic.encoding !== "bytes") return { status: Status.internalError, text: `${topic.name} has encoding ${topic.encoding}` };
-    const written = writeValue(topic.encoding, value);
+    const written = topic.encoding === "cbor" || topic.encoding === "json" || topic.encoding === "bytes" ? writeValue(topic.encoding, value) : writeOther(topic, value);
     if (!written.ok) return { status: Status.unprocessableContent, code: "malformed", text: written.text };
     this.#table.publish(topic, written.bytes, 0, written.bytes.length, nowUs, 0, meta.origin, 0);
     return accepted;
   }
+}
+
+/** A record from its values, or the bytes of a media type as they are. */
+function writeOther({ layout, name }: Topic, value: unknown): { ok: true; bytes: Uint8Array } | { ok: false; text: string } {
+  if (!layout) return value instanceof Uint8Array ? { ok: true, bytes: value } : { ok: false, text: `${name} takes bytes` };
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return { ok: false, text: `${name} takes an object of fields` };
+  const bytes = new Uint8Array(layout.sizeBytes);
+  const result = writeRecord(layout, value as Record<string, unknown>, new DataView(bytes.buffer));
+  return result.ok ? { ok: true, bytes } : { ok: false, text: result.text };
 }
 
 function isFrame(value: unknown): value is CanFrame {

@@ -4,11 +4,12 @@
  * Publishing costs a copy of the payload into the entry plus one call per sink; it allocates nothing. Patterns are matched when a topic
  * or a watch appears, never per sample. Time is an argument; wall time is derived from one offset that `setWallOffset` refreshes.
  */
+import { schemaHash } from "../../schemas/topics/schemaHash.ts";
 import { topicMatcher, topicNameFault } from "../../schemas/topics/topicName.ts";
 import type { RecordLayout } from "../../schemas/records/layout.ts";
 import type { Encoding, Quality, SampleSink, TopicEntry, TopicSource } from "./topicSource.ts";
 
-/** Application topics can be declared by configuration only, so this bounds a mistaken template, not an attacker. */
+/** Bounds a mistaken template of the configuration, and programs that make up topics: those of one user are bounded by its share of the lanes. */
 export const TOPICS_MAX = 16_384;
 
 export interface TopicDeclaration {
@@ -18,6 +19,8 @@ export interface TopicDeclaration {
   layout?: RecordLayout;
   jsonSchema?: object;
   writable?: boolean;
+  /** One writer at a time by a lane. */
+  exclusive?: boolean;
   cycleTimeMs?: number | undefined;
   /** Without a sample for so long its value is stale, ms. Default: three cycle times, at least 20 ms; without a cycle time never. */
   timeoutMs?: number | undefined;
@@ -31,9 +34,11 @@ export class Topic implements TopicEntry {
   readonly layout: RecordLayout | undefined;
   readonly jsonSchema: object | undefined;
   readonly writable: boolean;
+  readonly exclusive: boolean;
   readonly cycleTimeMs: number | undefined;
   /** µs; Infinity = never stale. */
   readonly timeoutUs: number;
+  writers = 0;
   sequence = 0;
   timeUs = 0;
   quality: Quality = 1;
@@ -43,6 +48,10 @@ export class Topic implements TopicEntry {
   rateHz = 0;
   /** Sinks that watch this topic; a plain array because it is walked per sample, replaced as a whole because a sink may leave while it is walked. */
   sinks: readonly SampleSink[] = [];
+  /** How many messages its lanes have had, whether or not the gateway read them; undefined = it never had a lane. */
+  laneMessages: (() => number) | undefined;
+  /** Samples of `sequence` that came by lanes. */
+  fromLanes = 0;
   #countAtLastRate = 0;
   readonly #wall: WallOffset;
 
@@ -50,10 +59,11 @@ export class Topic implements TopicEntry {
     this.id = id;
     this.name = declaration.name;
     this.encoding = declaration.encoding;
-    this.schemaHash = declaration.schemaHash ?? declaration.layout?.hash ?? 0n;
+    this.schemaHash = declaration.schemaHash ?? declaration.layout?.hash ?? schemaHash(declaration.encoding, declaration.jsonSchema);
     this.layout = declaration.layout;
     this.jsonSchema = declaration.jsonSchema;
     this.writable = declaration.writable ?? false;
+    this.exclusive = declaration.exclusive ?? false;
     this.cycleTimeMs = declaration.cycleTimeMs;
     // 1.5 cycles would take one late frame for a lost one; at three, two in a row are missing.
     const timeoutMs = declaration.timeoutMs ?? (declaration.cycleTimeMs ? Math.max(20, 3 * declaration.cycleTimeMs) : Infinity);
@@ -66,10 +76,16 @@ export class Topic implements TopicEntry {
     return BigInt(Math.round(this.timeUs + this.#wall.offsetUs)) * 1000n;
   }
 
+  /** Whether somebody is to be handed samples that come by lanes. */
+  get needsLanes(): boolean {
+    return this.sinks.some(({ readsLanes }) => readsLanes !== true);
+  }
+
   /** Closes a counting interval of `seconds`. */
   closeRateInterval(seconds: number): void {
-    this.rateHz = (this.sequence - this.#countAtLastRate) / seconds;
-    this.#countAtLastRate = this.sequence;
+    const count = this.sequence - this.fromLanes + (this.laneMessages?.() ?? this.fromLanes);
+    this.rateHz = (count - this.#countAtLastRate) / seconds;
+    this.#countAtLastRate = count;
   }
 }
 
@@ -85,6 +101,8 @@ export class TopicTable implements TopicSource {
   readonly #byName = new Map<string, Topic>();
   readonly #watches = new Set<{ matches: (name: string) => boolean; sink: SampleSink }>();
   readonly #listeners = new Set<(topic: TopicEntry) => void>();
+  readonly #goneListeners = new Set<(topic: TopicEntry) => void>();
+  readonly #needListeners = new Set<(topic: Topic) => void>();
   readonly #wall: WallOffset = { offsetUs: 0 };
   #nextId = 1;
 
@@ -100,13 +118,37 @@ export class TopicTable implements TopicSource {
     if (this.#byName.size >= TOPICS_MAX) throw new TopicDeclarationError(`more than ${TOPICS_MAX} topics`);
     const topic = new Topic(this.#nextId++, declaration, this.#wall);
     this.#byName.set(topic.name, topic);
-    for (const watch of this.#watches) if (watch.matches(topic.name)) topic.sinks = [...topic.sinks, watch.sink];
+    topic.sinks = [...this.#watches].filter(({ matches }) => matches(topic.name)).map(({ sink }) => sink);
     for (const listener of this.#listeners) listener(topic);
+    if (topic.needsLanes) this.#tellNeed(topic);
     return topic;
+  }
+
+  /** A topic that came into being with a writer goes. What watched its pattern goes on watching. */
+  remove(topic: Topic): void {
+    if (this.#byName.get(topic.name) !== topic) return;
+    this.#byName.delete(topic.name);
+    this.#setSinks(topic, []);
+    for (const listener of this.#goneListeners) listener(topic);
   }
 
   /** Stores a sample as the topic's last value and hands it to every sink. */
   publish(topic: Topic, bytes: Uint8Array, at: number, lengthBytes: number, timeUs: number, quality: Quality, origin: string, lostBefore: number): void {
+    this.store(topic, bytes, at, lengthBytes, timeUs, quality, origin);
+    const sinks = topic.sinks;
+    for (let i = 0; i < sinks.length; i++) sinks[i]!.sample(topic, bytes, at, lengthBytes, lostBefore);
+  }
+
+  /** The same for a sample that came by a lane: those who read lanes themselves have it already. */
+  publishFromLane(topic: Topic, bytes: Uint8Array, at: number, lengthBytes: number, timeUs: number, quality: Quality, origin: string, lostBefore: number): void {
+    this.store(topic, bytes, at, lengthBytes, timeUs, quality, origin);
+    topic.fromLanes += 1;
+    const sinks = topic.sinks;
+    for (let i = 0; i < sinks.length; i++) if (sinks[i]!.readsLanes !== true) sinks[i]!.sample(topic, bytes, at, lengthBytes, lostBefore);
+  }
+
+  /** Makes a sample the topic's last value and tells nobody. */
+  store(topic: Topic, bytes: Uint8Array, at: number, lengthBytes: number, timeUs: number, quality: Quality, origin: string): void {
     topic.sequence += 1;
     topic.timeUs = timeUs;
     topic.quality = quality;
@@ -114,8 +156,6 @@ export class TopicTable implements TopicSource {
     if (topic.lastBytes.length < lengthBytes) topic.lastBytes = new Uint8Array(lengthBytes);
     copyBytes(bytes, at, lengthBytes, topic.lastBytes);
     topic.lastLength = lengthBytes;
-    const sinks = topic.sinks;
-    for (let i = 0; i < sinks.length; i++) sinks[i]!.sample(topic, bytes, at, lengthBytes, lostBefore);
   }
 
   entries(): Iterable<Topic> {
@@ -133,13 +173,13 @@ export class TopicTable implements TopicSource {
   watch(pattern: string, sink: SampleSink): () => void {
     const watch = { matches: topicMatcher(pattern), sink };
     this.#watches.add(watch);
-    for (const topic of this.#byName.values()) if (watch.matches(topic.name)) topic.sinks = [...topic.sinks, sink];
+    for (const topic of this.#byName.values()) if (watch.matches(topic.name)) this.#setSinks(topic, [...topic.sinks, sink]);
     return () => {
       if (!this.#watches.delete(watch)) return;
       for (const topic of this.#byName.values()) {
         if (!watch.matches(topic.name)) continue;
         const index = topic.sinks.indexOf(sink);
-        topic.sinks = topic.sinks.filter((_, i) => i !== index);
+        this.#setSinks(topic, topic.sinks.filter((_, i) => i !== index));
       }
     };
   }
@@ -147,6 +187,28 @@ export class TopicTable implements TopicSource {
   onTopic(listener: (topic: TopicEntry) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  onGone(listener: (topic: TopicEntry) => void): () => void {
+    this.#goneListeners.add(listener);
+    return () => this.#goneListeners.delete(listener);
+  }
+
+  /** Calls `listener` whenever `needsLanes` of a topic has changed, and for each topic of which it is true already. */
+  onNeed(listener: (topic: Topic) => void): () => void {
+    this.#needListeners.add(listener);
+    for (const topic of this.#byName.values()) if (topic.needsLanes) listener(topic);
+    return () => this.#needListeners.delete(listener);
+  }
+
+  #setSinks(topic: Topic, sinks: readonly SampleSink[]): void {
+    const before = topic.needsLanes;
+    topic.sinks = sinks;
+    if (topic.needsLanes !== before) this.#tellNeed(topic);
+  }
+
+  #tellNeed(topic: Topic): void {
+    for (const listener of this.#needListeners) listener(topic);
   }
 }
 

@@ -28,6 +28,12 @@ export function readValue(topic: Pick<TopicEntry, "encoding" | "layout">, bytes:
         return { ok: false, text: `JSON: ${(error as Error).message}` };
       }
     case "bytes":
+    case "tensor":
+    case "video":
+    case "audio":
+    case "points":
+    case "haptic":
+    case "file":
       return { ok: true, value: bytes.slice(at, at + lengthBytes) };
     case "canframe":
       return { ok: true, value: readFrame(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), at) };

@@ -20,7 +20,7 @@ import { JsonSchemas } from "./check/schemaFiles.ts";
 import { collectTopics, isReserved, reservedLevels } from "./check/topics.ts";
 import type { TopicInfo } from "./check/topics.ts";
 import { checkPolicy } from "./checkPolicy.ts";
-import type { CheckedPolicy } from "./checkPolicy.ts";
+import type { CheckedPolicy, PolicySurroundings } from "./checkPolicy.ts";
 import type { Config } from "./config.ts";
 import { sortFaults } from "./fault.ts";
 import type { Fault, Path } from "./fault.ts";
@@ -54,8 +54,8 @@ export interface CheckedParts {
   topics: ReadonlyMap<string, TopicInfo>;
   /** What the policy file says, if the configuration names one. */
   policy: CheckedPolicy | undefined;
-  /** What a policy's patterns under can/, serial/, mqtt/ and cmd/ can fit. */
-  policyTopics: ReadonlySet<string>;
+  /** What the policy is judged beside. */
+  policySurroundings: PolicySurroundings;
   /** SHA-256 of the files that the configuration names, secrets and the policy excepted. */
   filesHash: string;
   /** Where something of the configuration stands in its file. */
@@ -78,7 +78,7 @@ export interface CheckResult {
 export function checkConfig({ text, file, readFile, machine }: CheckInputs): CheckResult {
   const loaded = loadConfig(text, { file });
   const config = loaded.config ?? loaded.salvage;
-  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map(), policy: undefined, policyTopics: new Set(), filesHash: "", locate: loaded.locate }, texts: new Map([[file, text]]) };
+  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map(), policy: undefined, policySurroundings: { topics: new Set(), writers: new Map() }, filesHash: "", locate: loaded.locate }, texts: new Map([[file, text]]) };
   const context = new CheckContext({ config, loaded, readFile });
   const schemas = new JsonSchemas();
   const messages = new BusMessages();
@@ -97,8 +97,11 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
   checkMqtt(context, links);
   checkMqttTopics(context, topics);
   const files = Object.fromEntries(context.fileHashes);
-  const policyTopics = new Set([...topics.keys(), ...config.buses.map(({ name }) => `cmd/${name}/raw`)]);
-  const policy = checkPolicyFile(context, policyTopics, machine);
+  const policySurroundings = {
+    topics: new Set([...topics.keys(), ...config.buses.map(({ name }) => `cmd/${name}/raw`)]),
+    writers: new Map(config.commands.map((command) => [`cmd/${"bus" in command ? command.bus : command.serial}/${command.message}`, command.writers])),
+  };
+  const policy = checkPolicyFile(context, policySurroundings, machine);
   if (machine) checkMachine(context, machine);
 
   const faults = sortFaults([...loaded.faults, ...context.faults], file);
@@ -108,7 +111,7 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
     faults,
     notes: context.notes.toSorted((a, b) => Number(a.file !== file) - Number(b.file !== file) || a.line - b.line || a.column - b.column),
     hash: accepted ? hashOf({ config, files }) : undefined,
-    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, policy, policyTopics, filesHash: hashOf(files), locate: loaded.locate },
+    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, policy, policySurroundings, filesHash: hashOf(files), locate: loaded.locate },
     texts: new Map([...context.texts, [file, text]]),
   };
 }
@@ -123,13 +126,13 @@ function hashOf(value: unknown): string {
 }
 
 /** Its faults stand in its own file, beside those of the configuration. */
-function checkPolicyFile(context: CheckContext, knownTopics: ReadonlySet<string>, machine: MachineProbe | undefined): CheckedPolicy | undefined {
+function checkPolicyFile(context: CheckContext, surroundings: PolicySurroundings, machine: MachineProbe | undefined): CheckedPolicy | undefined {
   const file = context.config.policy;
   if (file === undefined) return undefined;
   const text = context.readText(file, ["policy"]);
   if (text === undefined) return undefined;
   const mode = context.modeOf(file);
-  const { checked, faults, notes } = checkPolicy({ text, file, ...(mode === undefined ? {} : { mode }), ...(machine ? { machine } : {}), knownTopics });
+  const { checked, faults, notes } = checkPolicy({ text, file, ...(mode === undefined ? {} : { mode }), ...(machine ? { machine } : {}), surroundings });
   context.faults.push(...faults);
   context.notes.push(...notes);
   return checked;

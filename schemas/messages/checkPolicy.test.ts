@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { Ajv } from "ajv";
 import fc from "fast-check";
 import { stringify } from "yaml";
+import { checkConfig } from "./checkConfig.ts";
 import { checkPolicy } from "./checkPolicy.ts";
 import type { PolicyResult } from "./checkPolicy.ts";
 import { renderFault } from "./fault.ts";
+import { sourceFolder } from "./generate.ts";
 import { policyFuzz } from "./policy/fuzzCase.ts";
 import { policySchema } from "./policySchema.ts";
 
@@ -18,7 +22,7 @@ const base = `version: 1\n${people}`;
 
 /** Rules behind the components above, one a line from line 7 on. */
 function judge(...rules: string[]): PolicyResult {
-  return checkPolicy({ text: `${base}rules:\n${rules.map((rule) => `  - ${rule}\n`).join("")}`, file: "policy.yaml", knownTopics: new Set(["can/arm/State", "cmd/arm/Move"]) });
+  return checkPolicy({ text: `${base}rules:\n${rules.map((rule) => `  - ${rule}\n`).join("")}`, file: "policy.yaml", surroundings: { topics: new Set(["can/arm/State", "cmd/arm/Move", "cmd/arm/Brake", "cmd/arm/Grip"]), writers: new Map([["cmd/arm/Move", [{ user: "planner" }]], ["cmd/arm/Brake", []], ["cmd/arm/Grip", [{ group: "g" }]]]) } });
 }
 const used = "{ allow: [read], who: [planner, senses], topics: [lidar/#] }";
 const codes = ({ faults, notes }: PolicyResult): string[] => [...faults.map(({ severity, code, line }) => `${line} ${severity === "error" ? "" : "W "}${code}`), ...notes.map(({ code, line }) => `${line} N ${code}`)];
@@ -32,6 +36,14 @@ test("a good policy has no faults, and a hash of its meaning", () => {
   assert.notEqual(judge(used, "{ deny: [read], who: [camera], topics: [lidar/x] }").checked?.hash, checked.hash);
 });
 
+test("the example is a good policy, beside the example of a configuration", () => {
+  const file = (name: string): string => join(sourceFolder(), "../../examples/config", name);
+  const result = checkConfig({ text: readFileSync(file("arm-can0.yaml"), "utf8").replace("version: 1\n", "version: 1\npolicy: arm.policy.yaml\n"), file: "arm-can0.yaml", readFile: (path) => ({ bytes: readFileSync(file(path)), mode: 0o644 }) });
+  assert.deepEqual(result.faults, []);
+  assert.equal(result.parts.policy?.policy.rules.length, 11);
+  assert.deepEqual([...new Set(result.notes.map(({ code, file: where }) => `${where} ${code}`))], ["arm.policy.yaml mayCommand", "arm.policy.yaml mayOperate"]);
+});
+
 /** [rules, faults and notes as "line [W|N] code"] */
 const rows: [what: string, rules: string[], expected: string[]][] = [
   ["a name that nothing has", [used, "{ allow: [read], who: [planer], topics: [a] }"], ["8 unknownComponent"]],
@@ -41,7 +53,9 @@ const rows: [what: string, rules: string[], expected: string[]][] = [
   ["topics that only the gateway writes", [used, "{ allow: [write], who: [planner], topics: [can/arm/State] }"], ["8 reservedTopic"]],
   ["services that only the gateway offers", [used, "{ allow: [offer], who: [planner], services: [gateway/x] }"], ["8 reservedService"]],
   ["commands are said aloud", [used, "{ allow: [write], who: [planner], topics: [cmd/arm/Move] }"], ["8 N mayCommand"]],
-  ["all commands louder", [used, "{ allow: [write], who: [planner], topics: [cmd/#] }"], ["8 W allCommands"]],
+  ["commands that the configuration closes", [used, "{ allow: [write], who: [planner], topics: [cmd/arm/Brake] }"], ["8 W closedCommand", "8 N mayCommand"]],
+  ["commands whose writers are others", [used, "{ allow: [write], who: ['user:someone', camera], topics: [cmd/arm/Move, cmd/arm/Grip] }"], ["8 W notAWriter", "8 N mayCommand", "8 N mayCommand"]],
+  ["all commands louder", [used, "{ allow: [write], who: [planner], topics: [cmd/#] }"], ["8 W allCommands", "8 W closedCommand"]],
   ["commands for anyone loudest", [used, "{ allow: [write], who: [anyone], topics: [cmd/arm/Move] }"], ["8 W anyoneMayCommand"]],
   ["a wildcard does not reach commands", [used, "{ allow: [write], who: [planner], topics: ['#'] }"], ["8 N doesNotReach"]],
   ["operating the gateway is said aloud", [used, "{ allow: [execute], who: [planner], services: [gateway/arm] }"], ["8 N mayOperate"]],

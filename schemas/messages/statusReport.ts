@@ -41,6 +41,8 @@ export interface ClientReport {
   uid: number;
   /** Which component of the policy it is, else uid:N. */
   component: string;
+  /** What it said when it announced that it goes. */
+  leaving?: string;
   subscriptions: number;
   sentMessages: number;
   droppedMessages: number;
@@ -51,6 +53,20 @@ export interface ClientReport {
 export interface QuotaReport {
   capacity: Readonly<Record<string, number>>;
   users: readonly { uid: number; used: Readonly<Record<string, number>> }[];
+}
+
+/** A topic that a program writes by a lane of its own. */
+export interface LaneReport {
+  topic: string;
+  /** component/version/instance/boot. */
+  writer: string;
+  pid: number;
+  /** The most that readers may ask for: latest, queue or lossless. */
+  policy: string;
+  /** Those attached now, the gateway included where it reads along. */
+  readers: number;
+  /** Messages in it so far, by its writer's own word. */
+  messages: number;
 }
 
 /** The policy in force. */
@@ -84,6 +100,7 @@ export interface StatusReport {
   clients: readonly ClientReport[];
   policy: PolicyReport;
   quota: QuotaReport;
+  lanes: readonly LaneReport[];
   commands: { sent: number; refused: Readonly<Record<string, number>> };
   topics: number;
   process: { rssBytes: number; heapUsedBytes: number; cpuPercent: number; eventLoopDelayP99Us: number };

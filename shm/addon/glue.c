@@ -45,6 +45,14 @@ int words_of(napi_env env, napi_value value, uint32_t **data, size_t *length) {
   return 1;
 }
 
+int longs_of(napi_env env, napi_value value, uint64_t **data, size_t *length) {
+  napi_typedarray_type type;
+  void *start = NULL;
+  if (napi_get_typedarray_info(env, value, &type, length, &start, NULL, NULL) != napi_ok || type != napi_biguint64_array) return 0;
+  *data = start;
+  return 1;
+}
+
 int path_of(napi_env env, napi_value value, char *path, size_t size) {
   size_t length = 0;
   if (napi_get_value_string_utf8(env, value, NULL, 0, &length) != napi_ok) return -EINVAL;

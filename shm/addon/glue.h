@@ -12,10 +12,12 @@
 
 #include "poller.h"
 #include "seqpacket.h"
+#include "table.h"
 
 #define READY_PER_CALL 64u
 
 struct watch;
+struct lanes_memory;
 
 /* A descriptor that is polled. JavaScript has its number: slot | generation << 16, so that a number kept too long meets -EBADF and never another one. */
 struct slot {
@@ -55,9 +57,12 @@ struct state {
   /* One bit per descriptor that JavaScript holds by its plain number (class Descriptor), so that none outlives the environment and no other can be closed by mistake. */
   uint64_t *held;
   uint32_t held_words;
+  struct table lane_writers;
+  struct table lane_readers;
+  struct lanes_memory *lanes;
   int started;
   int closed;
-  /* The environment's data, and every handle of the loop: whoever lets go last frees. */
+  /* The environment's data, every handle of the loop, and every job of a worker thread: whoever lets go last frees. */
   uint32_t owners;
 };
 
@@ -73,6 +78,8 @@ int arguments(napi_env env, napi_callback_info info, size_t count, napi_value *v
 int u32(napi_env env, napi_value value, uint32_t *result);
 int bytes_of(napi_env env, napi_value value, uint8_t **data, size_t *length);
 int words_of(napi_env env, napi_value value, uint32_t **data, size_t *length);
+/* A BigUint64Array. */
+int longs_of(napi_env env, napi_value value, uint64_t **data, size_t *length);
 /* 0, or -ENAMETOOLONG, or -EINVAL for a text with a zero in it. */
 int path_of(napi_env env, napi_value value, char *path, size_t size);
 
@@ -105,6 +112,11 @@ int define_readiness(napi_env env, napi_value exports);
 int define_sockets(napi_env env, napi_value exports);
 int define_descriptors(napi_env env, napi_value exports);
 int define_packets(napi_env env, napi_value exports);
+int define_lane_writers(napi_env env, napi_value exports);
+int define_lane_readers(napi_env env, napi_value exports);
 int define_process(napi_env env, napi_value exports);
+
+/* Closes all lanes, before the environment goes. */
+void close_lanes(struct state *self);
 
 #endif

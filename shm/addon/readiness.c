@@ -207,6 +207,7 @@ static void on_cleanup(napi_async_cleanup_hook_handle handle, void *context) {
   for (uint32_t i = 0; i < self->slot_count; i++) {
     if (self->slots[i].fd >= 0) close_slot(self, &self->slots[i]);
   }
+  close_lanes(self);
   close_held(self);
   napi_async_destroy(self->env, self->context);
   if (self->watch_count == 0) napi_remove_async_cleanup_hook(handle);

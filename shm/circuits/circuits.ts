@@ -7,7 +7,7 @@
  */
 import type { StatusCode } from "../../schemas/status.ts";
 import { IpcnetError, Status, isSuccess } from "../../schemas/status.ts";
-import { Conversation, refusal } from "./conversation.ts";
+import { Conversation, duplicates, refusal } from "./conversation.ts";
 import type { CircuitMessage, Ending } from "./conversation.ts";
 import type { CoreEvent } from "./core.ts";
 import type { EndpointOptions } from "./endpoint.ts";
@@ -103,7 +103,7 @@ export class Circuits {
     const { clock, core } = this.#endpoint;
     const nowUs = clock.nowUs();
     const deadlineUs = options.timeoutMs === undefined ? Infinity : nowUs + options.timeoutMs * 1e3;
-    const descriptors = (options.descriptors ?? []).map((descriptor) => descriptor.dup());
+    const descriptors = duplicates(options.descriptors ?? []);
     const { last = false, discovery = false, priority = 1 } = options;
     const begun = core.begin({ protocol, body, descriptors, last, deadlineUs, priority, discovery }, nowUs);
     if ("refused" in begun) {

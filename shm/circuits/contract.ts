@@ -3,7 +3,7 @@
  * Nothing sleeps to synchronise: tests wait for conditions, with a generous deadline.
  */
 import assert from "node:assert/strict";
-import { fstatSync } from "node:fs";
+import { fstatSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { systemClock } from "../../schemas/clock.ts";
 import { IpcnetError, Status } from "../../schemas/status.ts";
@@ -42,6 +42,8 @@ const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const bytes = (value: string): Uint8Array => new TextEncoder().encode(value);
 const hasStatus = (status: number) => (error: unknown): boolean => error instanceof IpcnetError && error.status === status;
 const never = (): Promise<never> => new Promise(() => undefined);
+
+const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
 
 /** `length` bytes that tell where they are, zeros among them. */
 function pattern(length: number): Uint8Array {
@@ -122,7 +124,7 @@ export function testTransportContract(name: string, makeHarness: () => Promise<T
       return Uint8Array.of(sum, 255);
     });
     const call = await a.open("sum", Uint8Array.of(1));
-    await until(() => call.isAccepted, "accepted");
+    assert.equal(await call.accepted(), true);
     const seen: number[][] = [];
     const reading = (async () => {
       for await (const { bytes: item } of call) seen.push([...item]);
@@ -253,6 +255,23 @@ export function testTransportContract(name: string, makeHarness: () => Promise<T
     assert.ok(file.isOpen);
     file.close();
     await settled(a, b);
+  });
+
+  contract("descriptors that nobody reads are closed, wherever they are", async ({ a, b, harness }) => {
+    if (!harness.a.carriesDescriptors) return;
+    await a.ready();
+    const file = Descriptor.open("/dev/null", 0);
+    const before = openDescriptors();
+    b.serve("ignore", (call) => new Promise<void>((resolve) => call.signal.addEventListener("abort", () => resolve())));
+    const call = await a.open("ignore", new Uint8Array(1), { descriptors: [file] });
+    // As many as the window takes arrive and stay unread; the others have not left when the abort comes, or were not even queued.
+    const sends = Array.from({ length: 8 }, (_, i) => call.send(Uint8Array.of(i), { descriptors: [file, file] }));
+    await until(() => b.heldUnits >= 512, "some are there, unread");
+    call.abort();
+    await Promise.allSettled(sends);
+    await settled(a, b);
+    await until(() => openDescriptors() === before, "all duplicates are closed");
+    file.close();
   });
 
   contract("close ends everything at both ends, with the reason", async ({ a, b }) => {

@@ -42,8 +42,7 @@ export class Conversation implements AsyncIterableIterator<CircuitMessage> {
   #over = false;
   #discarding = false;
   #whenOver: (() => void)[] = [];
-  /** Called when the peer has taken up what we began. */
-  onAccepted: (() => void) | undefined;
+  #whenAccepted: (() => void)[] = [];
 
   constructor(endpoint: Endpoint, circuit: number, protocol: number | string, deadlineUs: number) {
     this.#endpoint = endpoint;
@@ -57,7 +56,9 @@ export class Conversation implements AsyncIterableIterator<CircuitMessage> {
     return this.#cancelled.signal;
   }
 
-  get isAccepted(): boolean {
+  /** Resolves when the peer has taken up what we began: true; or ended it without: false. */
+  async accepted(): Promise<boolean> {
+    if (!this.#accepted && !this.ending) await new Promise<void>((resolve) => void this.#whenAccepted.push(resolve));
     return this.#accepted;
   }
 
@@ -71,7 +72,7 @@ export class Conversation implements AsyncIterableIterator<CircuitMessage> {
    * descriptors are duplicated. Rejects with an `IpcnetError`: 208 larger than the peer takes, 301 no descriptors there, 211 this direction is over.
    */
   async send(bytes: Uint8Array, { last = false, descriptors = [] }: { last?: boolean; descriptors?: readonly CircuitDescriptor[] } = {}): Promise<void> {
-    const copies = descriptors.map((descriptor) => descriptor.dup());
+    const copies = duplicates(descriptors);
     for (;;) {
       const verdict = this.#over ? "ended" : this.#endpoint.core.send(this.circuit, bytes, { last, descriptors: copies }, this.#endpoint.clock.nowUs());
       this.#endpoint.kick();
@@ -141,7 +142,7 @@ export class Conversation implements AsyncIterableIterator<CircuitMessage> {
 
   gotAccepted(): void {
     this.#accepted = true;
-    this.onAccepted?.();
+    for (const wake of this.#whenAccepted.splice(0)) wake();
   }
 
   gotMessage(message: Received<CircuitDescriptor>): void {
@@ -183,7 +184,7 @@ export class Conversation implements AsyncIterableIterator<CircuitMessage> {
       if (isSuccess(ending.status) && !this.#aborted) resolve({ value: undefined, done: true });
       else reject(cut(ending));
     }
-    for (const wake of this.#whenOver.splice(0)) wake();
+    for (const wake of [...this.#whenAccepted.splice(0), ...this.#whenOver.splice(0)]) wake();
   }
 
   #taken(message: Received<CircuitDescriptor>): CircuitMessage {
@@ -196,6 +197,18 @@ export class Conversation implements AsyncIterableIterator<CircuitMessage> {
     for (const descriptor of message.descriptors) descriptor.close();
     this.#endpoint.core.consumed(this.circuit, message);
     this.#endpoint.kick();
+  }
+}
+
+/** Duplicates of all, or of none: an `IpcnetError` (305) when the process has no room for more. */
+export function duplicates(descriptors: readonly CircuitDescriptor[]): CircuitDescriptor[] {
+  const copies: CircuitDescriptor[] = [];
+  try {
+    for (const descriptor of descriptors) copies.push(descriptor.dup());
+    return copies;
+  } catch (error) {
+    for (const copy of copies) copy.close();
+    throw new IpcnetError(Status.insufficientStorage, `cannot duplicate a descriptor: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

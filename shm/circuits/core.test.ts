@@ -202,6 +202,23 @@ test("nothing is sent beyond the peer's credit, and larger messages than it take
   assert.ok(taken(core).length > 0);
 });
 
+test("a begin of the generation that was, and answers to what we have not sent, change nothing", () => {
+  const core = make();
+  taken(core);
+  assert.deepEqual(say(core, { ...begin, generation: 1 } as Frame), []);
+  core.begin({ protocol: 1, body: filled(1) }, 10);
+  for (const generation of [0, 1]) assert.deepEqual(say(core, { kind: "data", ...payload, circuit: 16, generation }), []);
+  assert.equal(core.stateOf(16), "calling");
+  assert.equal(core.counters.breaches, 3);
+});
+
+test("a refused begin costs no circuit", () => {
+  const core = make();
+  for (let i = 0; i < 10; i++) assert.deepEqual(core.begin({ protocol: 1, body: filled(501) }, 10), { refused: "tooLarge" });
+  for (let i = 0; i < 4; i++) assert.ok("circuit" in core.begin({ protocol: 1, body: filled(1) }, 10));
+  assert.deepEqual(core.begin({ protocol: 1, body: filled(1) }, 10), { refused: "noCircuit" });
+});
+
 test("bad limits are refused at once", () => {
   for (const wrong of [{ maxCircuits: 1 }, { maxCircuits: 20_000 }, { windowUnits: 100 }]) assert.throws(() => new CircuitCore({ role: "initiator", name: "", frameBytesMax: 200, carriesDescriptors: false, seal: bareSeal, limits: wrong }, 0), RangeError);
   assert.throws(() => new CircuitCore({ role: "initiator", name: "", frameBytesMax: 71, carriesDescriptors: false, seal: bareSeal }, 0), RangeError);

@@ -750,7 +750,6 @@ export class CircuitCore<D = never> {
   }
 
   #queueAbort(circuit: Circuit<D>, { breach, status = Status.ok, text = "" }: Context<D>): void {
-    circuit.finalSent = false;
     circuit.deadlineUs = Infinity;
     this.#queue(circuit, { kind: "abort", status: breach ? CIRCUIT_BREACHES[breach] : status, text: breach ?? text });
   }
@@ -766,6 +765,8 @@ export class CircuitCore<D = never> {
   }
 
   #idle(circuit: Circuit<D>): void {
+    // An abort that has not left behind an end that has: the peer may have begun anew already.
+    this.#dropQueue(circuit);
     this.#busy.delete(circuit);
     this.#scheduler.remove(circuit);
     this.#grants.delete(circuit);

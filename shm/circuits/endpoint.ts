@@ -5,7 +5,7 @@ import type { CoreEvent } from "./core.ts";
 import { CircuitCore } from "./core.ts";
 import type { CircuitLimits } from "./limits.ts";
 import type { CircuitDescriptor, FrameTransport } from "./transport.ts";
-import { sealOf } from "./transport.ts";
+import { FLUSH_MS, sealOf } from "./transport.ts";
 import type { Role } from "./wire.ts";
 
 export interface EndpointOptions {
@@ -23,6 +23,7 @@ export class Endpoint {
   readonly #listener: (event: CoreEvent<CircuitDescriptor>) => void;
   #cancelTimer: (() => void) | undefined;
   #timerUs = Infinity;
+  #leaveByUs = Infinity;
   #running = false;
   #again = false;
   #kicked = false;
@@ -87,14 +88,20 @@ export class Endpoint {
       this.#again = true;
       this.#listener(event);
     }
-    if (core.isDown && !this.#ended && !core.hasFrames) {
-      this.#ended = true;
-      this.#transport.end();
-    }
+    if (core.isDown && !this.#ended) this.#leave();
+  }
+
+  /** Ends the transport once the goodbye has left, or when a peer that does not read has had its time. */
+  #leave(): void {
+    const nowUs = this.clock.nowUs();
+    this.#leaveByUs = Math.min(this.#leaveByUs, nowUs + FLUSH_MS * 1e3);
+    if (this.core.hasFrames && nowUs < this.#leaveByUs) return;
+    this.#ended = true;
+    this.#transport.end();
   }
 
   #setTimer(): void {
-    const { deadlineUs } = this.core;
+    const deadlineUs = this.#ended ? Infinity : Math.min(this.core.deadlineUs, this.#leaveByUs);
     if (deadlineUs === this.#timerUs) return;
     this.#cancelTimer?.();
     this.#timerUs = deadlineUs;

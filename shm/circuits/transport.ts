@@ -27,6 +27,9 @@ export interface FrameTransport {
   end(): void;
 }
 
+/** How long an end waits for a peer that does not read, before what waits is dropped. */
+export const FLUSH_MS = 1000;
+
 export interface TransportListeners {
   frame(bytes: Uint8Array, descriptors: readonly CircuitDescriptor[]): void;
   /** There is room again. */

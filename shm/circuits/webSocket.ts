@@ -8,6 +8,7 @@ import type { IncomingMessage } from "node:http";
 import { WebSocket, WebSocketServer } from "ws";
 import { IpcnetError, Status } from "../../schemas/status.ts";
 import type { FrameTransport, TransportListeners } from "./transport.ts";
+import { FLUSH_MS } from "./transport.ts";
 
 const SUBPROTOCOL = "ipcnet.circuits.1";
 const FRAME_BYTES = 16_384;
@@ -145,6 +146,7 @@ function webSocketTransport(socket: WebSocket, frameBytesMax: number): FrameTran
     end() {
       ending = true;
       socket.close(1000);
+      setTimeout(() => socket.terminate(), FLUSH_MS).unref();
     },
   };
 }

@@ -1,8 +1,11 @@
 /** The client API: what a local program sees of the gateway. `connect` (connect.ts) makes a `Client`. */
 import type { GatewayIdentity } from "../protocol/messages.ts";
+import type { TopicEncoding } from "../protocol/messages.ts";
+import type { LaneApi, LineageEntry } from "./laneApi.ts";
 import type { ServiceApi } from "./serviceApi.ts";
 
 export type { GatewayIdentity } from "../protocol/messages.ts";
+export type * from "./laneApi.ts";
 export type * from "./serviceApi.ts";
 
 export interface ConnectOptions {
@@ -15,13 +18,15 @@ export interface ConnectOptions {
   /** Closes this whole process to others of its user (tracing, memory, descriptors; no core file), for good; off by default. A user of its own is better still. */
   protect?: boolean;
   /**
-   * Whether to come back when the gateway restarts: off by default. When on, subscriptions are renewed (their next message tells the exact gap if the same
-   * gateway process answers), calls made meanwhile are refused with 303, and `onClose` speaks only when `close()` ended it.
+   * Whether to come back when the gateway restarts: off by default. When on, lanes go on while it is away, adverts and subscriptions are renewed (the next message through the gateway
+   * tells the exact gap if the same gateway process answers), calls made meanwhile are refused with 303, and `onClose` speaks only when `close()` ended it.
    */
   reconnect?: boolean | { delayMinMs?: number; delayMaxMs?: number };
+  /** Whether to read the lanes of other programs, without the gateway in between; default true. Without, the gateway reads them and passes on what fits a packet. */
+  lanes?: boolean;
 }
 
-export interface Client extends ServiceApi {
+export interface Client extends LaneApi, ServiceApi {
   readonly gateway: GatewayIdentity;
   /** Topics under `pattern` (`+` one level, `#` the rest; default all) that this client may read or write. */
   topics(pattern?: string): Promise<TopicDescription[]>;
@@ -34,6 +39,8 @@ export interface Client extends ServiceApi {
   publish(topic: string, value: unknown, options?: PublishOptions): Promise<void>;
   /** The last value of a topic, undefined while it has none. */
   query(topic: string): Promise<Message | undefined>;
+  /** The last messages of a topic, oldest first, at most `last` (1 … 1000), as far as its lanes keep them. */
+  query(topic: string, options: { last: number }): Promise<Message[]>;
   /** Called once when the connection has ended, with the reason. Returns a function that removes the listener. */
   onClose(listener: (why: string) => void): () => void;
   /** What the gateway says without being asked: refused unacknowledged publishes, losses with no message behind them. */
@@ -44,9 +51,10 @@ export interface Client extends ServiceApi {
 export interface SubscribeOptions {
   /**
    * What to keep while this client is behind: "latest" (default) keeps the newest message of each topic, `{ queue: n }` the newest n messages of the subscription.
-   * What is dropped is counted in the next message's `lostBefore`, exactly.
+   * What is dropped is counted in the next message's `lostBefore`, exactly. "lossless": the writer waits for this program, up to the topic's deadline.
+   * A topic that another program writes by a lane keeps as many messages as its writer has chosen, and gives at most what its policy allows.
    */
-  policy?: "latest" | { queue: number };
+  policy?: "latest" | "lossless" | { queue: number };
   /** At most so many messages of each topic per second, the newest ones; those left out are not losses. */
   rateHzMax?: number;
   /** Whether to begin with the value each topic has now. */
@@ -54,6 +62,8 @@ export interface SubscribeOptions {
 }
 
 export interface Subscription {
+  /** Messages that were not delivered because their time to live had passed; only rises. */
+  readonly expired: number;
   /** Ends it: no message is delivered after the call. */
   close(): Promise<void>;
 }
@@ -75,7 +85,7 @@ export interface Message {
   bytes: Uint8Array;
   /** The payload decoded (object, bytes or CAN frame), at the first access. */
   value: unknown;
-  /** Counts the topic's samples in the gateway, from 1. */
+  /** Counts the topic's samples from 1: those of its writer if it came by a lane, else those in the gateway. */
   sequence: number;
   /** CLOCK_MONOTONIC of this machine, µs. */
   timeUs: number;
@@ -83,14 +93,20 @@ export interface Message {
   quality: Quality;
   /** Messages of this topic that this subscription lost just before this one. */
   lostBefore: number;
-  /** Who made it, such as "can/arm" or "uid 1000, joystick". */
+  /** Who made it, such as "can/arm" or "planner/-/4711/0badcafe" (component/version/instance/boot). */
   origin: string;
+  /** Its time to live, if it has one. */
+  ttlMs: number | undefined;
+  /** For encoded video: whether decoding can begin here. */
+  keyFrame: boolean;
+  /** The messages that it was made from; empty if its writer does not say. */
+  lineage: readonly LineageEntry[];
 }
 
 export interface TopicDescription {
   name: string;
   id: number;
-  encoding: "record" | "cbor" | "json" | "bytes" | "canframe";
+  encoding: TopicEncoding;
   /** 16 hexadecimal digits. */
   schemaHash: string;
   /** The record's layout (RecordLayout as JSON), for encoding "record". */

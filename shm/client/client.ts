@@ -2,11 +2,16 @@
 import { systemClock } from "../../schemas/clock.ts";
 import { IpcnetError, Status } from "../../schemas/status.ts";
 import { CborValueError, CborWriter } from "../protocol/cborWriter.ts";
-import { readAnnouncements, readQueryAnswer } from "../protocol/control.ts";
+import { readAnnouncements, readQueryAnswer, readQueryAnswers } from "../protocol/control.ts";
 import { Fields } from "../protocol/fields.ts";
+import type { LaneServerMessage } from "../protocol/laneMessages.ts";
 import type { GatewayIdentity, TopicAnnouncement } from "../protocol/messages.ts";
 import { PAYLOAD_BYTES_MAX, SampleBatchReader, SampleBatchWriter, SampleFlag } from "../protocol/samples.ts";
 import type { Client, Message, Notice, PublishOptions, SubscribeOptions, Subscription, TopicDescription } from "./api.ts";
+import type { Descriptor } from "../sockets/index.ts";
+import { deliverBatch, type Recipient } from "./lanes/delivery.ts";
+import { LaneFeeds, type LaneSubscriber } from "./lanes/laneFeeds.ts";
+import { Writers } from "./lanes/writers.ts";
 import type { Announced, Call, Link, Reply } from "./link.ts";
 import { KnownTopic, ReceivedMessage } from "./message.ts";
 import { Services } from "./services.ts";
@@ -14,10 +19,15 @@ import { Services } from "./services.ts";
 /** For calls that the gateway answers from memory. */
 const CALL_TIMEOUT_MS = 5_000;
 
-interface Active {
+interface Active extends LaneSubscriber<KnownTopic> {
   pattern: string;
   options: SubscribeOptions;
   listener: (message: Message) => void;
+  /** Messages that were too old when they came. */
+  expired: number;
+  /** Lanes that were there when the subscription began and are still to come, and who waits for them. */
+  early: number;
+  allLanes: (() => void) | undefined;
   /** The gateway's number for it; undefined while it is not established. */
   id: number | undefined;
   /** Closed by the program. */
@@ -44,15 +54,22 @@ export class LocalClient implements Client {
   readonly #batch = new SampleBatchWriter();
   readonly #writer = new CborWriter({ lengthMax: PAYLOAD_BYTES_MAX });
   #flushed: Promise<void> | undefined;
+  readonly #readsLanes: boolean;
+  readonly #feeds = new LaneFeeds<KnownTopic>({
+    topic: (id) => this.#topics.get(id), nameOf: ({ announcement }) => announcement.name, origin: (id) => this.#origins.get(id) ?? "", failed: (error) => this.#notify(noticeOf(error)), after,
+    attach: (lane, page) => this.#tryCall({ op: "attach", lane }, [page]), detach: (lane) => this.#tryCall({ op: "detach", lane }),
+  });
+  readonly #writers = new Writers({ link: () => this.#openLink(), failed: (error) => this.#notify(noticeOf(error)), after });
   readonly #services = new Services({ link: () => this.#openLink(), notify: (error) => this.#notify(noticeOf(error)) });
   readonly #closeListeners = new Set<(why: string) => void>();
   readonly #noticeListeners = new Set<(notice: Notice) => void>();
   #closing: Promise<void> | undefined;
   #ended: string | undefined;
 
-  constructor(link: Link, reopen?: Reopen) {
+  constructor(link: Link, { reopen, lanes = true }: { reopen?: Reopen | undefined; lanes?: boolean } = {}) {
     this.#link = link;
     this.#reopen = reopen;
+    this.#readsLanes = lanes;
     this.#attach(link);
   }
 
@@ -69,9 +86,20 @@ export class LocalClient implements Client {
 
   async subscribe(pattern: string, options: SubscribeOptions, listener: (message: Message) => void): Promise<Subscription> {
     const keeping = this.#reopen !== undefined;
-    const active: Active = { pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined };
+    const active: Active = {
+      pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined, expired: 0, early: 0, allLanes: undefined,
+      lastValue: options.lastValue === true, batch: (batch, source) => deliverBatch(batch, source, recipient),
+    };
+    const recipient: Recipient = {
+      deliver: listener, expire: () => (active.expired += 1), refuse: (text) => this.#notify({ status: Status.unprocessableContent, text, count: 1 }),
+    };
     await this.#establish(active);
-    return { close: () => this.#unsubscribe(active) };
+    return {
+      close: () => this.#unsubscribe(active),
+      get expired() {
+        return active.expired;
+      },
+    };
   }
 
   async publish(topic: string, value: unknown, { ttlMs, id, acknowledge = true }: PublishOptions = {}): Promise<void> {
@@ -79,16 +107,23 @@ export class LocalClient implements Client {
     await this.#call({ op: "publish", topic, encoding: value instanceof Uint8Array ? "native" : "cbor", value, ttlMs, id, acknowledge: true }, CALL_TIMEOUT_MS);
   }
 
-  async query(topic: string): Promise<Message | undefined> {
-    const { status, body } = await this.#call({ op: "query", topic }, CALL_TIMEOUT_MS);
+  query(topic: string): Promise<Message | undefined>;
+  query(topic: string, options: { last: number }): Promise<Message[]>;
+  async query(topic: string, options?: { last: number }): Promise<Message | Message[] | undefined> {
+    const { status, body } = await this.#call({ op: "query", topic, last: options?.last }, CALL_TIMEOUT_MS);
     if (status === Status.noContent) return undefined;
-    const answer = readQueryAnswer(body);
-    const known = answer && this.#topics.get(answer.topicId);
-    if (!known) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
-    const { bytes, sequence, timeUs, wallTimeNs, quality, origin } = answer;
-    return new ReceivedMessage(known, bytes, 0, bytes.length, sequence, timeUs, Number(wallTimeNs) / 1e3 - timeUs, quality, 0, origin);
+    const answers = options ? readQueryAnswers(body) : [readQueryAnswer(body)];
+    const messages = answers?.map((answer) => {
+      const known = answer && this.#topics.get(answer.topicId);
+      if (!known) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
+      const { bytes, sequence, timeUs, wallTimeNs, quality, origin } = answer;
+      return new ReceivedMessage(known, bytes, 0, bytes.length, sequence, timeUs, Number(wallTimeNs) / 1e3 - timeUs, quality, 0, origin);
+    });
+    if (!messages) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
+    return options ? messages : messages[0];
   }
 
+  advertise: Client["advertise"] = (topic, options) => this.#writers.advertise(topic, options);
   announce: Client["announce"] = (info) => this.#services.announce(info);
   find: Client["find"] = (what, pattern) => this.#services.find(what, pattern);
   offer: Client["offer"] = (service, options, handler) => this.#services.offer(service, options, handler);
@@ -143,23 +178,34 @@ export class LocalClient implements Client {
 
   async #establish(active: Active): Promise<void> {
     const { pattern, options: { policy = "latest", rateHzMax, lastValue = false } } = active;
-    const wanted = policy === "latest" ? { latest: true as const } : { queueSamples: policy.queue };
+    const wanted = policy === "latest" ? { latest: true as const } : policy === "lossless" ? { lossless: true as const } : { queueSamples: policy.queue };
     let malformed = false;
-    await this.#call({ op: "subscribe", pattern, policy: wanted, rateHzMax, lastValue }, CALL_TIMEOUT_MS, ({ body }) => {
+    let allLanes: Promise<void> | undefined;
+    await this.#call({ op: "subscribe", pattern, policy: wanted, rateHzMax, lastValue, lanes: this.#readsLanes }, CALL_TIMEOUT_MS, ({ body }) => {
       // At once, because the first samples may stand behind the reply in the same read.
       const fields = new Fields(Object(body));
       active.id = fields.integer("subscription", 1, 0xffff_ffff);
+      active.early = fields.optionalInteger("lanes", 0, 0xffff_ffff) ?? 0;
       malformed = fields.fault !== undefined;
       this.#byId.set(active.id, active);
       this.#active.add(active);
+      if (active.early > 0) {
+        allLanes = new Promise((resolve) => {
+          active.allLanes = resolve;
+        });
+      }
     });
     if (malformed) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
+    // What is published after this call has resolved is not missed.
+    await allLanes;
     // Closed while it was being renewed over a new connection.
     if (active.ended) await this.#unsubscribe(active);
   }
 
   async #unsubscribe(active: Active): Promise<void> {
     active.ended = true;
+    this.#feeds.drop(active);
+    active.allLanes?.();
     if (!this.#active.delete(active) || active.id === undefined) return;
     this.#byId.delete(active.id);
     if (this.#link.isOpen) await this.#call({ op: "unsubscribe", subscription: active.id }, CALL_TIMEOUT_MS);
@@ -210,7 +256,29 @@ export class LocalClient implements Client {
   // --- what comes -----------------------------------------------------------------------------------------------------------------
 
   #attach(link: Link): void {
-    link.attach({ announced: (message) => this.#announced(message), service: (message, descriptors) => this.#services.take(link, message, descriptors), data: (bytes, at, lengthBytes) => this.#data(bytes, at, lengthBytes), closed: (why) => this.#lost(why) });
+    link.attach({
+      announced: (message) => this.#announced(message), service: (message, descriptors) => this.#services.take(link, message, descriptors), lane: (message, descriptors) => this.#lane(message, descriptors),
+      data: (bytes, at, lengthBytes) => this.#data(bytes, at, lengthBytes), closed: (why) => this.#lost(why),
+    });
+  }
+
+  #lane(message: LaneServerMessage, descriptors: Descriptor[]): void {
+    if (message.op === "unlane") return this.#feeds.unlane(message.lane, message.status);
+    if (message.op !== "lane") return this.#writers.take(message, descriptors);
+    const active = this.#byId.get(message.subscription);
+    const early = active !== undefined && active.early > 0;
+    this.#feeds.lane(message, descriptors as [Descriptor, Descriptor], active, { early });
+    if (!early) return;
+    active.early -= 1;
+    if (active.early === 0) active.allLanes?.();
+  }
+
+  /** A call whose failure means only that something is gone already. */
+  #tryCall(call: Call, descriptors: readonly Descriptor[] = []): void {
+    if (!this.#link.isOpen) return;
+    this.#link.start(call, CALL_TIMEOUT_MS, { descriptors }).reply.catch((error: unknown) => {
+      if (!(error instanceof IpcnetError) || (error.status !== Status.notFound && error.status !== Status.serviceUnavailable)) this.#notify(noticeOf(error));
+    });
   }
 
   #announced(message: Announced): void {
@@ -272,6 +340,8 @@ export class LocalClient implements Client {
 
   #lost(why: string): void {
     this.#services.lost(why);
+    this.#feeds.lost();
+    this.#writers.lost();
     if (!this.#reopen || this.#stop.signal.aborted) return this.#end(why);
     const before = this.gateway.boot;
     this.#topics = new Map();
@@ -289,7 +359,9 @@ export class LocalClient implements Client {
     this.#attach(link);
     if (this.#stop.signal.aborted) return link.close("closed by this program");
     this.#services.resume(link);
+    void this.#writers.resume(link);
     for (const active of this.#active) {
+      active.allLanes?.();
       if (sameBoot) active.resumed = new Set(active.sequences?.keys());
       else active.sequences = new Map();
       active.id = undefined;
@@ -303,10 +375,17 @@ export class LocalClient implements Client {
   #end(why: string): void {
     if (this.#ended !== undefined) return;
     this.#ended = why;
+    this.#feeds.closeAll();
+    this.#writers.closeAll(why);
+    for (const active of this.#active) active.allLanes?.();
     this.#active.clear();
     this.#byId.clear();
     for (const listener of this.#closeListeners) listener(why);
   }
+}
+
+function after(ms: number, callback: () => void): () => void {
+  return systemClock.at(systemClock.nowUs() + ms * 1e3, callback);
 }
 
 function noticeOf(error: unknown): Notice {

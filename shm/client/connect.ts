@@ -23,7 +23,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
   const name = (options.name ?? basename(process.argv[1] ?? "node")).slice(0, CLIENT_NAME_LENGTH_MAX);
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   const open = (): Promise<Link> => Link.open(path, name, timeoutMs);
-  return new LocalClient(await open(), options.reconnect ? reopener(open, options.reconnect === true ? {} : options.reconnect) : undefined);
+  return new LocalClient(await open(), { reopen: options.reconnect ? reopener(open, options.reconnect === true ? {} : options.reconnect) : undefined, lanes: options.lanes ?? true });
 }
 
 /** Tries again and again, with pauses that double and are shortened by up to half at random, so that a robot's programs do not all return in the same instant. */

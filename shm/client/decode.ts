@@ -1,10 +1,35 @@
 /** Decodes payloads by what was announced about their topic. */
-import { layoutFromJson, readRecord } from "../../schemas/records/index.ts";
+import { isInLimits, isPresent, layoutFromJson, readField, readRecord, type RecordLayout } from "../../schemas/records/index.ts";
 import { IpcnetError, Status } from "../../schemas/status.ts";
+import { hashText } from "../../schemas/topics/schemaHash.ts";
 import { decodeCbor } from "../protocol/cborReader.ts";
 import type { TopicAnnouncement } from "../protocol/messages.ts";
 
 export type DecodePayload = (payload: Uint8Array) => unknown;
+
+/** Decoders of media types, by encoding (schemas/media); those without one come as the bytes that they are. */
+export const mediaDecoders = new Map<TopicAnnouncement["encoding"], DecodePayload>();
+
+/** Says what is wrong with a payload that came from another program, before anybody looks into it; undefined = nothing. */
+export type CheckPayload = (payload: Uint8Array) => string | undefined;
+
+/** Records must have their layout's length and every value within its declared limits; the other encodings are judged when they are decoded. */
+export function payloadCheck(topic: TopicAnnouncement): CheckPayload | undefined {
+  if (topic.encoding !== "record") return undefined;
+  const layout = announcedLayout(topic);
+  if (!layout) return () => "its layout was not announced";
+  const limited = layout.fields.map((field, index) => ({ field, index })).filter(({ field }) => field.minimum !== undefined || field.maximum !== undefined);
+  return (payload) => {
+    if (payload.length !== layout.sizeBytes) return `${payload.length} bytes instead of ${layout.sizeBytes}`;
+    if (limited.length === 0) return undefined;
+    const view = viewOf(payload);
+    for (const { field, index } of limited) {
+      // NaN lies within no limits.
+      if (isPresent(layout, index, view, 0) && !isInLimits(readField(field, view, 0), field)) return `${field.name} is out of range`;
+    }
+    return undefined;
+  };
+}
 
 /** The decoder of a topic's payloads. It throws an `IpcnetError` (209) for a payload that does not fit the announcement. */
 export function payloadDecoder(topic: TopicAnnouncement): DecodePayload {
@@ -20,7 +45,13 @@ export function payloadDecoder(topic: TopicAnnouncement): DecodePayload {
     case "json":
       return (payload) => parseJson(topic, payload);
     case "bytes":
-      return (payload) => payload;
+    case "tensor":
+    case "video":
+    case "audio":
+    case "points":
+    case "haptic":
+    case "file":
+      return mediaDecoders.get(topic.encoding) ?? ((payload) => payload);
     case "canframe":
       return (payload) => canFrame(topic, payload);
     default:
@@ -28,9 +59,14 @@ export function payloadDecoder(topic: TopicAnnouncement): DecodePayload {
   }
 }
 
-function recordDecoder(topic: TopicAnnouncement): DecodePayload {
+function announcedLayout(topic: TopicAnnouncement): RecordLayout | undefined {
   const layout = layoutFromJson(topic.layout);
-  if (!layout || layout.hash.toString(16).padStart(16, "0") !== topic.schemaHash) {
+  return layout && hashText(layout.hash) === topic.schemaHash ? layout : undefined;
+}
+
+function recordDecoder(topic: TopicAnnouncement): DecodePayload {
+  const layout = announcedLayout(topic);
+  if (!layout) {
     return () => {
       throw unfit(topic, "its layout was not announced");
     };

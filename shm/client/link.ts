@@ -7,6 +7,7 @@ import { decodeServerMessage, encodeControl } from "../protocol/control.ts";
 import { CONTROL_BYTES_MAX_TO_CLIENT, CONTROL_BYTES_MAX_TO_GATEWAY, PACKET_BYTES_MAX } from "../protocol/limits.ts";
 import type { ClientMessage, GatewayIdentity, ServerMessage } from "../protocol/messages.ts";
 import { PROTOCOL_VERSION } from "../protocol/packet.ts";
+import { laneDescriptors, type LaneServerMessage } from "../protocol/laneMessages.ts";
 import type { ServiceServerMessage } from "../protocol/serviceMessages.ts";
 import { closeAll, type Descriptor, nativeSeal, noDescriptors, SeqpacketConnection, SocketError } from "../sockets/index.ts";
 
@@ -17,6 +18,8 @@ export interface LinkHandlers {
   announced(message: Announced): void;
   /** Calls to this program, and what belongs to them. The descriptors are the handler's. */
   service(message: Exclude<ServiceServerMessage, { op: "item" }>, descriptors: Descriptor[]): void;
+  /** What the gateway says about lanes. The descriptors are the handler's. */
+  lane(message: LaneServerMessage, descriptors: Descriptor[]): void;
   /** A data packet whose header was checked; borrowed until it returns. */
   data(bytes: Uint8Array, at: number, lengthBytes: number): void;
   /** Called once; pending calls have been rejected. */
@@ -59,8 +62,11 @@ export interface StartedCall {
 const RETRY_MS = 20;
 /** For what is still to be sent when this program closes and the gateway does not read, ms. */
 const FAREWELL_MS = 1_000;
-/** What may come with descriptors. */
-const takesDescriptors: ReadonlySet<ServerMessage["op"]> = new Set<ServerMessage["op"]>(["reply", "item", "call"]);
+/** Whether a message may come with so many descriptors: lanes always come with the same number, services with any. */
+function mayBring(op: ServerMessage["op"], descriptors: number): boolean {
+  if (Object.hasOwn(laneDescriptors, op)) return descriptors === laneDescriptors[op as keyof typeof laneDescriptors];
+  return descriptors === 0 || op === "reply" || op === "item" || op === "call";
+}
 const scratch = new Uint8Array(PACKET_BYTES_MAX);
 
 export class Link {
@@ -227,7 +233,7 @@ export class Link {
     if (!result.ok) this.#channel.closeDescriptors();
     if (!result.ok) return result.fault.code === "unknownOp" ? undefined : this.#fail(new IpcnetError(Status.badGateway, `the gateway sent a malformed message: ${result.fault.text}`));
     const attached = this.#channel.takeDescriptors();
-    if (attached.length !== result.fds || (attached.length > 0 && !takesDescriptors.has(result.message.op))) {
+    if (attached.length !== result.fds || !mayBring(result.message.op, attached.length)) {
       closeAll(attached);
       return this.#fail(new IpcnetError(Status.badGateway, `the gateway sent ${result.message.op} with ${attached.length} descriptors`));
     }
@@ -255,6 +261,13 @@ export class Link {
       case "callCancelled":
       case "leaving":
         return this.#handlers ? this.#handlers.service(message, descriptors) : closeAll(descriptors);
+      case "lane":
+      case "unlane":
+      case "reader":
+      case "unreader":
+      case "rekey":
+      case "unadvert":
+        return this.#handlers ? this.#handlers.lane(message, descriptors) : closeAll(descriptors);
       case "announce":
       case "origins":
       case "gap":

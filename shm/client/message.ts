@@ -1,7 +1,7 @@
 /** A received message: cheap to make, decoded when looked at. */
-import type { Message, Quality, TopicDescription } from "./api.ts";
+import type { LineageEntry, Message, Quality, TopicDescription } from "./api.ts";
 import type { TopicAnnouncement } from "../protocol/messages.ts";
-import { type DecodePayload, payloadDecoder } from "./decode.ts";
+import { type CheckPayload, type DecodePayload, payloadCheck, payloadDecoder } from "./decode.ts";
 
 const qualities: readonly Quality[] = ["good", "stale", "bad"];
 
@@ -9,6 +9,7 @@ const qualities: readonly Quality[] = ["good", "stale", "bad"];
 export class KnownTopic {
   readonly announcement: TopicAnnouncement;
   #decode: DecodePayload | undefined;
+  #check: CheckPayload | null | undefined;
 
   constructor(announcement: TopicAnnouncement) {
     this.announcement = announcement;
@@ -19,11 +20,26 @@ export class KnownTopic {
     return (this.#decode ??= payloadDecoder(this.announcement));
   }
 
+  /** What is to be checked of each payload that comes by a lane. */
+  get check(): CheckPayload | undefined {
+    if (this.#check === undefined) this.#check = payloadCheck(this.announcement) ?? null;
+    return this.#check ?? undefined;
+  }
+
   describe(): TopicDescription {
     const { name, id, encoding, schemaHash, layout, jsonSchema, writable, cycleTimeMs, rateHz, quality } = this.announcement;
     return { name, id, encoding, schemaHash, layout, jsonSchema, writable, cycleTimeMs, rateHz, quality: qualities[quality]! };
   }
 }
+
+/** What only a lane carries. */
+export interface LaneExtras {
+  ttlMs: number;
+  keyFrame: boolean;
+  lineage: readonly LineageEntry[];
+}
+
+const noExtras: LaneExtras = { ttlMs: 0, keyFrame: false, lineage: [] };
 
 export class ReceivedMessage implements Message {
   readonly topic: string;
@@ -40,12 +56,14 @@ export class ReceivedMessage implements Message {
   #bytes: Uint8Array | undefined;
   #value: unknown;
   #decoded = false;
+  readonly #extras: LaneExtras;
 
   /** The payload is `packet[at … at+lengthBytes)`; the packet is the message's to keep. */
   constructor(
     known: KnownTopic, packet: Uint8Array, at: number, lengthBytes: number,
-    sequence: number, timeUs: number, wallOffsetUs: number, quality: number, lostBefore: number, origin: string,
+    sequence: number, timeUs: number, wallOffsetUs: number, quality: number, lostBefore: number, origin: string, extras: LaneExtras = noExtras,
   ) {
+    this.#extras = extras;
     this.topic = known.announcement.name;
     this.sequence = sequence;
     this.timeUs = timeUs;
@@ -73,6 +91,18 @@ export class ReceivedMessage implements Message {
 
   get wallTimeNs(): bigint {
     return BigInt(Math.round(this.timeUs + this.#wallOffsetUs)) * 1000n;
+  }
+
+  get ttlMs(): number | undefined {
+    return this.#extras.ttlMs === 0 ? undefined : this.#extras.ttlMs;
+  }
+
+  get keyFrame(): boolean {
+    return this.#extras.keyFrame;
+  }
+
+  get lineage(): readonly LineageEntry[] {
+    return this.#extras.lineage;
   }
 
   get quality(): Quality {

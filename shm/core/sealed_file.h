@@ -12,6 +12,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef IPCNET_API
+#if defined(__GNUC__)
+#define IPCNET_API __attribute__((visibility("default")))
+#else
+#define IPCNET_API
+#endif
+#endif
+
 /* Largest sealed file, 4 GiB: the memory belongs to whoever made it, and a receiver that maps it pays for page tables only. */
 #define IPCNET_SEALED_FILE_BYTES_MAX (1ull << 32)
 
@@ -19,15 +31,19 @@
  * A new sealed memfd with a copy of `bytes`; close-on-exec, read-only, the caller's. `name` is for /proc/<pid>/maps alone (NULL: "ipcnet-file"; cut to 63 bytes).
  * -EFBIG too large, -ENOMEM, -EMFILE, -ENOTSUP when the kernel cannot seal.
  */
-int ipcnet_sealed_file_make(const char *name, const void *bytes, size_t length);
+IPCNET_API int ipcnet_sealed_file_make(const char *name, const void *bytes, size_t length);
 
 /* Whether `fd` is a memfd sealed as above: its size in bytes, or -EPERM it is not (something could still change it), -EFBIG. */
-int64_t ipcnet_sealed_file_check(int fd);
+IPCNET_API int64_t ipcnet_sealed_file_check(int fd);
 
 /* Checks and maps it, read-only: 0, *bytes and *length; unmap with munmap(*bytes, *length), whatever happens to `fd`. An empty file gives 0, NULL and 0. */
-int ipcnet_sealed_file_map(int fd, const void **bytes, size_t *length);
+IPCNET_API int ipcnet_sealed_file_map(int fd, const void **bytes, size_t *length);
 
 /* Checks it and copies up to `capacity` bytes from `offset`: how many; 0 at the end. */
-int64_t ipcnet_sealed_file_read(int fd, uint64_t offset, void *buffer, size_t capacity);
+IPCNET_API int64_t ipcnet_sealed_file_read(int fd, uint64_t offset, void *buffer, size_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

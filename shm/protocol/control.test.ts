@@ -12,15 +12,22 @@ const raw = (value: unknown): Uint8Array => writer.reset().value(value).take();
 const fromClient: readonly ClientMessage[] = [
   { op: "hello", versions: [1], name: "listener" },
   { op: "topics", seq: 1, pattern: "can/#" },
-  { op: "subscribe", seq: 2, pattern: "can/+/State", policy: { latest: true }, rateHzMax: 12.5, lastValue: true },
-  { op: "subscribe", seq: 3, pattern: "#", policy: { queueSamples: 100 }, rateHzMax: undefined, lastValue: false },
+  { op: "subscribe", seq: 2, pattern: "can/+/State", policy: { latest: true }, rateHzMax: 12.5, lastValue: true, lanes: true },
+  { op: "subscribe", seq: 3, pattern: "#", policy: { queueSamples: 100 }, rateHzMax: undefined, lastValue: false, lanes: false },
+  { op: "subscribe", seq: 3, pattern: "#", policy: { lossless: true }, rateHzMax: undefined, lastValue: false, lanes: true },
   { op: "unsubscribe", seq: 4, subscription: 9 },
   { op: "publish", seq: 5, topic: "cmd/arm/Move", encoding: "cbor", value: { velocity: 0.5 }, ttlMs: 100, id: "a", acknowledge: true },
   { op: "publish", seq: 6, topic: "cmd/arm/Move", encoding: "native", value: Uint8Array.of(1, 2), ttlMs: undefined, id: undefined, acknowledge: false },
-  { op: "query", seq: 7, topic: "app/x" },
+  { op: "query", seq: 7, topic: "app/x", last: undefined },
+  { op: "query", seq: 8, topic: "app/x", last: 100 },
   { op: "request", seq: 8, service: "gateway/status", group: undefined, body: undefined, timeoutMs: 1000, stream: undefined, idempotent: true },
   { op: "ping", seq: 0xffff_ffff },
   { op: "goodbye", text: "done" },
+  { op: "advertise", seq: 9, topic: "arm/pose", encoding: "record", schemaHash: "00112233aabbccdd", layout: { sizeBytes: 16 }, jsonSchema: undefined, policy: "lossless", deadlineMs: 250 },
+  { op: "relane", seq: 10, advert: 1 },
+  { op: "unadvertise", seq: 11, advert: 1 },
+  { op: "attach", seq: 12, lane: 2 },
+  { op: "detach", seq: 13, lane: 2 },
 ];
 
 const topic: TopicAnnouncement = {
@@ -36,6 +43,13 @@ const fromGateway: readonly ServerMessage[] = [
   { op: "gap", gaps: [{ subscription: 1, topicId: 2, lost: 3 }] },
   { op: "notice", status: 202, text: "no", count: 5 },
   { op: "goodbye", status: 303, text: "the gateway stops" },
+  { op: "lane", subscription: 1, topicId: 2, lane: 3, origin: 4, policy: "queue", schemaHash: "00112233aabbccdd", replaces: undefined },
+  { op: "lane", subscription: 1, topicId: 2, lane: 4, origin: 4, policy: "latest", schemaHash: "00112233aabbccdd", replaces: 3 },
+  { op: "unlane", lane: 3, status: 103, text: "replaced" },
+  { op: "reader", advert: 1, reader: 2, policy: "lossless", deadlineMs: 250 },
+  { op: "unreader", advert: 1, reader: 2 },
+  { op: "rekey", advert: 1 },
+  { op: "unadvert", advert: 1, status: 202, text: "the access rules have changed" },
 ];
 
 test("each message is read as it was written", () => {
@@ -51,7 +65,7 @@ test("a message tells how many descriptors came with it: 0 to 4", () => {
 
 test("left-out fields have their defaults", () => {
   assert.deepEqual(decodeClientMessage(raw({ op: "subscribe", seq: 1, pattern: "#" })),
-    { ok: true, message: { op: "subscribe", seq: 1, pattern: "#", policy: { latest: true }, rateHzMax: undefined, lastValue: false }, fds: 0 });
+    { ok: true, message: { op: "subscribe", seq: 1, pattern: "#", policy: { latest: true }, rateHzMax: undefined, lastValue: false, lanes: false }, fds: 0 });
   assert.deepEqual(decodeClientMessage(raw({ op: "topics", seq: 1 })), { ok: true, message: { op: "topics", seq: 1, pattern: "#" }, fds: 0 });
 });
 
@@ -71,6 +85,10 @@ test("each fault says what was wrong and whose call it was", () => {
     [{ op: "publish", seq: 7, topic: "x", encoding: "xml", value: 1 }, "badField", 7, /one of native, cbor/],
     [{ op: "publish", seq: 7, topic: "x", encoding: "cbor", value: 1, ttlMs: -1 }, "badField", 7, /ttlMs/],
     [{ op: "hello", versions: ["1"], name: "x" }, "badField", 0, /versions/],
+    [{ op: "query", seq: 7, topic: "x", last: 1001 }, "badField", 7, /last must be an integer from 1 to 1000/],
+    [{ op: "attach", seq: 7, lane: 0 }, "badField", 7, /lane must be an integer from 1/],
+    [{ op: "advertise", seq: 7, topic: "x", encoding: "canframe", schemaHash: "0", policy: "queue" }, "badField", 7, /encoding must be one of record/],
+    [{ op: "advertise", seq: 7, topic: "x", encoding: "cbor", schemaHash: "00112233AABBCCDD", policy: "queue" }, "badField", 7, /16 hexadecimal digits/],
   ];
   for (const [value, code, seq, text] of cases) {
     const result = decodeClientMessage(raw(value));

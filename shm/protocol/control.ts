@@ -5,19 +5,20 @@ import { seq, status, U32_MAX } from "./commonFields.ts";
 import { Fields, isMap } from "./fields.ts";
 import {
   CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_CLIENT, CBOR_ITEMS_MAX_TO_GATEWAY, CLIENT_NAME_LENGTH_MAX, DESCRIPTIONS_PER_MESSAGE_MAX, DESCRIPTORS_PER_MESSAGE_MAX, PUBLISH_ID_LENGTH_MAX,
-  QUEUE_SAMPLES_MAX, TEXT_LENGTH_MAX, TTL_MS_MAX,
+  QUERY_LAST_MAX, QUEUE_SAMPLES_MAX, TEXT_LENGTH_MAX, TOPIC_LENGTH_MAX, TTL_MS_MAX,
 } from "./limits.ts";
-import type { ClientMessage, ClientOp, ControlFault, ControlResult, QueryAnswer, ServerMessage, ServerOp, SubscriptionPolicy, TopicAnnouncement } from "./messages.ts";
+import { laneFromClient, laneFromGateway } from "./laneMessages.ts";
+import {
+  type ClientMessage, type ClientOp, type ControlFault, type ControlResult, type QueryAnswer, type ServerMessage, type ServerOp, type SubscriptionPolicy, type TopicAnnouncement, topicEncodings,
+} from "./messages.ts";
 import { serviceFromClient, serviceFromGateway } from "./serviceMessages.ts";
-
-const TOPIC_LENGTH_MAX = 255;
-const encodings = ["record", "cbor", "json", "bytes", "canframe"] as const;
 
 const fromClient: { readonly [O in ClientOp]: (fields: Fields) => Extract<ClientMessage, { op: O }> } = {
   hello: (f) => ({ op: "hello", versions: f.integers("versions", 16), name: f.text("name", CLIENT_NAME_LENGTH_MAX) }),
   topics: (f) => ({ op: "topics", seq: seq(f), pattern: f.optionalText("pattern", TOPIC_LENGTH_MAX) ?? "#" }),
   subscribe: (f) => ({
     op: "subscribe", seq: seq(f), pattern: f.text("pattern", TOPIC_LENGTH_MAX), policy: policy(f), rateHzMax: f.optionalNumber("rateHzMax", 0.001, 1e6), lastValue: f.boolean("lastValue", false),
+    lanes: f.boolean("lanes", false),
   }),
   unsubscribe: (f) => ({ op: "unsubscribe", seq: seq(f), subscription: f.integer("subscription", 1, U32_MAX) }),
   publish: (f) => {
@@ -27,9 +28,10 @@ const fromClient: { readonly [O in ClientOp]: (fields: Fields) => Extract<Client
       ttlMs: f.optionalNumber("ttlMs", 0, TTL_MS_MAX), id: f.optionalText("id", PUBLISH_ID_LENGTH_MAX), acknowledge: f.boolean("acknowledge", true),
     };
   },
-  query: (f) => ({ op: "query", seq: seq(f), topic: f.text("topic", TOPIC_LENGTH_MAX) }),
+  query: (f) => ({ op: "query", seq: seq(f), topic: f.text("topic", TOPIC_LENGTH_MAX), last: f.optionalInteger("last", 1, QUERY_LAST_MAX) }),
   ping: (f) => ({ op: "ping", seq: seq(f) }),
   goodbye: (f) => ({ op: "goodbye", text: f.text("text") }),
+  ...laneFromClient,
   ...serviceFromClient,
 };
 
@@ -50,6 +52,7 @@ const fromGateway: { readonly [O in ServerOp]: (fields: Fields) => Extract<Serve
   }),
   notice: (f) => ({ op: "notice", status: status(f), text: f.text("text"), count: f.integer("count", 1, U32_MAX) }),
   goodbye: (f) => ({ op: "goodbye", status: status(f), text: f.text("text") }),
+  ...laneFromGateway,
   ...serviceFromGateway,
 };
 
@@ -95,6 +98,13 @@ export function readAnnouncements(body: unknown): TopicAnnouncement[] | undefine
   return f.fault === undefined ? topics : undefined;
 }
 
+/** Reads the body of the reply to `query` with `last`; undefined when it is not one. */
+export function readQueryAnswers(body: unknown): QueryAnswer[] | undefined {
+  if (!Array.isArray(body) || body.length > QUERY_LAST_MAX) return undefined;
+  const answers = body.map(readQueryAnswer);
+  return answers.every((answer) => answer !== undefined) ? answers : undefined;
+}
+
 /** Reads the body of the reply to `query`; undefined when it is not one. */
 export function readQueryAnswer(body: unknown): QueryAnswer | undefined {
   if (!isMap(body)) return undefined;
@@ -134,14 +144,15 @@ function quality(f: Fields): 0 | 1 | 2 {
 function policy(f: Fields): SubscriptionPolicy {
   if (!f.has("policy")) return { latest: true };
   const map = f.map("policy");
-  const chosen: SubscriptionPolicy = map.has("queueSamples") ? { queueSamples: map.integer("queueSamples", 1, QUEUE_SAMPLES_MAX) } : { latest: true };
+  const chosen: SubscriptionPolicy = map.boolean("lossless", false) ? { lossless: true }
+    : map.has("queueSamples") ? { queueSamples: map.integer("queueSamples", 1, QUEUE_SAMPLES_MAX) } : { latest: true };
   f.fault ??= map.fault;
   return chosen;
 }
 
 function announcement(f: Fields): TopicAnnouncement {
   return {
-    id: f.integer("id", 0, U32_MAX), name: f.text("name", TOPIC_LENGTH_MAX), encoding: f.choice("encoding", encodings), schemaHash: f.text("schemaHash", 16), layout: f.any("layout"), jsonSchema: f.any("jsonSchema"),
+    id: f.integer("id", 0, U32_MAX), name: f.text("name", TOPIC_LENGTH_MAX), encoding: f.choice("encoding", topicEncodings), schemaHash: f.text("schemaHash", 16), layout: f.any("layout"), jsonSchema: f.any("jsonSchema"),
     writable: f.boolean("writable", false), cycleTimeMs: f.optionalNumber("cycleTimeMs", 0, Number.MAX_VALUE), rateHz: f.number("rateHz", 0, Number.MAX_VALUE), quality: quality(f),
   };
 }

@@ -61,6 +61,14 @@ export class Fields {
     return found ?? choices[0]!;
   }
 
+  /** `digits` hexadecimal digits, small letters. */
+  hex(name: string, digits: number): string {
+    const value = this.#own(name);
+    if (typeof value === "string" && value.length === digits && /^[0-9a-f]+$/.test(value)) return value;
+    this.#fail(name, `${digits} hexadecimal digits`);
+    return "0".repeat(digits);
+  }
+
   bytes(name: string): Uint8Array {
     const value = this.#own(name);
     if (value instanceof Uint8Array) return value;

@@ -52,6 +52,15 @@ export const TTL_MS_MAX = 60_000;
 /** Deadline of a request, ms: a safe pose takes seconds, a reload a minute. */
 export const REQUEST_TIMEOUT_MS_MAX = 600_000;
 
+/** Name of a topic or pattern, UTF-16 units; schemas/topics bounds its bytes. */
+export const TOPIC_LENGTH_MAX = 255;
+
+/** Messages that one query may ask for. They must fit one reply: 1,000 of 4 KiB are 4 MiB; larger ones come as far as they fit. */
+export const QUERY_LAST_MAX = 1_000;
+
+/** How long a lossless reader may keep its writer waiting, ms. Longer than this a reader is not slow but gone. */
+export const LOSSLESS_DEADLINE_MS_MAX = 60_000;
+
 /** Items of a stream that may be under way: at 4 KiB each, 4,096 of them fill 16 MiB, which is what a user may leave unread. */
 export const STREAM_CREDIT_MAX = 4_096;
 

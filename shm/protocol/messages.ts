@@ -1,16 +1,22 @@
 /** The control messages of the client socket, as they are after decoding. Each is a CBOR map with `op`; docs/specs/client-socket.md lists the fields. */
+import type { LaneClientMessage, LaneServerMessage } from "./laneMessages.ts";
 import type { ServiceClientMessage, ServiceServerMessage } from "./serviceMessages.ts";
 
-/** How much of a topic a subscriber wants when it cannot have all: the latest value of each topic, or the last `queueSamples` samples of the subscription. */
-export type SubscriptionPolicy = { latest: true } | { queueSamples: number };
+/** How the payloads of a topic are to be read. The media types are described in schemas/media. */
+export const topicEncodings = ["record", "cbor", "json", "bytes", "canframe", "tensor", "video", "audio", "points", "haptic", "file"] as const;
+export type TopicEncoding = (typeof topicEncodings)[number];
+
+/** How much of a topic a subscriber wants when it cannot have all: the latest value of each topic, or the last `queueSamples` samples of the subscription; `lossless`: all of them, up to the writer's deadline (lanes), else as many as can be queued. */
+export type SubscriptionPolicy = { latest: true } | { queueSamples: number } | { lossless: true };
 
 export type ClientMessage =
   | { op: "hello"; versions: readonly number[]; name: string }
   | { op: "topics"; seq: number; pattern: string }
-  | { op: "subscribe"; seq: number; pattern: string; policy: SubscriptionPolicy; rateHzMax: number | undefined; lastValue: boolean }
+  | { op: "subscribe"; seq: number; pattern: string; policy: SubscriptionPolicy; rateHzMax: number | undefined; lastValue: boolean; lanes: boolean }
   | { op: "unsubscribe"; seq: number; subscription: number }
   | PublishMessage
-  | { op: "query"; seq: number; topic: string }
+  | { op: "query"; seq: number; topic: string; last: number | undefined }
+  | LaneClientMessage
   | ServiceClientMessage
   | { op: "ping"; seq: number }
   | { op: "goodbye"; text: string };
@@ -42,7 +48,7 @@ export interface GatewayIdentity {
 export interface TopicAnnouncement {
   id: number;
   name: string;
-  encoding: "record" | "cbor" | "json" | "bytes" | "canframe";
+  encoding: TopicEncoding;
   /** 64 bits, 16 hexadecimal digits. */
   schemaHash: string;
   /** RecordLayout as JSON, for encoding "record". */
@@ -69,6 +75,7 @@ export type ServerMessage =
   | { op: "welcome"; version: number; gateway: GatewayIdentity }
   | { op: "refused"; status: number; text: string; versions: readonly number[] }
   | { op: "reply"; seq: number; status: number; text: string; body: unknown }
+  | LaneServerMessage
   | ServiceServerMessage
   | { op: "announce"; topics: readonly TopicAnnouncement[] }
   | { op: "origins"; origins: readonly { id: number; name: string }[] }

@@ -5,7 +5,10 @@ import { ServiceCore } from "./core.ts";
 import { Farewell } from "./farewell.ts";
 import { serviceLimits, type ServiceLimits } from "./limits.ts";
 import { FixedQuota } from "./testQuota.ts";
+import type { Peer } from "../ports.ts";
 import type { Effect, OfferTerms, RequestTerms } from "./types.ts";
+
+const peer: Peer = { pid: 1, uid: 1, gid: 1, groups: [], component: "" };
 
 interface Body {
   text: string;
@@ -31,7 +34,7 @@ class Bench {
   }
 
   request(client: number, terms: Partial<RequestTerms> = {}, text = "x"): Effect<Body>[] {
-    this.core.request({ client, uid: 1000, key: `k${client}` }, (this.#seq += 1), { service: "s", group: undefined, timeoutMs: 1_000, stream: undefined, idempotent: true, ...terms }, body(text), this.nowUs);
+    this.core.request({ client, uid: 1000, key: `k${client}`, peer }, (this.#seq += 1), { service: "s", group: undefined, timeoutMs: 1_000, stream: undefined, idempotent: true, ...terms }, body(text), this.nowUs);
     return this.core.take();
   }
 
@@ -255,8 +258,8 @@ test("credit for what is no stream, too much of it, and a number that is in use 
   bench.request(2, { stream: 4_096 });
   bench.core.credit(2, 2, 1, 0);
   assert.equal(only(bench.core.take(), "expel")[0]?.client, 2);
-  bench.core.request({ client: 3, uid: 1, key: "k" }, 9, { service: "s", group: undefined, timeoutMs: 1, stream: undefined, idempotent: true }, body("a"), 0);
-  bench.core.request({ client: 3, uid: 1, key: "k" }, 9, { service: "s", group: undefined, timeoutMs: 1, stream: undefined, idempotent: true }, body("b"), 0);
+  bench.core.request({ client: 3, uid: 1, key: "k", peer }, 9, { service: "s", group: undefined, timeoutMs: 1, stream: undefined, idempotent: true }, body("a"), 0);
+  bench.core.request({ client: 3, uid: 1, key: "k", peer }, 9, { service: "s", group: undefined, timeoutMs: 1, stream: undefined, idempotent: true }, body("b"), 0);
   const effects = bench.core.take();
   assert.equal(only(effects, "expel")[0]?.client, 3);
   assert.equal(only(effects, "drop").length, 2);

@@ -1,8 +1,8 @@
 /** The services' edge: asks the policy, hands to the core what clients say, and carries out what it answers. One for all sessions of a broker. */
 import type { Clock } from "../../../schemas/clock.ts";
 import { Status } from "../../../schemas/status.ts";
-import type { ServerMessage } from "../../../shm/protocol/messages.ts";
 import { topicPatternFault } from "../../../schemas/topics/topicName.ts";
+import type { ServerMessage } from "../../../shm/protocol/messages.ts";
 import type { OfferMessage, RequestMessage, ResultMessage, ServiceClientMessage } from "../../../shm/protocol/serviceMessages.ts";
 import { closeAll, type Descriptor, noDescriptors } from "../../../shm/sockets/index.ts";
 import type { Quota } from "../quota/quota.ts";
@@ -13,7 +13,7 @@ import { ServiceCore } from "./core.ts";
 import { find, type Present } from "./directory.ts";
 import { Farewell } from "./farewell.ts";
 import type { ServiceLimits } from "./limits.ts";
-import type { Caller, Effect, ServiceCounters, ServiceReport } from "./types.ts";
+import type { Caller, Effect, ServiceCounters } from "./types.ts";
 
 /** What the desk needs of a session. */
 export interface ServiceClient {
@@ -54,8 +54,6 @@ export interface ServiceDeskOptions {
   resources: ResourceTable;
   quota: Quota;
   limits: ServiceLimits;
-  /** A program has said that it leaves: for whoever has to tell its readers. */
-  onLeaving?: (client: number, notice: { deadlineMs: number; text: string }) => void;
 }
 
 /** The gateway itself, as the provider of its own services. */
@@ -84,8 +82,9 @@ export class ServiceDesk {
     return this.#core.counters;
   }
 
-  report(): ServiceReport[] {
-    return this.#core.report();
+  /** What a client said when it announced that it leaves. */
+  leavingOf(client: number): string | undefined {
+    return this.#clients.get(client)?.leaving?.text;
   }
 
   /** A session begins; returns its number. */
@@ -130,9 +129,9 @@ export class ServiceDesk {
     const { peer } = who;
     if (!this.#options.policy.mayCall(peer, service)) {
       closeAll(payload.descriptors);
-      return who.reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not call ${service}` });
+      return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not call ${service}` });
     }
-    const caller: Caller = { client, uid: peer.uid, key: componentOf(peer) || `uid ${peer.uid}` };
+    const caller: Caller = { client, uid: peer.uid, key: componentOf(peer), peer };
     this.#core.request(caller, seq, { service, group, timeoutMs, stream, idempotent }, payload, this.#options.clock.nowUs());
     this.#run();
   }
@@ -152,11 +151,11 @@ export class ServiceDesk {
     const who = this.#clients.get(client)!.session;
     const { peer } = who;
     const { policy, services } = this.#options;
-    if (services.names.includes(service) || !policy.mayOffer(peer, service)) return who.reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not offer ${service}` });
-    const admits = (caller: Caller): boolean => {
-      const asking = this.#clients.get(caller.client)?.session;
-      if (!asking) return false;
-      const isAny = (list: readonly string[]): boolean => list.some((principal) => policy.isOneOf(asking.peer, principal));
+    if (services.names.includes(service) || !policy.mayOffer(peer, service)) return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not offer ${service}` });
+    const stranger = [...(allow ?? []), ...deny].find((principal) => !policy.isKnown(principal));
+    if (stranger !== undefined) return who.reply(seq, { status: Status.badRequest, text: `there is no component, group or local user "${stranger}"; others by number: uid:N, gid:N` });
+    const admits = ({ peer: asking }: Caller): boolean => {
+      const isAny = (list: readonly string[]): boolean => list.some((principal) => policy.isOneOf(asking, principal));
       return (allow === undefined || isAny(allow)) && !isAny(deny);
     };
     const result = this.#core.offer(client, { service, group, capacity, rateHzMax, callsMax, description, admits, internal: false });
@@ -187,7 +186,7 @@ export class ServiceDesk {
     const found = resources.list().find(({ name }) => name === resource);
     const mode = asked ?? found?.modes[0] ?? "read";
     // Whether there is such a resource is nothing for who may not have it.
-    if (!policy.mayGrant(session.peer, resource, mode)) return session.reply(seq, { status: Status.forbidden, text: `uid ${session.peer.uid} may not be granted ${resource} (${mode})` });
+    if (!policy.mayGrant(session.peer, resource, mode)) return session.reply(seq, { status: Status.forbidden, text: `${session.peer.component} may not be granted ${resource} (${mode})` });
     if (!found) return session.reply(seq, { status: Status.notFound, text: `there is no resource ${resource}` });
     if (!found.modes.includes(mode)) return session.reply(seq, { status: Status.unprocessableContent, text: `${resource} is granted as ${found.modes.join(" or ")}, not as ${mode}` });
     if (who.opening >= limits.grantsPerClient) return session.reply(seq, { status: Status.tooManyRequests, text: `${who.opening} resources are being opened for this program already` });
@@ -216,7 +215,6 @@ export class ServiceDesk {
     this.#core.leaving(client, nowUs + deadlineMs * 1e3, nowUs);
     who.session.reply(seq, { status: Status.ok });
     this.#run();
-    this.#options.onLeaving?.(client, { deadlineMs, text });
   }
 
   /** The policy's answers may have changed: offers and requests that it does not allow any more end. */
@@ -324,8 +322,8 @@ export class ServiceDesk {
   }
 
   #call({ client, call, offer, service, caller, timeoutMs, stream, payload }: Extract<Effect<Payload>, { do: "call" }>): void {
-    const peer = this.#session(caller.client)?.peer;
-    if (!peer) return;
+    const { peer } = caller;
+    // Also when the caller is gone by now: a place that was given is only freed by an answer.
     if (client === GATEWAY) return this.#callGateway(call, service, payload.body, peer);
     const { uid, pid } = peer;
     this.#session(client)?.tell({ op: "call", call, offer, service, body: payload.body, timeoutMs, stream, caller: { component: componentOf(peer), uid, pid } }, payload.descriptors);

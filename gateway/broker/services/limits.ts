@@ -1,6 +1,6 @@
 /** Bounds of the services' core, with the arithmetic. */
 export interface ServiceLimits {
-  /** Offers of one connection: a program with a service per joint and mode has tens. */
+  /** Offers of one connection: a program with a service per joint and mode has tens. Each costs ≈ 1 KB here. */
   offersPerClient: number;
   /** Calls of one service that wait for a free provider: at 10 ms of work each and one provider, the last of 256 begins after 2.6 s, and few wait longer. */
   waitingPerService: number;
@@ -21,7 +21,7 @@ export interface ServiceLimits {
 }
 
 export const serviceLimits: ServiceLimits = {
-  offersPerClient: 256,
+  offersPerClient: 128,
   waitingPerService: 256,
   requestsPerClient: 64,
   deathsPerCall: 2,

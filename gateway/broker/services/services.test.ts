@@ -153,6 +153,7 @@ test("announce and find: who is there, what can be called, by whom it is offered
     await provider.leaving(5_000, "an update");
     const [leaving] = await caller.find("components");
     assert.equal((leaving!["leaving"] as { text: string }).text, "an update");
+    assert.deepEqual(rig.broker.clients().map(({ leaving: text }) => text), ["an update", undefined]);
     await refused(caller.request("fold"), 303, /is leaving/);
     await refused(caller.find("services", "a/#/b"), 200, /pattern/);
   });

@@ -8,7 +8,7 @@ export const policyFuzz: { name: string; run(input: Uint8Array): void; seeds: Ui
   name: "policy text",
   run(input) {
     const source = new TextDecoder("utf-8").decode(input);
-    const { checked, faults } = checkPolicy({ text: source, file: "fuzz.yaml", knownTopics: new Set(["can/a/b", "cmd/a/b"]) });
+    const { checked, faults } = checkPolicy({ text: source, file: "fuzz.yaml", surroundings: { topics: new Set(["can/a/b", "cmd/a/b"]), writers: new Map([["cmd/a/b", [{ user: "x" }]]]) } });
     if ((checked === undefined) !== faults.some(({ severity }) => severity === "error")) throw new Error("neither a policy nor an error, or both");
     const lines = source.split("\n").length;
     for (const fault of faults) {

@@ -6,7 +6,7 @@ Python to CBOR: None, bool, int (64 bits), float (binary64), str, bytes-like, li
 from __future__ import annotations
 
 import struct
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from .status import IpcnetError, Status
 
@@ -144,7 +144,7 @@ def _read(view: bytes, at: int, depth: int) -> Tuple[Any, int]:
                 break
             items.append(item)
         return items, at
-    entries: dict = {}
+    entries: Dict[str, Any] = {}
     count = 0
     while number < 0 or count < number:
         key, at = _read(view, at, depth + 1)

@@ -100,7 +100,8 @@ class Audio:
         return numpy.frombuffer(self.data, _AUDIO_NUMPY[self.format]).reshape(shape)
 
 
-class PointField(NamedTuple):
+@dataclass(frozen=True)
+class PointField:
     """A field of a point: ``count`` numbers of ``type`` (i8 … u64, f32, f64)."""
 
     name: str

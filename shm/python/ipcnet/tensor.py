@@ -84,7 +84,8 @@ class Tensor:
         name = str(array.dtype)
         parse_dtype(name)
         if array.flags.c_contiguous:
-            return cls(name, array.shape, memoryview(array.reshape(-1).view(numpy.uint8)) if array.size else b"")
+            flat: Any = array.reshape(-1).view(numpy.uint8)
+            return cls(name, array.shape, memoryview(flat) if array.size else b"")
         # The bytes from the first element to the last: as long as all of the array, and in the order of its memory.
         reach = size + sum((side - 1) * stride for side, stride in zip(array.shape, array.strides))
         flat = numpy.lib.stride_tricks.as_strided(array.view(), (reach // size,), (size,)).view(numpy.uint8)

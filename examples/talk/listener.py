@@ -1,0 +1,6 @@
+"""Prints what anybody says. The other end: talker.py, or the one in another language."""
+import ipcnet
+
+with ipcnet.connect(name="listener") as client:
+    for message in client.subscribe("talk/hello", policy="queue"):
+        print(message.sequence, message.value, f"{message.lost_before} lost" if message.lost_before else "", flush=True)

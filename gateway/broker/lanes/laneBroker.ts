@@ -1,0 +1,271 @@
+/**
+ * Lanes at the edge: owns the descriptors, asks the kernel what they are, does what the registry says. No payload passes here but for the gateway's own readers (tap.ts, history.ts).
+ *
+ * Who owns what: a lane's descriptor is kept as long as its advert; the writer's end of a bell from the moment its other end is handed out until a page comes or the view ends;
+ * a page only while it is being handed on. What cannot be delivered is closed.
+ */
+import { readSync } from "node:fs";
+import type { Clock } from "../../../schemas/clock.ts";
+import type { LaneReport } from "../../../schemas/messages/statusReport.ts";
+import { Status } from "../../../schemas/status.ts";
+import { hashText } from "../../../schemas/topics/schemaHash.ts";
+import type { AdvertiseMessage, LanePolicy, LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
+import type { QueryAnswer, SubscriptionPolicy } from "../../../shm/protocol/messages.ts";
+import type { Descriptor } from "../../../shm/sockets/index.ts";
+import type { AccessPolicy, Peer } from "../ports.ts";
+import type { Quota } from "../quota/quota.ts";
+import { laneHistory } from "./history.ts";
+import { describeFacts, isPageOf, newBell } from "./kernel.ts";
+import type { LaneLimits } from "./limits.ts";
+import { SharedLaneQuota } from "./quota.ts";
+import { originOf } from "./origin.ts";
+import { type Advert, type LaneEffect, type LaneFacts, LaneRegistry, type Verdict, type View } from "./registry.ts";
+import type { DirectTopics } from "./topics.ts";
+
+/** A connection as the lanes see it: a session, or the gateway's own reader. */
+export interface LaneClient {
+  readonly peer: Peer;
+  /** The gateway itself: reads everything, costs nobody's share. */
+  readonly trusted?: boolean;
+  /** Sends a message with duplicates of the descriptors, after the announcement of the topic that it names; false = it was not sent. */
+  say(message: LaneServerMessage, descriptors: readonly Descriptor[], topic?: string): boolean;
+  /** The number of an origin, which the client has been told. */
+  originId(name: string): number;
+  /** Says something that answers no call of its own. */
+  tell(status: number, text: string): void;
+}
+
+export interface LaneBrokerOptions {
+  limits: LaneLimits;
+  quota: Quota;
+  policy: Pick<AccessPolicy, "mayRead" | "mayWrite">;
+  topics: DirectTopics;
+  clock: Clock;
+}
+
+export interface Answer {
+  status: number;
+  text?: string;
+  body?: unknown;
+}
+
+type Effect = LaneEffect<LaneClient, Descriptor>;
+
+/** Where a lane's header keeps the sequence of its newest message: docs/specs/lanes.md. */
+const HEAD_AT = 256;
+const headBytes = Buffer.alloc(8);
+
+export class LaneBroker {
+  readonly #options: LaneBrokerOptions;
+  readonly #registry: LaneRegistry<LaneClient, Descriptor>;
+  /** The writers' ends of bells whose readers have not attached yet, and pages on their way. */
+  readonly #bells = new Map<View<LaneClient, Descriptor>, Descriptor>();
+  readonly #pages = new Map<View<LaneClient, Descriptor>, Descriptor>();
+  /** Messages of lanes that have ended, by topic. */
+  readonly #counts = new Map<string, { ended: number }>();
+  #performing = false;
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(options: LaneBrokerOptions) {
+    this.#options = options;
+    const { limits, quota, policy, topics } = options;
+    this.#registry = new LaneRegistry({
+      limits, quota: new SharedLaneQuota(quota, limits.laneBytesPerUid), topics,
+      mayRead: (who, topic) => policy.mayRead(who, topic), mayWrite: (who, topic) => policy.mayWrite(who, topic),
+    });
+  }
+
+  open(client: LaneClient): void {
+    this.#registry.open(client, client.peer, { trusted: client.trusted === true });
+  }
+
+  close(client: LaneClient): void {
+    this.#registry.close(client);
+    this.perform();
+  }
+
+  // Each of these takes the descriptors over and answers; what follows from it is done by `perform`, after the answer has been sent.
+
+  advertise(client: LaneClient, message: AdvertiseMessage, lane: Descriptor): Answer {
+    const { topic, encoding, layout, jsonSchema, policy, deadlineMs } = message;
+    const { advert, ...verdict } = this.#registry.advertise(client, { topic, encoding, schemaHash: BigInt(`0x${message.schemaHash}`), layout, jsonSchema, policy, deadlineMs }, lane, describeFacts(lane));
+    if (!advert) {
+      lane.close();
+      return verdict;
+    }
+    this.#count(topic);
+    return { status: Status.ok, body: { advert: advert.number, topicId: advert.topicId } };
+  }
+
+  relane(client: LaneClient, advert: number, lane: Descriptor): Verdict {
+    const verdict = this.#registry.relane(client, advert, lane, describeFacts(lane));
+    if (verdict.status >= 200) lane.close();
+    return verdict;
+  }
+
+  unadvertise(client: LaneClient, advert: number): Verdict {
+    return this.#registry.unadvertise(client, advert);
+  }
+
+  attach(client: LaneClient, lane: number, page: Descriptor): Verdict {
+    const { view, ...verdict } = this.#registry.viewToAttach(client, lane);
+    const refusal = !view ? verdict : isPageOf(page, view.advert.facts.laneId) ? undefined : { status: Status.badRequest, text: `the descriptor is not a reader's page of lane ${lane}` };
+    if (!view || refusal) {
+      page.close();
+      return refusal ?? verdict;
+    }
+    this.#pages.set(view, page);
+    this.#registry.attach(view);
+    return verdict;
+  }
+
+  detach(client: LaneClient, lane: number): Verdict {
+    return this.#registry.detach(client, lane);
+  }
+
+  /** Returns how many lanes the subscription gets at once. */
+  subscribe(client: LaneClient, number: number, policy: SubscriptionPolicy, matches: (topic: string) => boolean): number {
+    return this.#registry.subscribe(client, { number, policy: lanePolicyOf(policy), matches });
+  }
+
+  unsubscribe(client: LaneClient, number: number): void {
+    this.#registry.unsubscribe(client, number);
+    this.perform();
+  }
+
+  /** The policy has changed. */
+  recheck(): void {
+    this.#registry.recheck(this.#options.clock.nowUs());
+    this.perform();
+  }
+
+  /** The last `count` messages of a topic's lanes, oldest first, as far as they are kept and fit an answer; undefined = nobody writes it by a lane. */
+  history(topic: string, topicId: number, count: number): QueryAnswer[] | undefined {
+    const adverts = this.#registry.advertsOf(topic);
+    if (adverts.length === 0) return undefined;
+    return laneHistory(adverts.map(({ lane, peer }) => ({ lane, origin: originOf(peer) })), { topicId, count, bytesMax: this.#options.limits.queryBytes });
+  }
+
+  /** Makes the newest message of a topic's lanes its last value in the gateway, if nobody has read it there. */
+  refresh(topic: string): void {
+    const last = this.history(topic, 0, 1)?.[0];
+    if (last) this.#options.topics.store(topic, last.bytes, last.timeUs, last.quality, last.origin);
+  }
+
+  report(): LaneReport[] {
+    return [...this.#registry.report()].map(({ topic, advert, readers }) => ({
+      topic, writer: originOf(advert.peer), pid: advert.peer.pid, policy: advert.facts.policy, readers, messages: messagesOf(advert),
+    }));
+  }
+
+  /** Does what the registry has decided, what follows from that included. */
+  perform(): void {
+    if (this.#performing) return;
+    this.#performing = true;
+    try {
+      for (let effects = this.#registry.takeEffects(); effects.length > 0; effects = this.#registry.takeEffects()) {
+        for (const effect of effects) this.#do(effect);
+      }
+    } finally {
+      this.#performing = false;
+    }
+    this.#schedule();
+  }
+
+  /** No timer is left behind. */
+  stop(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+
+  #do(effect: Effect): void {
+    switch (effect.do) {
+      case "sendLane":
+        return this.#sendLane(effect.to, effect.view, effect.replaces);
+      case "sendReader":
+        return this.#sendReader(effect.to, effect.view, effect.reader);
+      case "sendUnlane":
+        return void effect.to.say({ op: "unlane", lane: effect.lane, status: effect.status, text: effect.text }, []);
+      case "sendUnreader":
+        return void effect.to.say({ op: "unreader", advert: effect.advert, reader: effect.reader }, []);
+      case "sendRekey":
+        return void effect.to.say({ op: "rekey", advert: effect.advert }, []);
+      case "sendUnadvert":
+        return void effect.to.say({ op: "unadvert", advert: effect.advert, status: effect.status, text: effect.text }, []);
+      case "tell":
+        return effect.to.tell(effect.status, effect.text);
+      case "dropView":
+        return this.#drop(effect.view);
+      case "dropLane":
+        return this.#dropLane(effect.topic, effect.lane, effect.facts);
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  #sendLane(client: LaneClient, view: View<LaneClient, Descriptor>, replaces: number | undefined): void {
+    const { advert, lane, subscription, policy } = view;
+    const bell = newBell();
+    if (!bell) return client.tell(Status.insufficientStorage, `${advert.topic} is left out: the gateway has no descriptors left`);
+    const said = client.say({
+      op: "lane", subscription, topicId: advert.topicId, lane, origin: client.originId(originOf(advert.peer)), policy, schemaHash: hashText(advert.facts.schemaHash), replaces,
+    }, [advert.lane, bell.reader], advert.topic);
+    bell.reader.close();
+    if (said) this.#bells.set(view, bell.writer);
+    else bell.writer.close();
+  }
+
+  #sendReader(client: LaneClient, view: View<LaneClient, Descriptor>, reader: number): void {
+    const page = this.#pages.get(view);
+    const bell = this.#bells.get(view);
+    if (page && bell) client.say({ op: "reader", advert: view.advert.number, reader, policy: view.policy, deadlineMs: view.advert.deadlineMs }, [page, bell]);
+    this.#drop(view);
+  }
+
+  #drop(view: View<LaneClient, Descriptor>): void {
+    this.#pages.get(view)?.close();
+    this.#pages.delete(view);
+    this.#bells.get(view)?.close();
+    this.#bells.delete(view);
+  }
+
+  #dropLane(topic: string, lane: Descriptor, facts: LaneFacts): void {
+    const counter = this.#counts.get(topic);
+    if (counter) counter.ended += messagesOf({ lane, facts });
+    lane.close();
+    if (!counter || this.#registry.advertsOf(topic).length > 0) return;
+    this.#counts.delete(topic);
+    const total = counter.ended;
+    this.#options.topics.countBy(topic, () => total);
+  }
+
+  /** Lets the topic know how many messages its lanes have had: a rate is shown without reading them. */
+  #count(topic: string): void {
+    if (this.#counts.has(topic)) return;
+    const { topics } = this.#options;
+    const counter = { ended: topics.messages(topic) };
+    this.#counts.set(topic, counter);
+    topics.countBy(topic, () => counter.ended + this.#registry.advertsOf(topic).reduce((sum, advert) => sum + messagesOf(advert), 0));
+  }
+
+  #schedule(): void {
+    const { clock } = this.#options;
+    this.#cancelTimer?.();
+    const dueUs = this.#registry.nextDeadlineUs;
+    this.#cancelTimer = dueUs === undefined ? undefined : clock.at(dueUs, () => {
+      this.#registry.poll(clock.nowUs());
+      this.perform();
+    });
+  }
+}
+
+function lanePolicyOf(policy: SubscriptionPolicy): LanePolicy {
+  return "lossless" in policy ? "lossless" : "queueSamples" in policy ? "queue" : "latest";
+}
+
+/** From the lane's header, as its writer keeps it: wrong figures harm nobody. */
+function messagesOf({ lane, facts }: Pick<Advert<LaneClient, Descriptor>, "lane" | "facts">): number {
+  if (readSync(lane.fd, headBytes, 0, 8, HEAD_AT) !== 8) return 0;
+  const count = headBytes.readBigUInt64LE(0) + 1n - facts.firstSequence;
+  return count > 0n && count < 1n << 53n ? Number(count) : 0;
+}

@@ -1,0 +1,12 @@
+export { LaneBatch } from "./batch.ts";
+export type { LaneSample } from "./batch.ts";
+export { checkReaderPage, describeLane, makeBell } from "./describe.ts";
+export type { LaneDescription } from "./describe.ts";
+export { LaneError } from "./errors.ts";
+export type { LaneErrorCode } from "./errors.ts";
+export type { LaneLineage, LaneMeta } from "./meta.ts";
+export type { LanePolicy } from "./policy.ts";
+export { LaneReader } from "./reader.ts";
+export type { LaneEnd, LaneLease, LaneReaderOptions, LaneReaderStats } from "./reader.ts";
+export { LaneWriter } from "./writer.ts";
+export type { LaneLoan, LaneOptions, LaneWriterStats } from "./writer.ts";
