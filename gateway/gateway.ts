@@ -1,11 +1,11 @@
 /**
  * The gateway: puts the parts together as the configuration says, starts and stops them in order, and turns the crank.
  *
- * It decides nothing itself. What may move is `supervisor/`'s matter, what a frame means `pipeline/`'s, who may do what `access.ts`'s.
+ * It decides nothing itself. What may move is `supervisor/`'s matter, what a frame means `pipeline/`'s, who may do what `policy/`'s.
  * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
  */
 import type { Clock } from "../schemas/clock.ts";
-import type { ClientReport, LaneReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, PolicyReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
 import type { EventInput, EventLog, GatewayEvent } from "./observe/events.ts";
@@ -27,6 +27,8 @@ export interface Due {
 /** The local side: opened when the links are up, closed before they go down. */
 export interface Front {
   start(): Promise<void>;
+  /** Tells the programs that the gateway goes; resolves when they are prepared, at the latest when their time is over. */
+  sayFarewell(why: string): Promise<void>;
   stop(why: string): Promise<void>;
   clients(): ClientReport[];
   quota(): QuotaReport;
@@ -44,6 +46,7 @@ export interface GatewayParts {
   routes: readonly Due[];
   supervisor: Supervisor;
   front: Front;
+  policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
   reload(file: string): ServiceReply;
 }
@@ -80,19 +83,23 @@ export class Gateway {
       await Promise.all(links.map((link) => link.stop()));
       throw error;
     }
+    this.#parts.policy.start();
     stats.start();
     this.#running = true;
     this.#turn();
     this.event({ severity: "info", code: "started", source: "gateway", text: `${links.length} links, ${table.size} topics` });
   }
 
-  /** Runs the safe pose, then closes everything. Resolves with the verdict; never rejects for a robot's fault. */
+  /** Runs the safe pose, while local programs are told and prepare themselves, then closes everything. Resolves with the verdict; never rejects for a robot's fault. */
   async stop(why: string): Promise<PoseVerdict> {
     const { links, front, stats, clock, supervisor } = this.#parts;
     this.reschedule();
-    const verdict = await supervisor.safePose(why, clock.nowUs());
+    // The pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
+    const pose = supervisor.safePose(why, clock.nowUs());
+    const [verdict] = await Promise.all([pose, front.sayFarewell(why)]);
     this.#running = false;
     this.#cancelTimer?.();
+    this.#parts.policy.stop();
     await front.stop(why);
     await Promise.all(links.map((link) => link.stop()));
     stats.stop();
@@ -100,11 +107,11 @@ export class Gateway {
   }
 
   status(): StatusReport {
-    const { identity, links, nodes, rejects, front, table, stats, supervisor, clock } = this.#parts;
+    const { identity, links, nodes, rejects, front, policy, table, stats, supervisor, clock } = this.#parts;
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
-      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), quota: () => front.quota(), lanes: () => front.lanes(),
+      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(),
       topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }

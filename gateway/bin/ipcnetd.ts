@@ -8,6 +8,7 @@
 import { parseArgs } from "node:util";
 import { DriverError } from "../../drivers/driver.ts";
 import { systemClock } from "../../schemas/clock.ts";
+import { protectProcess } from "../../shm/sockets/index.ts";
 import { TopicDeclarationError } from "../topics/table.ts";
 import { LogWriter } from "../observe/logWriter.ts";
 import { eventLine, type GatewayEvent } from "../observe/events.ts";
@@ -46,6 +47,8 @@ async function main(): Promise<number> {
     process.stderr.write(values.config === undefined ? `ipcnetd: --config FILE is needed\n${usage}` : `ipcnetd: --log is text or json\n${usage}`);
     return 2;
   }
+  // Before anything is opened: its descriptors and its memory are what all others trust.
+  protectProcess();
   const loaded = loadConfiguration(values.config);
   if (!loaded.ok) {
     process.stderr.write(loaded.text);

@@ -107,7 +107,7 @@ class LocalBroker implements Broker {
     this.#stopForgetting = topics.onGone((topic) => {
       for (const session of this.#sessions.keys()) session.forget(topic);
     });
-    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? { list: () => [] }, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
+    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? nothingToGrant, quota: this.#quota, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
     this.#host = {
       lanes: this.#lanes, gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
@@ -209,3 +209,5 @@ function unnamed(peer: PeerIdentity): Peer {
 function ownPeer(): PeerIdentity {
   return { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, groups: [] };
 }
+
+const nothingToGrant: ResourceTable = { list: () => [], open: (name) => Promise.resolve({ status: Status.notFound, text: `there is no resource ${name}` }) };

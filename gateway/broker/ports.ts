@@ -1,7 +1,7 @@
 /** What the broker needs of the gateway; the gateway hands it in. */
 import type { ProcessFacts } from "../identity/facts.ts";
 import type { GrantMode } from "../../shm/protocol/serviceMessages.ts";
-import type { PeerIdentity } from "../../shm/sockets/index.ts";
+import type { Descriptor, PeerIdentity } from "../../shm/sockets/index.ts";
 
 /** Who asks: what the kernel says about it, and the name that follows from that alone (gateway/identity). */
 export interface Peer extends PeerIdentity {
@@ -53,11 +53,30 @@ export interface AccessPolicy {
   mayGrant(who: Peer, resource: string, mode: GrantMode): boolean;
   /** Whether `principal` (a component or group of the policy, user:NAME, group:NAME, uid:N, gid:N, anyone) means `who`: for a provider's own lists. Unknown names mean nobody. */
   isOneOf(who: Peer, principal: string): boolean;
+  /** Whether there is anybody of that name: a provider's list with a name that means nobody is a mistake, and one that denies must not go unnoticed. */
+  isKnown(principal: string): boolean;
+}
+
+export interface ResourceDescription {
+  name: string;
+  kind: "device" | "directory" | "file" | "connect";
+  /** The first is given when nothing is said. */
+  modes: readonly GrantMode[];
+  description: string;
+}
+
+export interface GrantResult {
+  status: number;
+  text: string;
+  /** The receiver's to close; there if the status says that it worked. */
+  descriptor?: Descriptor;
 }
 
 /** What can be granted: descriptors of devices, folders, files and connections that the configuration names. */
 export interface ResourceTable {
-  list(): readonly { name: string; kind: string; modes: readonly GrantMode[]; description: string }[];
+  list(): readonly ResourceDescription[];
+  /** Opens it. The policy was asked, and the mode is one of the resource's. */
+  open(name: string, mode: GrantMode): Promise<GrantResult>;
 }
 
 /** The component a peer belongs to, by the kernel's word; "" where none is known. */

@@ -175,6 +175,34 @@ test("who a client is comes from the kernel: another user is seen as such and ha
   });
 });
 
+test("a greedy user takes its share of the connections and no more; others still get theirs, and what is closed is everybody's again", { skip: process.getuid!() === 0 ? false : "needs root to become another user" }, async () => {
+  await withRig({ limits: { shared: { ...defaultLimits.shared, connections: 24 } } }, async (rig) => {
+    rig.allowOthers();
+    // Each connects until it is refused, however many processes it were, and says how often it was let in.
+    const greedy = `const held = [client];
+      const { connect: more } = await import(${JSON.stringify(new URL("../../shm/client/index.js", import.meta.url).href)});
+      for (;;) try { held.push(await more({ socketPath: path })); } catch (error) { say([held.length, error.status]); break; }
+      process.stdin.on("data", async () => { for (const each of held) await each.close(); say("closed"); });`;
+    const programs: Program[] = [];
+    const got: number[] = [];
+    for (const uid of [4321, 4322, 4323]) {
+      const program = rig.program(greedy, { uid });
+      const [count, status] = await program.next<[number, number]>();
+      assert.equal(status, 210);
+      programs.push(program);
+      got.push(count);
+    }
+    assert.deepEqual(got, [12, 4, 2]);
+    assert.deepEqual(rig.broker.quotaUse().users.map(({ uid, used }) => [uid, used.connections]), [[4321, 12], [4322, 4], [4323, 2]]);
+    for (const program of programs) {
+      program.tell("close");
+      await program.next();
+    }
+    await rig.until(() => rig.broker.clients().length === 0);
+    assert.deepEqual(rig.broker.quotaUse().users, []);
+  });
+});
+
 test("a client that comes back after the gateway restarted renews its subscriptions", async () => {
   const first = new BrokerRig();
   const client = await connect({ socketPath: first.path, reconnect: { delayMinMs: 5, delayMaxMs: 20 } });

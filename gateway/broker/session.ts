@@ -6,7 +6,7 @@
  */
 import { Status } from "../../schemas/status.ts";
 import { topicMatcher, topicNameFault, topicPatternFault } from "../../schemas/topics/topicName.ts";
-import { Channel } from "../../shm/protocol/channel.ts";
+import { Channel, type SendVerdict } from "../../shm/protocol/channel.ts";
 import { decodeCbor } from "../../shm/protocol/cborReader.ts";
 import { CborValueError } from "../../shm/protocol/cborWriter.ts";
 import type { CborWriter } from "../../shm/protocol/cborWriter.ts";
@@ -16,7 +16,7 @@ import { CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_GATEWAY, CONTROL_BYTES_MAX_TO_CLIENT,
 import type { ClientMessage, ClientOp, GatewayIdentity, QueryAnswer, ServerMessage } from "../../shm/protocol/messages.ts";
 import { type PacketSeal, PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader, SampleFlag } from "../../shm/protocol/samples.ts";
-import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection } from "../../shm/sockets/index.ts";
+import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection, SocketError } from "../../shm/sockets/index.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import type { ClientReport } from "../../schemas/messages/statusReport.ts";
 import type { TopicEntry, TopicSource } from "../topics/topicSource.ts";
@@ -128,8 +128,9 @@ export class Session {
 
   report(): ClientReport {
     const { pid, uid, component } = this.#peer;
+    const leaving = this.#host.desk.leavingOf(this.#client);
     return {
-      name: this.#name, pid, uid, component, subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
+      name: this.#name, pid, uid, component, ...(leaving === undefined ? {} : { leaving }), subscriptions: this.#subscriptions.count, sentMessages: this.#outbox.sent, droppedMessages: this.#outbox.dropped,
       pendingBytes: this.#outbox.pendingBytes + this.#connection.pendingBytes,
     };
   }
@@ -274,7 +275,7 @@ export class Session {
     credit: (message) => this.#host.desk.credit(this.#client, message),
     cancel: (message) => this.#host.desk.cancel(this.#client, message),
     result: (message, descriptors) => this.#host.desk.result(this.#client, message, { body: message.body, bytes: this.#channel.bodyBytes, descriptors }),
-    grant: ({ seq }) => this.#reply(seq, { status: Status.notFound, text: "there is no such resource" }),
+    grant: (message) => void this.#host.desk.grant(this.#client, message),
     leaving: (message) => this.#host.desk.leaving(this.#client, message),
     ready: (message) => this.#host.desk.ready(this.#client, message),
     moreTime: (message) => this.#host.desk.moreTime(this.#client, message),
@@ -307,7 +308,7 @@ export class Session {
     if (fault) return this.#reply(seq, { status: Status.badRequest, text: `the pattern is not one: ${fault}` });
     if (this.#subscriptions.count >= limits.subscriptionsPerClient) return this.#reply(seq, { status: Status.tooManyRequests, text: `a client may have ${limits.subscriptionsPerClient} subscriptions` });
     const exact = topicNameFault(pattern) === undefined;
-    if (exact && !this.#host.policy.mayRead(this.#peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#peer.uid} may not read ${pattern}` });
+    if (exact && !this.#host.policy.mayRead(this.#peer, pattern)) return this.#reply(seq, { status: Status.forbidden, text: `${this.#peer.component} may not read ${pattern}` });
     const matches = topicMatcher(pattern);
     // Whoever wants a lower rate is served by the gateway: a lane would wake it for each message.
     const readsLanes = lanes && rateHzMax === undefined;
@@ -324,7 +325,7 @@ export class Session {
   #query({ seq, topic: name, last }: Extract<ClientMessage, { op: "query" }>): void {
     const { topics, policy, lanes } = this.#host;
     const topic = topics.get(name);
-    if (!policy.mayRead(this.#peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `uid ${this.#peer.uid} may not read ${name}` });
+    if (!policy.mayRead(this.#peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `${this.#peer.component} may not read ${name}` });
     if (!topic) return this.#reply(seq, { status: Status.notFound, text: `there is no topic ${name}` });
     const answers = lanes.history(name, topic.id, last ?? 1) ?? [];
     const kept = lastAnswer(topic);
@@ -341,7 +342,7 @@ export class Session {
     const { clock, policy, publisher } = this.#host;
     const who = this.#peer;
     const verdict = !this.#account.publishes.take(1, clock.nowUs()) ? tooFast
-      : !policy.mayWrite(who, topic) ? notPermitted(who.uid, topic)
+      : !policy.mayWrite(who, topic) ? notPermitted(who, topic)
       : publisher.publish(topic, value, { form: encoding === "native" ? "native" : "value", ttlMs, id, who, clientName: this.#name });
     if (acknowledge) this.#reply(seq, verdict);
     else if (verdict.status >= 200) this.#notice(verdict.status, `${topic}: ${verdict.text}`);
@@ -363,7 +364,7 @@ export class Session {
     const who = this.#peer;
     if (!this.#account.publishes.take(1, nowUs)) return tooFast;
     if (!target) return { status: Status.notFound, text: "no such topic was described to this client" };
-    if (!target.permitted) return notPermitted(who.uid, target.topic.name);
+    if (!target.permitted) return notPermitted(who, target.topic.name);
     const ttlMs = reader.tag === 0 ? undefined : reader.tag;
     // What has waited in queues until its time was over must not move anything.
     if (ttlMs !== undefined && nowUs - reader.timeUs > ttlMs * 1e3) return { status: Status.gone, text: `its time to live of ${ttlMs} ms had passed` };
@@ -417,17 +418,17 @@ export class Session {
   #tell(message: ServerMessage, descriptors: readonly Descriptor[] = []): void {
     const { writer } = this.#host;
     encodeControl(writer.reset(), message, descriptors.length);
-    if (this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors) === "full") this.leave(Status.insufficientStorage, "what it is sent is not read");
+    if (this.#sendControl(descriptors) === "full") this.leave(Status.insufficientStorage, "what it is sent is not read");
     this.#watchStall();
   }
 
   /** Sends what `encode` adds to the writer; if it is too large or there is no room for it, says that instead. */
   #replyEncoded(seq: number, encode: () => void, descriptors: readonly Descriptor[] = []): void {
     const { writer } = this.#host;
-    let verdict: string;
+    let verdict: SendVerdict;
     try {
       encode();
-      verdict = this.#channel.sendControl(writer.bytes.subarray(0, writer.length), "control", descriptors);
+      verdict = this.#sendControl(descriptors);
     } catch (error) {
       if (!(error instanceof CborValueError)) throw error;
       encodeControl(writer.reset(), { op: "reply", seq, status: Status.internalError, text: cutText(`the answer cannot be sent: ${error.message}`), body: undefined });
@@ -438,10 +439,22 @@ export class Session {
     this.#watchStall();
   }
 
+  /** Sends what stands in the writer. Where copies of the descriptors cannot be had (EMFILE), it is as if there were no room. */
+  #sendControl(descriptors: readonly Descriptor[], kind: "control" | "handshake" = "control"): SendVerdict {
+    const { writer } = this.#host;
+    try {
+      return this.#channel.sendControl(writer.bytes.subarray(0, writer.length), kind, descriptors);
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      return "full";
+    }
+  }
+
   /** Sends a small message; the descriptors stay the caller's. */
   #say(message: ServerMessage, kind: "control" | "handshake" = "control", descriptors: readonly Descriptor[] = []): boolean {
     const { writer } = this.#host;
-    const verdict = this.#channel.sendControl(encodeControl(writer.reset(), message, descriptors.length).bytes.subarray(0, writer.length), kind, descriptors);
+    encodeControl(writer.reset(), message, descriptors.length);
+    const verdict = this.#sendControl(descriptors, kind);
     return verdict === "sent" || verdict === "queued";
   }
 
@@ -610,6 +623,6 @@ function lastAnswer(topic: TopicEntry): QueryAnswer | undefined {
 const tooFast = { status: Status.tooManyRequests, text: "this user publishes faster than its quota" };
 const busy = { status: Status.serviceUnavailable, text: "the client does not read what it was sent" };
 
-function notPermitted(uid: number, topic: string): { status: number; text: string } {
-  return { status: Status.forbidden, text: `uid ${uid} may not write ${topic}` };
+function notPermitted({ component }: Peer, topic: string): { status: number; text: string } {
+  return { status: Status.forbidden, text: `${component} may not write ${topic}` };
 }

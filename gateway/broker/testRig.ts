@@ -11,9 +11,9 @@ import { TopicTable } from "../topics/table.ts";
 import type { Topic } from "../topics/table.ts";
 import { type Broker, type BrokerEvent, createBroker, listenForClients } from "./broker.ts";
 import type { BrokerLimits } from "./limits.ts";
-import type { AccessPolicy, Peer, PublishMeta, ServiceAnswer } from "./ports.ts";
+import type { AccessPolicy, Peer, PublishMeta, ResourceTable, ServiceAnswer } from "./ports.ts";
 
-export const openPolicy: AccessPolicy = { mayConnect: () => true, mayRead: () => true, mayWrite: () => true, mayCall: () => true, mayOffer: () => true, mayGrant: () => true, isOneOf: () => false };
+export const openPolicy: AccessPolicy = { mayConnect: () => true, mayRead: () => true, mayWrite: () => true, mayCall: () => true, mayOffer: () => true, mayGrant: () => true, isOneOf: () => false, isKnown: () => true };
 
 export interface Published { topic: string; value: unknown; meta: PublishMeta }
 
@@ -22,6 +22,7 @@ export interface RigOptions {
   policy?: AccessPolicy;
   /** Names of the gateway's own services that `call` answers. */
   services?: readonly string[];
+  resources?: ResourceTable;
   call?: (service: string, body: unknown, who: Peer) => Promise<ServiceAnswer>;
 }
 
@@ -51,7 +52,7 @@ export class BrokerRig {
   }
 
   #createBroker(): Broker {
-    const { limits, policy = openPolicy, services = ["echo"], call } = this.#options;
+    const { limits, policy = openPolicy, services = ["echo"], call, resources } = this.#options;
     return createBroker({
       server: listenForClients(this.path, { mode: 0o666, ...(limits ? { limits } : {}) }),
       gateway: { robot: "test", version: "0", instance: "a", boot: "b00t" },
@@ -62,7 +63,7 @@ export class BrokerRig {
         this.events.push(event);
         this.#check();
       },
-      ...(limits ? { limits } : {}),
+      ...(limits ? { limits } : {}), ...(resources ? { resources } : {}),
     });
   }
 

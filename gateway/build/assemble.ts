@@ -17,8 +17,7 @@ import { Supervisor } from "../supervisor/supervisor.ts";
 import { compilePose } from "../supervisor/posePlan.ts";
 import { Publisher } from "../topics/publisher.ts";
 import { TopicTable } from "../topics/table.ts";
-import { AccessPolicy, type AccessRules } from "../access.ts";
-import { accessRules } from "./accessRules.ts";
+import { PolicyKeeper } from "../policy/keeper.ts";
 import { buildCanLink } from "./buses.ts";
 import type { AcceptedConfig } from "./configuration.ts";
 import { Heartbeats } from "./heartbeats.ts";
@@ -102,15 +101,13 @@ export async function assemble({ accepted, instance, clock, write }: AssembleOpt
   }, config.arming);
 
   const routes = buildRoutes({ config, table, publisher, frameLinks, clock, gate });
-  const rules = (from: Config): AccessRules => accessRules(from, (text) => event({ severity: "warning", code: "unknownPrincipal", source: "configuration", text }));
-  const policy = new AccessPolicy(rules(config));
-  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy, clock, event, gateway: () => gateway!, configuration: () => running });
+  const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
+  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running });
   gateway = new Gateway({
-    identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, stats: new ProcessStats(),
-    reload: (file) => reloadConfiguration(running, file, (changed) => {
+    identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, policy, stats: new ProcessStats(),
+    reload: (file) => reloadConfiguration({ ...running, policyHash: policy.hash }, file, (changed) => {
       running = changed;
-      policy.replace(rules(changed.config));
-      front.recheck();
+      policy.apply(changed);
       supervisor.setOptions(changed.config.arming);
       event({ severity: "info", code: "reloaded", source: "configuration", text: `${file} is in force (hash ${changed.hash.slice(0, 12)})` });
     }),

@@ -4,7 +4,6 @@ import { sendableOf } from "./sendable.ts";
 import { socketcandAddress } from "./canDrivers.ts";
 import { serialDataId } from "./serialPorts.ts";
 import { validator } from "./writableTopics.ts";
-import { accessRules, systemNames } from "./accessRules.ts";
 import { loadConfig } from "../../schemas/messages/loadConfig.ts";
 import type { Config } from "../../schemas/messages/config.ts";
 
@@ -33,21 +32,6 @@ test("socketcand's address, IPv6 too", () => {
   assert.deepEqual(socketcandAddress("robot.local:29536/can0"), { host: "robot.local", port: 29536, bus: "can0" });
   assert.deepEqual(socketcandAddress("[::1]:1/vcan0"), { host: "::1", port: 1, bus: "vcan0" });
   assert.throws(() => socketcandAddress("can0"), /host:port\/bus/);
-});
-
-test("access: the lists of the configuration become rules; raw frames are for whoever may send all of a bus's commands", () => {
-  const unknown: string[] = [];
-  const { operators, writers } = accessRules(arm, (text) => unknown.push(text), { ownUid: 500 });
-  const who = (uid: number, ...groups: number[]) => ({ pid: 1, uid, gid: 9, groups });
-  assert.ok(operators.allows(who(1000, 77)));
-  assert.ok(!operators.allows(who(1234)));
-  for (const topic of ["cmd/arm/Move", "cmd/arm/raw"]) {
-    assert.ok(writers.get(topic)?.allows(who(1234)), topic);
-    assert.equal(writers.get(topic)?.allows(who(1235)), false, topic);
-  }
-  assert.deepEqual(unknown, []);
-  assert.equal(systemNames().uid("root"), 0);
-  assert.equal(systemNames().gid("no-such-group-here"), undefined);
 });
 
 test("the serial data id follows the definitions, not their order in the file", () => {

@@ -9,23 +9,24 @@ import type { ServiceReply } from "../front/services.ts";
 import { loadConfiguration, type AcceptedConfig } from "./configuration.ts";
 
 /** First part of the paths that are applied at once. */
-const appliedAtOnce: ReadonlySet<string> = new Set(["readers", "operators", "arming"]);
+const appliedAtOnce: ReadonlySet<string> = new Set(["readers", "operators", "policy", "arming", "resources"]);
 
 /** Returns what answers the service; `apply` is called only when every change can be applied at once. */
-export function reloadConfiguration(current: AcceptedConfig, file: string, apply: (accepted: AcceptedConfig) => void): ServiceReply {
+export function reloadConfiguration(current: AcceptedConfig & { policyHash: string | undefined }, file: string, apply: (accepted: AcceptedConfig) => void): ServiceReply {
   const loaded = loadConfiguration(file);
   if (!loaded.ok) return { status: Status.unprocessableContent, text: `refused, the running configuration goes on:\n${loaded.text}`, body: { faults: loaded.result?.faults ?? [] } };
   const { accepted } = loaded;
-  if (accepted.hash === current.hash) return { status: Status.ok, body: { changed: [], hash: current.hash } };
+  const policyChanged = accepted.parts.policy?.hash !== current.policyHash;
+  if (accepted.hash === current.hash && !policyChanged) return { status: Status.ok, body: { changed: [], hash: current.hash } };
   const changes = diffConfig(current.config, accepted.config).map(({ path }) => path);
   const remaining = changes.filter((path) => !isApplied(path));
-  // The hash covers the files too: same keys but another hash is a changed database or checks file.
-  if (changes.length === 0 || remaining.length > 0) {
-    const what = remaining.length > 0 ? remaining.join(", ") : "files that the configuration names";
+  if (accepted.parts.filesHash !== current.parts.filesHash) remaining.push("files that the configuration names");
+  if (remaining.length > 0) {
+    const what = remaining.join(", ");
     return { status: Status.conflict, text: `restart needed for: ${what}; the running configuration goes on`, body: { restartNeeded: remaining } };
   }
   apply(accepted);
-  return { status: Status.ok, body: { changed: changes, hash: accepted.hash } };
+  return { status: Status.ok, body: { changed: policyChanged && !changes.includes("policy") ? [...changes, "policy"] : changes, hash: accepted.hash } };
 }
 
 function isApplied(path: string): boolean {

@@ -12,8 +12,19 @@ export interface Client {
   publish(topic: string, value: unknown, options?: PublishOptions): Promise<void>;
   query(topic: string): Promise<Message | undefined>;
   request(service: string, body?: unknown, options?: { timeoutMs?: number }): Promise<unknown>;
+  find(what: "components" | "topics" | "services" | "resources", pattern?: string): Promise<readonly FoundEntry[]>;
+  stream(service: string, body?: unknown, options?: CallOptions): AsyncIterable<unknown>;
   onClose(listener: (why: string) => void): () => void;
   close(): Promise<void>;
+}
+
+export type FoundEntry = Record<string, unknown>;
+
+export interface CallOptions {
+  timeoutMs?: number;
+  signal?: AbortSignal;
+  idempotent?: boolean;
+  group?: string;
 }
 
 export interface SubscribeOptions {

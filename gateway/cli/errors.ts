@@ -28,7 +28,7 @@ const exitCodes: Readonly<Record<number, number>> = {
 };
 const remedies: Readonly<Record<number, string>> = {
   [Status.notFound]: "ipcnet topics lists what there is",
-  [Status.forbidden]: "the configuration names who may (writers, readers, operators); ipcnet status shows how the gateway sees its clients",
+  [Status.forbidden]: "ipcnet policy explain pid:N VERB NAME says by which rule; ipcnet clients shows how the gateway sees its clients",
   [Status.preconditionFailed]: "ipcnet status says what is missing",
   [Status.upgradeRequired]: "use the ipcnet command of the gateway's own version",
   [Status.gone]: "publish with a longer --ttl-ms, within what the configuration allows",

@@ -1,7 +1,7 @@
 /** A terminal and a gateway in memory, for tests of the verbs: real streams, a client with the same shape as `shm/client`'s. */
 import { PassThrough } from "node:stream";
 import { IpcnetError, Status } from "../../schemas/status.ts";
-import type { Client, Message, PublishOptions, SubscribeOptions, TopicDescription } from "./client.ts";
+import type { CallOptions, Client, FoundEntry, Message, PublishOptions, SubscribeOptions, TopicDescription } from "./client.ts";
 import type { CliContext } from "./command.ts";
 import type { CliServices } from "./services.ts";
 import { MemoryOutput } from "../view/memoryOutput.ts";
@@ -77,6 +77,20 @@ export class MemoryClient implements Client {
     const answer = this.services.get(service);
     if (!answer) throw new IpcnetError(Status.notFound, `no service ${service}`);
     return answer(body);
+  }
+
+  readonly found = new Map<string, FoundEntry[]>();
+  readonly calls: { service: string; options: CallOptions | undefined }[] = [];
+
+  find(what: string, pattern = "#"): Promise<readonly FoundEntry[]> {
+    return Promise.resolve((this.found.get(what) ?? []).filter((entry) => matches(pattern, String(entry["service"] ?? entry["name"]))));
+  }
+
+  async *stream(service: string, body?: unknown, options?: CallOptions): AsyncGenerator {
+    this.calls.push({ service, options });
+    const answer = await this.request(service, body);
+    if (typeof answer === "object" && answer !== null && Symbol.asyncIterator in answer) yield* answer as AsyncIterable<unknown>;
+    else if (answer !== undefined) yield answer;
   }
 
   onClose(listener: (why: string) => void): () => void {

@@ -25,6 +25,8 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["echo"], group: groups.look, online: true, load: () => import("./echo.ts") },
   { verbs: ["hz"], group: groups.look, online: true, load: () => import("./hz.ts") },
   { verbs: ["events"], group: groups.look, online: true, load: () => import("./events.ts") },
+  { verbs: ["clients"], group: groups.look, online: true, load: () => import("./clients.ts") },
+  { verbs: ["services", "find", "call"], group: groups.look, online: true, load: () => import("./calls.ts") },
   { verbs: ["pub"], group: groups.act, online: true, load: () => import("./pub.ts") },
   { verbs: ["arm", "disarm", "safe-pose"], group: groups.act, online: true, load: () => import("./arming.ts") },
   { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },
@@ -34,6 +36,7 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["encode"], group: groups.files, online: false, load: () => import("./encode.ts") },
   { verbs: ["dbc"], group: groups.files, online: false, load: () => import("./dbc.ts") },
   { verbs: ["config"], group: groups.files, online: false, load: () => import("./config.ts") },
+  { verbs: ["policy"], group: groups.files, online: true, load: () => import("./policy.ts") },
   { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
   { verbs: ["completion", "__complete"], group: groups.machine, online: false, load: () => import("./completion.ts") },
 ];

@@ -7,16 +7,26 @@ import type { ClientReport, LaneReport, QuotaReport } from "../../schemas/messag
 import { DriverError } from "../../drivers/driver.ts";
 import { type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { createBroker, listenForClients, type Broker } from "../broker/broker.ts";
-import type { AccessPolicy } from "../access.ts";
-import { systemNames } from "../build/accessRules.ts";
+import { defaultLimits } from "../broker/limits.ts";
+import { fitted, openFilesMax } from "../broker/quota/fit.ts";
+import { IdentifiedPeer } from "../identity/peer.ts";
+import { peerWords } from "../identity/words.ts";
+import { thisSystem } from "../identity/process.ts";
+import type { Access } from "../policy/access.ts";
+import { systemNames } from "../policy/names.ts";
+import { policyService } from "../policy/service.ts";
 import type { Front, Gateway } from "../gateway.ts";
 import type { EventInput } from "../observe/events.ts";
 import type { GatewayIdentity } from "../observe/status.ts";
 import { DirectTopicTable } from "../topics/directTopics.ts";
 import type { Publisher } from "../topics/publisher.ts";
 import type { TopicTable } from "../topics/table.ts";
+import { Grants } from "../resources/grants.ts";
 import { callService, gatewayServices } from "./services.ts";
 import { defaultSocketPath } from "./socketPath.ts";
+
+/** Notice for local programs when the gateway stops, ms: enough to write a snapshot of some megabytes; who needs longer asks for it. */
+const FAREWELL_MS = 2_000;
 
 export interface LocalFrontOptions {
   socket: Config["socket"];
@@ -25,7 +35,7 @@ export interface LocalFrontOptions {
   identity: GatewayIdentity;
   table: TopicTable;
   publisher: Publisher;
-  policy: AccessPolicy;
+  policy: Access;
   clock: Clock;
   gateway(): Gateway;
   event(input: EventInput): void;
@@ -52,6 +62,7 @@ export class LocalFront implements Front {
       if (!(error instanceof SocketError)) throw error;
       throw new DriverError("socketUnavailable", error.message, "is another gateway running? ipcnet status shows it; otherwise choose another socket.path", { cause: error });
     }
+    const system = thisSystem();
     const services = gatewayServices({
       status: () => gateway().status(),
       events: () => gateway().recentEvents(),
@@ -62,14 +73,24 @@ export class LocalFront implements Front {
         return { file, hash, config };
       },
       reload: (file) => gateway().reload(file),
+      policy: (body) => policyService(body, policy.engine, system),
     });
     this.#broker = createBroker({
-      server: this.#server, topics: table, directTopics: new DirectTopicTable(table, clock, publisher), policy, clock, gateway: identity,
+      server: this.#server, topics: table, directTopics: new DirectTopicTable(table, clock, publisher), resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity, limits: { shared: fitted(defaultLimits.shared, openFilesMax()) },
+      identify: (peer) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who) }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
-      publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: `uid ${who.uid}, pid ${who.pid}` }, clock.nowUs()) },
+      publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: peerWords(who) }, clock.nowUs()) },
       services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
     });
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
+  }
+
+  async sayFarewell(why: string): Promise<void> {
+    if (!this.#broker) return;
+    const { told, late } = await this.#broker.sayFarewell(FAREWELL_MS, why);
+    if (late.length === 0 && told === 0) return;
+    const text = late.length === 0 ? `all ${told} local programs are prepared` : `${late.length} of ${told} local programs were not prepared in time: ${late.map((name) => name || "?").join(", ")}`;
+    this.#options.event({ severity: late.length === 0 ? "info" : "warning", code: "farewell", source: "clients", text });
   }
 
   async stop(why: string): Promise<void> {

@@ -1,10 +1,11 @@
-/** The services that local clients call (`client.request("gateway/…")`). Who may call which was decided before (`access.ts`). */
+/** The services that local clients call (`client.request("gateway/…")`). Who may call which was decided before (`gateway/policy`). */
 import { Status } from "../../schemas/status.ts";
 import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
 import type { GatewayEvent } from "../observe/events.ts";
 import type { RejectCounter } from "../observe/rejects.ts";
 import type { StatusReport } from "../../schemas/messages/statusReport.ts";
-import type { Credentials } from "../access.ts";
+import type { Peer } from "../broker/ports.ts";
+import { peerWords } from "../identity/words.ts";
 
 export interface ServiceReply {
   status: number;
@@ -21,6 +22,8 @@ export interface ServicePorts {
   disarm(why: string): void;
   reset(why: string): void;
   safePose(why: string): Promise<PoseVerdict>;
+  /** Explains a decision, or shows the policy. */
+  policy(body: Readonly<Record<string, unknown>>): ServiceReply;
   config(): { file: string; hash: string; config: unknown };
   /** Judges a file and says what taking it over would need; applies what can be applied while running. */
   reload(path: string): ServiceReply;
@@ -37,6 +40,7 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
     ["gateway/status", () => ok(ports.status())],
     ["gateway/events", () => ok(ports.events())],
     ["gateway/rejects", () => ok(ports.rejects().map(rejectDetails))],
+    ["gateway/policy", (body) => ports.policy(body)],
     ["gateway/config", () => ok(ports.config())],
     ["gateway/arm", (body, who) => {
       if (body["reset"] === true) ports.reset(`reset by ${who}`);
@@ -57,11 +61,11 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
 }
 
 /** Calls a service by name; a body that is no object counts as an empty one. */
-export async function callService(services: ReadonlyMap<string, Service>, name: string, body: unknown, who: Credentials): Promise<ServiceReply> {
+export async function callService(services: ReadonlyMap<string, Service>, name: string, body: unknown, who: Pick<Peer, "pid" | "uid" | "component">): Promise<ServiceReply> {
   const service = services.get(name);
   if (!service) return { status: Status.notFound, text: `there is no service ${name.slice(0, 100)}` };
   const given = typeof body === "object" && body !== null && !Array.isArray(body) ? (body as Record<string, unknown>) : {};
-  return service(given, `pid ${who.pid}, uid ${who.uid}`);
+  return service(given, peerWords(who));
 }
 
 function reason(body: Readonly<Record<string, unknown>>, fallback: string): string {

@@ -1,5 +1,5 @@
 /** Puts the picture of the gateway together (`schemas/messages/statusReport.ts`) from what each part reports of itself. */
-import type { ClientReport, GatewayState, LaneReport, NodeReport, QuotaReport, RejectReport, StatusReport } from "../../schemas/messages/statusReport.ts";
+import type { ClientReport, GatewayState, LaneReport, NodeReport, PolicyReport, QuotaReport, RejectReport, StatusReport } from "../../schemas/messages/statusReport.ts";
 import type { Link } from "../links/link.ts";
 
 export interface GatewayIdentity {
@@ -19,6 +19,7 @@ export interface StatusParts {
   nodes(nowUs: number): NodeReport[];
   rejects(nowUs: number): RejectReport[];
   clients(): ClientReport[];
+  policy(): PolicyReport;
   quota(): QuotaReport;
   lanes(): readonly LaneReport[];
   topicCount(): number;
@@ -37,7 +38,7 @@ export function buildStatus(parts: StatusParts, nowUs: number): StatusReport {
     ...parts.identity, pid: process.pid, uptimeMs: (nowUs - parts.startedUs) / 1e3,
     state: parts.state(), stateReason: parts.stateReason(), missingForArming: parts.missing(),
     links: parts.links.map((link) => link.report(nowUs)),
-    nodes: parts.nodes(nowUs), rejects: parts.rejects(nowUs), clients: parts.clients(), quota: parts.quota(), lanes: parts.lanes(),
+    nodes: parts.nodes(nowUs), rejects: parts.rejects(nowUs), clients: parts.clients(), policy: parts.policy(), quota: parts.quota(), lanes: parts.lanes(),
     commands: { sent, refused }, topics: parts.topicCount(), process: parts.process(),
   };
 }

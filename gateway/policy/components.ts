@@ -14,12 +14,18 @@ type Fits = (uid: number, facts: ProcessFacts) => boolean;
 
 export class ComponentTable {
   /** Most precise first; among equals by name. */
+  readonly #components: Readonly<Record<string, Component>>;
   readonly #definitions: { name: string; fits: Fits }[];
 
   constructor(components: Readonly<Record<string, Component>>, lookup: NameLookup) {
+    this.#components = components;
     this.#definitions = Object.entries(components)
       .map(([name, component]) => ({ name, fits: fitsOf(component, lookup), precision: precisionOf(component) }))
       .sort((a, b) => b.precision - a.precision || (a.name < b.name ? -1 : 1));
+  }
+
+  definitionOf(name: string): Component | undefined {
+    return Object.hasOwn(this.#components, name) ? this.#components[name] : undefined;
   }
 
   identify(uid: number, facts: ProcessFacts = {}): Identified {
@@ -29,8 +35,8 @@ export class ComponentTable {
 }
 
 /** How much a definition asks for: more keys, then longer ones. */
-function precisionOf({ description: _, ...keys }: Component): number {
-  return Object.values(keys).reduce((sum: number, value) => sum + 10_000 + String(value).length, 0);
+function precisionOf({ unit, userUnit, user, uid, cgroup, executable }: Component): number {
+  return [unit, userUnit, user, uid, cgroup, executable].reduce((sum: number, value) => sum + (value === undefined ? 0 : 10_000 + String(value).length), 0);
 }
 
 /** Every key that is given must fit; a user that this machine does not know fits nobody. */

@@ -12,8 +12,7 @@ import { actions, guardedLevel, parsePrincipal, stopsBeforeGuarded } from "../..
 import type { Action } from "../../schemas/messages/policyWords.ts";
 import { levelsMatch, topicNameFault } from "../../schemas/topics/topicName.ts";
 import { ComponentTable } from "./components.ts";
-import type { Identified } from "./components.ts";
-import { ANSWERS_MAX, PROFILES_MAX } from "./limits.ts";
+import { ANSWERS_MAX, PRINCIPALS_MAX, PROFILES_MAX } from "./limits.ts";
 import type { Ceiling, NameLookup, Place, Rule, RuleSet } from "./rules.ts";
 
 /** Who asks, as far as rules can name it. */
@@ -66,7 +65,10 @@ export interface Profile {
 }
 
 export interface EngineOptions {
+  /** For the rules' own names. */
   lookup: NameLookup;
+  /** For names that clients ask about, which must not make the gateway wait; absent: the same. */
+  quickLookup?: NameLookup;
   /** A rule or list names a user or group that this machine does not have: it means nobody. */
   onUnknown: (name: string, place: Place | undefined) => void;
 }
@@ -76,13 +78,18 @@ export class Engine {
   readonly #set: RuleSet;
   readonly #rules: readonly CompiledRule[];
   readonly #commands: ReadonlyMap<string, readonly { ceiling: Ceiling; who: Who }[]> | undefined;
-  readonly #lookup: NameLookup;
+  /** For questions. */
+  readonly lookup: NameLookup;
   readonly #profiles = new Map<string, Profile>();
+  /** Names that clients have asked about; undefined: there is nobody. */
+  readonly #principals = new Map<string, Who | undefined>();
+  /** Profiles that answers are remembered for: also those that callers hold and the table above has forgotten. */
+  readonly #answered = new Set<Profile>();
   #answers = 0;
 
-  constructor(set: RuleSet, { lookup, onUnknown }: EngineOptions) {
+  constructor(set: RuleSet, { lookup, quickLookup = lookup, onUnknown }: EngineOptions) {
     this.#set = set;
-    this.#lookup = lookup;
+    this.lookup = quickLookup;
     this.components = new ComponentTable(set.components, lookup);
     const resolve = (who: readonly string[], place: Place | undefined): Who => resolveWho(who, { set, lookup, onUnknown: (name) => onUnknown(name, place) });
     this.#rules = set.rules.map((rule) => ({ rule, who: resolve(rule.who, rule.place), targets: forEachAction((action) => targetsOf(rule, action)) }));
@@ -101,7 +108,7 @@ export class Engine {
       subject, denying: about("deny"), allowing: about("allow"), answers: forEachAction(() => new Map()),
       mayConnect: own.some(({ rule }) => rule.effect === "allow" && rule.connects !== false) || listed(),
     };
-    if (this.#profiles.size >= PROFILES_MAX) this.#forget();
+    if (this.#profiles.size >= PROFILES_MAX) this.#profiles.clear();
     this.#profiles.set(key, profile);
     return profile;
   }
@@ -112,13 +119,38 @@ export class Engine {
     const decision = this.#judge(profile, action, name);
     if (this.#answers >= ANSWERS_MAX) this.#forget();
     this.#answers += 1;
+    this.#answered.add(profile);
     profile.answers[action].set(name, decision);
     return decision;
   }
 
-  /** Whether `principal` means the subject. */
+  get rules(): readonly Rule[] {
+    return this.#set.rules;
+  }
+
+  isGroup(name: string): boolean {
+    return Object.hasOwn(this.#set.groups, name);
+  }
+
+  /** Whether `principal` means the subject. For lists that clients give. */
   means(principal: string, subject: Subject): boolean {
-    return isOne(subject, resolveWho([principal], { set: this.#set, lookup: this.#lookup, onUnknown: () => undefined }));
+    const who = this.#principal(principal);
+    return who !== undefined && isOne(subject, who);
+  }
+
+  /** Whether there is anything called so: a component or group of the policy, or a user or group that is quickly found. */
+  knows(principal: string): boolean {
+    return this.#principal(principal) !== undefined;
+  }
+
+  #principal(text: string): Who | undefined {
+    if (this.#principals.has(text)) return this.#principals.get(text);
+    const { kind } = parsePrincipal(text);
+    let known = kind !== "component" || Object.hasOwn(this.#set.components, text) || Object.hasOwn(this.#set.groups, text);
+    const who = resolveWho([text], { set: this.#set, lookup: this.lookup, onUnknown: () => (known = false) });
+    if (this.#principals.size >= PRINCIPALS_MAX) this.#principals.clear();
+    this.#principals.set(text, known ? who : undefined);
+    return this.#principals.get(text);
   }
 
   /** The rules in the order they were given, with what of the question each of them fits: for explanations. */
@@ -152,10 +184,10 @@ export class Engine {
     return { allowed: true, rule, text: "", ...(ceiling ? { ceiling } : {}) };
   }
 
-  /** Bounds met: what was remembered is worked out again when it is asked. */
+  /** As many as there may be: what was remembered is worked out again when it is asked. */
   #forget(): void {
-    for (const { answers } of this.#profiles.values()) for (const action of actions) answers[action].clear();
-    this.#profiles.clear();
+    for (const { answers } of this.#answered) for (const action of actions) answers[action].clear();
+    this.#answered.clear();
     this.#answers = 0;
   }
 }
@@ -212,5 +244,3 @@ const sameKind = (a: Action, b: Action): boolean => kinds[a] === kinds[b];
 function forEachAction<T>(value: (action: Action) => T): Record<Action, T> {
   return Object.fromEntries(actions.map((action) => [action, value(action)])) as Record<Action, T>;
 }
-
-export type { Identified };

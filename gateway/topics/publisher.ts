@@ -1,6 +1,6 @@
 /**
  * The one door by which anything but a bus gets a value into a topic: local clients, MQTT, routes. A command goes the commands' way (armed,
- * range, TTL, rate, load); an application topic is checked against its schema. Who may knock was decided before (gateway/access.ts).
+ * range, TTL, rate, load); an application topic is checked against its schema. Who may knock was decided before (gateway/policy).
  */
 import type { CanFrame } from "../../drivers/can/frame.ts";
 import { writeRecord } from "../../schemas/records/index.ts";

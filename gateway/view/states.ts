@@ -68,6 +68,7 @@ export function findings(report: StatusReport): Finding[] {
     const severity = node.required && node.state === "lost" ? "bad" : "warn";
     found.push({ severity, text: `${node.required ? "required" : "optional"} node ${printable(node.name)} is ${nodeLook(node).word}` });
   }
+  if (report.policy.refused !== "") found.push({ severity: "warn", text: `the policy file is not in force as it is now: ${printable(report.policy.refused)}` });
   for (const client of report.clients) {
     if (client.droppedMessages > 0) found.push({ severity: "warn", text: `client ${printable(client.name)} was too slow for ${client.droppedMessages} messages` });
   }

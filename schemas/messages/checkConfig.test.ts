@@ -201,7 +201,7 @@ test("the table above is not short of rows, and shows every kind of refusal that
 /** Codes that loadConfig.test.ts and the tests below show. */
 const shownElsewhere = ["fileTooLong", "tooDeep", "tooMuch", "unknownHere", "notTried", "notCompared", "bitrateDiffers", "interfaceDown", "noFdHere", "loadUnknown", "whenUnchecked", "signalUnchecked"];
 
-for (const name of readdirSync(examples).filter((file) => file.endsWith(".yaml") && !file.endsWith(".checks.yaml"))) {
+for (const name of readdirSync(examples).filter((file) => file.endsWith(".yaml") && !/\.(checks|policy)\.yaml$/.test(file))) {
   test(`example ${name} is accepted without a warning, read from disk as the command line does`, () => {
     const read = checkConfigFile(join(examples, name), { machine: false });
     assert.ok(read.readable);
@@ -297,4 +297,16 @@ test("lines taken out, doubled or cut in half: a verdict with places inside the 
     assert.equal(hash === undefined, config === undefined);
     for (const fault of faults) assert.ok(fault.line <= (texts.get(fault.file) ?? "").split("\n").length, JSON.stringify(fault));
   }
+});
+
+test("resources: names once, ports that exist, exactly one kind", () => {
+  const codes = (resources: string): string[] => check(`version: 1\nrobot: r\nresources:\n${resources}`).faults.map(({ code }) => code);
+  assert.deepEqual(codes("  - { name: a, connect: tcp://localhost:80 }\n  - { name: b, directory: /srv }\n  - { name: c, device: /dev/null, modes: [read] }\n"), []);
+  assert.deepEqual(codes("  - { name: a, directory: /srv }\n  - { name: a, directory: /var }\n"), ["duplicateName"]);
+  assert.deepEqual(codes("  - { name: a, connect: tcp://localhost:65536 }\n"), ["outOfRange"]);
+  assert.deepEqual(codes("  - { name: a, connect: http://localhost:80 }\n"), ["badFormat"]);
+  assert.deepEqual(codes("  - { name: a, directory: srv }\n"), ["badFormat"]);
+  assert.deepEqual(codes("  - { name: a, device: /dev/null }\n"), ["missingKey"]);
+  assert.deepEqual(codes("  - { name: a, device: /dev/null, modes: [execute] }\n"), ["notInList"]);
+  assert.notDeepEqual(codes("  - { name: a, device: /dev/null, modes: [read], file: /x }\n"), []);
 });

@@ -20,7 +20,7 @@ import { JsonSchemas } from "./check/schemaFiles.ts";
 import { collectTopics, isReserved, reservedLevels } from "./check/topics.ts";
 import type { TopicInfo } from "./check/topics.ts";
 import { checkPolicy } from "./checkPolicy.ts";
-import type { CheckedPolicy } from "./checkPolicy.ts";
+import type { CheckedPolicy, PolicySurroundings } from "./checkPolicy.ts";
 import type { Config } from "./config.ts";
 import { sortFaults } from "./fault.ts";
 import type { Fault, Path } from "./fault.ts";
@@ -54,6 +54,8 @@ export interface CheckedParts {
   topics: ReadonlyMap<string, TopicInfo>;
   /** What the policy file says, if the configuration names one. */
   policy: CheckedPolicy | undefined;
+  /** What the policy is judged beside. */
+  policySurroundings: PolicySurroundings;
   /** SHA-256 of the files that the configuration names, secrets and the policy excepted. */
   filesHash: string;
   /** Where something of the configuration stands in its file. */
@@ -66,7 +68,7 @@ export interface CheckResult {
   /** Errors and warnings: of the configuration from top to bottom, then of the files it names. */
   faults: readonly Fault[];
   notes: readonly Note[];
-  /** SHA-256 of the configuration with its defaults and of the files it names, secrets excepted; the same for two files that mean the same. Undefined when refused. */
+  /** SHA-256 of the configuration with its defaults and of the files it names, secrets and the policy excepted (that one has a hash of its own, because it may change alone); the same for two files that mean the same. Undefined when refused. */
   hash: string | undefined;
   parts: CheckedParts;
   /** Texts of the files read, by name: to show the line of a fault. */
@@ -76,7 +78,7 @@ export interface CheckResult {
 export function checkConfig({ text, file, readFile, machine }: CheckInputs): CheckResult {
   const loaded = loadConfig(text, { file });
   const config = loaded.config ?? loaded.salvage;
-  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map(), policy: undefined, filesHash: "", locate: loaded.locate }, texts: new Map([[file, text]]) };
+  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map(), policy: undefined, policySurroundings: { topics: new Set(), writers: new Map() }, filesHash: "", locate: loaded.locate }, texts: new Map([[file, text]]) };
   const context = new CheckContext({ config, loaded, readFile });
   const schemas = new JsonSchemas();
   const messages = new BusMessages();
@@ -94,8 +96,12 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
   checkSafePose(context, messages, topics);
   checkMqtt(context, links);
   checkMqttTopics(context, topics);
-  const filesHash = hashOf(Object.fromEntries(context.fileHashes));
-  const policy = checkPolicyFile(context, topics, machine);
+  const files = Object.fromEntries(context.fileHashes);
+  const policySurroundings = {
+    topics: new Set([...topics.keys(), ...config.buses.map(({ name }) => `cmd/${name}/raw`)]),
+    writers: new Map(config.commands.map((command) => [`cmd/${"bus" in command ? command.bus : command.serial}/${command.message}`, command.writers])),
+  };
+  const policy = checkPolicyFile(context, policySurroundings, machine);
   if (machine) checkMachine(context, machine);
 
   const faults = sortFaults([...loaded.faults, ...context.faults], file);
@@ -104,8 +110,8 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
     config: accepted ? config : undefined,
     faults,
     notes: context.notes.toSorted((a, b) => Number(a.file !== file) - Number(b.file !== file) || a.line - b.line || a.column - b.column),
-    hash: accepted ? configHash(config, context.fileHashes) : undefined,
-    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, policy, filesHash, locate: loaded.locate },
+    hash: accepted ? hashOf({ config, files }) : undefined,
+    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, policy, policySurroundings, filesHash: hashOf(files), locate: loaded.locate },
     texts: new Map([...context.texts, [file, text]]),
   };
 }
@@ -115,30 +121,21 @@ export function startsHere({ config, notes }: Pick<CheckResult, "config" | "note
   return config !== undefined && notes.every((note) => !note.blocksStart);
 }
 
-function configHash(config: Config, files: ReadonlyMap<string, string>): string {
-  return hashOf({ config, files: Object.fromEntries(files) });
-}
-
 function hashOf(value: unknown): string {
   return createHash("sha256").update(canonicalJson(value)).digest("hex");
 }
 
 /** Its faults stand in its own file, beside those of the configuration. */
-function checkPolicyFile(context: CheckContext, topics: ReadonlyMap<string, TopicInfo>, machine: MachineProbe | undefined): CheckedPolicy | undefined {
+function checkPolicyFile(context: CheckContext, surroundings: PolicySurroundings, machine: MachineProbe | undefined): CheckedPolicy | undefined {
   const file = context.config.policy;
   if (file === undefined) return undefined;
   const text = context.readText(file, ["policy"]);
   if (text === undefined) return undefined;
   const mode = context.modeOf(file);
-  const { checked, faults, notes } = checkPolicy({ text, file, ...(mode === undefined ? {} : { mode }), ...(machine ? { machine } : {}), knownTopics: policyTopics(context.config, topics.keys()) });
+  const { checked, faults, notes } = checkPolicy({ text, file, ...(mode === undefined ? {} : { mode }), ...(machine ? { machine } : {}), surroundings });
   context.faults.push(...faults);
   context.notes.push(...notes);
   return checked;
-}
-
-/** What a policy's patterns under can/, serial/, mqtt/ and cmd/ can fit: the topics that are known beforehand, and each bus's raw commands. */
-export function policyTopics(config: Config, topics: Iterable<string>): ReadonlySet<string> {
-  return new Set([...topics, ...config.buses.map(({ name }) => `cmd/${name}/raw`)]);
 }
 
 function checkTopicNames(context: CheckContext): void {

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { canonicalJson } from "./canonicalJson.ts";
 import type { MachineProbe, Note } from "./check/context.ts";
+import type { Principal } from "./config.ts";
 import { pathText, sortFaults } from "./fault.ts";
 import type { Fault, Path } from "./fault.ts";
 import { loadDocument } from "./loadDocument.ts";
@@ -23,8 +24,16 @@ export interface PolicyInputs {
   /** Permission bits of the file, where they are known. */
   mode?: number;
   machine?: Pick<MachineProbe, "userExists" | "groupExists">;
-  /** Topics that the configuration makes (can/…, cmd/…); absent: not known. */
-  knownTopics?: ReadonlySet<string>;
+  /** Absent: the policy is looked at alone. */
+  surroundings?: PolicySurroundings;
+}
+
+/** What a policy needs to know of its configuration. */
+export interface PolicySurroundings {
+  /** Topics that the configuration makes (can/…, cmd/…): patterns below those levels can fit nothing else. */
+  topics: ReadonlySet<string>;
+  /** Who may write each command by the configuration, which a policy can only narrow. */
+  writers: ReadonlyMap<string, readonly Principal[]>;
 }
 
 /** A policy without errors, and where its rules stand. */
@@ -59,7 +68,7 @@ export interface PolicyContext {
   rules: readonly (readonly [rule: RuleOf, path: Path])[];
 }
 
-export function checkPolicy({ text, file, mode, machine, knownTopics }: PolicyInputs): PolicyResult {
+export function checkPolicy({ text, file, mode, machine, surroundings }: PolicyInputs): PolicyResult {
   const loaded = loadDocument(text, { file, schema: policySchema });
   const faults: Fault[] = [...loaded.faults];
   const notes: Note[] = [];
@@ -75,7 +84,7 @@ export function checkPolicy({ text, file, mode, machine, knownTopics }: PolicyIn
   };
   if (mode !== undefined && (mode & 0o002) !== 0) context.error("worldWritable", [], "every user of this machine may change the policy", { hint: `chmod o-w ${file}` });
   checkNames(context, machine);
-  checkReach(context, knownTopics);
+  checkReach(context, surroundings);
   lintRules(context);
   const sorted = sortFaults(faults, file);
   const accepted = loaded.value !== undefined && sorted.every(({ severity }) => severity !== "error");

@@ -24,6 +24,8 @@ export interface Config {
   operators?: readonly Principal[];
   /** Policy file: who may read, write, execute and offer what; absent: what the lists of this file say. */
   policy?: string;
+  /** What programs may be granted as a descriptor, if the policy lets them. */
+  resources: readonly Resource[];
   arming: Arming;
   safePose: SafePose;
   /** What is passed from topic to topic. */
@@ -419,6 +421,55 @@ export interface SafePose {
   budgetMs: number;
   /** In order. */
   steps: readonly PlanStep[];
+}
+
+/** Something that programs may be granted as a descriptor; exactly one of the keys device, directory, file and connect. */
+export type Resource = DeviceResource | DirectoryResource | FileResource | ConnectResource;
+
+/** A character or block device; opened anew, without blocking, for each grant. */
+export interface DeviceResource {
+  /** The device; symbolic links (/dev/serial/by-id/…) are followed. */
+  device: string;
+  /** Name of the resource. */
+  name: string;
+  /** What may be asked for; the first one is given when nothing is said. */
+  modes: readonly ("read" | "write" | "readWrite")[];
+  /** For people. Default: "". */
+  description: string;
+}
+
+/** A folder, to be read and to open what is in it, as far as the program's own user may. */
+export interface DirectoryResource {
+  /** The folder; its last part must be no symbolic link. */
+  directory: string;
+  /** Name of the resource. */
+  name: string;
+  /** For people. Default: "". */
+  description: string;
+}
+
+/** A file that exists. */
+export interface FileResource {
+  /** The file; its last part must be no symbolic link. */
+  file: string;
+  /** Name of the resource. */
+  name: string;
+  /** What may be asked for; the first one is given when nothing is said. */
+  modes: readonly ("read" | "write" | "readWrite")[];
+  /** For people. Default: "". */
+  description: string;
+}
+
+/** A connection that the gateway opens. */
+export interface ConnectResource {
+  /** Where to. */
+  connect: string;
+  /** Name of the resource. */
+  name: string;
+  /** Not connected by then: refused. Default: 2000. */
+  timeoutMs: number;
+  /** For people. Default: "". */
+  description: string;
 }
 
 /** Samples of one topic are passed on to another. */

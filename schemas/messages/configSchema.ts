@@ -22,6 +22,10 @@ const messageName: Schema = { ...fieldName, title: "a message name: a letter or 
 const topicName: Schema = { type: "string", title: "a topic name such as can/arm/State: levels of letters, digits, . _ and -, separated by /, at most 16", pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,15}$", maxLength: 200 };
 const topicPattern: Schema = { type: "string", title: "a topic pattern: levels separated by /, + for any one level, # at the end for the rest, at most 16 levels", pattern: "^(([^+#/\\u0000]+|\\+)(/([^+#/\\u0000]+|\\+)){0,14}(/#)?|#)$", maxLength: 200 };
 const path = (description: string, more: Schema = {}): Schema => ({ type: "string", title: "a path, absolute or relative to the configuration file", description, minLength: 1, maxLength: 1024, ...more });
+const absolutePath: Schema = { type: "string", title: "an absolute path", pattern: "^/[^\\u0000]*$", maxLength: 1024 };
+const resourceName: Schema = { type: "string", title: "a name such as arm/camera: levels of letters, digits, . _ and -, separated by /", pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,7}$", maxLength: 128 };
+const grantMode: Schema = { type: "string", enum: ["read", "write", "readWrite"], title: "one of read, write, readWrite" };
+const resourceDescription: Schema = { type: "string", title: "a text", description: "For people.", maxLength: 256, default: "" };
 const withText = (schema: Schema, description: string, more: Schema = {}): Schema => ({ ...schema, description, ...more });
 const none: readonly unknown[] = [];
 
@@ -253,6 +257,34 @@ const definitions: Record<string, Schema> = {
     steps: list(ref("PlanStep"), { description: "In order.", title: "a list of steps", maxItems: 64, default: none }),
   }),
 
+  Resource: {
+    description: "Something that programs may be granted as a descriptor; exactly one of the keys device, directory, file and connect.",
+    oneOf: [ref("DeviceResource"), ref("DirectoryResource"), ref("FileResource"), ref("ConnectResource")],
+  },
+  DeviceResource: object("A character or block device; opened anew, without blocking, for each grant.", {
+    device: withText(absolutePath, "The device; symbolic links (/dev/serial/by-id/…) are followed.", { examples: ["/dev/video0"] }),
+    name: withText(resourceName, "Name of the resource."),
+    modes: list(grantMode, { description: "What may be asked for; the first one is given when nothing is said.", title: "a list of modes", minItems: 1, maxItems: 3 }),
+    description: resourceDescription,
+  }),
+  DirectoryResource: object("A folder, to be read and to open what is in it, as far as the program's own user may.", {
+    directory: withText(absolutePath, "The folder; its last part must be no symbolic link.", { examples: ["/srv/maps"] }),
+    name: withText(resourceName, "Name of the resource."),
+    description: resourceDescription,
+  }),
+  FileResource: object("A file that exists.", {
+    file: withText(absolutePath, "The file; its last part must be no symbolic link.", { examples: ["/etc/robot/calibration.yaml"] }),
+    name: withText(resourceName, "Name of the resource."),
+    modes: list(grantMode, { description: "What may be asked for; the first one is given when nothing is said.", title: "a list of modes", minItems: 1, maxItems: 3 }),
+    description: resourceDescription,
+  }),
+  ConnectResource: object("A connection that the gateway opens.", {
+    connect: { type: "string", title: "tcp://host:port or unix:/path", description: "Where to.", pattern: "^(tcp://(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/@\\[\\]]+):[0-9]{1,5}|unix:/[^\\u0000]+)$", maxLength: 256, examples: ["tcp://192.0.2.7:502", "unix:/run/planner.sock"] },
+    name: withText(resourceName, "Name of the resource."),
+    timeoutMs: milliseconds("Not connected by then: refused.", 1, 9_000, { default: 2000 }),
+    description: resourceDescription,
+  }),
+
   Route: object("Samples of one topic are passed on to another.", {
     from: withText(topicName, "Source topic.", { examples: ["can/arm/State", "can/arm/raw"] }),
     to: withText(topicName, "Target topic; cmd/… are commands and obey arming, time to live, rate and range.", { examples: ["app/state", "cmd/hand/Haptic", "can/base/raw"] }),
@@ -280,6 +312,7 @@ export const configSchema: RootSchema = {
     "readers?": list(ref("Principal"), { description: "Who may subscribe; absent: the gateway's own user and root.", title: "a list of users and groups", maxItems: 256 }),
     "operators?": list(ref("Principal"), { description: "Who may arm, disarm and start the safe pose; absent: the gateway's own user and root.", title: "a list of users and groups", maxItems: 256 }),
     "policy?": path("Policy file: who may read, write, execute and offer what; absent: what the lists of this file say.", { examples: ["policy.yaml"] }),
+    resources: list(ref("Resource"), { description: "What programs may be granted as a descriptor, if the policy lets them.", title: "a list of resources", maxItems: 256, default: none }),
     arming: ref("Arming", { default: {} }),
     safePose: ref("SafePose", { default: {} }),
     routes: list(ref("Route"), { description: "What is passed from topic to topic.", title: "a list of routes", maxItems: 1000, default: none }),

@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import { checkConfig } from "./checkConfig.ts";
 import { renderFault } from "./fault.ts";
 import { loadConfig } from "./loadConfig.ts";
+import { policyFuzz } from "./policy/fuzzCase.ts";
 import { everyKey } from "./testConfigs.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder("utf-8").decode(bytes);
@@ -42,4 +43,5 @@ export const fuzzTargets: { name: string; run(input: Uint8Array): void; seeds: U
     },
     seeds,
   },
+  policyFuzz,
 ];

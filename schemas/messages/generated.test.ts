@@ -35,7 +35,7 @@ const fullStatus: Required<StatusReport> = {
   rejects: [{ link: "arm", reason: "crcMismatch", count: 3, lastSample: { atMsAgo: 10, source: "0x21", hex: "00ff" } }],
   clients: [{ name: "planner", pid: 8, uid: 1000, component: "planner", subscriptions: 2, sentMessages: 9, droppedMessages: 0, pendingBytes: 0 }],
   lanes: [{ topic: "arm/pose", writer: "planner/-/8/0badcafe", pid: 8, policy: "queue", readers: 1, messages: 7 }],
-  quota: { capacity: { lanes: 10 }, users: [{ uid: 1000, used: { lanes: 1 } }] },
+  policy: { file: "/etc/ipcnet/policy.yaml", hash: "ab", rules: 1, components: 1, refused: "" }, quota: { capacity: { lanes: 10 }, users: [{ uid: 1000, used: { lanes: 1 } }] },
   commands: { sent: 4, refused: { notArmed: 1 } }, topics: 12, process: { rssBytes: 1, heapUsedBytes: 1, cpuPercent: 0.5, eventLoopDelayP99Us: 20.5 },
 };
 

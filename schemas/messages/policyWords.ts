@@ -10,7 +10,7 @@ export type Principal =
 /** Of a text that the schema has let through; anything else is taken for the name of a component, which then is not known. */
 export function parsePrincipal(text: string): Principal {
   if (text === "anyone") return { kind: "anyone" };
-  const [, kind, name] = /^(user|group|uid|gid):(.+)$/.exec(text) ?? [];
+  const [, kind, name] = /^(user|group):(.+)$/.exec(text) ?? /^(uid|gid):(\d{1,10})$/.exec(text) ?? [];
   if (kind === "user" || kind === "group") return { kind, name: name! };
   if (kind === "uid" || kind === "gid") return { kind, id: Number(name) };
   return { kind: "component", name: text };

@@ -41,6 +41,8 @@ export interface ClientReport {
   uid: number;
   /** Which component of the policy it is, else uid:N. */
   component: string;
+  /** What it said when it announced that it goes. */
+  leaving?: string;
   subscriptions: number;
   sentMessages: number;
   droppedMessages: number;
@@ -67,6 +69,17 @@ export interface LaneReport {
   messages: number;
 }
 
+/** The policy in force. */
+export interface PolicyReport {
+  /** Empty: the lists of the configuration are all there is. */
+  file: string;
+  hash: string;
+  rules: number;
+  components: number;
+  /** Why the file as it is now was not taken over; empty when it was. */
+  refused: string;
+}
+
 export interface StatusReport {
   robot: string;
   version: string;
@@ -85,6 +98,7 @@ export interface StatusReport {
   nodes: readonly NodeReport[];
   rejects: readonly RejectReport[];
   clients: readonly ClientReport[];
+  policy: PolicyReport;
   quota: QuotaReport;
   lanes: readonly LaneReport[];
   commands: { sent: number; refused: Readonly<Record<string, number>> };

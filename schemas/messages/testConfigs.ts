@@ -41,6 +41,12 @@ export const everyKey: Config = {
   ],
   readers: [{ group: "ipcnet" }],
   operators: [{ group: "operators" }],
+  resources: [
+    { name: "arm/camera", device: "/dev/video0", modes: ["readWrite", "read"], description: "the camera at the wrist" },
+    { name: "maps", directory: "/srv/maps", description: "" },
+    { name: "calibration", file: "/etc/robot/calibration.yaml", modes: ["read"], description: "" },
+    { name: "plc", connect: "tcp://192.0.2.7:502", timeoutMs: 500, description: "" },
+  ],
   arming: { autoDisarmAfterSilentMs: 0 },
   safePose: {
     budgetMs: 2500,

@@ -52,7 +52,7 @@ export function readYaml(text: string): { tree: Tree | undefined; faults: TreeFa
     }
   }
   if (contents === null || (isScalar(contents) && contents.value === null)) {
-    if (faults.length === 0) faults.push(fault("emptyFile", { from: 0, to: 1 }, "the file holds nothing", "at least version and robot"));
+    if (faults.length === 0) faults.push(fault("emptyFile", { from: 0, to: 1 }, "the file holds nothing", "at least the keys without a default"));
     return { tree: undefined, faults };
   }
   if (faults.length > 0) return { tree: undefined, faults };

@@ -91,6 +91,40 @@ static napi_value descriptor_adopt(napi_env env, napi_callback_info info) {
   return number(env, is_held(self, fd) ? -EBUSY : hold(self, (int)fd));
 }
 
+/* descriptorCopy(fd) → fd: of one that somebody else in this process holds and keeps, such as Node */
+static napi_value descriptor_copy(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  uint32_t fd;
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  if (!arguments(env, info, 1, values) || !u32(env, values[0], &fd)) return wrong(env, "descriptorCopy(fd)");
+  int copy = fd > INT32_MAX ? -1 : fcntl((int)fd, F_DUPFD_CLOEXEC, 3);
+  return number(env, fd > INT32_MAX ? -EBADF : copy < 0 ? -errno : hold(self, copy));
+}
+
+/* descriptorPair(fds: Uint32Array(2)) → 0: both ends of a SEQPACKET connection */
+static napi_value descriptor_pair(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  uint32_t *result;
+  size_t length;
+  int fds[2];
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  if (!arguments(env, info, 1, values) || !words_of(env, values[0], &result, &length) || length < 2) return wrong(env, "descriptorPair(Uint32Array of 2)");
+  int status = ipcnet_seqpacket_pair(fds);
+  if (status < 0) return number(env, status);
+  int first = hold(self, fds[0]);
+  int second = hold(self, fds[1]);
+  if (first < 0 || second < 0) {
+    if (first >= 0) close(take_held(self, (uint32_t)first));
+    if (second >= 0) close(take_held(self, (uint32_t)second));
+    return number(env, -ENOMEM);
+  }
+  result[0] = (uint32_t)first;
+  result[1] = (uint32_t)second;
+  return number(env, 0);
+}
+
 /* isAlive(pidfd) → 1 or 0 */
 static napi_value is_alive(napi_env env, napi_callback_info info) {
   napi_value values[1];
@@ -113,7 +147,7 @@ static napi_value descriptor_close(napi_env env, napi_callback_info info) {
 
 int define_descriptors(napi_env env, napi_value exports) {
   static const struct export list[] = {
-    { "isAlive", is_alive }, { "descriptorOpen", descriptor_open }, { "descriptorDup", descriptor_dup }, { "descriptorAdopt", descriptor_adopt }, { "descriptorClose", descriptor_close },
+    { "isAlive", is_alive }, { "descriptorOpen", descriptor_open }, { "descriptorDup", descriptor_dup }, { "descriptorAdopt", descriptor_adopt }, { "descriptorCopy", descriptor_copy }, { "descriptorPair", descriptor_pair }, { "descriptorClose", descriptor_close },
   };
   return define(env, exports, list, sizeof list / sizeof list[0]);
 }

@@ -66,6 +66,17 @@ static napi_value make_pair(napi_env env, napi_callback_info info) {
   return number(env, 0);
 }
 
+/* socketOf(fd) → id: a connection from a descriptor that JavaScript holds; taken over, whatever comes */
+static napi_value socket_of(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  uint32_t fd;
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  if (!arguments(env, info, 1, values) || !u32(env, values[0], &fd)) return wrong(env, "socketOf(fd)");
+  int taken = take_held(self, fd);
+  return number(env, taken < 0 ? taken : add_slot(env, self, taken));
+}
+
 /* accept(listener) → id */
 static napi_value accept_one(napi_env env, napi_callback_info info) {
   napi_value values[1];
@@ -189,7 +200,7 @@ static napi_value send_packets(napi_env env, napi_callback_info info) {
 
 int define_sockets(napi_env env, napi_value exports) {
   static const struct export list[] = {
-    { "listen", listen_at }, { "connect", connect_to }, { "pair", make_pair }, { "accept", accept_one }, { "peer", peer_of }, { "setSendBuffer", set_send_buffer },
+    { "listen", listen_at }, { "connect", connect_to }, { "pair", make_pair }, { "socketOf", socket_of }, { "accept", accept_one }, { "peer", peer_of }, { "setSendBuffer", set_send_buffer },
     { "receive", receive }, { "send", send_packets },
   };
   return define(env, exports, list, sizeof list / sizeof list[0]);

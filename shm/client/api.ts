@@ -15,6 +15,8 @@ export interface ConnectOptions {
   name?: string;
   /** For the whole of connecting, ms; default 2000. */
   timeoutMs?: number;
+  /** Closes this whole process to others of its user (tracing, memory, descriptors; no core file), for good; off by default. A user of its own is better still. */
+  protect?: boolean;
   /**
    * Whether to come back when the gateway restarts: off by default. When on, lanes go on while it is away, adverts and subscriptions are renewed (the next message through the gateway
    * tells the exact gap if the same gateway process answers), calls made meanwhile are refused with 303, and `onClose` speaks only when `close()` ended it.

@@ -131,6 +131,7 @@ export class LocalClient implements Client {
   requestFull: Client["requestFull"] = (service, body, options) => this.#services.requestFull(service, body, options);
   stream: Client["stream"] = (service, body, options) => this.#services.stream(service, body, options);
   streamFull: Client["streamFull"] = (service, body, options) => this.#services.streamFull(service, body, options);
+  channel: Client["channel"] = (service, body, options) => this.#services.channel(service, body, options);
   grant: Client["grant"] = (resource, mode) => this.#services.grant(resource, mode);
   leaving: Client["leaving"] = (deadlineMs, text) => this.#services.leaving(deadlineMs, text);
   onLeaving: Client["onLeaving"] = (listener) => this.#services.onLeaving(listener);

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { systemClock } from "../../schemas/clock.ts";
 import { CLIENT_NAME_LENGTH_MAX } from "../protocol/limits.ts";
+import { protectProcess } from "../sockets/index.ts";
 import type { Client, ConnectOptions } from "./api.ts";
 import { LocalClient, type Reopen } from "./client.ts";
 import { Link } from "./link.ts";
@@ -17,6 +18,7 @@ const RECONNECT_MAX_MS = 2_000;
  * 210 too many connections of this user, 204 no answer in time.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
+  if (options.protect === true) protectProcess();
   const path = options.socketPath ?? defaultSocketPath({ env: process.env, exists: existsSync });
   const name = (options.name ?? basename(process.argv[1] ?? "node")).slice(0, CLIENT_NAME_LENGTH_MAX);
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;

@@ -22,6 +22,11 @@ export interface ServiceApi {
   stream(service: string, body?: unknown, options?: StreamOptions): AsyncIterable<unknown>;
   /** The same, with the descriptors of each item; they are the caller's to close. */
   streamFull(service: string, body?: unknown, options?: StreamOptions): AsyncIterable<Item>;
+  /**
+   * Calls a service with one end of a new SEQPACKET connection and resolves with the other end: two programs that talk directly, also when the gateway is gone. The provider finds its
+   * end in `call.descriptors`; both make a connection of it as they like. The descriptor is the caller's to close.
+   */
+  channel(service: string, body?: unknown, options?: Omit<RequestOptions, "descriptors">): Promise<{ descriptor: Descriptor; body: unknown }>;
   /** A resource of the configuration as a descriptor: a device, a folder, a file, a connection. The caller's to close. 202 not permitted, 203 no such resource, 302 it cannot be opened. */
   grant(resource: string, mode?: GrantMode): Promise<Descriptor>;
   /** This program goes: its offers get no new calls, those that run may finish until then. */
@@ -35,7 +40,7 @@ export interface OfferOptions {
   group?: string;
   /** Calls at once; default 1. */
   capacity?: number;
-  /** Who alone may call: "component:NAME", "user:NAME", "group:NAME". Narrows what the policy allows. */
+  /** Who alone may call, in the words of the policy: a component or group of it, "user:NAME", "group:NAME", "anyone" … Narrows what the policy allows. */
   allow?: readonly string[];
   deny?: readonly string[];
   /** Calls per second of each caller. */

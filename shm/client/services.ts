@@ -2,7 +2,7 @@
 import { IpcnetError, Status } from "../../schemas/status.ts";
 import { Fields } from "../protocol/fields.ts";
 import type { Findable, GrantMode, ServiceServerMessage } from "../protocol/serviceMessages.ts";
-import { closeAll, type Descriptor, noDescriptors } from "../sockets/index.ts";
+import { closeAll, Descriptor, noDescriptors } from "../sockets/index.ts";
 import { Answering } from "./answering.ts";
 import type { Link } from "./link.ts";
 import type { Answer, FoundEntry, Item, LeavingNotice, Offer, OfferOptions, RequestOptions, ServiceApi, ServiceHandler, StreamOptions } from "./serviceApi.ts";
@@ -85,6 +85,18 @@ export class Services implements ServiceApi {
     }
   }
 
+  async channel(service: string, body?: unknown, options: Omit<RequestOptions, "descriptors"> = {}): Promise<{ descriptor: Descriptor; body: unknown }> {
+    const [descriptor, other] = Descriptor.pair();
+    try {
+      return { descriptor, body: await this.request(service, body, { ...options, descriptors: [other] }) };
+    } catch (error) {
+      descriptor.close();
+      throw error;
+    } finally {
+      other.close();
+    }
+  }
+
   async *stream(service: string, body?: unknown, options: StreamOptions = {}): AsyncGenerator<unknown, void, void> {
     for await (const { body: item, descriptors } of this.streamFull(service, body, options)) {
       closeAll(descriptors);
@@ -141,7 +153,7 @@ export class Services implements ServiceApi {
     }
   }
 
-  async grant(resource: string, mode: GrantMode = "read"): Promise<Descriptor> {
+  async grant(resource: string, mode?: GrantMode): Promise<Descriptor> {
     let received: Descriptor[] = [];
     await this.#port.link().start({ op: "grant", resource, mode }, GRANT_TIMEOUT_MS, {
       onReply: (_reply, attached) => {

@@ -9,6 +9,7 @@ import { decodeClientMessage, decodeServerMessage, readAnnouncements, readQueryA
 import { CONTROL_BYTES_MAX_TO_GATEWAY, PACKET_BYTES_MAX } from "./limits.ts";
 import { claimedDataId, dataId, type PacketSeal } from "./packet.ts";
 import { SampleBatchReader } from "./samples.ts";
+import { serviceFromClient, serviceFromGateway } from "./serviceMessages.ts";
 
 export interface FuzzTarget {
   name: string;
@@ -51,6 +52,30 @@ function walk(reader: SampleBatchReader, packet: Uint8Array): void {
   if (Number.isNaN(sum)) throw new Error("a sample reached beyond its packet");
 }
 
+const serviceFields = [
+  "seq", "service", "group", "body", "timeoutMs", "stream", "idempotent", "fds", "offer", "capacity", "allow", "deny", "rateHzMax", "callsMax", "description", "request", "items", "call", "status", "text",
+  "more", "resource", "mode", "deadlineMs", "forMs", "what", "pattern", "component", "caller",
+] as const;
+const serviceOps = [...Object.keys(serviceFromClient), ...Object.keys(serviceFromGateway)];
+
+/** A message of services with some of its fields, each with a value that the input spells: behind the op and the field names, where random bytes alone hardly come. */
+function serviceMessage(input: Uint8Array): void {
+  const message: Record<string, unknown> = { op: serviceOps[(input[0] ?? 0) % serviceOps.length] };
+  for (let at = 1; at + 2 <= input.length;) {
+    const lengthBytes = Math.min(input[at + 1]! % 16, input.length - at - 2);
+    const decoded = decodeCbor(input, { at: at + 2, lengthBytes });
+    message[serviceFields[input[at]! % serviceFields.length]!] = decoded.ok ? decoded.value : input[at + 1]! - 8;
+    at += 2 + lengthBytes;
+  }
+  const encoded = writer.reset().value(message).take();
+  for (const result of [decodeClientMessage(encoded), decodeServerMessage(encoded)]) {
+    if (!result.ok) continue;
+    // What was accepted is within its bounds, and is accepted again.
+    const again = writer.reset().value(result.message).take();
+    if (!decodeClientMessage(again).ok && !decodeServerMessage(again).ok) throw new Error(`${result.message.op} was accepted once and not twice`);
+  }
+}
+
 /** What decodes is written and read again: the result must not change (but for the sign of NaN). */
 function roundTrip(input: Uint8Array): void {
   const first = decodeCbor(input);
@@ -74,6 +99,7 @@ export const fuzzTargets: readonly FuzzTarget[] = [
       readAnnouncements(result.message.body);
     },
   },
+  { name: "client socket: messages of services", run: serviceMessage },
   { name: "client socket: batch of samples", run: (input) => walk(new SampleBatchReader(), input) },
   { name: "client socket: packets", run: conversation },
 ];

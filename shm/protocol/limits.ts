@@ -70,7 +70,7 @@ export const OFFER_CAPACITY_MAX = 1_024;
 /** Name of a group of providers, UTF-16 units. */
 export const GROUP_NAME_LENGTH_MAX = 64;
 
-/** A provider's own list, and one entry of it ("component:", "user:" or "group:" and a name of at most 32, as useradd has it, or 255 of a unit). */
+/** A provider's own list, and one entry of it ("user:" and a name of at most 32, as useradd has it; a component's is at most 255). */
 export const PRINCIPALS_PER_LIST_MAX = 64;
 export const PRINCIPAL_LENGTH_MAX = 280;
 

@@ -26,7 +26,8 @@ export type ServiceClientMessage =
   | { op: "credit"; request: number; items: number }
   | { op: "cancel"; request: number }
   | ResultMessage
-  | { op: "grant"; seq: number; resource: string; mode: GrantMode }
+  /** `mode` undefined: the first that the resource has. */
+  | { op: "grant"; seq: number; resource: string; mode: GrantMode | undefined }
   | { op: "leaving"; seq: number; deadlineMs: number; text: string }
   | { op: "ready"; seq: number }
   | { op: "moreTime"; seq: number; forMs: number };
@@ -38,7 +39,7 @@ export interface OfferMessage {
   group: string;
   /** Calls at once. */
   capacity: number;
-  /** Who alone may call; undefined: whoever the policy allows. Each "component:NAME", "user:NAME" or "group:NAME". */
+  /** Who alone may call; undefined: whoever the policy allows. Each in the words of the policy: a component or group of it, "user:NAME", "group:NAME", "anyone" … */
   allow: readonly string[] | undefined;
   /** Who may not, whatever `allow` says. */
   deny: readonly string[];
@@ -118,7 +119,7 @@ export const serviceFromClient: Table<ServiceClientMessage> = {
   credit: (f) => ({ op: "credit", request: f.integer("request", 1, U32_MAX), items: f.integer("items", 1, STREAM_CREDIT_MAX) }),
   cancel: (f) => ({ op: "cancel", request: f.integer("request", 1, U32_MAX) }),
   result: (f) => ({ op: "result", call: f.integer("call", 1, U32_MAX), status: status(f), text: f.optionalText("text") ?? "", body: f.any("body"), more: f.boolean("more", false) }),
-  grant: (f) => ({ op: "grant", seq: seq(f), resource: f.text("resource", RESOURCE_NAME_LENGTH_MAX), mode: f.has("mode") ? f.choice("mode", grantModes) : "read" }),
+  grant: (f) => ({ op: "grant", seq: seq(f), resource: f.text("resource", RESOURCE_NAME_LENGTH_MAX), mode: f.has("mode") ? f.choice("mode", grantModes) : undefined }),
   leaving: (f) => ({ op: "leaving", seq: seq(f), deadlineMs: f.number("deadlineMs", 0, LEAVING_MS_MAX), text: f.optionalText("text") ?? "" }),
   ready: (f) => ({ op: "ready", seq: seq(f) }),
   moreTime: (f) => ({ op: "moreTime", seq: seq(f), forMs: f.number("forMs", 0, LEAVING_MS_MAX) }),

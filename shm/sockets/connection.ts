@@ -98,6 +98,13 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     return [new SeqpacketConnection(ids[0]!, options), new SeqpacketConnection(ids[1]!, options)];
   }
 
+  /** A connection from one end of a `Descriptor.pair`, which it takes over. Throws a `SocketError`. `peer` is whoever made the pair. */
+  static of(descriptor: Descriptor, options?: ConnectionOptions): SeqpacketConnection {
+    const id = hub().native.socketOf(descriptor.release());
+    if (id < 0) throw new SocketError(-id, "cannot use this descriptor as a connection");
+    return new SeqpacketConnection(id, options);
+  }
+
   /** Connects, or throws a `SocketError`: ENOENT and ECONNREFUSED nobody listens, EACCES not permitted, EAGAIN the backlog is full (try again later). */
   static connect(path: string, options?: ConnectionOptions): SeqpacketConnection {
     const id = hub().native.connect(path);

@@ -36,6 +36,21 @@ export class Descriptor {
     return new Descriptor(fd);
   }
 
+  /** A descriptor of the same open file as `fd`, which stays whose it is: for what Node holds. Throws a `SocketError`: EBADF, EMFILE. */
+  static copyOf(fd: number): Descriptor {
+    const copy = hub().native.descriptorCopy(fd);
+    if (copy < 0) throw new SocketError(-copy, `cannot copy descriptor ${fd}`);
+    return new Descriptor(copy);
+  }
+
+  /** Both ends of a SEQPACKET connection, to hand on; `SeqpacketConnection.of` makes a connection of one. */
+  static pair(): [Descriptor, Descriptor] {
+    const fds = new Uint32Array(2);
+    const status = hub().native.descriptorPair(fds);
+    if (status < 0) throw new SocketError(-status, "cannot make a socket pair");
+    return [new Descriptor(fds[0]!), new Descriptor(fds[1]!)];
+  }
+
   /** For shm/ alone: wraps a number that the addon has just handed out as held. */
   static ofHeld(fd: number): Descriptor {
     return new Descriptor(fd);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { constants, fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -205,4 +205,22 @@ test("forgotten descriptors are collected and counted, those of an ended thread 
   const before = count();
   for (let i = 0; i < 3; i++) await useWorker();
   assert.equal(await settled(before), before);
+});
+
+test("a copy of what somebody else holds, and a pair whose ends travel and become connections", async () => {
+  const fd = openSync("/dev/null", "r");
+  const copy = Descriptor.copyOf(fd);
+  closeSync(fd);
+  assert.ok(copy.isOpen && copy.fd !== fd);
+  copy.close();
+  assert.throws(() => Descriptor.copyOf(fd), /EBADF/);
+  const [near, far] = Descriptor.pair();
+  const a = SeqpacketConnection.of(near);
+  const b = SeqpacketConnection.of(far);
+  assert.ok(!near.isOpen && !far.isOpen);
+  const heard = new Promise<string>((resolve) => b.onPacket((bytes, at, length) => resolve(Buffer.from(bytes.subarray(at, at + length)).toString())));
+  a.send(Buffer.from("directly"));
+  assert.equal(await heard, "directly");
+  a.close();
+  b.close();
 });

@@ -5,3 +5,4 @@ export { SeqpacketServer } from "./server.ts";
 export type { ListenOptions } from "./server.ts";
 export { SocketError } from "./native.ts";
 export { nativeSeal } from "./seal.ts";
+export { protectProcess } from "./protect.ts";

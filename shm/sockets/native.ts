@@ -23,6 +23,9 @@ export interface NativeShm {
   descriptorOpen(path: string, flags: number): number;
   descriptorDup(fd: number): number;
   descriptorAdopt(fd: number): number;
+  descriptorCopy(fd: number): number;
+  descriptorPair(fds: Uint32Array): number;
+  socketOf(fd: number): number;
   descriptorClose(fd: number): number;
   laneMemory(staging: Uint8Array, records: Uint8Array, lineage: BigUint64Array): void;
   laneBuffer(buffer: Uint8Array): void;
@@ -52,6 +55,7 @@ export interface NativeShm {
   laneBell(fds: Uint32Array): number;
   laneDescribe(fd: number, words: BigUint64Array): number;
   laneCheckPage(fd: number, laneId: Uint8Array): number;
+  protectProcess(): number;
   sealPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): void;
   openPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): number;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { fitted, openFilesMax } from "./fit.ts";
 import { FairShare, type QuotaAmounts } from "./quota.ts";
 
 const capacity = (amount: number): QuotaAmounts => ({ connections: amount, descriptors: amount, bytes: amount, lanes: amount, requests: amount });
@@ -25,6 +26,15 @@ test("what is given back can be taken again, and whoever has nothing is not coun
   quota.release(1, "lanes", 6);
   assert.equal(takeAll(quota, 3), 6);
   assert.deepEqual(quota.use().users, [{ uid: 3, used: { connections: 0, descriptors: 0, bytes: 0, lanes: 6, requests: 0 } }]);
+});
+
+test("capacities fit what the process may have open", () => {
+  const shared = { connections: 1024, descriptors: 16_384, bytes: 1, lanes: 2, requests: 3 };
+  assert.deepEqual(fitted(shared, 524_288), shared);
+  assert.deepEqual(fitted(shared, 1024), { ...shared, descriptors: 512, connections: 128 });
+  assert.equal(openFilesMax("Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 4096                 files\n"), 1024);
+  assert.equal(openFilesMax("Max open files            unlimited            unlimited            files\n"), Number.MAX_SAFE_INTEGER);
+  assert.ok(openFilesMax() > 0);
 });
 
 test("resources do not mix, and giving back what one has not is a mistake of the caller", () => {

@@ -8,8 +8,8 @@
 import { Status } from "../../../schemas/status.ts";
 import { STREAM_CREDIT_MAX } from "../../../shm/protocol/limits.ts";
 import { CallerLimits } from "./callerLimits.ts";
+import type { CallQuota } from "./callQuota.ts";
 import type { ServiceLimits } from "./limits.ts";
-import type { CallQuota } from "./quota.ts";
 import type { Caller, Effect, OfferTerms, RequestTerms, ServiceCounters, ServiceReport } from "./types.ts";
 
 interface Provider<P> {
@@ -74,10 +74,10 @@ type Obstacle = (typeof obstacles)[number];
 
 export type OfferResult = { ok: true; offer: number } | { ok: false; status: number; text: string };
 
-export class ServiceCore<P extends { readonly bytes: number }> {
+export class ServiceCore<P> {
   readonly counters: ServiceCounters = { requests: 0, calls: 0, failovers: 0, timeouts: 0, cancelled: 0, refused: 0, lateResults: 0, unknownResults: 0, violations: 0 };
   readonly #limits: ServiceLimits;
-  readonly #quota: CallQuota;
+  readonly #quota: CallQuota<P>;
   readonly #clients = new Map<number, ClientState<P>>();
   readonly #services = new Map<string, Service<P>>();
   #effects: Effect<P>[] = [];
@@ -88,7 +88,7 @@ export class ServiceCore<P extends { readonly bytes: number }> {
   /** Nothing is due before: a lower bound, made exact when it is reached. */
   #nextUs = Number.POSITIVE_INFINITY;
 
-  constructor(limits: ServiceLimits, quota: CallQuota) {
+  constructor(limits: ServiceLimits, quota: CallQuota<P>) {
     this.#limits = limits;
     this.#quota = quota;
   }
@@ -200,7 +200,7 @@ export class ServiceCore<P extends { readonly bytes: number }> {
     const chosen = this.#choose(service, call, nowUs);
     const refusal = typeof chosen === "string" ? this.#refusal(service, terms, chosen) : undefined;
     if (refusal) return this.#refuse(caller, seq, payload, refusal.status, refusal.text);
-    if (!internal && !this.#quota.take(caller.uid, payload.bytes)) return this.#refuse(caller, seq, payload, Status.tooManyRequests, `uid ${caller.uid} has as many requests under way as one user may have`);
+    if (!internal && !this.#quota.take(caller.uid, payload)) return this.#refuse(caller, seq, payload, Status.tooManyRequests, `uid ${caller.uid} has as many requests under way as one user may have`);
     state.requests.set(seq, call);
     this.#live += 1;
     this.#due(call.deadlineUs);
@@ -447,7 +447,7 @@ export class ServiceCore<P extends { readonly bytes: number }> {
 
   #release(call: Call<P>): void {
     this.#live -= 1;
-    if (!call.internal) this.#quota.giveBack(call.caller.uid, call.payload.bytes);
+    if (!call.internal) this.#quota.giveBack(call.caller.uid, call.payload);
     this.#drop(call.payload);
   }
 

@@ -1,19 +1,19 @@
 /** The services' edge: asks the policy, hands to the core what clients say, and carries out what it answers. One for all sessions of a broker. */
 import type { Clock } from "../../../schemas/clock.ts";
 import { Status } from "../../../schemas/status.ts";
-import type { ServerMessage } from "../../../shm/protocol/messages.ts";
 import { topicPatternFault } from "../../../schemas/topics/topicName.ts";
+import type { ServerMessage } from "../../../shm/protocol/messages.ts";
 import type { OfferMessage, RequestMessage, ResultMessage, ServiceClientMessage } from "../../../shm/protocol/serviceMessages.ts";
 import { closeAll, type Descriptor, noDescriptors } from "../../../shm/sockets/index.ts";
+import type { Quota } from "../quota/quota.ts";
 import type { TopicSource } from "../../topics/topicSource.ts";
 import { componentOf, type AccessPolicy, type Peer, type ResourceTable, type ServiceAnswer, type ServiceTable } from "../ports.ts";
-import { admission, localNames } from "./admission.ts";
+import { SharedCallQuota } from "./callQuota.ts";
 import { ServiceCore } from "./core.ts";
 import { find, type Present } from "./directory.ts";
 import { Farewell } from "./farewell.ts";
 import type { ServiceLimits } from "./limits.ts";
-import { FixedQuota } from "./quota.ts";
-import type { Caller, Effect, ServiceCounters, ServiceReport } from "./types.ts";
+import type { Caller, Effect, ServiceCounters } from "./types.ts";
 
 /** What the desk needs of a session. */
 export interface ServiceClient {
@@ -40,6 +40,8 @@ interface Desked {
   readonly session: ServiceClient;
   announced: Readonly<Record<string, unknown>> | undefined;
   leaving: { atUs: number; text: string } | undefined;
+  /** Resources that are being opened for it. */
+  opening: number;
 }
 
 type Of<O extends ServiceClientMessage["op"]> = Extract<ServiceClientMessage, { op: O }>;
@@ -50,9 +52,8 @@ export interface ServiceDeskOptions {
   services: ServiceTable;
   topics: TopicSource;
   resources: ResourceTable;
+  quota: Quota;
   limits: ServiceLimits;
-  /** A program has said that it leaves: for whoever has to tell its readers. */
-  onLeaving?: (client: number, notice: { deadlineMs: number; text: string }) => void;
 }
 
 /** The gateway itself, as the provider of its own services. */
@@ -69,8 +70,9 @@ export class ServiceDesk {
 
   constructor(options: ServiceDeskOptions) {
     this.#options = options;
-    const { limits, services } = options;
-    this.#core = new ServiceCore(limits, new FixedQuota({ callsMax: limits.requestsPerUid, bytesMax: limits.requestBytesPerUid }));
+    const { limits, services, quota } = options;
+    // A stop must always get through: the gateway's own services take nothing of what users share.
+    this.#core = new ServiceCore<Payload>(limits, new SharedCallQuota(quota));
     // A stop never waits behind other calls: the gateway's own services have no capacity to run out of.
     const terms = { group: "", capacity: Number.POSITIVE_INFINITY, rateHzMax: undefined, callsMax: undefined, description: "", admits: () => true, internal: true };
     for (const service of services.names) this.#core.offer(GATEWAY, { ...terms, service });
@@ -80,13 +82,14 @@ export class ServiceDesk {
     return this.#core.counters;
   }
 
-  report(): ServiceReport[] {
-    return this.#core.report();
+  /** What a client said when it announced that it leaves. */
+  leavingOf(client: number): string | undefined {
+    return this.#clients.get(client)?.leaving?.text;
   }
 
   /** A session begins; returns its number. */
   join(session: ServiceClient): number {
-    this.#clients.set((this.#lastClient += 1), { session, announced: undefined, leaving: undefined });
+    this.#clients.set((this.#lastClient += 1), { session, announced: undefined, leaving: undefined, opening: 0 });
     return this.#lastClient;
   }
 
@@ -126,9 +129,9 @@ export class ServiceDesk {
     const { peer } = who;
     if (!this.#options.policy.mayCall(peer, service)) {
       closeAll(payload.descriptors);
-      return who.reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not call ${service}` });
+      return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not call ${service}` });
     }
-    const caller: Caller = { client, uid: peer.uid, key: componentOf(peer) || `uid ${peer.uid}` };
+    const caller: Caller = { client, uid: peer.uid, key: componentOf(peer), peer };
     this.#core.request(caller, seq, { service, group, timeoutMs, stream, idempotent }, payload, this.#options.clock.nowUs());
     this.#run();
   }
@@ -147,12 +150,13 @@ export class ServiceDesk {
     const { seq, service, group, capacity, allow, deny, rateHzMax, callsMax, description } = message;
     const who = this.#clients.get(client)!.session;
     const { peer } = who;
-    if (this.#options.services.names.includes(service) || !this.#options.policy.mayOffer(peer, service)) return who.reply(seq, { status: Status.forbidden, text: `uid ${peer.uid} may not offer ${service}` });
-    const lists = admission(allow, deny, localNames);
-    if (!lists.ok) return who.reply(seq, { status: Status.unprocessableContent, text: lists.text });
-    const admits = (caller: Caller): boolean => {
-      const asking = this.#clients.get(caller.client)?.session;
-      return asking !== undefined && lists.admission.admits(asking.peer);
+    const { policy, services } = this.#options;
+    if (services.names.includes(service) || !policy.mayOffer(peer, service)) return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not offer ${service}` });
+    const stranger = [...(allow ?? []), ...deny].find((principal) => !policy.isKnown(principal));
+    if (stranger !== undefined) return who.reply(seq, { status: Status.badRequest, text: `there is no component, group or local user "${stranger}"; others by number: uid:N, gid:N` });
+    const admits = ({ peer: asking }: Caller): boolean => {
+      const isAny = (list: readonly string[]): boolean => list.some((principal) => policy.isOneOf(asking, principal));
+      return (allow === undefined || isAny(allow)) && !isAny(deny);
     };
     const result = this.#core.offer(client, { service, group, capacity, rateHzMax, callsMax, description, admits, internal: false });
     if (!result.ok) return who.reply(seq, { status: result.status, text: result.text });
@@ -174,6 +178,35 @@ export class ServiceDesk {
     this.#run();
   }
 
+  /** Opens a resource and sends its descriptor; whatever becomes of the client meanwhile, it is closed here. */
+  async grant(client: number, { seq, resource, mode: asked }: Of<"grant">): Promise<void> {
+    const who = this.#clients.get(client)!;
+    const { session } = who;
+    const { resources, policy, limits } = this.#options;
+    const found = resources.list().find(({ name }) => name === resource);
+    const mode = asked ?? found?.modes[0] ?? "read";
+    // Whether there is such a resource is nothing for who may not have it.
+    if (!policy.mayGrant(session.peer, resource, mode)) return session.reply(seq, { status: Status.forbidden, text: `${session.peer.component} may not be granted ${resource} (${mode})` });
+    if (!found) return session.reply(seq, { status: Status.notFound, text: `there is no resource ${resource}` });
+    if (!found.modes.includes(mode)) return session.reply(seq, { status: Status.unprocessableContent, text: `${resource} is granted as ${found.modes.join(" or ")}, not as ${mode}` });
+    if (who.opening >= limits.grantsPerClient) return session.reply(seq, { status: Status.tooManyRequests, text: `${who.opening} resources are being opened for this program already` });
+    who.opening += 1;
+    try {
+      const { status, text, descriptor } = await resources.open(resource, mode);
+      try {
+        // The rules may have changed while it was opened.
+        if (descriptor && !policy.mayGrant(session.peer, resource, mode)) this.#session(client)?.reply(seq, { status: Status.forbidden, text: "the access rules have changed" });
+        else this.#session(client)?.reply(seq, { status, text, ...(descriptor ? { body: { kind: found.kind, mode } } : {}) }, descriptor ? [descriptor] : noDescriptors);
+      } finally {
+        descriptor?.close();
+      }
+    } catch (error) {
+      this.#session(client)?.reply(seq, { status: Status.internalError, text: error instanceof Error ? error.message : String(error) });
+    } finally {
+      who.opening -= 1;
+    }
+  }
+
   /** A program goes: no new calls for it. */
   leaving(client: number, { seq, deadlineMs, text }: Of<"leaving">): void {
     const who = this.#clients.get(client)!;
@@ -182,7 +215,6 @@ export class ServiceDesk {
     this.#core.leaving(client, nowUs + deadlineMs * 1e3, nowUs);
     who.session.reply(seq, { status: Status.ok });
     this.#run();
-    this.#options.onLeaving?.(client, { deadlineMs, text });
   }
 
   /** The policy's answers may have changed: offers and requests that it does not allow any more end. */
@@ -290,8 +322,8 @@ export class ServiceDesk {
   }
 
   #call({ client, call, offer, service, caller, timeoutMs, stream, payload }: Extract<Effect<Payload>, { do: "call" }>): void {
-    const peer = this.#session(caller.client)?.peer;
-    if (!peer) return;
+    const { peer } = caller;
+    // Also when the caller is gone by now: a place that was given is only freed by an answer.
     if (client === GATEWAY) return this.#callGateway(call, service, payload.body, peer);
     const { uid, pid } = peer;
     this.#session(client)?.tell({ op: "call", call, offer, service, body: payload.body, timeoutMs, stream, caller: { component: componentOf(peer), uid, pid } }, payload.descriptors);

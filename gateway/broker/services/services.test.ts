@@ -3,8 +3,8 @@ import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { IpcnetError } from "../../../schemas/status.ts";
 import { connect, type Call, type Client } from "../../../shm/client/index.ts";
-import { Descriptor } from "../../../shm/sockets/index.ts";
-import { BrokerRig } from "../testRig.ts";
+import { Descriptor, SeqpacketConnection } from "../../../shm/sockets/index.ts";
+import { BrokerRig, openPolicy } from "../testRig.ts";
 
 async function withClients<N extends string>(options: ConstructorParameters<typeof BrokerRig>[0], names: readonly N[], use: (clients: Record<N, Client>, rig: BrokerRig) => Promise<void>): Promise<void> {
   const rig = new BrokerRig(options);
@@ -98,4 +98,123 @@ test("descriptors go with a request, an answer and the items of a stream, and no
     null_.close();
     assert.equal(Descriptor.leaked, 0);
   });
+});
+
+test("a channel: two programs talk directly, also when the gateway is gone", async () => {
+  await withClients({}, ["provider", "caller"], async ({ provider, caller }, rig) => {
+    const heard: string[] = [];
+    await provider.offer("talk", {}, (_body, call: Call) => {
+      const connection = SeqpacketConnection.of(call.descriptors[0]!.dup());
+      connection.onPacket((bytes, at, length) => {
+        heard.push(Buffer.from(bytes.subarray(at, at + length)).toString());
+        connection.close();
+      });
+      return "go on";
+    });
+    const { descriptor, body } = await caller.channel("talk");
+    assert.equal(body, "go on");
+    await rig.broker.close("gone");
+    const connection = SeqpacketConnection.of(descriptor);
+    connection.send(Buffer.from("hello"));
+    await rig.until(() => heard.length === 1);
+    connection.close();
+    await refused(caller.channel("talk"), 303, /./);
+  });
+});
+
+test("announce and find: who is there, what can be called, by whom it is offered and how busy it is", async () => {
+  const policy = { ...openPolicy, mayCall: (_: unknown, service: string) => service !== "hidden", isOneOf: (_: unknown, principal: string) => principal === "anyone" };
+  await withClients({ policy }, ["provider", "caller"], async ({ provider, caller }, rig) => {
+    rig.topic("app/a", true);
+    await provider.announce({ version: "1.2.0", description: "folds laundry" });
+    await refused(provider.announce({ text: "x".repeat(5_000) }), 208, /4096 bytes/);
+    let release = (): void => {};
+    await provider.offer("fold", { capacity: 3, group: "left", description: "folds one piece" }, () => new Promise<void>((resolve) => {
+      release = resolve;
+    }));
+    await provider.offer("hidden", {}, () => 1);
+    await provider.offer("narrow", { deny: ["anyone"] }, () => 1);
+    await provider.offer("wide", { allow: ["anyone"] }, () => 1);
+    await provider.offer("closed", { allow: ["somebody"] }, () => 1);
+    await refused(caller.request("hidden"), 202, /may not call/);
+    await refused(caller.request("narrow"), 202, /does not admit/);
+    await refused(caller.request("closed"), 202, /does not admit/);
+    assert.equal(await caller.request("wide"), 1);
+    const running = caller.request("fold");
+    const uid = process.getuid!();
+    const [fold] = await caller.find("services", "fold");
+    assert.deepEqual(fold, { service: "fold", waiting: 0, providers: [{ component: `uid:${uid}`, name: "provider", uid, pid: process.pid, group: "left", capacity: 3, running: 1, leaving: false, description: "folds one piece" }] });
+    release();
+    await running;
+    assert.deepEqual((await caller.find("services")).map(({ service }) => service), ["echo", "fold", "narrow", "wide", "closed"]);
+    assert.deepEqual((await caller.find("components")).map(({ name, announced }) => [name, announced]), [["provider", { version: "1.2.0", description: "folds laundry" }], ["caller", undefined]]);
+    assert.deepEqual((await caller.find("topics")).map(({ name, mayWrite }) => [name, mayWrite]), [["app/a", true]]);
+    assert.deepEqual(await caller.find("resources"), []);
+    await provider.leaving(5_000, "an update");
+    const [leaving] = await caller.find("components");
+    assert.equal((leaving!["leaving"] as { text: string }).text, "an update");
+    assert.deepEqual(rig.broker.clients().map(({ leaving: text }) => text), ["an update", undefined]);
+    await refused(caller.request("fold"), 303, /is leaving/);
+    await refused(caller.find("services", "a/#/b"), 200, /pattern/);
+  });
+});
+
+test("a caller that aborts is answered by its own signal, and the provider's is aborted", async () => {
+  await withClients({}, ["provider", "caller"], async ({ provider, caller }, rig) => {
+    const reasons: unknown[] = [];
+    await provider.offer("slow", {}, (_body, { signal }) => new Promise((resolve) => signal.addEventListener("abort", () => {
+      reasons.push((signal.reason as Error).message);
+      resolve(undefined);
+    })));
+    const controller = new AbortController();
+    const call = caller.request("slow", 1, { signal: controller.signal });
+    const second = caller.request("slow", 2, { timeoutMs: 400 });
+    controller.abort(new Error("enough"));
+    await assert.rejects(call, /enough/);
+    await refused(second, 204, /did not answer within 400 ms/);
+    await rig.until(() => reasons.length === 2);
+    assert.match(String(reasons[0]), /cancelled/);
+    assert.match(String(reasons[1]), /time is over/);
+  });
+});
+
+test("the gateway leaves: programs are told, may ask for more time within a bound, and are waited for", async () => {
+  await withClients({}, ["quick", "slow", "silent"], async ({ slow, silent }, rig) => {
+    const given: number[] = [];
+    slow.onLeaving(({ text, deadlineMs, moreTime, ready }) => {
+      assert.match(text, /shutdown|again/);
+      assert.ok(deadlineMs === 2_000 || deadlineMs === 1_000);
+      void moreTime(50_000).then((ms) => {
+        given.push(ms);
+        return ready();
+      });
+    });
+    await slow.request("echo");
+    const { told, late } = await rig.broker.sayFarewell(2_000, "shutdown");
+    assert.deepEqual([told, late], [3, []]);
+    assert.ok(given[0]! > 9_000 && given[0]! <= 12_000, `${given[0]}`);
+    // One that says nothing is waited for until its time is over.
+    silent.onLeaving(() => {});
+    assert.deepEqual((await rig.broker.sayFarewell(1_000, "again")).late, ["silent"]);
+    await refused(slow.request("gateway/nothing"), 203, /nobody offers/);
+  });
+});
+
+test("offers are renewed when the gateway comes back", async () => {
+  const rig = new BrokerRig();
+  const provider = await connect({ socketPath: rig.path, name: "provider", reconnect: { delayMinMs: 5 } });
+  await provider.announce({ version: "2" });
+  await provider.offer("again", {}, () => "here");
+  await rig.restartBroker();
+  const caller = await connect({ socketPath: rig.path, name: "caller" });
+  await rig.until(() => provider.gateway.boot !== "" && rig.broker.clients().length === 2);
+  for (;;) {
+    const [found] = await caller.find("services", "again");
+    if (found) break;
+  }
+  assert.equal(await caller.request("again"), "here");
+  assert.deepEqual((await caller.find("components", "#")).length, 2);
+  await provider.close();
+  await caller.close();
+  await rig.close();
 });

@@ -21,6 +21,11 @@ export function checkLinks(context: CheckContext): void {
   for (const [bus, path] of context.items(config.buses, ["buses"])) checkBus(context, bus, path);
   for (const [port, path] of context.items(config.serial, ["serial"])) checkSerial(context, port, path);
   checkDevices(context);
+  for (const [resource, path] of context.items(config.resources, ["resources"])) {
+    const port = "connect" in resource ? /^tcp:.*:(\d+)$/.exec(resource.connect)?.[1] : undefined;
+    if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) context.fault("outOfRange", [...path, "connect"], `there is no port ${port}`, { expected: "a port from 1 to 65535" });
+    if ("connect" in resource && resource.connect.startsWith("unix:")) checkSocketPath(context, resource.connect.slice("unix:".length), [...path, "connect"]);
+  }
 }
 
 function checkSocketPath(context: CheckContext, socketPath: string, path: Path): void {

@@ -1,5 +1,5 @@
 /** What only this machine can say: notes, never faults, because a configuration is often checked elsewhere than where it runs. */
-import type { Config, Principal } from "../config.ts";
+import type { Config, Principal, Resource } from "../config.ts";
 import type { Path } from "../fault.ts";
 import type { CheckContext, MachineProbe } from "./context.ts";
 
@@ -15,6 +15,7 @@ export function checkMachine(context: CheckContext, probe: MachineProbe): void {
     }
   }
   for (const [port, path] of context.items(config.serial, ["serial"])) checkPath(context, port.port, [...path, "port"], { probe, optional: port.optional });
+  for (const [resource, path] of context.items(config.resources, ["resources"])) checkResource(context, resource, path, probe);
   for (const [principal, path] of principalsOf(context)) checkPrincipal(context, principal, path, probe);
   if (config.socket.group !== undefined && probe.groupExists(config.socket.group) === false) {
     context.note("unknownHere", ["socket", "group"], `there is no group "${config.socket.group}" on this machine`, { blocksStart: true });
@@ -44,6 +45,13 @@ function checkPath(context: CheckContext, device: string, path: Path, { probe, o
   const exists = probe.pathExists(device);
   if (exists === undefined) context.note("unknownHere", path, `whether there is ${device}: this machine does not tell`);
   else if (!exists) context.note("unknownHere", path, `there is no ${device} on this machine${optional ? "; it is optional" : ""}`, { blocksStart: !optional });
+}
+
+/** Looked at when it is granted: no reason not to start. */
+function checkResource(context: CheckContext, resource: Resource, path: Path, probe: MachineProbe): void {
+  if ("connect" in resource) return context.note("notTried", [...path, "connect"], `whether ${resource.connect} answers`);
+  const [key, place] = "device" in resource ? (["device", resource.device] as const) : "directory" in resource ? (["directory", resource.directory] as const) : (["file", resource.file] as const);
+  checkPath(context, place, [...path, key], { probe, optional: true });
 }
 
 function principalsOf(context: CheckContext): [Principal, Path][] {

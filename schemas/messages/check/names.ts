@@ -22,6 +22,7 @@ export function checkNames(context: CheckContext): ReadonlyMap<string, Link> {
   once(context, "topic", config.topics, ["topics"], (topic) => topic.name, "name");
   once(context, "input", config.mqtt.inputs, ["mqtt", "inputs"], (input) => `mqtt/${input.via}/${input.name}`, "name");
   once(context, "user", config.mqtt.broker?.users, ["mqtt", "broker", "users"], (user) => user.name, "name");
+  once(context, "resource", config.resources, ["resources"], (resource) => resource.name, "name");
   once(context, "step", config.safePose.steps, ["safePose", "steps"], (step) => step.name, "name");
   once(context, "command", config.commands, ["commands"], (command) => ("bus" in command ? `cmd/${command.bus}/${command.message}` : `cmd/${command.serial}/${command.message}`), "message");
   return links;

@@ -66,8 +66,8 @@ function checkComponent(context: PolicyContext, component: Component, path: Path
 
 function sameIdentity(context: PolicyContext): void {
   const known = new Map<string, string>();
-  for (const [name, { description: _, ...proof }] of Object.entries(context.policy.components)) {
-    const key = JSON.stringify(Object.entries(proof).sort());
+  for (const [name, { unit, userUnit, user, uid, cgroup, executable }] of Object.entries(context.policy.components)) {
+    const key = JSON.stringify({ unit, userUnit, user, uid, cgroup, executable });
     const same = known.get(key);
     if (same === undefined) known.set(key, name);
     else context.warning("sameIdentity", ["components", name], `whatever fits ${name} fits ${same}, too: what one may, both may`, { part: "key" });

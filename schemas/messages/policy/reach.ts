@@ -3,7 +3,8 @@ import { nearest } from "../../nearest.ts";
 import { patternCovers, patternsOverlap } from "../../topics/patterns.ts";
 import { topicMatcher } from "../../topics/topicName.ts";
 import { isReserved, reservedLevels } from "../check/topics.ts";
-import type { PolicyContext, RuleOf } from "../checkPolicy.ts";
+import type { PolicyContext, PolicySurroundings, RuleOf } from "../checkPolicy.ts";
+import type { Principal } from "../config.ts";
 import type { Path } from "../fault.ts";
 import { actionOf, guardedLevel, stopsBeforeGuarded } from "../policyWords.ts";
 import type { Action, TargetKind, Verb } from "../policyWords.ts";
@@ -25,16 +26,18 @@ const operating = ["gateway/arm", "gateway/disarm", "gateway/reset", "gateway/re
 /** First levels whose topics the configuration lists completely. */
 const listed: ReadonlySet<string> = new Set(["can", "serial", "mqtt", "cmd"]);
 
-export function checkReach(context: PolicyContext, knownTopics: ReadonlySet<string> | undefined): void {
+export function checkReach(context: PolicyContext, surroundings: PolicySurroundings | undefined): void {
   for (const [rule, path] of context.rules) {
     checkVerbs(context, rule, path);
+    if ("deny" in rule) sayEscapable(context, rule, path);
     for (const { action, list, patterns } of reachOf(rule)) {
       for (const [pattern, at] of context.loaded.items(patterns, [...path, list])) {
         if ("allow" in rule) sayAloud(context, { rule, action, pattern, at });
+        if ("allow" in rule && action === "write" && surroundings) compareWriters(context, { rule, pattern, at, writers: surroundings.writers });
         else if (action === "execute" && pattern === "gateway/safe-pose") context.warning("safePoseStays", at, "whoever may connect may ask for the safe pose; no rule can take that away");
       }
     }
-    if (knownTopics) for (const [pattern, at] of context.loaded.items(rule.topics, [...path, "topics"])) checkExists(context, pattern, at, knownTopics);
+    if (surroundings) for (const [pattern, at] of context.loaded.items(rule.topics, [...path, "topics"])) checkExists(context, pattern, at, surroundings.topics);
   }
 }
 
@@ -76,6 +79,36 @@ function sayAloud(context: PolicyContext, { rule, action, pattern, at }: { rule:
   }
   const operates = operating.filter((service) => patternCovers(pattern, service));
   if (action === "execute" && operates.length > 0) context.note("mayOperate", at, `${who} may call ${operates.join(", ")}`);
+}
+
+/** A denying rule holds those who cannot help being meant; another program file or another place to start it from is easily had. */
+function sayEscapable(context: PolicyContext, rule: RuleOf, path: Path): void {
+  const { components, groups } = context.policy;
+  for (const [text, at] of context.loaded.items(rule.who, [...path, "who"])) {
+    const names = Object.hasOwn(groups, text) ? groups[text]! : [text];
+    const loose = names.find((name) => Object.hasOwn(components, name) && components[name]!.executable !== undefined);
+    if (loose !== undefined) context.note("escapable", at, `whoever runs another program file is not ${loose}, and not denied this`);
+  }
+}
+
+/** A command is allowed twice: here and by the configuration's list. What is certain to be missing there is said here. */
+function compareWriters(context: PolicyContext, { rule, pattern, at, writers }: { rule: RuleOf; pattern: string; at: Path; writers: PolicySurroundings["writers"] }): void {
+  if (pattern.split("/")[0] !== "cmd") return;
+  const matches = topicMatcher(pattern);
+  for (const [command, list] of writers) {
+    if (!matches(command)) continue;
+    if (list.length === 0) context.warning("closedCommand", at, `the configuration lists no writers for ${command}: nobody may write it`, { expected: "writers there, or no rule here" });
+    else for (const name of rule.who) if (isMissing(context, name, list)) context.warning("notAWriter", at, `the configuration's writers of ${command} do not name the user of ${name}`, { expected: `that user there, too: ${list.map((one) => ("user" in one ? `user ${one.user}` : `group ${one.group}`)).join(", ")} may write it` });
+  }
+}
+
+/** Only what is sure: who is in which group is not known here. */
+function isMissing({ policy }: PolicyContext, name: string, list: readonly Principal[]): boolean {
+  if (list.some((one) => "group" in one)) return false;
+  const component = Object.hasOwn(policy.components, name) ? policy.components[name]! : undefined;
+  const user = component ? (component.user ?? (component.uid === undefined ? undefined : String(component.uid))) : /^(?:user|uid):(.+)$/.exec(name)?.[1];
+  // A name and a number may be the same user.
+  return user !== undefined && !list.some((one) => "user" in one && (one.user === user || /^\d+$/.test(one.user) !== /^\d+$/.test(user)));
 }
 
 function checkExists(context: PolicyContext, pattern: string, at: Path, knownTopics: ReadonlySet<string>): void {

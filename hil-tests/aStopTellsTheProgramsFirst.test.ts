@@ -1,0 +1,40 @@
+/** An orderly stop tells the programs while the safe pose runs, waits for those that prepare themselves, and for none beyond its time. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { startDaemon, testFolder } from "./daemon.ts";
+import { LocalProgram } from "./localProgram.ts";
+
+test("programs that prepare themselves are waited for, and one that stands still no longer than its time", async (t) => {
+  const folder = testFolder();
+  t.after(() => folder.remove());
+  const daemon = await startDaemon(folder.path, "version: 1\nrobot: farewell\n");
+  t.after(() => daemon.process.kill("SIGKILL"));
+  const snapshot = join(folder.path, "snapshot");
+  // Longer than the notice: it asks for more, and gets it.
+  const careful = new LocalProgram(t, { socketPath: daemon.socketPath, name: "careful", source: `
+    const { writeFileSync } = await import("node:fs");
+    client.onLeaving(async ({ text, deadlineMs, moreTime, ready }) => {
+      say({ told: text, deadlineMs, given: await moreTime(deadlineMs + 3_000) });
+      await new Promise((resolve) => setTimeout(resolve, deadlineMs + 500));
+      writeFileSync(${JSON.stringify(snapshot)}, "all is well");
+      await ready();
+      say({ wasReady: true });
+    });
+    client.onClose((why) => say({ closed: why }));
+    say({ ready: true });` });
+  const careless = new LocalProgram(t, { socketPath: daemon.socketPath, name: "careless", source: "say({ ready: true });" });
+  const frozen = new LocalProgram(t, { socketPath: daemon.socketPath, name: "frozen", source: "say({ ready: true });" });
+  for (const each of [careful, careless, frozen]) await each.hears("a program", ({ ready }: { ready?: boolean }) => ready === true);
+  frozen.child.kill("SIGSTOP");
+  const { code, verdict } = await daemon.stop();
+  assert.ok(existsSync(snapshot), daemon.log());
+  const { told, deadlineMs, given } = await careful.hears<{ told: string; deadlineMs: number; given: number }>("its notice", (line: { told?: string }) => line.told !== undefined);
+  assert.match(told, /SIGTERM/);
+  assert.ok(given > deadlineMs);
+  await careful.hears("that its word was heard", ({ wasReady }: { wasReady?: boolean }) => wasReady === true);
+  await careful.hears("the end", ({ closed }: { closed?: string }) => closed !== undefined && /goodbye/.test(closed));
+  assert.match(daemon.log(), /1 of 3 local programs were not prepared in time: frozen/);
+  assert.deepEqual([code, verdict?.verdict], [0, "posed"]);
+});
