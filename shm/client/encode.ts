@@ -1,4 +1,5 @@
 /** Encodes values by what was said about their topic: the counterpart of decode.ts. */
+import { type MediaEncoding, mediaCodec, type MediaResult } from "../../schemas/media/index.ts";
 import { layoutFromFields, type FieldDefinition, type RecordLayout, writeRecord } from "../../schemas/records/index.ts";
 import { IpcnetError, Status } from "../../schemas/status.ts";
 import { schemaHash } from "../../schemas/topics/schemaHash.ts";
@@ -33,18 +34,41 @@ export function payloadEncoder(topic: string, { encoding, layout }: TopicSchema,
     case "json":
       return (value) => jsonText(topic, value);
     case "bytes":
+      return (value) => {
+        if (value instanceof Uint8Array) return value;
+        throw unfit(`${topic} takes bytes`);
+      };
     case "tensor":
     case "video":
     case "audio":
     case "points":
     case "haptic":
     case "file":
-      return (value) => {
-        if (value instanceof Uint8Array) return value;
-        throw unfit(`${topic} takes bytes`);
-      };
+      return mediaEncoder(topic, encoding);
     default:
       return encoding satisfies never;
+  }
+}
+
+/** What the codec of schemas/media takes (TensorInput, VideoInput …), or a payload that is encoded already. */
+function mediaEncoder(topic: string, encoding: MediaEncoding): EncodePayload {
+  const { encode } = mediaCodec(encoding) as { encode(input: object): MediaResult<Uint8Array> };
+  return (value) => {
+    if (value instanceof Uint8Array) return value;
+    if (typeof value !== "object" || value === null) throw unfit(`${topic} takes what makes up a ${encoding}, or its payload`);
+    const encoded = tried(() => encode(value));
+    if (!encoded.ok) throw unfit(`${topic}: ${encoded.text}`);
+    return encoded.value;
+  };
+}
+
+/** An object without the members that it must have makes a TypeError: the program's mistake, told as such. */
+function tried(encode: () => MediaResult<Uint8Array>): MediaResult<Uint8Array> | { ok: false; text: string } {
+  try {
+    return encode();
+  } catch (error) {
+    if (error instanceof TypeError) return { ok: false, text: error.message };
+    throw error;
   }
 }
 

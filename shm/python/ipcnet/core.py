@@ -14,6 +14,7 @@ import collections
 import ctypes
 import functools
 import itertools
+import json
 import os
 import threading
 import time
@@ -657,12 +658,11 @@ class WriterHandle:
         self._key = _enlist(self)
         fields = options.get("fields") or {}
         definitions = (c_api.FieldDefinition * max(1, len(fields)))(*(_field_definition(name, field) for name, field in fields.items()))
-        schema_hash = options.get("schema_hash") or 0
-        encoding = options.get("encoding")
-        if not schema_hash and encoding in media.ENCODINGS:
-            schema_hash = media.schema_hash(encoding, options.get("constraints"))
+        encoding, schema = options.get("encoding"), options.get("json_schema")
+        if options.get("constraints"):
+            schema = json.dumps(options["constraints"])
         c_options = c_api.AdvertiseOptions(
-            _bytes(encoding), _bytes(options.get("record_name")), definitions if fields else None, _bytes(options.get("json_schema")), schema_hash, options.get("payload_bytes_max") or 0, self._key, _on_space, _on_readers,
+            _bytes(encoding), _bytes(options.get("record_name")), definitions if fields else None, None if schema is None else schema.encode(), options.get("schema_hash") or 0, options.get("payload_bytes_max") or 0, self._key, _on_space, _on_readers,
             _on_lost, len(fields), _POLICIES[options.get("policy") or "queue"], options.get("queue") or 0, _milliseconds(options.get("deadline") or 0),
         )
         pointer = ctypes.c_void_p()
