@@ -148,6 +148,41 @@ with ipcnet.connect(name="echo") as client:
     await echo.stop();
   });
 
+  test("two Python programs keep talking when the gateway is killed, and what needs it says so", { timeout: 2 * PATIENCE_MS }, async () => {
+    const other = testFolder();
+    const doomed = await startDaemon(other.path, "version: 1\nrobot: doomed\n");
+    const talker = startPython([join(examples, "talker.py")], doomed.socketPath);
+    const listener = startPython([join(examples, "listener.py")], doomed.socketPath);
+    const asking = startPython(["-c", `
+import ipcnet
+with ipcnet.connect() as client:
+    ended = []
+    client.on_end(ended.append)
+    client.offer("never/answered", lambda body, call: print("asked", flush=True))
+    try:
+        client.run()
+    except ipcnet.IpcnetError as error:
+        print(error.status, bool(ended), flush=True)
+    try:
+        client.request("talk/add")
+    except ipcnet.IpcnetError as error:
+        print(error.status, flush=True)
+`], doomed.socketPath);
+    await eventually("they talk", () => listener.lines.length >= 3, { timeoutMs: PATIENCE_MS });
+    doomed.process.kill("SIGKILL");
+    await doomed.ended;
+    const { code, errors } = await asking.ended;
+    assert.equal(code, 0, errors);
+    assert.deepEqual(asking.lines, ["303 True", "303"]);
+    const before = listener.lines.length;
+    await eventually("they still talk", () => listener.lines.length >= before + 5, { timeoutMs: PATIENCE_MS });
+    const counts = listener.lines.map((line) => Number(line.split(" ")[0]));
+    assert.deepEqual(counts, counts.map((_, i) => counts[0]! + i), "and lose nothing");
+    await talker.stop();
+    await listener.ended;
+    other.remove();
+  });
+
   test("the wheel is built with the standard library alone, and a program talks with nothing but it", { timeout: 3 * PATIENCE_MS }, async () => {
     const wheels = join(folder.path, "wheels");
     const installed = join(folder.path, "installed");
