@@ -276,7 +276,10 @@ export class Session {
     cancel: (message) => this.#host.desk.cancel(this.#client, message),
     result: (message, descriptors) => this.#host.desk.result(this.#client, message, { body: message.body, bytes: this.#channel.bodyBytes, descriptors }),
     grant: (message) => void this.#host.desk.grant(this.#client, message),
-    leaving: (message) => this.#host.desk.leaving(this.#client, message),
+    leaving: (message) => {
+      this.#host.desk.leaving(this.#client, message);
+      this.#lanes?.leaving(`${this.#name || this.#peer.component}, which writes topics that are read here, leaves in ${Math.round(message.deadlineMs)} ms: ${message.text}`);
+    },
     ready: (message) => this.#host.desk.ready(this.#client, message),
     moreTime: (message) => this.#host.desk.moreTime(this.#client, message),
   };

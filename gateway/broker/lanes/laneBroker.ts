@@ -88,6 +88,12 @@ export class LaneBroker {
     this.perform();
   }
 
+  /** Tells the readers of a client's topics that it goes. */
+  leaving(client: LaneClient, text: string): void {
+    this.#registry.leaving(client, text);
+    this.perform();
+  }
+
   // Each of these takes the descriptors over and answers; what follows from it is done by `perform`, after the answer has been sent.
 
   advertise(client: LaneClient, message: AdvertiseMessage, lane: Descriptor): Answer {

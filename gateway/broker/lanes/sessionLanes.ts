@@ -55,6 +55,11 @@ export class SessionLanes implements LaneClient {
     this.#broker.unsubscribe(this, subscription);
   }
 
+  /** This program will go: whoever reads its topics is told. */
+  leaving(text: string): void {
+    this.#broker.leaving(this, text);
+  }
+
   close(): void {
     if (!this.#open) return;
     this.#open = false;
