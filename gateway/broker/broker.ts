@@ -59,6 +59,8 @@ export interface Broker {
   clients(): ClientReport[];
   /** Who writes what by lanes, for status. */
   lanes(): LaneReport[];
+  /** Calls of services: counters that only rise. */
+  serviceCounters(): Readonly<Record<string, number>>;
   /** What the users have of what they share, for status. */
   quotaUse(): QuotaUse;
   /** Counters that only rise. */
@@ -123,6 +125,10 @@ class LocalBroker implements Broker {
 
   quotaUse(): QuotaUse {
     return this.#quota.use();
+  }
+
+  serviceCounters(): Readonly<Record<string, number>> {
+    return { ...this.#desk.counters };
   }
 
   lanes(): LaneReport[] {
@@ -206,7 +212,8 @@ function unnamed(peer: PeerIdentity): Peer {
   return { ...peer, component: `uid:${peer.uid}` };
 }
 
-const nothingToGrant: ResourceTable = { list: () => [], open: (name) => Promise.resolve({ status: Status.notFound, text: `there is no resource ${name}` }) };
 function ownPeer(): PeerIdentity {
   return { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, groups: [] };
 }
+
+const nothingToGrant: ResourceTable = { list: () => [], open: (name) => Promise.resolve({ status: Status.notFound, text: `there is no resource ${name}` }) };

@@ -21,7 +21,7 @@ Examples:
         const kinds = Object.keys(quota.capacity);
         const rows = [
           ["component", "name", "uid", "pid", "subscriptions", "sent", "dropped", "pending bytes"],
-          ...clients.map((each) => [each.component, each.name, String(each.uid), String(each.pid), String(each.subscriptions), grouped(each.sentMessages), grouped(each.droppedMessages), grouped(each.pendingBytes)]),
+          ...clients.map((each) => [each.component, each.leaving === undefined ? each.name : `${each.name} (leaving)`, String(each.uid), String(each.pid), String(each.subscriptions), grouped(each.sentMessages), grouped(each.droppedMessages), grouped(each.pendingBytes)]),
         ];
         const users = [["user", ...kinds], ...quota.users.map(({ uid, used }) => [String(uid), ...kinds.map((kind) => grouped(used[kind] ?? 0))]), ["all", ...kinds.map((kind) => grouped(quota.capacity[kind] ?? 0))]];
         context.stdout.write(`${[...table(rows, 2), "", ...table(users, 1)].join("\n")}\n`);

@@ -201,7 +201,7 @@ test("the table above is not short of rows, and shows every kind of refusal that
 /** Codes that loadConfig.test.ts and the tests below show. */
 const shownElsewhere = ["fileTooLong", "tooDeep", "tooMuch", "unknownHere", "notTried", "notCompared", "bitrateDiffers", "interfaceDown", "noFdHere", "loadUnknown", "whenUnchecked", "signalUnchecked"];
 
-for (const name of readdirSync(examples).filter((file) => file.endsWith(".yaml") && !file.endsWith(".checks.yaml"))) {
+for (const name of readdirSync(examples).filter((file) => file.endsWith(".yaml") && !/\.(checks|policy)\.yaml$/.test(file))) {
   test(`example ${name} is accepted without a warning, read from disk as the command line does`, () => {
     const read = checkConfigFile(join(examples, name), { machine: false });
     assert.ok(read.readable);

@@ -38,10 +38,10 @@ test("a good policy has no faults, and a hash of its meaning", () => {
 
 test("the example is a good policy, beside the example of a configuration", () => {
   const file = (name: string): string => join(sourceFolder(), "../../examples/config", name);
-  const result = checkConfig({ text: readFileSync(file("arm-can0.yaml"), "utf8").replace("version: 1\n", "version: 1\npolicy: policy.yaml\n"), file: "arm-can0.yaml", readFile: (path) => ({ bytes: readFileSync(file(path)), mode: 0o644 }) });
+  const result = checkConfig({ text: readFileSync(file("arm-can0.yaml"), "utf8").replace("version: 1\n", "version: 1\npolicy: arm.policy.yaml\n"), file: "arm-can0.yaml", readFile: (path) => ({ bytes: readFileSync(file(path)), mode: 0o644 }) });
   assert.deepEqual(result.faults, []);
   assert.equal(result.parts.policy?.policy.rules.length, 11);
-  assert.deepEqual([...new Set(result.notes.map(({ code, file: where }) => `${where} ${code}`))], ["policy.yaml mayCommand", "policy.yaml mayOperate"]);
+  assert.deepEqual([...new Set(result.notes.map(({ code, file: where }) => `${where} ${code}`))], ["arm.policy.yaml mayCommand", "arm.policy.yaml mayOperate"]);
 });
 
 /** [rules, faults and notes as "line [W|N] code"] */

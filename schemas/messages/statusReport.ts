@@ -41,6 +41,8 @@ export interface ClientReport {
   uid: number;
   /** Which component of the policy it is, else uid:N. */
   component: string;
+  /** What it said when it announced that it goes. */
+  leaving?: string;
   subscriptions: number;
   sentMessages: number;
   droppedMessages: number;
@@ -51,17 +53,6 @@ export interface ClientReport {
 export interface QuotaReport {
   capacity: Readonly<Record<string, number>>;
   users: readonly { uid: number; used: Readonly<Record<string, number>> }[];
-}
-
-/** The policy in force. */
-export interface PolicyReport {
-  /** Empty: the lists of the configuration are all there is. */
-  file: string;
-  hash: string;
-  rules: number;
-  components: number;
-  /** Why the file as it is now was not taken over; empty when it was. */
-  refused: string;
 }
 
 /** A topic that a program writes by a lane of its own. */
@@ -76,6 +67,17 @@ export interface LaneReport {
   readers: number;
   /** Messages in it so far, by its writer's own word. */
   messages: number;
+}
+
+/** The policy in force. */
+export interface PolicyReport {
+  /** Empty: the lists of the configuration are all there is. */
+  file: string;
+  hash: string;
+  rules: number;
+  components: number;
+  /** Why the file as it is now was not taken over; empty when it was. */
+  refused: string;
 }
 
 export interface StatusReport {
@@ -99,6 +101,8 @@ export interface StatusReport {
   policy: PolicyReport;
   quota: QuotaReport;
   lanes: readonly LaneReport[];
+  /** Calls of services so far: requests, calls, failovers, timeouts, cancelled, refused, lateResults, unknownResults, violations. */
+  services: Readonly<Record<string, number>>;
   commands: { sent: number; refused: Readonly<Record<string, number>> };
   topics: number;
   process: { rssBytes: number; heapUsedBytes: number; cpuPercent: number; eventLoopDelayP99Us: number };

@@ -38,6 +38,7 @@ const definitions: Record<string, Schema> = {
     pid: whole("Process."),
     uid: whole("User."),
     component: text("Which component of the policy it is, else uid:N."),
+    "leaving?": text("What it said when it announced that it goes."),
     subscriptions: whole("Patterns subscribed."),
     sentMessages: whole("Messages sent to it."),
     droppedMessages: whole("Messages it was too slow for."),
@@ -63,6 +64,11 @@ export const statusSchema: RootSchema = {
     nodes: list(ref("Node"), { description: "Watched nodes." }),
     rejects: list(ref("Reject"), { description: "What was refused, by link and reason." }),
     clients: list(ref("Client"), { description: "Local clients." }),
+    lanes: list(object("A topic that a program writes by a lane of its own.", {
+      topic: text("Topic."), writer: text("Who writes it: component/version/instance/boot."), pid: whole("Process."), policy: text("The most that readers may ask for: latest, queue or lossless."),
+      readers: whole("Attached readers, the gateway included where it reads along."), messages: whole("Messages so far, by its writer's own word."),
+    }), { description: "Topics that programs write by lanes." }),
+    services: counters("Calls of services so far: requests, calls, failovers, timeouts, cancelled, refused, lateResults, unknownResults, violations."),
     policy: object("The policy in force.", {
       file: text("Its file; empty: the lists of the configuration are all there is."),
       hash: text("Hash of its meaning; empty without a file."),
@@ -70,10 +76,6 @@ export const statusSchema: RootSchema = {
       components: whole("Its components."),
       refused: text("Why the file as it is now was not taken over; empty when it was."),
     }),
-    lanes: list(object("A topic that a program writes by a lane of its own.", {
-      topic: text("Topic."), writer: text("Who writes it: component/version/instance/boot."), pid: whole("Process."), policy: text("The most that readers may ask for: latest, queue or lossless."),
-      readers: whole("Attached readers, the gateway included where it reads along."), messages: whole("Messages so far, by its writer's own word."),
-    }), { description: "Topics that programs write by lanes." }),
     quota: object("What users share on the client socket: connections, descriptors, bytes that wait to be read, lanes, requests that wait for an answer.", {
       capacity: counters("How much there is."),
       users: list(object("What a user has.", { uid: whole("User."), used: counters("How much of each.") }), { description: "Users that have anything." }),

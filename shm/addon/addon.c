@@ -18,6 +18,6 @@ NAPI_MODULE_INIT() {
     free(self);
     return NULL;
   }
-  return define_readiness(env, exports) && define_sockets(env, exports) && define_descriptors(env, exports) && define_packets(env, exports) && define_process(env, exports) &&
-      define_lane_writers(env, exports) && define_lane_readers(env, exports) ? exports : NULL;
+  return define_readiness(env, exports) && define_sockets(env, exports) && define_descriptors(env, exports) && define_packets(env, exports) &&
+      define_lane_writers(env, exports) && define_lane_readers(env, exports) && define_process(env, exports) ? exports : NULL;
 }

@@ -19,7 +19,8 @@ export class Answering implements Call {
   readonly #abort = new AbortController();
   /** undefined: the caller wants no stream. */
   #credit: number | undefined;
-  #creditCame: (() => void) | undefined;
+  /** Items that wait for credit. */
+  readonly #waiting: (() => void)[] = [];
   #answered = false;
 
   constructor(link: Link, { call, service, caller, timeoutMs, stream }: CallMessage, descriptors: readonly Descriptor[]) {
@@ -38,13 +39,17 @@ export class Answering implements Call {
 
   addCredit(items: number): void {
     this.#credit = (this.#credit ?? 0) + items;
-    this.#creditCame?.();
+    this.#wake();
   }
 
   /** Nobody waits for the answer any more. */
   cancel(status: number, text: string): void {
     this.#abort.abort(new IpcnetError(status, text));
-    this.#creditCame?.();
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   /** Runs the handler and says the last word, whatever happens: the gateway keeps this call's place until then. Never rejects. */
@@ -74,7 +79,7 @@ export class Answering implements Call {
     if (this.#credit === undefined) throw new IpcnetError(Status.badRequest, `${this.#service} answers with a stream: call it by stream()`);
     while (this.#credit === 0 && !this.signal.aborted) {
       await new Promise<void>((resolve) => {
-        this.#creditCame = resolve;
+        this.#waiting.push(resolve);
       });
     }
     this.signal.throwIfAborted();

@@ -7,7 +7,8 @@
 
 /* The kernel raises it to its least, 4608 bytes: a handful of rings. More need not wait unheard. */
 #define SEND_BUFFER_BYTES 1
-#define TAKE_MAX 16
+/* One ring per sleep, so one byte is all there is; more of them (and the end) show at the next look. Each further recv would cost every wake-up as much as the ring itself. */
+#define TAKE_MAX 1
 
 int ipcnet_lane_bell(int fds[2]) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) return -errno;

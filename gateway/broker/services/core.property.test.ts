@@ -5,7 +5,10 @@ import * as fc from "fast-check";
 import { ServiceCore } from "./core.ts";
 import { serviceLimits } from "./limits.ts";
 import { FixedQuota } from "./testQuota.ts";
+import type { Peer } from "../ports.ts";
 import type { Effect, OfferTerms } from "./types.ts";
+
+const peer: Peer = { pid: 1, uid: 1, gid: 1, groups: [], component: "" };
 
 interface Token {
   id: number;
@@ -100,7 +103,7 @@ class World {
         const token = this.token();
         this.calls.set(token.id, { idempotent, seen: false, times: 0 });
         this.payloads.set(`${me}/${seq}`, token.id);
-        this.core.request({ client: me, uid: me % 2, key: `k${me % 3}` }, seq, { service: `s${step.service}`, group, timeoutMs, stream, idempotent }, token, this.nowUs);
+        this.core.request({ client: me, uid: me % 2, key: `k${me % 3}`, peer }, seq, { service: `s${step.service}`, group, timeoutMs, stream, idempotent }, token, this.nowUs);
         break;
       }
       case "result":

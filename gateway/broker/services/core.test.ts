@@ -5,7 +5,10 @@ import { ServiceCore } from "./core.ts";
 import { Farewell } from "./farewell.ts";
 import { serviceLimits, type ServiceLimits } from "./limits.ts";
 import { FixedQuota } from "./testQuota.ts";
+import type { Peer } from "../ports.ts";
 import type { Effect, OfferTerms, RequestTerms } from "./types.ts";
+
+const peer: Peer = { pid: 1, uid: 1, gid: 1, groups: [], component: "" };
 
 interface Body {
   text: string;
@@ -31,7 +34,7 @@ class Bench {
   }
 
   request(client: number, terms: Partial<RequestTerms> = {}, text = "x"): Effect<Body>[] {
-    this.core.request({ client, uid: 1000, key: `k${client}` }, (this.#seq += 1), { service: "s", group: undefined, timeoutMs: 1_000, stream: undefined, idempotent: true, ...terms }, body(text), this.nowUs);
+    this.core.request({ client, uid: 1000, key: `k${client}`, peer }, (this.#seq += 1), { service: "s", group: undefined, timeoutMs: 1_000, stream: undefined, idempotent: true, ...terms }, body(text), this.nowUs);
     return this.core.take();
   }
 
@@ -77,7 +80,7 @@ test("the least loaded for its capacity is asked, equals in turn", () => {
 });
 
 test("with all at capacity calls wait in order, and 303 is said beyond the bound", () => {
-  const bench = new Bench({ waitingPerService: 2 });
+  const bench = new Bench({ waitingPerService: 4 });
   bench.offer(11);
   assert.equal(bench.asked(1), 11);
   assert.deepEqual(bench.request(2, {}, "second"), []);
@@ -87,6 +90,20 @@ test("with all at capacity calls wait in order, and 303 is said beyond the bound
   // A new provider takes the next at once.
   bench.offer(12);
   assert.deepEqual(only(bench.core.take(), "call").map(({ client, payload }) => [client, payload.text]), [[12, "third"]]);
+});
+
+test("of the places to wait a user has a fair share: one alone half of them, and there is always one for the next", () => {
+  const bench = new Bench({ waitingPerService: 24, requestsPerClient: 100 });
+  bench.offer(11);
+  bench.request(1);
+  const waitAs = (uid: number): number => {
+    let count = 0;
+    for (;; count++) {
+      bench.core.request({ client: uid, uid, key: `u${uid}`, peer }, count + 1, { service: "s", group: undefined, timeoutMs: 1_000, stream: undefined, idempotent: true }, body("x"), 0);
+      if (only(bench.core.take(), "reply").length > 0) return count;
+    }
+  };
+  assert.deepEqual([waitAs(2), waitAs(3), waitAs(4)], [12, 4, 2]);
 });
 
 test("a request may name the group whose members share it; otherwise any provider is asked", () => {
@@ -255,8 +272,8 @@ test("credit for what is no stream, too much of it, and a number that is in use 
   bench.request(2, { stream: 4_096 });
   bench.core.credit(2, 2, 1, 0);
   assert.equal(only(bench.core.take(), "expel")[0]?.client, 2);
-  bench.core.request({ client: 3, uid: 1, key: "k" }, 9, { service: "s", group: undefined, timeoutMs: 1, stream: undefined, idempotent: true }, body("a"), 0);
-  bench.core.request({ client: 3, uid: 1, key: "k" }, 9, { service: "s", group: undefined, timeoutMs: 1, stream: undefined, idempotent: true }, body("b"), 0);
+  bench.core.request({ client: 3, uid: 1, key: "k", peer }, 9, { service: "s", group: undefined, timeoutMs: 1, stream: undefined, idempotent: true }, body("a"), 0);
+  bench.core.request({ client: 3, uid: 1, key: "k", peer }, 9, { service: "s", group: undefined, timeoutMs: 1, stream: undefined, idempotent: true }, body("b"), 0);
   const effects = bench.core.take();
   assert.equal(only(effects, "expel")[0]?.client, 3);
   assert.equal(only(effects, "drop").length, 2);

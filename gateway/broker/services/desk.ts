@@ -1,19 +1,20 @@
 /** The services' edge: asks the policy, hands to the core what clients say, and carries out what it answers. One for all sessions of a broker. */
 import type { Clock } from "../../../schemas/clock.ts";
 import { Status } from "../../../schemas/status.ts";
-import type { ServerMessage } from "../../../shm/protocol/messages.ts";
 import { topicPatternFault } from "../../../schemas/topics/topicName.ts";
+import { cutText } from "../../../shm/protocol/control.ts";
+import type { ServerMessage } from "../../../shm/protocol/messages.ts";
 import type { OfferMessage, RequestMessage, ResultMessage, ServiceClientMessage } from "../../../shm/protocol/serviceMessages.ts";
 import { closeAll, type Descriptor, noDescriptors } from "../../../shm/sockets/index.ts";
 import type { Quota } from "../quota/quota.ts";
 import type { TopicSource } from "../../topics/topicSource.ts";
-import { componentOf, type AccessPolicy, type Peer, type ResourceTable, type ServiceAnswer, type ServiceTable } from "../ports.ts";
+import type { AccessPolicy, Peer, ResourceTable, ServiceAnswer, ServiceTable } from "../ports.ts";
 import { SharedCallQuota } from "./callQuota.ts";
 import { ServiceCore } from "./core.ts";
 import { find, type Present } from "./directory.ts";
 import { Farewell } from "./farewell.ts";
 import type { ServiceLimits } from "./limits.ts";
-import type { Caller, Effect, ServiceCounters, ServiceReport } from "./types.ts";
+import type { Caller, Effect, ServiceCounters } from "./types.ts";
 
 /** What the desk needs of a session. */
 export interface ServiceClient {
@@ -54,8 +55,6 @@ export interface ServiceDeskOptions {
   resources: ResourceTable;
   quota: Quota;
   limits: ServiceLimits;
-  /** A program has said that it leaves: for whoever has to tell its readers. */
-  onLeaving?: (client: number, notice: { deadlineMs: number; text: string }) => void;
 }
 
 /** The gateway itself, as the provider of its own services. */
@@ -84,8 +83,9 @@ export class ServiceDesk {
     return this.#core.counters;
   }
 
-  report(): ServiceReport[] {
-    return this.#core.report();
+  /** What a client said when it announced that it leaves. */
+  leavingOf(client: number): string | undefined {
+    return this.#clients.get(client)?.leaving?.text;
   }
 
   /** A session begins; returns its number. */
@@ -121,7 +121,7 @@ export class ServiceDesk {
   }
 
   #present(): Present[] {
-    return [...this.#clients].map(([client, { session: { peer, name }, announced, leaving }]) => ({ client, peer, name, announced, leaving }));
+    return [...this.#clients].flatMap(([client, { session: { peer, name, isGreeted }, announced, leaving }]) => (isGreeted ? [{ client, peer, name, announced, leaving }] : []));
   }
 
   /** Takes over the payload. */
@@ -132,7 +132,7 @@ export class ServiceDesk {
       closeAll(payload.descriptors);
       return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not call ${service}` });
     }
-    const caller: Caller = { client, uid: peer.uid, key: componentOf(peer) || `uid ${peer.uid}` };
+    const caller: Caller = { client, uid: peer.uid, key: peer.component, peer };
     this.#core.request(caller, seq, { service, group, timeoutMs, stream, idempotent }, payload, this.#options.clock.nowUs());
     this.#run();
   }
@@ -155,10 +155,8 @@ export class ServiceDesk {
     if (services.names.includes(service) || !policy.mayOffer(peer, service)) return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not offer ${service}` });
     const stranger = [...(allow ?? []), ...deny].find((principal) => !policy.isKnown(principal));
     if (stranger !== undefined) return who.reply(seq, { status: Status.badRequest, text: `there is no component, group or local user "${stranger}"; others by number: uid:N, gid:N` });
-    const admits = (caller: Caller): boolean => {
-      const asking = this.#clients.get(caller.client)?.session;
-      if (!asking) return false;
-      const isAny = (list: readonly string[]): boolean => list.some((principal) => policy.isOneOf(asking.peer, principal));
+    const admits = ({ peer: asking }: Caller): boolean => {
+      const isAny = (list: readonly string[]): boolean => list.some((principal) => policy.isOneOf(asking, principal));
       return (allow === undefined || isAny(allow)) && !isAny(deny);
     };
     const result = this.#core.offer(client, { service, group, capacity, rateHzMax, callsMax, description, admits, internal: false });
@@ -218,7 +216,6 @@ export class ServiceDesk {
     this.#core.leaving(client, nowUs + deadlineMs * 1e3, nowUs);
     who.session.reply(seq, { status: Status.ok });
     this.#run();
-    this.#options.onLeaving?.(client, { deadlineMs, text });
   }
 
   /** The policy's answers may have changed: offers and requests that it does not allow any more end. */
@@ -246,7 +243,7 @@ export class ServiceDesk {
     const ended = new Promise<void>((resolve) => {
       this.#farewell = { farewell, end: resolve, cancel: () => {} };
     });
-    for (const [, { session }] of told) session.tell({ op: "leaving", deadlineMs, text });
+    for (const [, { session }] of told) session.tell({ op: "leaving", deadlineMs, text: cutText(text) });
     this.#checkFarewell();
     await ended;
     return { told: told.length, late: farewell.late.map((client) => this.#session(client)?.name ?? "") };
@@ -326,11 +323,11 @@ export class ServiceDesk {
   }
 
   #call({ client, call, offer, service, caller, timeoutMs, stream, payload }: Extract<Effect<Payload>, { do: "call" }>): void {
-    const peer = this.#session(caller.client)?.peer;
-    if (!peer) return;
+    const { peer } = caller;
+    // Also when the caller is gone by now: a place that was given is only freed by an answer.
     if (client === GATEWAY) return this.#callGateway(call, service, payload.body, peer);
     const { uid, pid } = peer;
-    this.#session(client)?.tell({ op: "call", call, offer, service, body: payload.body, timeoutMs, stream, caller: { component: componentOf(peer), uid, pid } }, payload.descriptors);
+    this.#session(client)?.tell({ op: "call", call, offer, service, body: payload.body, timeoutMs, stream, caller: { component: peer.component, uid, pid } }, payload.descriptors);
   }
 
   #callGateway(call: number, service: string, body: unknown, peer: Peer): void {

@@ -1,5 +1,7 @@
 /** The vocabulary of the services' core: who asks, what is asked, and what is to be done. `P` is what travels along: a body, descriptors. */
 
+import type { Peer } from "../ports.ts";
+
 /** Who calls. */
 export interface Caller {
   /** The connection. */
@@ -7,6 +9,8 @@ export interface Caller {
   uid: number;
   /** What limits count by: all connections of one component, or, where none is known, of one user. */
   key: string;
+  /** For whoever is asked: kept here, because the caller may be gone before its call is told. */
+  peer: Peer;
 }
 
 /** What a provider offers. */
