@@ -6,8 +6,9 @@
 //     "groups": { "lane": ["lane_writer.c"] },  // sources named together: "@lane" here, "@../core:lane" from another folder
 //     "tests": [ { "name": "can_core", "sources": ["core/can.c", "core/can_test.c"], "tsan": true } ],
 //     "libraries": [ { "name": "ipcnet", "abi": 0, "sources": [...], "headers": ["ipcnet.h"] } ],  // dist/native/libipcnet.so.0, .a, include/ and pkgconfig/
-//     "benches": [ { "name": "lane_bench", "sources": ["core/lane.c", "bench/lane_bench.c"] } ] }
-// Addons, libraries and benches are built with -O2; tests with the address and undefined-behaviour sanitizers (and again with the thread
+//     "benches": [ { "name": "lane_bench", "sources": ["core/lane.c", "bench/lane_bench.c"] } ],
+//     "programs": [ { "name": "attacker", "sources": ["attacker.c"] } ] }                       // dist/native/test/attacker: for TypeScript tests to start
+// Addons, libraries and benches are built with -O2; tests and programs with the address and undefined-behaviour sanitizers (and again with the thread
 // sanitizer where "tsan" says so; or for arm64, see arm64.mjs: not those with "arm64": false). Warnings are errors.
 // No node-gyp: the headers come from npm's node-api-headers.
 //   node scripts/native.mjs [--test [NAME] | --bench NAME ARG…]
@@ -20,6 +21,7 @@ import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, r
 export const cc = process.env.CC ?? (has("gcc") ? "gcc" : "cc");
 const warnings = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Wstrict-prototypes"];
 const outDir = join(dist, "native");
+const testDir = join(outDir, "test");
 
 export function manifests() {
   return storeys.flatMap((storey) => files(join(root, storey), (path) => path.endsWith("/native.json"))).map((path) => {
@@ -113,9 +115,20 @@ export function buildBenches({ only = "" } = {}) {
   }));
 }
 
+const sanitized = (sanitizer) => ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", sanitizer, "-D_GNU_SOURCE"];
+
+/** Builds every program that tests start. */
+export function buildPrograms() {
+  mkdirSync(testDir, { recursive: true });
+  for (const manifest of manifests()) {
+    for (const { name, sources, libs, flags = [] } of manifest.programs ?? []) {
+      compile({ manifest, sources, output: join(testDir, name), libs: libs ?? manifest.libs, flags: [...sanitized("-fsanitize=address,undefined"), ...flags] });
+    }
+  }
+}
+
 /** Builds and runs every C test; returns how many passed. */
 export function runNativeTests({ only } = {}) {
-  const testDir = join(outDir, "test");
   mkdirSync(testDir, { recursive: true });
   let passed = 0;
   const failed = [];
@@ -127,7 +140,7 @@ export function runNativeTests({ only } = {}) {
       for (const build of builds) {
         const output = join(testDir, `${test.name}.${build.suffix}`);
         compile({ manifest, sources: test.sources, output, libs: test.libs ?? manifest.libs,
-          flags: ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", build.sanitizer, "-D_GNU_SOURCE", ...(test.flags ?? [])] });
+          flags: [...sanitized(build.sanitizer), ...(test.flags ?? [])] });
         const result = spawnSync(output, test.args ?? [], { cwd: root, stdio: "inherit", timeout: 300_000 });
         if (result.status === 0) passed += 1;
         else failed.push(`${test.name} (${build.suffix}): ${result.signal ?? `exit ${result.status}`}`);
