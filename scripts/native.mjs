@@ -11,7 +11,7 @@
 // No node-gyp: the headers come from npm's node-api-headers.
 //   node scripts/native.mjs [--test [NAME] | --bench NAME ARG…]
 import { spawnSync } from "node:child_process";
-import { copyFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, relative, root, run, storeys, unlessStamped } from "./lib.mjs";
 
@@ -74,8 +74,7 @@ export function buildLibraries() {
         if (has("objcopy")) run("objcopy", ["--localize-hidden", object]);
         run("ar", ["rcs", archive, object]);
       });
-      rmSync(join(outDir, `lib${name}.so`), { force: true });
-      symlinkSync(`lib${name}.so.${abi}`, join(outDir, `lib${name}.so`));
+      if (!existsSync(join(outDir, `lib${name}.so`))) symlinkSync(`lib${name}.so.${abi}`, join(outDir, `lib${name}.so`));
       for (const header of headers) copyFileSync(manifest.at(header), join(outDir, "include", basename(header)));
       writeFileSync(join(outDir, "pkgconfig", `${name}.pc`), [
         "prefix=${pcfiledir}/..", "includedir=${prefix}/include", "libdir=${prefix}", "", `Name: ${name}`, `Description: ${description}`, `Version: ${version}`,

@@ -151,7 +151,7 @@ IPCNET_API int ipcnet_fd(const struct ipcnet_client *client);
 /* Makes the current or the next ipcnet_poll or waiting ipcnet_subscription_drain return 0 early. Any thread, any signal handler, while the client is open. */
 IPCNET_API void ipcnet_wakeup(struct ipcnet_client *client);
 
-/* Answers of the gateway within the client's timeout: its round trip; waits. */
+/* 0 when the gateway has answered; waits. */
 IPCNET_API int ipcnet_ping(struct ipcnet_client *client);
 
 /* What concerns the whole client. Any may be NULL. */
@@ -652,7 +652,7 @@ IPCNET_API int ipcnet_cbor_to_integer(struct ipcnet_cbor value, int64_t *out);
 IPCNET_API int ipcnet_cbor_to_unsigned(struct ipcnet_cbor value, uint64_t *out);
 IPCNET_API int ipcnet_cbor_to_double(struct ipcnet_cbor value, double *out);
 IPCNET_API int ipcnet_cbor_to_boolean(struct ipcnet_cbor value, int *out);
-/* Copies a text with its final zero, or bytes: its length, or -208 it does not fit (so texts with a zero inside can be told), -209 of another type. `buffer` NULL: only the length. */
+/* Copies a text with its final zero, or bytes: its length (more than strlen when the text has a zero inside), or -208 it does not fit, -209 of another type. `buffer` NULL: only the length. */
 IPCNET_API int64_t ipcnet_cbor_to_text(struct ipcnet_cbor value, char *buffer, size_t capacity);
 IPCNET_API int64_t ipcnet_cbor_to_bytes(struct ipcnet_cbor value, void *buffer, size_t capacity);
 /* Where a text or byte string stands, without copying (no final zero): 1, or 0 when it is of another type or in pieces. */
