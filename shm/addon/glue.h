@@ -115,6 +115,7 @@ int define_packets(napi_env env, napi_value exports);
 int define_lane_writers(napi_env env, napi_value exports);
 int define_lane_readers(napi_env env, napi_value exports);
 int define_process(napi_env env, napi_value exports);
+int define_sealed_files(napi_env env, napi_value exports);
 
 /* Closes all lanes, before the environment goes. */
 void close_lanes(struct state *self);

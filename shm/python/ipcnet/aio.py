@@ -142,12 +142,12 @@ class Client:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        core.keeps_house = False
         self._loop = asyncio.get_running_loop()
         self._gate = asyncio.Lock()
         self._tasks: Set["asyncio.Task[Any]"] = set()
         self._waiters: Set[asyncio.Event] = set()
         self._pending: Set[asyncio.Event] = set()
-        self._offers: List[Offer] = []
         self._closed = False
         self._loop.add_reader(core.fd, self._readable)
 
@@ -308,10 +308,7 @@ class Client:
 
             call.listener = changed
 
-        handle = await self._in_thread(OfferHandle, self._core, service, came, {"capacity": capacity, **options})
-        offer = Offer(handle)
-        self._offers.append(offer)
-        return offer
+        return Offer(await self._in_thread(OfferHandle, self._core, service, came, {"capacity": capacity, **options}))
 
     async def _serve(self, handler: Callable[..., Any], both: bool, call: Call) -> None:
         try:
@@ -319,7 +316,8 @@ class Client:
             if inspect.isawaitable(result):
                 result = await result
             if inspect.isasyncgen(result) or inspect.isgenerator(result):
-                result = await self._send_items(result, call)
+                await self._send_items(result, call)
+                result = None
             call.answer(result)
         except asyncio.CancelledError:
             if call.is_open and not self._closed:

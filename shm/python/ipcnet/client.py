@@ -129,7 +129,7 @@ class Lease:
 
 
 class Writer:
-    """A topic that this program writes at memory speed. Closed with ``close``, at the end of a ``with`` block, or when it is forgotten."""
+    """A topic that this program writes at memory speed. Closed with ``close``, at the end of a ``with`` block, or with its client."""
 
     def __init__(self, client: "Client", handle: WriterHandle) -> None:
         self._client, self._handle = client, handle
@@ -222,7 +222,6 @@ class Client:
         self._core = core
         self._streams: Deque[Tuple[Call, Iterator[Any], List[Any]]] = collections.deque()
         self._stopped = False
-        self._offers: List[Offer] = []
         self._subscriptions: List[Subscription] = []
 
     # --- waiting ---
@@ -382,9 +381,7 @@ class Client:
             else:
                 _answer(call, result)
 
-        offer = Offer(OfferHandle(self._core, service, came, options))
-        self._offers.append(offer)
-        return offer
+        return Offer(OfferHandle(self._core, service, came, options))
 
     def _pump_streams(self) -> bool:
         """One item of each stream that may go on; whether there was any."""

@@ -14,11 +14,12 @@ import collections
 import ctypes
 import functools
 import itertools
+import json
 import os
 import threading
 import time
 import weakref
-from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from . import cbor, library as c_api, media
 from .descriptor import AnyFd, Descriptor, number_of
@@ -33,6 +34,8 @@ MESSAGES_PER_DRAIN = 256
 SCRATCH_BYTES = 256 << 10
 #: Batches up to this are copied to memory of their own size, so that a small message that is kept keeps little.
 COPY_BYTES_MAX = 64 << 10
+#: A program that only publishes takes on new readers this often.
+HOUSEKEEPING_S = 0.02
 
 _POLICIES = {"latest": 0, "queue": 1, "lossless": 2}
 _FIELD_TYPES = {"f64": 1, "f32": 2, "i8": 3, "u8": 4, "i16": 5, "u16": 6, "i32": 7, "u32": 8, "i64": 9, "u64": 10}
@@ -255,11 +258,16 @@ class Core:
         self.origins: Dict[int, str] = {}
         self.calls: Dict[int, Call] = {}
         self.handles: "weakref.WeakSet[Any]" = weakref.WeakSet()
+        #: Writers and offers last until they are closed, whether the program remembers them or not.
+        self.kept: Set[Any] = set()
         self.notice_listeners: List[Callable[..., Any]] = []
         self.end_listeners: List[Callable[..., Any]] = []
         self.leaving_listeners: List[Callable[..., Any]] = []
         self.why_ended: Optional[str] = None
         self.is_over = False
+        #: Whether publishing has to poll now and then, because nothing else may (a plain client that only publishes).
+        self.keeps_house = True
+        self._polled_s = 0.0
         self._locked = _Locked(self)
         options = c_api.ConnectOptions(_bytes(socket_path), _bytes(name), (_RECONNECT if reconnect else 0) | (_UNDUMPABLE if undumpable else 0), -1, max(1, int(timeout * 1000)))
         pointer = ctypes.c_void_p()
@@ -302,10 +310,15 @@ class Core:
             pass
         with self.locked() as handle:
             status = library().poll(handle, timeout_ms)
+            self._polled_s = time.monotonic()
             if status == -Status.SERVICE_UNAVAILABLE:
                 self.is_over = True
                 status = 0
             self.check(status)
+
+    def keep_house(self) -> None:
+        if self.keeps_house and time.monotonic() - self._polled_s > HOUSEKEEPING_S:
+            self.poll(0)
 
     def dispatch(self) -> None:
         """Calls the program's functions for what was noted."""
@@ -537,7 +550,7 @@ class SubscriptionHandle:
             used = max(used, entry[1] + entry[2] - base, entry[3] + entry[15] * 24 - base if entry[15] else 0)
         assert self._scratch is not None
         if used <= COPY_BYTES_MAX or used * 2 < self._room:
-            view = memoryview(self._scratch[self._start : self._start + used])
+            view = _copy(memoryview(self._scratch)[self._start : self._start + used])
         else:
             # Large: handed over as it is. It comes back as a spare when nobody looks at it any more.
             scratch = self._scratch
@@ -579,6 +592,17 @@ class SubscriptionHandle:
         self._pin = None
 
 
+def _copy(data: memoryview) -> memoryview:
+    """Memory of its own size; large data is 64-byte aligned, as tensors like it."""
+    if len(data) <= 4096:
+        return memoryview(bytearray(data))
+    room = bytearray(len(data) + 64)
+    start = -Memory(room).address % 64
+    view = memoryview(room)[start : start + len(data)]
+    view[:] = data
+    return view
+
+
 def _is_exported(data: bytearray) -> bool:
     """Whether anybody looks at it: only then Python refuses to change its size."""
     try:
@@ -603,6 +627,7 @@ class Loan:
         self.published = False
 
     def __enter__(self) -> "Loan":
+        self._writer.core.keep_house()
         address = self._writer.loan(self._size, self._meta)
         if address is not None:
             raw: Any = (ctypes.c_char * self._size).from_address(address)
@@ -633,12 +658,11 @@ class WriterHandle:
         self._key = _enlist(self)
         fields = options.get("fields") or {}
         definitions = (c_api.FieldDefinition * max(1, len(fields)))(*(_field_definition(name, field) for name, field in fields.items()))
-        schema_hash = options.get("schema_hash") or 0
-        encoding = options.get("encoding")
-        if not schema_hash and encoding in media.ENCODINGS:
-            schema_hash = media.schema_hash(encoding, options.get("constraints"))
+        encoding, schema = options.get("encoding"), options.get("json_schema")
+        if options.get("constraints"):
+            schema = json.dumps(options["constraints"])
         c_options = c_api.AdvertiseOptions(
-            _bytes(encoding), _bytes(options.get("record_name")), definitions if fields else None, _bytes(options.get("json_schema")), schema_hash, options.get("payload_bytes_max") or 0, self._key, _on_space, _on_readers,
+            _bytes(encoding), _bytes(options.get("record_name")), definitions if fields else None, None if schema is None else schema.encode(), options.get("schema_hash") or 0, options.get("payload_bytes_max") or 0, self._key, _on_space, _on_readers,
             _on_lost, len(fields), _POLICIES[options.get("policy") or "queue"], options.get("queue") or 0, _milliseconds(options.get("deadline") or 0),
         )
         pointer = ctypes.c_void_p()
@@ -647,9 +671,7 @@ class WriterHandle:
             self._handle: Optional[int] = pointer.value
             self.topic: Topic = core.topic(library().writer_topic(self._handle))
         core.handles.add(self)
-
-    def __del__(self) -> None:
-        self.close()
+        core.kept.add(self)
 
     def _open(self) -> int:
         if self._handle is None:
@@ -662,6 +684,7 @@ class WriterHandle:
 
     def publish(self, value: Any, meta: Any) -> bool:
         """False: a lossless reader is behind."""
+        self.core.keep_house()
         if media.is_media(value):
             return self._publish_media(value, meta)
         memory = Memory(self.topic.encode(value))
@@ -732,7 +755,8 @@ class WriterHandle:
         return {name: getattr(stats, name) for name in ("published", "payload_bytes", "rings", "refused_full", "demoted", "next_sequence", "readers")}
 
     def close(self) -> None:
-        handle, self._handle = getattr(self, "_handle", None), None
+        self.core.kept.discard(self)
+        handle, self._handle = self._handle, None
         if handle is not None and self.core.forks == _forks and self.core.pin is not None:
             with self.core.locked():
                 library().writer_close(handle)
@@ -929,16 +953,15 @@ class OfferHandle:
             core.check(library().offer(handle, service.encode(), ctypes.byref(c_options), ctypes.byref(pointer)))
             self._handle: Optional[int] = pointer.value
         core.handles.add(self)
-
-    def __del__(self) -> None:
-        self.close()
+        core.kept.add(self)
 
     def came(self, call: Call) -> None:
         self.core.note(functools.partial(self._came, self, call))
 
     def close(self) -> None:
         """No new calls come; running ones may still be answered."""
-        handle, self._handle = getattr(self, "_handle", None), None
+        self.core.kept.discard(self)
+        handle, self._handle = self._handle, None
         if handle is not None and self.core.forks == _forks and self.core.pin is not None:
             with self.core.locked():
                 library().offer_close(handle)
