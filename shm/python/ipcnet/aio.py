@@ -12,10 +12,13 @@ import inspect
 from typing import Any, AsyncIterator, Awaitable, Callable, Deque, Dict, List, Optional, Sequence, Set
 
 from .client import CREDIT, TIMEOUT, FullReply, Lease, Writer as PlainWriter, takes_call
-from .core import Call, Core, LeavingNotice, OfferHandle, Pending, SubscriptionHandle, WriterHandle, as_error
+from .core import Core, LeavingNotice
 from .descriptor import AnyFd, Descriptor
 from .message import Message, Topic
+from .reading import SubscriptionHandle
+from .services import Call, OfferHandle, Pending, as_error
 from .status import IpcnetError, Status
+from .writing import WriterHandle
 
 
 class connect:

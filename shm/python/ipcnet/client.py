@@ -7,11 +7,14 @@ import inspect
 import time
 from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Optional, Sequence, Tuple
 
-from . import core as engine
-from .core import Call, Core, LeavingNotice, Loan, OfferHandle, Pending, Reply, SubscriptionHandle, WriterHandle, as_error, meta_of
+from .bridge import Answer
+from .core import SLICE_MS, Core, LeavingNotice
 from .descriptor import AnyFd, Descriptor
 from .message import Message, Topic
+from .reading import MESSAGES_PER_DRAIN, SubscriptionHandle
+from .services import Call, OfferHandle, Pending, Reply, as_error
 from .status import IpcnetError, Status
+from .writing import Loan, WriterHandle, meta_of
 
 #: Seconds that a request may take unless it says otherwise.
 TIMEOUT = 5.0
@@ -53,7 +56,7 @@ class Subscription:
         if messages:
             self._client._core.note(self._deliver)
 
-    def drain(self, limit: int = engine.MESSAGES_PER_DRAIN) -> List[Message]:
+    def drain(self, limit: int = MESSAGES_PER_DRAIN) -> List[Message]:
         """What has come so far, at most ``limit`` messages (and at most 256 at once); waits for nothing."""
         if self._batch:
             return [self._batch.popleft() for _ in range(min(limit, len(self._batch)))]
@@ -153,8 +156,8 @@ class Writer:
         """Waits until a lossless reader has read on; False after ``timeout`` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = engine.SLICE_MS if deadline is None else int((deadline - time.monotonic()) * 1000 + 0.999)
-            if self._handle.space(max(0, min(left, engine.SLICE_MS))):
+            left = SLICE_MS if deadline is None else int((deadline - time.monotonic()) * 1000 + 0.999)
+            if self._handle.space(max(0, min(left, SLICE_MS))):
                 return True
             if left <= 0:
                 return False
@@ -239,7 +242,7 @@ class Client:
     def poll(self, timeout: Optional[float] = 0) -> None:
         """Waits up to ``timeout`` seconds (None: without end) for something to do, and does it: callbacks, services."""
         if not self._core.events:
-            self._core.poll(engine.SLICE_MS if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 0x7FFFFFFF)))
+            self._core.poll(SLICE_MS if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 0x7FFFFFFF)))
         self._turn()
 
     def run(self, timeout: Optional[float] = None) -> None:
@@ -457,7 +460,7 @@ class Client:
 class FullReply:
     """An answer: status (1xx, or the application's own), text, body, and descriptors to be closed by whoever gets this."""
 
-    def __init__(self, answer: engine.Answer) -> None:
+    def __init__(self, answer: Answer) -> None:
         self.status, self.text, self.body = answer.status, answer.text, answer.body()
         self.descriptors = [Descriptor(fd) for fd in answer.fds]
         answer.fds = []

@@ -137,15 +137,17 @@ class Topics(unittest.TestCase):
 
     def test_memory_of_large_messages_is_used_again_only_when_nobody_looks(self):
         writer, subscription = self.pair("bytes", queue=4, payload_bytes_max=1 << 20)
-        kept = []
+        kept, memories = [], set()
         for i in range(8):
             writer.publish(bytes([i]) * (1 << 20))
             message = subscription.next(PATIENCE)
-            if i % 2:
+            memories.add(id(message.bytes.obj))
+            if i % 4 == 1:
                 kept.append((i, message.bytes))
             del message
         for i, view in kept:
             self.assertEqual((view[0], view[-1], len(view)), (i, i, 1 << 20))
+        self.assertLess(len(memories), 6, "memory that nobody looks at any more is used again")
 
     def test_a_loan_is_filled_in_place_or_given_up(self):
         writer, subscription = self.pair("bytes", payload_bytes_max=1 << 16)
