@@ -35,6 +35,11 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
+/* Some functions are called as the struct that they fill or make: in C++ write "struct ipcnet_offer". */
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 extern "C" {
 #endif
 
@@ -278,6 +283,10 @@ struct ipcnet_message { /* 96 bytes */
   uint8_t reserved[4];
 };
 
+/* The message's value as JSON text, to be freed with ipcnet_free: of cbor and json topics their value, of records an object of the fields that are present, of all others their bytes
+ * as base64url. NULL: no memory, or the payload is not what the topic says. */
+IPCNET_API char *ipcnet_message_json(const struct ipcnet_message *message);
+
 /* What to write into the lineage of a message that is made from `message`. */
 IPCNET_API void ipcnet_lineage_of(const struct ipcnet_message *message, struct ipcnet_lineage *lineage);
 /* The id of a topic's name or an origin's text in a lineage: the first 8 bytes of SHA-256. */
@@ -437,6 +446,9 @@ struct ipcnet_meta { /* 40 bytes */
 /* 0; -208 too large; -210 a lossless reader has not read what would be overwritten (try again at on_space, after ipcnet_writer_wait, or after its deadline). `meta` may be NULL.
  * Works also while the gateway is away. */
 IPCNET_API int ipcnet_writer_publish(struct ipcnet_writer *self, const void *payload, size_t payload_bytes, const struct ipcnet_meta *meta);
+
+/* The same with a value as JSON, for topics of encoding cbor, json or record (an object of fields; those that are left out are 0, or absent). -209 it is not JSON or does not fit the record. */
+IPCNET_API int ipcnet_writer_publish_json(struct ipcnet_writer *self, const char *json, const struct ipcnet_meta *meta);
 
 /* Zero-copy: room for up to `payload_bytes` in the lane (at a multiple of 8), to be filled and then committed with its final length, or given up. One at a time; a lineage's length must be
  * known when the room is taken. Readers can see the memory from the start, but no message names it before the commit. */
@@ -668,6 +680,9 @@ IPCNET_API char *ipcnet_cbor_to_json(struct ipcnet_cbor value);
 
 #ifdef __cplusplus
 }
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 #endif
 
 #endif
