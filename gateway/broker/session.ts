@@ -238,7 +238,11 @@ export class Session {
     this.#phase = "open";
     this.#lanes = new SessionLanes(this.#host.lanes, {
       peer: this.#peer, nowUs: () => this.#host.clock.nowUs(), reply: (seq, answer) => this.#reply(seq, answer), tell: (status, text) => this.#notice(status, text),
-      send: (message, descriptors) => this.#say(message, "control", descriptors) || this.#tooMuchNews(),
+      send: (message, descriptors) => {
+        const said = this.#say(message, "control", descriptors);
+        if (!said) this.leave(Status.insufficientStorage, "what it is told about lanes is not read");
+        return said;
+      },
       describe: (name) => this.#describeByName(name), originId: (origin) => this.#tellOrigin(origin),
     });
     this.#say({ op: "welcome", version: PROTOCOL_VERSION, gateway: this.#host.gateway }, "handshake");

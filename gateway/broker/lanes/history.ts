@@ -1,5 +1,5 @@
 /** Looks into lanes without being a reader of them: the last messages, copied and checked, nobody notices. */
-import { LaneError, LaneReader } from "../../../shm/lanes/index.ts";
+import { LaneError, LaneReader, type LaneSample } from "../../../shm/lanes/index.ts";
 import type { QueryAnswer } from "../../../shm/protocol/messages.ts";
 import type { Descriptor } from "../../../shm/sockets/index.ts";
 
@@ -7,14 +7,8 @@ import type { Descriptor } from "../../../shm/sockets/index.ts";
 export function laneHistory(lanes: readonly { lane: Descriptor; origin: string }[], { topicId, count, bytesMax }: { topicId: number; count: number; bytesMax: number }): QueryAnswer[] {
   const found: QueryAnswer[] = [];
   for (const { lane, origin } of lanes) {
-    const reader = openQuietly(lane);
-    if (!reader) continue;
-    try {
-      for (const { payload, sequence, timeNs, wallTimeNs, quality } of reader.history(count)) {
-        found.push({ topicId, bytes: payload, sequence: Number(sequence), timeUs: Number(timeNs) / 1e3, wallTimeNs, quality, origin });
-      }
-    } finally {
-      reader.close();
+    for (const { payload, sequence, timeNs, wallTimeNs, quality } of lookInto(lane, count)) {
+      found.push({ topicId, bytes: payload, sequence: Number(sequence), timeUs: Number(timeNs) / 1e3, wallTimeNs, quality, origin });
     }
   }
   found.sort((a, b) => a.timeUs - b.timeUs);
@@ -24,11 +18,16 @@ export function laneHistory(lanes: readonly { lane: Descriptor; origin: string }
   return found.slice(from);
 }
 
-function openQuietly(lane: Descriptor): LaneReader | undefined {
+function lookInto(lane: Descriptor, count: number): LaneSample[] {
+  let reader: LaneReader | undefined;
   try {
-    return LaneReader.open(lane, undefined, { policy: "latest", start: "next" });
+    reader = LaneReader.open(lane, undefined, { policy: "latest", start: "next" });
+    return reader.history(count);
   } catch (error) {
-    if (error instanceof LaneError) return undefined;
+    // Broken, or this process has no room for it.
+    if (error instanceof LaneError) return [];
     throw error;
+  } finally {
+    reader?.close();
   }
 }

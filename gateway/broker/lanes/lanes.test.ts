@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
-import { layoutFromFields } from "../../../schemas/records/index.ts";
+import { layoutFromFields, layoutToJson } from "../../../schemas/records/index.ts";
 import { hashText, nameHash, schemaHash } from "../../../schemas/topics/schemaHash.ts";
-import { connect, type Client, IpcnetError, type Message } from "../../../shm/client/index.ts";
+import { connect, type Client, IpcnetError, type Message, type Notice } from "../../../shm/client/index.ts";
 import { type Call, Link } from "../../../shm/client/link.ts";
 import { LaneWriter } from "../../../shm/lanes/index.ts";
 import type { LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
@@ -401,4 +401,38 @@ test("tensors and frames go as what they are, without a copy on the way in", () 
   assert.ok(Buffer.compare(frame.data.subarray(0, data.length), data) === 0);
   assert.throws(() => frames.publish({ fourcc: "nonsense" }), IpcnetError);
   assert.equal(frames.publish({ fourcc: "RGB3", width: 64, height: 48, data }), true);
+}));
+
+test("what is too old when it comes is dropped and counted; what does not fit its schema counts as lost", () => withRig({}, async (rig, join) => {
+  const [talker, listener] = [await join("talker"), await join("listener")];
+  const writer = await talker.advertise("t");
+  const heard = collector();
+  const subscription = await listener.subscribe("#", { policy: { queue: 10 } }, heard.take);
+  await rig.until(() => writer.readers === 1);
+  writer.publish("stale", { ttlMs: 1 });
+  // Reader and writer are one thread here: it comes when this turn is over.
+  const until = process.hrtime.bigint() + 3_000_000n;
+  while (process.hrtime.bigint() < until);
+  writer.publish("fresh", { ttlMs: 60_000 });
+  await heard.count(1);
+  assert.deepEqual([values(heard.messages), heard.messages[0]!.lostBefore, subscription.expired], [["fresh"], 0, 1]);
+
+  // A writer that does not keep to its own layout.
+  const layout = layoutFromFields("r", [{ name: "x", type: "f64", minimum: 0, maximum: 1 }]);
+  const notices: Notice[] = [];
+  listener.onNotice((notice) => notices.push(notice));
+  const link = await Link.open(rig.path, "liar", 5_000);
+  link.attach({ announced: () => {}, service: () => {}, data: () => {}, closed: () => {}, lane: (message, [page, bell]) => {
+    if (message.op === "reader") lane.addReader(page!, bell!, message.policy, message.deadlineMs);
+  } });
+  const lane = await LaneWriter.create({ schemaHash: layout.hash, policy: "queue", slots: 8, inlineBytes: 64, largeBytes: 0 });
+  await link.start({ op: "advertise", topic: "r", encoding: "record", schemaHash: hashText(layout.hash), layout: layoutToJson(layout), jsonSchema: undefined, policy: "queue", deadlineMs: undefined }, 5_000, { descriptors: [lane.descriptor] }).reply;
+  const record = (x: number): Uint8Array => new Uint8Array(Float64Array.of(x).buffer);
+  for (const payload of [record(0.25), record(2), record(NaN), new Uint8Array(3), record(0.5)]) lane.publish(payload);
+  await heard.count(3);
+  assert.deepEqual(heard.messages.slice(1).map(({ value, lostBefore }) => [value, lostBefore]), [[{ x: 0.25 }, 0], [{ x: 0.5 }, 3]]);
+  await rig.until(() => notices.reduce((sum, { count }) => sum + count, 0) === 3);
+  assert.deepEqual([notices[0]!.status, notices[0]!.text], [209, "r: x is out of range"]);
+  link.close("enough");
+  lane.close();
 }));
