@@ -108,6 +108,10 @@ test("query reads the lanes: the last value, and as many as are wanted", () => w
   assert.deepEqual(values(await asker.query("t", { last: 4 })), [2, 3, 4, 5]);
   assert.equal((await asker.query("t", { last: 1000 })).length, 6);
   await fails(asker.query("u"), 203);
+  // What no answer could hold is not even looked at.
+  const video = await a.advertise("v", { encoding: "bytes", queue: 2, payloadBytesMax: 5 * 2 ** 20 });
+  video.publish(new Uint8Array(10));
+  await fails(asker.query("v"), 208);
 }));
 
 test("who cannot or does not want to read lanes gets the same messages from the gateway, which reads along only as long as it must", () => withRig({}, async (rig, join) => {

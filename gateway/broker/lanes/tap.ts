@@ -38,7 +38,7 @@ export class LaneTap implements LaneClient {
     this.peer = peer;
     this.#lanes = lanes;
     this.#feeds = new LaneFeeds({
-      topic: () => this.#topic, nameOf: (topic) => topic, origin: () => this.#origin, failed: () => (this.failed += 1), after: (ms, callback) => clock.at(clock.nowUs() + ms * 1e3, callback),
+      payloadBytesMax: lanes.limits.readPayloadBytesMax, topic: () => this.#topic, nameOf: (topic) => topic, origin: () => this.#origin, failed: () => (this.failed += 1), after: (ms, callback) => clock.at(clock.nowUs() + ms * 1e3, callback),
       attach: (lane, page) => {
         const [copy] = this.#copies([page]) ?? [];
         if (copy) lanes.attach(this, lane, copy);
