@@ -91,7 +91,7 @@ export class LocalClient implements Client {
       lastValue: options.lastValue === true, batch: (batch, source) => deliverBatch(batch, source, recipient),
     };
     const recipient: Recipient = {
-      deliver: listener, expire: () => (active.expired += 1), refuse: (text) => this.#notify({ status: Status.unprocessableContent, text, count: 1 }),
+      deliver: listener, expire: () => (active.expired += 1), refuse: (text, count) => this.#notify({ status: Status.unprocessableContent, text, count }),
     };
     await this.#establish(active);
     return {
@@ -191,7 +191,12 @@ export class LocalClient implements Client {
       this.#active.add(active);
       if (active.early > 0) {
         allLanes = new Promise((resolve) => {
-          active.allLanes = resolve;
+          // One that the gateway could not hand out after all is said in a notice.
+          const cancel = after(CALL_TIMEOUT_MS, resolve);
+          active.allLanes = () => {
+            cancel();
+            resolve();
+          };
         });
       }
     });
