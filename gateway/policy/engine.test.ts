@@ -38,7 +38,8 @@ function naive(set: RuleSet, { uid, gid, groups: gids, components }: Subject, ac
     return (set.groups[principal] ?? [principal]).some((each) => components.includes(each));
   };
   const first = asked.split("/")[0]!;
-  if (action === "write" && isReserved(asked) && first !== "cmd") return false;
+  // "cmd" itself is no command, and nobody's to write.
+  if (action === "write" && isReserved(asked) && !asked.startsWith("cmd/")) return false;
   if (action === "offer" && isReserved(asked)) return false;
   const guarded = (action === "write" && first === "cmd") || (action === "execute" && first === "gateway");
   const covers = (each: Rule): boolean => each.who.some(means) && each.reach.some((reach) => reach.action === action && reach.patterns.some((one) => topicMatches(one, asked) && !(each.effect === "allow" && guarded && one.split("/")[0] !== first)));

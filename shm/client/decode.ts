@@ -1,4 +1,5 @@
 /** Decodes payloads by what was announced about their topic. */
+import { mediaCodec, type MediaEncoding } from "../../schemas/media/index.ts";
 import { isInLimits, isPresent, layoutFromJson, readField, readRecord, type RecordLayout } from "../../schemas/records/index.ts";
 import { IpcnetError, Status } from "../../schemas/status.ts";
 import { hashText } from "../../schemas/topics/schemaHash.ts";
@@ -6,9 +7,6 @@ import { decodeCbor } from "../protocol/cborReader.ts";
 import type { TopicAnnouncement } from "../protocol/messages.ts";
 
 export type DecodePayload = (payload: Uint8Array) => unknown;
-
-/** Decoders of media types, by encoding (schemas/media); those without one come as the bytes that they are. */
-export const mediaDecoders = new Map<TopicAnnouncement["encoding"], DecodePayload>();
 
 /** Says what is wrong with a payload that came from another program, before anybody looks into it; undefined = nothing. */
 export type CheckPayload = (payload: Uint8Array) => string | undefined;
@@ -45,13 +43,14 @@ export function payloadDecoder(topic: TopicAnnouncement): DecodePayload {
     case "json":
       return (payload) => parseJson(topic, payload);
     case "bytes":
+      return (payload) => payload;
     case "tensor":
     case "video":
     case "audio":
     case "points":
     case "haptic":
     case "file":
-      return mediaDecoders.get(topic.encoding) ?? ((payload) => payload);
+      return mediaDecoder(topic, topic.encoding);
     case "canframe":
       return (payload) => canFrame(topic, payload);
     default:
@@ -62,6 +61,16 @@ export function payloadDecoder(topic: TopicAnnouncement): DecodePayload {
 function announcedLayout(topic: TopicAnnouncement): RecordLayout | undefined {
   const layout = layoutFromJson(topic.layout);
   return layout && hashText(layout.hash) === topic.schemaHash ? layout : undefined;
+}
+
+/** Frames, tensors and their like: views into the payload, nothing is copied. */
+function mediaDecoder(topic: TopicAnnouncement, encoding: MediaEncoding): DecodePayload {
+  const codec = mediaCodec(encoding);
+  return (payload) => {
+    const result = codec.decode(payload);
+    if (!result.ok) throw unfit(topic, result.text);
+    return result.value;
+  };
 }
 
 function recordDecoder(topic: TopicAnnouncement): DecodePayload {
