@@ -34,7 +34,7 @@ double ipcnet_number_value(const char *text, size_t length) {
 
 /* Whether digit * 10^… with the last digit moved by `step` is `value`; then that is what stands in `text`. */
 static int neighbour(double value, char *text, size_t capacity, int precision, int step) {
-  char moved[48];
+  char moved[40], whole[24];
   const char *exponent = strchr(text, 'e');
   long long digits = 0;
   if (exponent == NULL) return 0;
@@ -42,10 +42,10 @@ static int neighbour(double value, char *text, size_t capacity, int precision, i
     if (*c >= '0' && *c <= '9') digits = digits * 10 + (*c - '0');
   snprintf(moved, sizeof moved, "%s%llde%d", text[0] == '-' ? "-" : "", digits + step, atoi(exponent + 1) - precision);
   if (strtod(moved, NULL) != value) return 0;
-  snprintf(moved, sizeof moved, "%s%lld", text[0] == '-' ? "-" : "", digits + step);
+  int length = snprintf(whole, sizeof whole, "%lld", digits + step);
   /* More digits than before: a carry. */
-  int power = atoi(exponent + 1) + (int)strlen(moved) - (text[0] == '-') - precision - 1;
-  snprintf(text, capacity, "%se%d", moved, power);
+  int power = atoi(exponent + 1) + length - precision - 1;
+  snprintf(text, capacity, "%s%se%d", text[0] == '-' ? "-" : "", whole, power);
   return 1;
 }
 
