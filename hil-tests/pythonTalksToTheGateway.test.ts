@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { mutatedRows } from "../schemas/media/mutations.ts";
 import { mediaCodec, type FilePayload, type Tensor, type VideoFrame } from "../schemas/media/index.ts";
 import type { Client, Message } from "../shm/client/index.ts";
 import { fileContent, sealBytes, sealedFilePayload } from "../shm/sockets/index.ts";
@@ -48,6 +49,14 @@ describe("Python", { skip: noPython }, () => {
       const missing = execFileSync("python3", ["-c", `import importlib.util as u; print(u.find_spec("${name}") is None)`], { encoding: "utf8" }).trim() === "True";
       if (missing) t.diagnostic(`${name} is not installed: its tests were left out`);
     }
+  });
+
+  test("Python and TypeScript agree on thousands of mutated media payloads, value or fault", { timeout: PATIENCE_MS }, () => {
+    const seed = 20261124;
+    const rows = mutatedRows(seed, 4000);
+    const script = "import sys; from tests.test_media import spell; sys.stdout.write('\\n'.join(spell(row.split()[0], bytes.fromhex(row.split()[1])) for row in sys.stdin.read().splitlines()))";
+    const spelled = execFileSync("python3", ["-c", script], { input: rows.join("\n"), encoding: "utf8", env: pythonEnvironment({ PYTHONIOENCODING: "utf-8" }), maxBuffer: 1 << 26 }).split("\n");
+    assert.deepEqual(spelled, rows.map((row) => row.split(" ").slice(2).join(" ")), `seed ${seed}`);
   });
 
   test("a Python talker is heard in TypeScript", { timeout: PATIENCE_MS }, async () => {

@@ -11,6 +11,7 @@
 // No node-gyp: the headers come from npm's node-api-headers.
 //   node scripts/native.mjs [--test [NAME] | --bench NAME ARG…]
 import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
 import { copyFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, relative, root, run, storeys, unlessStamped } from "./lib.mjs";
@@ -42,16 +43,21 @@ export function compile({ manifest, sources, output, flags, libs, compiler = cc 
   });
 }
 
+/** What an addon is compiled with. */
+export function addonFlags(manifest) {
+  // Beside us in the repository, anywhere above where we are an installed package.
+  const headers = join(dirname(createRequire(import.meta.url).resolve("node-api-headers/package.json")), "include");
+  return ["-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-DNAPI_VERSION=8", "-D_GNU_SOURCE", `-I${headers}`, ...(manifest.flags ?? [])];
+}
+
 /** Builds every addon and library that is out of date. */
-export function buildAddons() {
+export function buildAddons({ libraries = true } = {}) {
   mkdirSync(outDir, { recursive: true });
-  const headers = join(root, "node_modules/node-api-headers/include");
   for (const manifest of manifests()) {
     if (!manifest.addon) continue;
-    compile({ manifest, sources: manifest.sources, output: join(outDir, `${manifest.addon}.node`),
-      flags: ["-O2", "-g", "-shared", "-fPIC", "-fvisibility=hidden", "-DNAPI_VERSION=8", "-D_GNU_SOURCE", `-I${headers}`, ...(manifest.flags ?? [])] });
+    compile({ manifest, sources: manifest.sources, output: join(outDir, `${manifest.addon}.node`), flags: ["-g", ...addonFlags(manifest)] });
   }
-  buildLibraries();
+  if (libraries) buildLibraries();
 }
 
 /** Builds every library, shared and static, each exporting only what its headers mark; with a pkg-config file that finds everything beside itself. */

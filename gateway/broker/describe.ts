@@ -26,5 +26,7 @@ function fixedPart(topic: TopicEntry): { entries: number; cbor: Uint8Array } {
 /** The `TopicAnnouncement` of a topic, as CBOR. */
 export function describeTopic(topic: TopicEntry): Uint8Array {
   const { entries, cbor } = fixedPart(topic);
-  return writer.reset().map(entries + 2).raw(cbor).text("rateHz").value(topic.rateHz).text("quality").value(topic.quality).take();
+  const direct = topic.writers > 0;
+  writer.reset().map(entries + (direct ? 3 : 2)).raw(cbor).text("rateHz").value(topic.rateHz).text("quality").value(topic.quality);
+  return (direct ? writer.text("writers").value(topic.writers) : writer).take();
 }

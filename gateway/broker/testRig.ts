@@ -10,6 +10,7 @@ import { DirectTopicTable } from "../topics/directTopics.ts";
 import { TopicTable } from "../topics/table.ts";
 import type { Topic } from "../topics/table.ts";
 import { type Broker, type BrokerEvent, createBroker, listenForClients } from "./broker.ts";
+import type { LaneLimits } from "./lanes/limits.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { AccessPolicy, Peer, PublishMeta, ResourceTable, ServiceAnswer } from "./ports.ts";
 
@@ -19,6 +20,7 @@ export interface Published { topic: string; value: unknown; meta: PublishMeta }
 
 export interface RigOptions {
   limits?: Partial<BrokerLimits>;
+  laneLimits?: Partial<LaneLimits>;
   policy?: AccessPolicy;
   /** Names of the gateway's own services that `call` answers. */
   services?: readonly string[];
@@ -52,7 +54,7 @@ export class BrokerRig {
   }
 
   #createBroker(): Broker {
-    const { limits, policy = openPolicy, services = ["echo"], call, resources } = this.#options;
+    const { limits, laneLimits, policy = openPolicy, services = ["echo"], call, resources } = this.#options;
     return createBroker({
       server: listenForClients(this.path, { mode: 0o666, ...(limits ? { limits } : {}) }),
       gateway: { robot: "test", version: "0", instance: "a", boot: "b00t" },
@@ -63,7 +65,7 @@ export class BrokerRig {
         this.events.push(event);
         this.#check();
       },
-      ...(limits ? { limits } : {}), ...(resources ? { resources } : {}),
+      ...(limits ? { limits } : {}), ...(laneLimits ? { laneLimits } : {}), ...(resources ? { resources } : {}),
     });
   }
 

@@ -30,9 +30,9 @@ export function declareWritableTopics({ config, parts, table, publisher, paths }
     const topic = table.declare({ name: `cmd/${bus.name}/raw`, encoding: "canframe", writable: true });
     publisher.addFrames(topic, path, frameCommands(config, parts, bus.name));
   }
-  for (const { name, encoding, schema } of config.topics) {
+  for (const { name, encoding, schema, exclusive } of config.topics) {
     const jsonSchema = schema === undefined ? undefined : parts.schemas.get(schema);
-    publisher.addApplicationTopic(table.declare({ name, encoding, writable: true, ...(jsonSchema ? { jsonSchema } : {}) }), jsonSchema && validator(jsonSchema));
+    publisher.addApplicationTopic(table.declare({ name, encoding, writable: true, exclusive, ...(jsonSchema ? { jsonSchema } : {}) }), jsonSchema && validator(jsonSchema));
   }
   for (const { to } of config.routes) {
     // A target that nothing else declares is a topic of the route's own: readable by all readers, written by the route alone.

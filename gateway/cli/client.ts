@@ -11,6 +11,7 @@ export interface Client {
   subscribe(pattern: string, options: SubscribeOptions, listener: (message: Message) => void): Promise<{ close(): Promise<void> }>;
   publish(topic: string, value: unknown, options?: PublishOptions): Promise<void>;
   query(topic: string): Promise<Message | undefined>;
+  query(topic: string, options: { last: number }): Promise<readonly Message[]>;
   request(service: string, body?: unknown, options?: { timeoutMs?: number }): Promise<unknown>;
   find(what: "components" | "topics" | "services" | "resources", pattern?: string): Promise<readonly FoundEntry[]>;
   stream(service: string, body?: unknown, options?: CallOptions): AsyncIterable<unknown>;
@@ -46,6 +47,8 @@ export interface TopicDescription {
   writable?: boolean;
   rateHz?: number;
   quality?: string;
+  /** Programs that write it by lanes of their own. */
+  writers?: number;
 }
 
 export interface Message {

@@ -68,8 +68,11 @@ export class MemoryClient implements Client {
     this.published.push({ topic, value, options });
   }
 
-  query(topic: string): Promise<Message | undefined> {
-    return Promise.resolve(this.lastValues.get(topic));
+  query(topic: string): Promise<Message | undefined>;
+  query(topic: string, options: { last: number }): Promise<Message[]>;
+  query(topic: string, options?: { last: number }): Promise<Message | Message[] | undefined> {
+    const last = this.lastValues.get(topic);
+    return Promise.resolve(options ? (last ? [last] : []) : last);
   }
 
   async request(service: string, body?: unknown): Promise<unknown> {

@@ -313,6 +313,8 @@ export interface Topic {
   name: string;
   /** How samples are encoded. Default: "cbor". */
   encoding: "json" | "cbor" | "bytes";
+  /** At most one program at a time writes it by a lane of its own. Default: false. */
+  exclusive: boolean;
   /** JSON Schema of the values; what does not fit is rejected. */
   schema?: string;
   /** Who may publish. */

@@ -193,6 +193,7 @@ const definitions: Record<string, Schema> = {
   Topic: object("An application topic that local clients may publish.", {
     name: withText(topicName, "Name of the topic."),
     encoding: { type: "string", enum: ["json", "cbor", "bytes"], title: "one of json, cbor, bytes", description: "How samples are encoded.", default: "cbor" },
+    exclusive: flag(false, "At most one program at a time writes it by a lane of its own."),
     "schema?": path("JSON Schema of the values; what does not fit is rejected.", { examples: ["target.schema.json"] }),
     writers: list(ref("Principal"), { description: "Who may publish.", title: "a list of users and groups", maxItems: 256 }),
   }),

@@ -34,7 +34,7 @@ export const everyKey: Config = {
     { name: "elbow", link: "arm", heartbeat: { message: "elbow_State" }, timeoutMs: 100, required: true },
     { name: "imu", link: "broker", heartbeat: { topic: "mqtt/broker/imu" }, timeoutMs: 500, required: false },
   ],
-  topics: [{ name: "app/target", encoding: "json", schema: "target.schema.json", writers: [{ user: "robot" }] }],
+  topics: [{ name: "app/target", encoding: "json", exclusive: true, schema: "target.schema.json", writers: [{ user: "robot" }] }],
   commands: [
     { bus: "arm", message: "shoulder_Command", ttlMsMax: 100, rateHzMax: 200, writers: [{ user: "robot" }, { group: "operators" }] },
     { serial: "hand", message: "Haptic", ttlMsMax: 200, rateHzMax: 50, writers: [] },

@@ -14,6 +14,8 @@ test("the hash is that of the canonical text", () => {
 
 test("the order of keys means nothing, the order of items does", () => {
   assert.equal(schemaHash("json", { a: 1, b: { c: [1, 2], d: 3 } }), schemaHash("json", { b: { d: 3, c: [1, 2] }, a: 1 }));
+  // printf '["ipcnet schema 1","json",{"10":1,"9":2}]' | sha256sum
+  assert.equal(hashText(schemaHash("json", { 9: 2, 10: 1 })), "e1273436ec8f1f22");
   assert.notEqual(schemaHash("json", [1, 2]), schemaHash("json", [2, 1]));
   fc.assert(fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (object) => {
     const reversed = Object.fromEntries(Object.entries(object).reverse());

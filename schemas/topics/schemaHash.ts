@@ -27,14 +27,13 @@ export function nameHash(name: string): bigint {
 }
 
 function hashOf(encoding: string, schema: unknown): bigint {
-  return createHash("sha256").update(JSON.stringify(["ipcnet schema 1", encoding, sorted(schema)])).digest().readBigUInt64BE(0);
+  return createHash("sha256").update(`["ipcnet schema 1",${JSON.stringify(encoding)},${canonical(schema)}]`).digest().readBigUInt64BE(0);
 }
 
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  // Without a prototype, so that a key "__proto__" is a key like any other.
-  const copy: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
-  for (const key of Object.keys(value).sort()) copy[key] = sorted((value as Record<string, unknown>)[key]);
-  return copy;
+/** Written by hand: an object of JavaScript's own would bring keys that look like numbers into another order. */
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const object = value as Record<string, unknown>;
+  return `{${Object.keys(object).filter((key) => object[key] !== undefined).sort().map((key) => `${JSON.stringify(key)}:${canonical(object[key])}`).join(",")}}`;
 }

@@ -114,6 +114,8 @@ export interface TopicDescription {
   jsonSchema: unknown;
   writable: boolean;
   cycleTimeMs: number | undefined;
+  /** Programs that write it by lanes of their own; 0 for topics that come through the gateway alone. */
+  writers: number;
   rateHz: number;
   quality: Quality;
 }

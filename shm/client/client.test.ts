@@ -17,7 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), "ipcnet-client-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const topic = (fields: Partial<TopicAnnouncement>): TopicAnnouncement => ({
-  id: 1, name: "t", encoding: "bytes", schemaHash: "0000000000000000", layout: undefined, jsonSchema: undefined, writable: false, cycleTimeMs: undefined, rateHz: 0, quality: 0, ...fields,
+  id: 1, name: "t", encoding: "bytes", schemaHash: "0000000000000000", layout: undefined, jsonSchema: undefined, writable: false, cycleTimeMs: undefined, writers: 0, rateHz: 0, quality: 0, ...fields,
 });
 const fails = (run: () => unknown, words: RegExp): void => assert.throws(run, (error) => error instanceof IpcnetError && error.status === 209 && words.test(error.message));
 

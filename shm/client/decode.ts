@@ -58,7 +58,12 @@ export function payloadDecoder(topic: TopicAnnouncement): DecodePayload {
   }
 }
 
-/** Values of schemas/media: their data are views of the payload. */
+function announcedLayout(topic: TopicAnnouncement): RecordLayout | undefined {
+  const layout = layoutFromJson(topic.layout);
+  return layout && hashText(layout.hash) === topic.schemaHash ? layout : undefined;
+}
+
+/** Frames, tensors and their like: views into the payload, nothing is copied. */
 function mediaDecoder(topic: TopicAnnouncement, encoding: MediaEncoding): DecodePayload {
   const codec = mediaCodec(encoding);
   return (payload) => {
@@ -66,11 +71,6 @@ function mediaDecoder(topic: TopicAnnouncement, encoding: MediaEncoding): Decode
     if (!result.ok) throw unfit(topic, result.text);
     return result.value;
   };
-}
-
-function announcedLayout(topic: TopicAnnouncement): RecordLayout | undefined {
-  const layout = layoutFromJson(topic.layout);
-  return layout && hashText(layout.hash) === topic.schemaHash ? layout : undefined;
 }
 
 function recordDecoder(topic: TopicAnnouncement): DecodePayload {

@@ -1,13 +1,17 @@
 /** Encodes values by what was said about their topic: the counterpart of decode.ts. */
-import { type MediaEncoding, mediaCodec, type MediaResult } from "../../schemas/media/index.ts";
+import { isMediaEncoding, mediaCodec, type MediaCodec, type MediaConstraints, type MediaEncoding, mediaSchemaHash } from "../../schemas/media/index.ts";
 import { layoutFromFields, type FieldDefinition, type RecordLayout, writeRecord } from "../../schemas/records/index.ts";
 import { IpcnetError, Status } from "../../schemas/status.ts";
 import { schemaHash } from "../../schemas/topics/schemaHash.ts";
 import { CborValueError, CborWriter } from "../protocol/cborWriter.ts";
 import type { AdvertEncoding } from "../protocol/laneMessages.ts";
 
-/** Gives the payload of a value: borrowed until the next call. Throws an `IpcnetError` (209) for a value that does not fit. */
-export type EncodePayload = (value: unknown) => Uint8Array;
+export interface EncodePayload {
+  /** Gives the payload of a value: borrowed until the next call. Throws an `IpcnetError` (209) for a value that does not fit. */
+  (value: unknown): Uint8Array;
+  /** For large values: how many bytes one takes, and writing it where it shall be. */
+  inPlace?: { payloadBytes(value: unknown): number; write(value: unknown, out: Uint8Array): void };
+}
 
 /** How a topic's payloads are made, with the number that names it. */
 export interface TopicSchema {
@@ -18,11 +22,12 @@ export interface TopicSchema {
 }
 
 /** `layout`: of a record, as fields or compiled. A record's layout from fields is named by its topic, so that equal fields give equal hashes. */
-export function topicSchema(topic: string, { encoding, layout, jsonSchema, hash }: { encoding?: AdvertEncoding; layout?: readonly FieldDefinition[] | RecordLayout; jsonSchema?: object; hash?: bigint }): TopicSchema {
+export function topicSchema(topic: string, { encoding, layout, jsonSchema, constraints, hash }: { encoding?: AdvertEncoding; layout?: readonly FieldDefinition[] | RecordLayout; jsonSchema?: object; constraints?: MediaConstraints; hash?: bigint }): TopicSchema {
   const chosen = encoding ?? (layout ? "record" : "cbor");
   if ((chosen === "record") !== (layout !== undefined)) throw new IpcnetError(Status.badRequest, `${topic}: a layout belongs to the encoding record, and only to that`);
   const compiled = layout === undefined ? undefined : "sizeBytes" in layout ? layout : layoutFromFields(topic, layout);
-  return { encoding: chosen, layout: compiled, jsonSchema, hash: hash ?? compiled?.hash ?? schemaHash(chosen, jsonSchema) };
+  // What a topic of media fixes is announced in the place of a JSON Schema (docs/specs/media.md).
+  return { encoding: chosen, layout: compiled, jsonSchema: jsonSchema ?? constraints, hash: hash ?? compiled?.hash ?? (isMediaEncoding(chosen) ? mediaSchemaHash(chosen, constraints) : schemaHash(chosen, jsonSchema)) };
 }
 
 export function payloadEncoder(topic: string, { encoding, layout }: TopicSchema, payloadBytesMax: number): EncodePayload {
@@ -50,28 +55,6 @@ export function payloadEncoder(topic: string, { encoding, layout }: TopicSchema,
   }
 }
 
-/** What the codec of schemas/media takes (TensorInput, VideoInput …), or a payload that is encoded already. */
-function mediaEncoder(topic: string, encoding: MediaEncoding): EncodePayload {
-  const { encode } = mediaCodec(encoding) as { encode(input: object): MediaResult<Uint8Array> };
-  return (value) => {
-    if (value instanceof Uint8Array) return value;
-    if (typeof value !== "object" || value === null) throw unfit(`${topic} takes what makes up a ${encoding}, or its payload`);
-    const encoded = tried(() => encode(value));
-    if (!encoded.ok) throw unfit(`${topic}: ${encoded.text}`);
-    return encoded.value;
-  };
-}
-
-/** An object without the members that it must have makes a TypeError: the program's mistake, told as such. */
-function tried(encode: () => MediaResult<Uint8Array>): MediaResult<Uint8Array> | { ok: false; text: string } {
-  try {
-    return encode();
-  } catch (error) {
-    if (error instanceof TypeError) return { ok: false, text: error.message };
-    throw error;
-  }
-}
-
 function recordEncoder(topic: string, layout: RecordLayout): EncodePayload {
   const record = new Uint8Array(layout.sizeBytes);
   const view = new DataView(record.buffer);
@@ -85,6 +68,32 @@ function recordEncoder(topic: string, layout: RecordLayout): EncodePayload {
     if (!written.ok) throw unfit(`${topic}: ${written.text}`);
     return record;
   };
+}
+
+function mediaEncoder(topic: string, encoding: MediaEncoding): EncodePayload {
+  // The input is checked by the codec, whatever its type says here.
+  const codec = mediaCodec(encoding) as MediaCodec<unknown, never>;
+  const write = (value: unknown, out: Uint8Array): void => {
+    const written = codec.encodeInto(value as never, out);
+    if (!written.ok) throw unfit(`${topic}: ${written.text}`);
+  };
+  const payloadBytes = (value: unknown): number => {
+    try {
+      const bytes = codec.payloadBytes(value as never);
+      if (Number.isSafeInteger(bytes) && bytes >= 0) return bytes;
+    } catch (error) {
+      // What has not even the right parts has no size.
+      if (!(error instanceof TypeError)) throw error;
+    }
+    throw unfit(`${topic} takes a ${encoding}: this value is none`);
+  };
+  const encode = (value: unknown): Uint8Array => {
+    if (value instanceof Uint8Array) return value;
+    const out = new Uint8Array(payloadBytes(value));
+    write(value, out);
+    return out;
+  };
+  return Object.assign(encode, { inPlace: { payloadBytes, write } });
 }
 
 /** Bytes are taken as CBOR that is encoded already, as everywhere in this API. */

@@ -3,4 +3,4 @@ export type * from "./api.ts";
 export { IpcnetError, isSuccess, Status, statusText } from "../../schemas/status.ts";
 export { connect } from "./connect.ts";
 export type { CanFrameValue } from "./decode.ts";
-export { Descriptor } from "../sockets/index.ts";
+export { Descriptor, SeqpacketConnection } from "../sockets/index.ts";

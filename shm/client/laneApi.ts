@@ -1,4 +1,5 @@
 /** The client API of topics that go from program to program by lanes. `api.ts` has the rest. */
+import type { MediaConstraints } from "../../schemas/media/index.ts";
 import type { FieldDefinition, RecordLayout } from "../../schemas/records/index.ts";
 import type { AdvertEncoding } from "../protocol/laneMessages.ts";
 import type { Message, Quality } from "./api.ts";
@@ -10,7 +11,9 @@ export interface AdvertiseOptions {
   layout?: readonly FieldDefinition[] | RecordLayout;
   /** For cbor and json: what readers may expect. It names the topic's schema; each end checks values as it likes. */
   jsonSchema?: object;
-  /** For media types: the number that names the schema, if it is not that of the bare encoding. */
+  /** For media types: what all messages have in common, such as `{ dtype: "f32", shape: [3, null, null] }` (docs/specs/media.md). All writers and readers must agree. */
+  constraints?: MediaConstraints;
+  /** The number that names the schema, when it is known from elsewhere. */
   schemaHash?: bigint;
   /**
    * The most that readers may ask for. "latest": the newest message. "queue" (default): all that is still in the ring, in order, gaps told exactly.

@@ -27,8 +27,8 @@ export class KnownTopic {
   }
 
   describe(): TopicDescription {
-    const { name, id, encoding, schemaHash, layout, jsonSchema, writable, cycleTimeMs, rateHz, quality } = this.announcement;
-    return { name, id, encoding, schemaHash, layout, jsonSchema, writable, cycleTimeMs, rateHz, quality: qualities[quality]! };
+    const { name, id, encoding, schemaHash, layout, jsonSchema, writable, cycleTimeMs, writers, rateHz, quality } = this.announcement;
+    return { name, id, encoding, schemaHash, layout, jsonSchema, writable, cycleTimeMs, writers, rateHz, quality: qualities[quality]! };
   }
 }
 

@@ -31,7 +31,7 @@ const fromClient: readonly ClientMessage[] = [
 ];
 
 const topic: TopicAnnouncement = {
-  id: 1, name: "can/arm/State", encoding: "record", schemaHash: "00112233aabbccdd", layout: { sizeBytes: 16 }, jsonSchema: undefined, writable: false, cycleTimeMs: 10, rateHz: 99.5, quality: 0,
+  id: 1, name: "can/arm/State", encoding: "record", schemaHash: "00112233aabbccdd", layout: { sizeBytes: 16 }, jsonSchema: undefined, writable: false, cycleTimeMs: 10, writers: 2, rateHz: 99.5, quality: 0,
 };
 
 const fromGateway: readonly ServerMessage[] = [

@@ -153,7 +153,7 @@ function policy(f: Fields): SubscriptionPolicy {
 function announcement(f: Fields): TopicAnnouncement {
   return {
     id: f.integer("id", 0, U32_MAX), name: f.text("name", TOPIC_LENGTH_MAX), encoding: f.choice("encoding", topicEncodings), schemaHash: f.text("schemaHash", 16), layout: f.any("layout"), jsonSchema: f.any("jsonSchema"),
-    writable: f.boolean("writable", false), cycleTimeMs: f.optionalNumber("cycleTimeMs", 0, Number.MAX_VALUE), rateHz: f.number("rateHz", 0, Number.MAX_VALUE), quality: quality(f),
+    writable: f.boolean("writable", false), cycleTimeMs: f.optionalNumber("cycleTimeMs", 0, Number.MAX_VALUE), writers: f.optionalInteger("writers", 0, U32_MAX) ?? 0, rateHz: f.number("rateHz", 0, Number.MAX_VALUE), quality: quality(f),
   };
 }
 

@@ -56,6 +56,8 @@ export interface TopicAnnouncement {
   jsonSchema: unknown;
   writable: boolean;
   cycleTimeMs: number | undefined;
+  /** Programs that write it by lanes. */
+  writers: number;
   rateHz: number;
   quality: 0 | 1 | 2;
 }

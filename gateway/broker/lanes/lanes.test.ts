@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { layoutFromFields } from "../../../schemas/records/index.ts";
-import { nameHash } from "../../../schemas/topics/schemaHash.ts";
+import { hashText, nameHash, schemaHash } from "../../../schemas/topics/schemaHash.ts";
 import { connect, type Client, IpcnetError, type Message } from "../../../shm/client/index.ts";
-import { Descriptor } from "../../../shm/sockets/index.ts";
+import { type Call, Link } from "../../../shm/client/link.ts";
+import { LaneWriter } from "../../../shm/lanes/index.ts";
+import type { LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
+import { closeAll, Descriptor } from "../../../shm/sockets/index.ts";
 import type { AccessPolicy } from "../ports.ts";
 import { BrokerRig, openPolicy } from "../testRig.ts";
 
@@ -243,4 +246,159 @@ test("no descriptor is left behind", () => withRig({}, async (rig, join) => {
   await rig.until(() => open() <= before);
   assert.equal(open(), before);
   assert.equal(Descriptor.leaked, 0);
+}));
+
+test("whoever in the gateway watches a topic gets what its lanes bring, losses told", () => withRig({}, async (rig, join) => {
+  const talker = await join("talker");
+  const seen: unknown[] = [];
+  const leave = rig.table.watch("app/#", { sample: (topic, bytes, at, length, lost) => seen.push([topic.name, topic.sequence, Buffer.from(bytes.buffer, bytes.byteOffset + at, length).toString(), lost]) });
+  const writer = await talker.advertise("app/x", { encoding: "json" });
+  for (let i = 0; i < 3; i++) writer.publish(i);
+  await rig.until(() => seen.length === 3);
+  assert.deepEqual(seen, [["app/x", 1, "0", 0], ["app/x", 2, "1", 0], ["app/x", 3, "2", 0]]);
+  leave();
+  await rig.until(() => writer.readers === 0);
+  rig.table.get("app/x")!.closeRateInterval(1);
+  for (let i = 0; i < 50; i++) writer.publish(i);
+  rig.table.get("app/x")!.closeRateInterval(1);
+  // Nobody read it, and yet its rate is known.
+  assert.equal(rig.table.get("app/x")!.rateHz, 50);
+}));
+
+test("a lossless reader keeps its writer waiting, until its deadline; across a change of lanes too", async () => {
+  let denied = false;
+  await withRig({ policy: { ...openPolicy, mayRead: (who, topic) => topic !== "t" || !denied || who.pid === process.pid } }, async (rig, join) => {
+    const [talker, listener] = [await join("talker"), await join("listener")];
+    // Another program that had the lane and loses its right: the reason for the change.
+    const other = rig.program("await client.subscribe('t', {}, () => {}); say('ready');");
+    const writer = await talker.advertise("t", { policy: "lossless", queue: 8, deadlineMs: 60_000 });
+    await other.next();
+    const heard = collector();
+    await listener.subscribe("t", { policy: "lossless" }, heard.take);
+    await rig.until(() => writer.readers === 2);
+    /** Publishes within one turn, so that nobody can read meanwhile, until it is told to wait; says what comes next. */
+    const fill = (from: number): number => {
+      let next = from;
+      while (writer.publish(next)) next += 1;
+      return next;
+    };
+    let next = fill(0);
+    assert.ok(next <= 8);
+    await writer.space();
+    denied = true;
+    rig.broker.recheck();
+    while (next < 500) {
+      next = fill(next);
+      await writer.space();
+    }
+    await heard.count(next);
+    assert.deepEqual(values(heard.messages), Array.from({ length: next }, (_, i) => i));
+    assert.equal(heard.messages.reduce((sum, { lostBefore }) => sum + lostBefore, 0), 0);
+  });
+});
+
+test("a lossless reader that stands still is left behind after the deadline", () => withRig({}, async (rig, join) => {
+  const talker = await join("talker");
+  const reader = rig.program("await client.subscribe('t', { policy: 'lossless' }, () => {}); say('ready');");
+  const writer = await talker.advertise("t", { policy: "lossless", queue: 8, deadlineMs: 20 });
+  await reader.next();
+  await rig.until(() => writer.readers === 1);
+  reader.kill("SIGSTOP");
+  for (let sent = 0; sent < 100;) {
+    if (writer.publish(sent)) sent += 1;
+    else await writer.space();
+  }
+  reader.kill("SIGCONT");
+}));
+
+test("junk instead of lanes and pages is refused, closed, and hurts nobody", () => withRig({}, async (rig, join) => {
+  const open = (): number => readdirSync("/proc/self/fd").length;
+  const [talker, listener] = [await join("talker"), await join("listener")];
+  const writer = await talker.advertise("t", { encoding: "json" });
+  const heard = collector();
+  const link = await Link.open(rig.path, "hostile", 5_000);
+  const given: LaneServerMessage[] = [];
+  const held: Descriptor[] = [];
+  link.attach({ announced: () => {}, service: () => {}, data: () => {}, closed: () => {}, lane: (message, descriptors) => void (given.push(message), held.push(...descriptors)) });
+  const before = open();
+  const refused = async (call: Call, descriptor: Descriptor): Promise<number> => link.start(call, 5_000, { descriptors: [descriptor] }).reply.then(() => 100, (error: IpcnetError) => error.status);
+  const null_ = Descriptor.open("/dev/null", 0);
+  const advert = { op: "advertise", topic: "junk", encoding: "json", schemaHash: hashText(schemaHash("json", undefined)), layout: undefined, jsonSchema: undefined, policy: "queue", deadlineMs: undefined } as const;
+  assert.equal(await refused(advert, null_), 200);
+  const lane = await LaneWriter.create({ schemaHash: schemaHash("json", undefined), policy: "queue", slots: 8, inlineBytes: 64, largeBytes: 0 });
+  assert.equal(await refused({ ...advert, policy: "latest" }, lane.descriptor), 200);
+  assert.equal(await refused({ ...advert, schemaHash: "0000000000000001" }, lane.descriptor), 206);
+  assert.equal(await refused(advert, lane.descriptor), 100);
+  assert.equal(await refused({ ...advert, topic: "again" }, lane.descriptor), 205);
+  assert.equal(await refused({ op: "relane", advert: 1 }, null_), 200);
+  assert.equal(await refused({ op: "relane", advert: 9 }, lane.descriptor), 203);
+  await link.start({ op: "subscribe", pattern: "t", policy: { latest: true }, rateHzMax: undefined, lastValue: false, lanes: true }, 5_000).reply;
+  assert.deepEqual(given.map(({ op }) => op), ["lane"]);
+  for (const wrong of [null_, lane.descriptor, held[0]!]) assert.equal(await refused({ op: "attach", lane: 1 }, wrong), 200);
+  assert.equal(await refused({ op: "attach", lane: 7 }, null_), 203);
+  // Somebody else's lane as one's own: there is one claim to a lane.
+  assert.equal(await refused({ ...advert, topic: "stolen" }, held[0]!), 205);
+  await listener.subscribe("t", { policy: { queue: 10 } }, heard.take);
+  writer.publish("all is well");
+  await heard.count(1);
+  for (const descriptor of held) descriptor.close();
+  link.close("enough");
+  lane.close();
+  null_.close();
+  await rig.until(() => open() <= before + 8);
+  await fails(talker.query("junk"), 203).catch(() => rig.until(() => rig.table.get("junk") === undefined));
+}));
+
+test("a writer that does not change its lane when asked loses its topic; one that was only slow comes back", async () => {
+  let denied = false;
+  const policy: AccessPolicy = { ...openPolicy, mayRead: (who) => !denied || who.pid === process.pid };
+  await withRig({ policy, laneLimits: { rekeyMs: 300 } }, async (rig, join) => {
+    const listener = await join("listener");
+    const heard = collector();
+    await listener.subscribe("#", { policy: { queue: 100 } }, heard.take);
+    const stubborn = await Link.open(rig.path, "stubborn", 5_000);
+    const said: LaneServerMessage[] = [];
+    stubborn.attach({ announced: () => {}, service: () => {}, data: () => {}, closed: () => {}, lane: (message, descriptors) => {
+      said.push(message);
+      closeAll(descriptors);
+    } });
+    const lane = await LaneWriter.create({ schemaHash: schemaHash("json", undefined), policy: "queue", slots: 8, inlineBytes: 64, largeBytes: 0 });
+    await stubborn.start({ op: "advertise", topic: "stubborn", encoding: "json", schemaHash: hashText(schemaHash("json", undefined)), layout: undefined, jsonSchema: undefined, policy: "queue", deadlineMs: undefined }, 5_000, { descriptors: [lane.descriptor] }).reply;
+    const slow = rig.program(`
+      const writer = await client.advertise("slow", { encoding: "json" });
+      let i = 0;
+      setInterval(() => { try { writer.publish(i++); } catch (error) { say(error.message); process.exit(); } }, 5);
+      say("writing");`);
+    await slow.next();
+    const other = rig.program("await client.subscribe('#', {}, () => {}); say('ready');");
+    await other.next();
+    await rig.until(() => heard.messages.length > 10);
+    slow.kill("SIGSTOP");
+    denied = true;
+    rig.broker.recheck();
+    await rig.until(() => rig.broker.lanes().length === 0);
+    assert.deepEqual(said.filter(({ op }) => op === "rekey" || op === "unadvert").map((message) => [message.op, "status" in message ? message.status : 0]), [["rekey", 0], ["unadvert", 204]]);
+    const until = heard.messages.length;
+    slow.kill("SIGCONT");
+    await rig.until(() => heard.messages.length > until + 10);
+    const numbers = values(heard.messages) as number[];
+    assert.deepEqual(numbers, Array.from({ length: numbers.length }, (_, i) => numbers[0]! + i));
+    stubborn.close("enough");
+    lane.close();
+  });
+});
+
+test("tensors and frames go as what they are, without a copy on the way in", () => withRig({}, async (_rig, join) => {
+  const [camera, detector] = [await join("camera"), await join("detector")];
+  const frames = await camera.advertise("camera/front", { encoding: "video", payloadBytesMax: 100_000, queue: 4 });
+  const heard = collector();
+  await detector.subscribe("camera/+", { policy: { queue: 4 } }, heard.take);
+  const data = Uint8Array.from({ length: 64 * 48 * 3 }, (_, i) => i);
+  frames.publish({ fourcc: "RGB3", width: 64, height: 48, data }, { keyFrame: true });
+  await heard.count(1);
+  const frame = heard.messages[0]!.value as { fourcc: string; width: number; height: number; data: Uint8Array };
+  assert.deepEqual([frame.fourcc, frame.width, frame.height, heard.messages[0]!.keyFrame], ["RGB3", 64, 48, true]);
+  assert.ok(Buffer.compare(frame.data.subarray(0, data.length), data) === 0);
+  assert.throws(() => frames.publish({ fourcc: "nonsense" }), IpcnetError);
+  assert.equal(frames.publish({ fourcc: "RGB3", width: 64, height: 48, data }), true);
 }));

@@ -7,7 +7,7 @@
 import { fstatSync } from "node:fs";
 import { IpcnetError, Status } from "../../../schemas/status.ts";
 import { nameHash } from "../../../schemas/topics/schemaHash.ts";
-import { LaneError, type LaneMeta, LaneWriter } from "../../lanes/index.ts";
+import { LaneError, type LaneLoan, type LaneMeta, LaneWriter } from "../../lanes/index.ts";
 import type { AdvertiseMessage, LanePolicy, ReaderMessage } from "../../protocol/laneMessages.ts";
 import { closeAll, type Descriptor } from "../../sockets/index.ts";
 import type { Message, Quality } from "../api.ts";
@@ -61,6 +61,7 @@ export class LaneTopicWriter implements TopicWriter {
   /** While a new lane is being made. */
   #waiting: Waiting[] | undefined;
   #changing: Promise<void> | undefined;
+  #again = false;
   /** Pages of lossless readers. */
   readonly #lossless = new Set<string>();
   /** Lossless readers that are on their way from the old lane to this one: until they are here, nothing that they need is overwritten. */
@@ -99,7 +100,9 @@ export class LaneTopicWriter implements TopicWriter {
 
   publish(value: unknown, options?: SampleOptions): boolean {
     this.#assertOpen();
-    return this.#put(this.#options.encode(value), metaOf(options));
+    const { encode } = this.#options;
+    if (encode.inPlace && !(value instanceof Uint8Array) && !this.#waiting) return this.#putInPlace(encode.inPlace, value, options);
+    return this.#put(encode(value), metaOf(options));
   }
 
   publishMany(values: readonly unknown[], options?: SampleOptions): number {
@@ -115,7 +118,11 @@ export class LaneTopicWriter implements TopicWriter {
     }
     // The encoder's buffer is used again for the next value.
     const payloads = values.map((value) => (value instanceof Uint8Array ? encode(value) : encode(value).slice()));
-    return tooLarge(this.topic, () => this.#lane.publishMany(payloads));
+    try {
+      return this.#lane.publishMany(payloads);
+    } catch (error) {
+      throw error instanceof RangeError ? tooLarge(this.topic, error) : error;
+    }
   }
 
   space(): Promise<void> {
@@ -133,7 +140,7 @@ export class LaneTopicWriter implements TopicWriter {
       return { bytes: buffer, commit: (lengthBytes = bytes, options) => void this.publish(buffer.subarray(0, lengthBytes), options), giveUp: () => {} };
     }
     if (this.#returning && !this.#hasRoom(this.#returning)) return undefined;
-    const loan = tooLarge(this.topic, () => this.#lane.loan(bytes, lineageCount));
+    const loan = this.#lend(bytes, lineageCount);
     return loan === "full" ? undefined : { bytes: loan.bytes, commit: (lengthBytes = bytes, options) => loan.commit(lengthBytes, metaOf(options)), giveUp: () => loan.giveUp() };
   }
 
@@ -217,10 +224,19 @@ export class LaneTopicWriter implements TopicWriter {
   /** Changes the lane: what is published from this call on is in the new one alone. Resolves when the gateway has it, or will be given it by whoever told of the advert anew. */
   rekey(): Promise<void> {
     if (this.#taken) return Promise.resolve();
-    this.#changing ??= this.#change().finally(() => {
+    // Asked again after the new lane has been told, but before the answer was looked at.
+    if (this.#changing && !this.#waiting) this.#again = true;
+    this.#changing ??= this.#changes().finally(() => {
       this.#changing = undefined;
     });
     return this.#changing;
+  }
+
+  async #changes(): Promise<void> {
+    do {
+      this.#again = false;
+      await this.#change();
+    } while (this.#isAskedAgain());
   }
 
   /** Resolves when it has a lane: at once, unless that is being changed. */
@@ -273,10 +289,14 @@ export class LaneTopicWriter implements TopicWriter {
 
   // --- inside ---------------------------------------------------------------------------------------------------------------------
 
-  #put(payload: Uint8Array, meta: LaneMeta): boolean {
+  #put(payload: Uint8Array, meta: LaneMeta | undefined): boolean {
     if (!this.#waiting) {
       if (this.#returning && !this.#hasRoom(this.#returning)) return false;
-      return tooLarge(this.topic, () => this.#lane.publish(payload, meta)) === "published";
+      try {
+        return this.#lane.publish(payload, meta) === "published";
+      } catch (error) {
+        throw error instanceof RangeError ? tooLarge(this.topic, error) : error;
+      }
     }
     const { geometry, advertisement } = this.#options;
     if (this.#waiting.length >= geometry.slots) return false;
@@ -285,11 +305,38 @@ export class LaneTopicWriter implements TopicWriter {
     return true;
   }
 
+  #lend(bytes: number, lineageCount: number): LaneLoan | "full" {
+    try {
+      return this.#lane.loan(bytes, lineageCount);
+    } catch (error) {
+      throw error instanceof RangeError ? tooLarge(this.topic, error) : error;
+    }
+  }
+
+  /** A frame or a tensor is written where its readers will find it. */
+  #putInPlace({ payloadBytes, write }: NonNullable<EncodePayload["inPlace"]>, value: unknown, options: SampleOptions | undefined): boolean {
+    const meta = metaOf(options);
+    const loan = this.loan(payloadBytes(value), meta?.lineage?.length ?? 0);
+    if (!loan) return false;
+    try {
+      write(value, loan.bytes);
+    } catch (error) {
+      loan.giveUp();
+      throw error;
+    }
+    loan.commit(undefined, options);
+    return true;
+  }
+
   /** Room for one more message that nobody can have read yet. Large ones that fill their ring sooner than the slots are the exception that a gap tells. */
   #hasRoom(returning: { room: number }): boolean {
     if (returning.room <= 0) return false;
     returning.room -= 1;
     return true;
+  }
+
+  #isAskedAgain(): boolean {
+    return this.#again && !this.#taken;
   }
 
   #isTaken(): boolean {
@@ -314,8 +361,8 @@ function newLane({ schema, policy, geometry }: WriterOptions, firstSequence: big
   return LaneWriter.create({ schemaHash: schema.hash, policy, ...geometry, ...(firstSequence === undefined ? {} : { firstSequence }) });
 }
 
-function metaOf(options: SampleOptions | undefined): LaneMeta {
-  if (options === undefined) return {};
+function metaOf(options: SampleOptions | undefined): LaneMeta | undefined {
+  if (options === undefined) return undefined;
   const { ttlMs, quality, keyFrame, lineage } = options;
   if (lineage && lineage.length > LINEAGE_MAX) throw new IpcnetError(Status.badRequest, `a lineage has at most ${LINEAGE_MAX} entries, not ${lineage.length}`);
   return {
@@ -347,11 +394,6 @@ function pageOf({ fd }: Descriptor): string {
   return `${dev}:${ino}`;
 }
 
-function tooLarge<T>(topic: string, publish: () => T): T {
-  try {
-    return publish();
-  } catch (error) {
-    if (error instanceof RangeError) throw new IpcnetError(Status.payloadTooLarge, `${topic}: ${error.message}`);
-    throw error;
-  }
+function tooLarge(topic: string, { message }: RangeError): IpcnetError {
+  return new IpcnetError(Status.payloadTooLarge, `${topic}: ${message}`);
 }

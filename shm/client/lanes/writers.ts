@@ -159,8 +159,8 @@ async function create(options: WriterOptions): Promise<LaneTopicWriter> {
 }
 
 function writerOptions(topic: string, options: AdvertiseOptions, ports: WriterOptions["ports"]): WriterOptions {
-  const { encoding, layout, jsonSchema, schemaHash, policy = "queue", queue, payloadBytesMax, deadlineMs } = options;
-  const schema = topicSchema(topic, { ...(encoding ? { encoding } : {}), ...(layout ? { layout } : {}), ...(jsonSchema ? { jsonSchema } : {}), ...(schemaHash === undefined ? {} : { hash: schemaHash }) });
+  const { encoding, layout, jsonSchema, constraints, schemaHash, policy = "queue", queue, payloadBytesMax, deadlineMs } = options;
+  const schema = topicSchema(topic, { ...(encoding ? { encoding } : {}), ...(layout ? { layout } : {}), ...(jsonSchema ? { jsonSchema } : {}), ...(constraints ? { constraints } : {}), ...(schemaHash === undefined ? {} : { hash: schemaHash }) });
   const payloadBytes = schema.layout?.sizeBytes;
   let geometry;
   try {
