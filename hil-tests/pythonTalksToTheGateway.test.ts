@@ -157,6 +157,34 @@ with ipcnet.connect(name="echo") as client:
     await echo.stop();
   });
 
+  test("what a topic fixes has the same number in both languages, and another number is refused", { timeout: PATIENCE_MS }, async () => {
+    const writer = await client.advertise("fixed/tensor", { encoding: "tensor", constraints: { shape: [null, 3], dtype: "float32" } });
+    const records = await client.advertise("fixed/record", { layout: [{ name: "angle", type: "f64", unit: "rad", minimum: -3.25, maximum: 0.1 }, { name: "mode", type: "u8" }] });
+    const program = python(["-c", `
+import ipcnet
+with ipcnet.connect() as client:
+    fields = {"angle": {"type": "f64", "unit": "rad", "minimum": -3.25, "maximum": 0.1}, "mode": "u8"}
+    print(client.advertise("fixed/record", fields=fields).publish({"angle": 0.1, "mode": 255}))
+    try:
+        client.advertise("fixed/record", fields={**fields, "mode": "u16"})
+    except ipcnet.IpcnetError as error:
+        print(error.status)
+    topic = client.topic("fixed/tensor")
+    print(topic.description.get("jsonSchema") == {"dtype": "float32", "shape": [None, 3]}, topic.schema_hash == ipcnet.media.schema_hash("tensor", {"dtype": "float32", "shape": [None, 3]}))
+    client.advertise("fixed/tensor", "tensor", constraints={"shape": [None, 3], "dtype": "float32"})
+    for constraints in ({"shape": [None, 4], "dtype": "float32"}, None):
+        try:
+            client.advertise("fixed/tensor", "tensor", constraints=constraints)
+        except ipcnet.IpcnetError as error:
+            print(error.status)
+`]);
+    const { code, errors } = await program.ended;
+    assert.equal(code, 0, errors);
+    assert.deepEqual(program.lines, ["True", "206", "True True", "206", "206"]);
+    await writer.close();
+    await records.close();
+  });
+
   test("two Python programs keep talking when the gateway is killed, and what needs it says so", { timeout: 2 * PATIENCE_MS }, async () => {
     const other = testFolder();
     const doomed = await startDaemon(other.path, "version: 1\nrobot: doomed\n");
