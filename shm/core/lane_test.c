@@ -154,6 +154,22 @@ static void a_lossless_reader_holds_the_writer_until_its_deadline(void) {
   ipcnet_lane_writer_destroy(writer);
 }
 
+static void space_may_be_asked_for_after_the_refusal(void) {
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_reader *reader;
+  test_join(writer, &reader, IPCNET_LANE_LOSSLESS, IPCNET_LANE_FROM_NEXT, 0, 3600ull * 1000000000u);
+  for (int i = 0; i < 8; i++) CHECK(publish(writer, 1) == 0);
+  CHECK(publish(writer, 1) == -EAGAIN);
+  struct pollfd space = { .fd = ipcnet_lane_writer_space_fd(writer), .events = POLLIN };
+  CHECK(poll(&space, 1, 10000) == 1);
+  ipcnet_lane_writer_space_taken(writer);
+  CHECK(publish(writer, 1) == -EAGAIN && poll(&space, 1, 0) == 0);
+  CHECK(take(reader, 1, 0, 1) == IPCNET_LANE_SAMPLE && take(reader, 2, 0, 1) == IPCNET_LANE_SAMPLE && take(reader, 3, 0, 1) == IPCNET_LANE_SAMPLE);
+  CHECK(poll(&space, 1, 10000) == 1);
+  ipcnet_lane_reader_close(reader);
+  ipcnet_lane_writer_destroy(writer);
+}
+
 static void lanes_and_pages_are_known_by_their_seals(void) {
   struct ipcnet_lane_writer *writer = make(&small);
   struct ipcnet_lane_reader *reader;
@@ -506,6 +522,7 @@ int main(void) {
   an_overrun_reader_is_told_exactly_what_it_lost();
   a_sleeping_reader_is_rung_once_and_a_busy_one_never();
   a_lossless_reader_holds_the_writer_until_its_deadline();
+  space_may_be_asked_for_after_the_refusal();
   lanes_and_pages_are_known_by_their_seals();
   options_and_meta_out_of_range_are_refused();
   a_message_carries_the_time();
