@@ -3,6 +3,7 @@
 //     "sources": ["core/can.c", "addon.c"],  // relative to that folder; "../../x.c" may name C of a lower storey
 //     "include": ["core"],
 //     "libs": ["-lpthread"],
+//     "groups": { "lane": ["lane_writer.c"] },  // sources named together: "@lane" here, "@../core:lane" from another folder
 //     "tests": [ { "name": "can_core", "sources": ["core/can.c", "core/can_test.c"], "tsan": true } ],
 //     "libraries": [ { "name": "ipcnet", "abi": 0, "sources": [...], "headers": ["ipcnet.h"] } ],  // dist/native/libipcnet.so.0, .a, include/ and pkgconfig/
 //     "benches": [ { "name": "lane_bench", "sources": ["core/lane.c", "bench/lane_bench.c"] } ],
@@ -13,7 +14,7 @@
 //   node scripts/native.mjs [--test [NAME] | --bench NAME ARG…]
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
-import { copyFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, relative, root, run, storeys, unlessStamped } from "./lib.mjs";
 
@@ -26,8 +27,19 @@ export function manifests() {
   return storeys.flatMap((storey) => files(join(root, storey), (path) => path.endsWith("/native.json"))).map((path) => {
     const folder = dirname(path);
     const at = (name) => join(folder, name);
-    return { path, folder, at, ...JSON.parse(readFileSync(path, "utf8")) };
+    const manifest = JSON.parse(readFileSync(path, "utf8"));
+    for (const part of [manifest, ...(manifest.libraries ?? []), ...(manifest.tests ?? []), ...(manifest.benches ?? [])]) part.sources &&= part.sources.flatMap((name) => expand(name, folder, manifest));
+    return { path, folder, at, ...manifest };
   });
+}
+
+/** "@lane": the sources of the manifest's group of that name; "@../core:lane": those of another folder's. */
+function expand(name, folder, manifest) {
+  if (!name.startsWith("@")) return [name];
+  const [other, group] = name.includes(":") ? name.slice(1).split(":") : [".", name.slice(1)];
+  const groups = other === "." ? manifest.groups : JSON.parse(readFileSync(join(folder, other, "native.json"), "utf8")).groups;
+  if (!groups?.[group]) refuse(`${folder}/native.json names the group ${group}, which does not exist`);
+  return groups[group].map((source) => (other === "." ? source : join(other, source)));
 }
 
 function headersBeside(manifest) {
@@ -82,8 +94,7 @@ export function buildLibraries() {
         if (has("objcopy")) run("objcopy", ["--localize-hidden", object]);
         run("ar", ["rcs", archive, object]);
       });
-      rmSync(join(outDir, `lib${name}.so`), { force: true });
-      symlinkSync(`lib${name}.so.${abi}`, join(outDir, `lib${name}.so`));
+      if (!existsSync(join(outDir, `lib${name}.so`))) symlinkSync(`lib${name}.so.${abi}`, join(outDir, `lib${name}.so`));
       for (const header of headers) copyFileSync(manifest.at(header), join(outDir, "include", basename(header)));
       writeFileSync(join(outDir, "pkgconfig", `${name}.pc`), [
         "prefix=${pcfiledir}/..", "includedir=${prefix}/include", "libdir=${prefix}", "", `Name: ${name}`, `Description: ${description}`, `Version: ${version}`,

@@ -1,5 +1,5 @@
 /** The media formats by their encoding's name, and what a topic may fix about them. */
-import { createHash } from "node:crypto";
+import { schemaHash } from "../topics/schemaHash.ts";
 import { decodeAudio, encodeAudioInto, audioPayloadBytes, type Audio, type AudioInput } from "./audio.ts";
 import { decodeFile, encodeFileInto, filePayloadBytes, type FileInput, type FilePayload } from "./file.ts";
 import { decodeHaptic, encodeHapticInto, hapticPayloadBytes, type Haptic, type HapticInput } from "./haptic.ts";
@@ -70,15 +70,12 @@ export function isMediaEncoding(encoding: string): encoding is MediaEncoding {
   return mediaEncodings.some((name) => name === encoding);
 }
 
-/** The canonical text of a media schema: `["ipcnet media 1", encoding, [[key, value], …]]` as JSON without blanks, keys sorted. */
-export function mediaSchemaText(encoding: MediaEncoding, constraints: MediaConstraints = {}): string {
-  const pairs = Object.keys(constraints).sort().filter((key) => constraints[key] !== undefined).map((key) => [key, constraints[key]]);
-  return JSON.stringify(["ipcnet media 1", encoding, pairs]);
-}
-
-/** First 8 bytes (big-endian) of the SHA-256 of the canonical text. */
+/**
+ * The number that names a topic's schema: that of the encoding with its constraints in the place of a JSON Schema (null without any), as for every encoding without a layout.
+ * So constraints are advertised, and announced, as the topic's `jsonSchema`.
+ */
 export function mediaSchemaHash(encoding: MediaEncoding, constraints: MediaConstraints = {}): bigint {
-  return createHash("sha256").update(mediaSchemaText(encoding, constraints)).digest().readBigUInt64BE(0);
+  return schemaHash(encoding, Object.keys(constraints).length === 0 ? null : constraints);
 }
 
 /** The first constraint that a value's facts do not meet, undefined when all are met. */

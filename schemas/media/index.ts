@@ -1,7 +1,7 @@
 /** Payload formats for tensors, video, audio, point clouds, haptics and files. See README.md. */
 export { decodeAudio, encodeAudioInto, type Audio, type AudioFormat, type AudioInput } from "./audio.ts";
 export {
-  isMediaEncoding, mediaCodec, mediaEncodings, mediaSchemaHash, mediaSchemaText, unmetConstraint,
+  isMediaEncoding, mediaCodec, mediaEncodings, mediaSchemaHash, unmetConstraint,
   type MediaCodec, type MediaConstraints, type MediaEncoding,
 } from "./codec.ts";
 export { decodeFile, encodeFileInto, isFileContent, isFileName, type FileInput, type FilePayload } from "./file.ts";

@@ -54,6 +54,7 @@ struct state {
   int unreferenced;
   /* Where reports go: Uint32Array of READY_PER_CALL pairs (id, events), kept alive by the reference. */
   napi_ref ready_array;
+  uint32_t *ready_words;
   /* One bit per descriptor that JavaScript holds by its plain number (class Descriptor), so that none outlives the environment and no other can be closed by mistake. */
   uint64_t *held;
   uint32_t held_words;
@@ -115,6 +116,7 @@ int define_packets(napi_env env, napi_value exports);
 int define_lane_writers(napi_env env, napi_value exports);
 int define_lane_readers(napi_env env, napi_value exports);
 int define_process(napi_env env, napi_value exports);
+int define_sealed_files(napi_env env, napi_value exports);
 
 /* Closes all lanes, before the environment goes. */
 void close_lanes(struct state *self);

@@ -35,6 +35,11 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
+/* Some functions are called as the struct that they fill or make: in C++ write "struct ipcnet_offer". */
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 extern "C" {
 #endif
 
@@ -151,7 +156,7 @@ IPCNET_API int ipcnet_fd(const struct ipcnet_client *client);
 /* Makes the current or the next ipcnet_poll or waiting ipcnet_subscription_drain return 0 early. Any thread, any signal handler, while the client is open. */
 IPCNET_API void ipcnet_wakeup(struct ipcnet_client *client);
 
-/* Answers of the gateway within the client's timeout: its round trip; waits. */
+/* 0 when the gateway has answered; waits. */
 IPCNET_API int ipcnet_ping(struct ipcnet_client *client);
 
 /* What concerns the whole client. Any may be NULL. */
@@ -277,6 +282,10 @@ struct ipcnet_message { /* 96 bytes */
   uint8_t lineage_count;
   uint8_t reserved[4];
 };
+
+/* The message's value as JSON text, to be freed with ipcnet_free: of cbor and json topics their value, of records an object of the fields that are present, of all others their bytes
+ * as base64url. NULL: no memory, or the payload is not what the topic says. */
+IPCNET_API char *ipcnet_message_json(const struct ipcnet_message *message);
 
 /* What to write into the lineage of a message that is made from `message`. */
 IPCNET_API void ipcnet_lineage_of(const struct ipcnet_message *message, struct ipcnet_lineage *lineage);
@@ -437,6 +446,9 @@ struct ipcnet_meta { /* 40 bytes */
 /* 0; -208 too large; -210 a lossless reader has not read what would be overwritten (try again at on_space, after ipcnet_writer_wait, or after its deadline). `meta` may be NULL.
  * Works also while the gateway is away. */
 IPCNET_API int ipcnet_writer_publish(struct ipcnet_writer *self, const void *payload, size_t payload_bytes, const struct ipcnet_meta *meta);
+
+/* The same with a value as JSON, for topics of encoding cbor, json or record (an object of fields; those that are left out are 0, or absent). -209 it is not JSON or does not fit the record. */
+IPCNET_API int ipcnet_writer_publish_json(struct ipcnet_writer *self, const char *json, const struct ipcnet_meta *meta);
 
 /* Zero-copy: room for up to `payload_bytes` in the lane (at a multiple of 8), to be filled and then committed with its final length, or given up. One at a time; a lineage's length must be
  * known when the room is taken. Readers can see the memory from the start, but no message names it before the commit. */
@@ -652,7 +664,7 @@ IPCNET_API int ipcnet_cbor_to_integer(struct ipcnet_cbor value, int64_t *out);
 IPCNET_API int ipcnet_cbor_to_unsigned(struct ipcnet_cbor value, uint64_t *out);
 IPCNET_API int ipcnet_cbor_to_double(struct ipcnet_cbor value, double *out);
 IPCNET_API int ipcnet_cbor_to_boolean(struct ipcnet_cbor value, int *out);
-/* Copies a text with its final zero, or bytes: its length, or -208 it does not fit (so texts with a zero inside can be told), -209 of another type. `buffer` NULL: only the length. */
+/* Copies a text with its final zero, or bytes: its length (more than strlen when the text has a zero inside), or -208 it does not fit, -209 of another type. `buffer` NULL: only the length. */
 IPCNET_API int64_t ipcnet_cbor_to_text(struct ipcnet_cbor value, char *buffer, size_t capacity);
 IPCNET_API int64_t ipcnet_cbor_to_bytes(struct ipcnet_cbor value, void *buffer, size_t capacity);
 /* Where a text or byte string stands, without copying (no final zero): 1, or 0 when it is of another type or in pieces. */
@@ -668,6 +680,9 @@ IPCNET_API char *ipcnet_cbor_to_json(struct ipcnet_cbor value);
 
 #ifdef __cplusplus
 }
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 #endif
 
 #endif

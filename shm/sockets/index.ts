@@ -6,3 +6,4 @@ export type { ListenOptions } from "./server.ts";
 export { SocketError } from "./native.ts";
 export { nativeSeal } from "./seal.ts";
 export { protectProcess } from "./protect.ts";
+export { fileContent, openSealed, sealBytes, sealedFilePayload, type SealedFile } from "./sealedFile.ts";

@@ -55,6 +55,9 @@ export interface NativeShm {
   laneDescribe(fd: number, words: BigUint64Array): number;
   laneCheckPage(fd: number, laneId: Uint8Array): number;
   protectProcess(): number;
+  sealBytes(bytes: Uint8Array): number;
+  sealedSize(fd: number): number;
+  readSealed(fd: number, offset: number, bytes: Uint8Array): number;
   sealPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): void;
   openPacket(bytes: Uint8Array, at: number, lengthBytes: number, dataId: number, counter: number): number;
 }

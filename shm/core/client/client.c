@@ -461,5 +461,6 @@ void ipcnet_set_timeout(struct ipcnet_client *client, uint32_t timeout_ms) {
 
 int ipcnet_ping(struct ipcnet_client *client) {
   message_begin(client, "ping");
-  return message_ask(client, NULL, 0, NULL);
+  int status = message_ask(client, NULL, 0, NULL);
+  return status < 0 ? status : 0;
 }

@@ -246,6 +246,8 @@ int reply_take(struct ipcnet_reply *reply, struct answer *answer);
 int topic_learn(struct ipcnet_client *client, struct ipcnet_cbor description, struct ipcnet_topic **topic);
 void topics_free(struct ipcnet_client *client);
 struct ipcnet_topic *topic_known(struct ipcnet_client *client, const char *name);
+/* A map of fields as a record of topic->record_bytes. 0 or -209. */
+int topic_record_from(const struct ipcnet_topic *topic, struct ipcnet_cbor value, void *record);
 /* The hash of a schema without a layout: of the encoding's name and the JSON Schema (empty: none). docs/specs/client-socket.md. */
 int topic_schema_hash(const char *encoding, struct ipcnet_cbor json_schema, uint64_t *hash);
 /* The layout of a list of fields as CBOR and its hash. 0, -209, -305. */

@@ -331,6 +331,72 @@ int ipcnet_field_set_double(const struct ipcnet_field *field, void *record, size
   return store(field, record, record_bytes, bits);
 }
 
+/* ---- values as JSON ----------------------------------------------------------------------------------------------------------------- */
+
+static char *record_json(const struct ipcnet_topic *topic, const void *record, size_t record_bytes) {
+  struct ipcnet_cbor_writer writer;
+  uint64_t count = 0;
+  int64_t integer;
+  double real;
+  for (uint32_t i = 0; i < topic->field_count; i++) count += (uint64_t)is_there(&topic->fields[i], record, record_bytes);
+  ipcnet_cbor_begin(&writer, NULL, 4u << 20);
+  ipcnet_cbor_map(&writer, count);
+  for (uint32_t i = 0; i < topic->field_count; i++) {
+    const struct ipcnet_field *field = &topic->fields[i];
+    if (!is_there(field, record, record_bytes)) continue;
+    ipcnet_cbor_text(&writer, field->name);
+    if (field->type == IPCNET_FIELD_U64) ipcnet_cbor_unsigned(&writer, raw_bits(field, record));
+    else if (ipcnet_field_integer(field, record, record_bytes, &integer) == 1) ipcnet_cbor_integer(&writer, integer);
+    else if (ipcnet_field_double(field, record, record_bytes, &real) == 1) ipcnet_cbor_number(&writer, real);
+  }
+  char *json = writer.fault != 0 ? NULL : ipcnet_cbor_to_json((struct ipcnet_cbor){writer.bytes, writer.length});
+  ipcnet_cbor_end(&writer);
+  return json;
+}
+
+char *ipcnet_message_json(const struct ipcnet_message *message) {
+  struct ipcnet_cbor_writer writer;
+  struct ipcnet_cbor value;
+  char *json;
+  switch (message->topic->encoding) {
+    case IPCNET_ENCODING_RECORD: return message->topic->fields == NULL ? NULL : record_json(message->topic, message->payload, message->payload_bytes);
+    case IPCNET_ENCODING_CBOR: return ipcnet_cbor_open(message->payload, message->payload_bytes, &value) < 0 ? NULL : ipcnet_cbor_to_json(value);
+    case IPCNET_ENCODING_JSON:
+      json = message->payload_bytes == SIZE_MAX ? NULL : malloc(message->payload_bytes + 1);
+      if (json == NULL) return NULL;
+      if (message->payload_bytes > 0) memcpy(json, message->payload, message->payload_bytes);
+      json[message->payload_bytes] = '\0';
+      return json;
+    default:
+      ipcnet_cbor_begin(&writer, NULL, SIZE_MAX / 2);
+      ipcnet_cbor_bytes(&writer, message->payload, message->payload_bytes);
+      json = writer.fault != 0 ? NULL : ipcnet_cbor_to_json((struct ipcnet_cbor){writer.bytes, writer.length});
+      ipcnet_cbor_end(&writer);
+      return json;
+  }
+}
+
+int topic_record_from(const struct ipcnet_topic *topic, struct ipcnet_cbor value, void *record) {
+  struct ipcnet_cbor key, item;
+  size_t position = 0;
+  memset(record, 0, topic->record_bytes);
+  if (ipcnet_cbor_type(value) != IPCNET_CBOR_MAP) return -IPCNET_UNPROCESSABLE_CONTENT;
+  while (ipcnet_cbor_next(value, &position, &key, &item)) {
+    const struct ipcnet_field *field = NULL;
+    int64_t integer;
+    uint64_t whole;
+    double real;
+    for (uint32_t i = 0; i < topic->field_count && field == NULL; i++)
+      if (ipcnet_cbor_is_text(key, topic->fields[i].name)) field = &topic->fields[i];
+    int status = field == NULL ? -IPCNET_UNPROCESSABLE_CONTENT
+      : field->type == IPCNET_FIELD_U64 && ipcnet_cbor_to_unsigned(item, &whole) ? (real = (double)whole, real < field->minimum || real > field->maximum) ? -IPCNET_UNPROCESSABLE_CONTENT : store(field, record, topic->record_bytes, whole)
+      : !is_float(field) && ipcnet_cbor_to_integer(item, &integer) ? ipcnet_field_set_integer(field, record, topic->record_bytes, integer)
+      : ipcnet_cbor_to_double(item, &real) ? ipcnet_field_set_double(field, record, topic->record_bytes, real) : -IPCNET_UNPROCESSABLE_CONTENT;
+    if (status < 0) return status;
+  }
+  return 0;
+}
+
 /* ---- records that this program defines (docs/specs/records.md) ---------------------------------------------------------------------- */
 
 /* Text that grows; `failed` sticks. */

@@ -457,6 +457,26 @@ int ipcnet_writer_publish(struct ipcnet_writer *self, const void *payload, size_
   return told(self, ipcnet_lane_writer_publish(self->lane, &lane, lineage, payload, payload_bytes, meta != NULL && meta->more != 0 ? IPCNET_LANE_NO_RING : 0), payload_bytes);
 }
 
+int ipcnet_writer_publish_json(struct ipcnet_writer *self, const char *json, const struct ipcnet_meta *meta) {
+  struct ipcnet_cbor_writer writer;
+  struct ipcnet_cbor value;
+  int encoding = self->topic == NULL ? IPCNET_ENCODING_OTHER : self->topic->encoding;
+  ipcnet_cbor_begin(&writer, NULL, SIZE_MAX / 2);
+  int status = ipcnet_cbor_from_json(&writer, json, strlen(json)), length = status < 0 ? status : ipcnet_cbor_finish(&writer);
+  if (length < 0 || ipcnet_cbor_open(writer.bytes, (size_t)length, &value) < 0) status = client_fail(self->client, IPCNET_UNPROCESSABLE_CONTENT, "%s: the value is not JSON", self->name);
+  else if (encoding == IPCNET_ENCODING_CBOR) status = ipcnet_writer_publish(self, writer.bytes, (size_t)length, meta);
+  else if (encoding == IPCNET_ENCODING_JSON) status = ipcnet_writer_publish(self, json, strlen(json), meta);
+  else if (encoding == IPCNET_ENCODING_RECORD && self->topic->fields != NULL) {
+    uint8_t *record = malloc(self->topic->record_bytes + 1u);
+    if (record == NULL) status = client_no_memory(self->client);
+    else if (topic_record_from(self->topic, value, record) < 0) status = client_fail(self->client, IPCNET_UNPROCESSABLE_CONTENT, "%s: the value does not fit the record", self->name);
+    else status = ipcnet_writer_publish(self, record, self->topic->record_bytes, meta);
+    free(record);
+  } else status = client_fail(self->client, IPCNET_UNPROCESSABLE_CONTENT, "%s: values of its encoding cannot be given as JSON", self->name);
+  ipcnet_cbor_end(&writer);
+  return status;
+}
+
 int ipcnet_writer_loan(struct ipcnet_writer *self, size_t payload_bytes, uint32_t lineage_count, void **payload) {
   struct ipcnet_lane_meta lane;
   int status = lane_meta(self, NULL, &lane);

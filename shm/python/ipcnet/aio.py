@@ -12,10 +12,13 @@ import inspect
 from typing import Any, AsyncIterator, Awaitable, Callable, Deque, Dict, List, Optional, Sequence, Set
 
 from .client import CREDIT, TIMEOUT, FullReply, Lease, Writer as PlainWriter, takes_call
-from .core import Call, Core, LeavingNotice, OfferHandle, Pending, SubscriptionHandle, WriterHandle, as_error
+from .core import Core, LeavingNotice
 from .descriptor import AnyFd, Descriptor
 from .message import Message, Topic
+from .reading import SubscriptionHandle
+from .services import Call, OfferHandle, Pending, as_error
 from .status import IpcnetError, Status
+from .writing import WriterHandle
 
 
 class connect:
@@ -142,12 +145,12 @@ class Client:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        core.keeps_house = False
         self._loop = asyncio.get_running_loop()
         self._gate = asyncio.Lock()
         self._tasks: Set["asyncio.Task[Any]"] = set()
         self._waiters: Set[asyncio.Event] = set()
         self._pending: Set[asyncio.Event] = set()
-        self._offers: List[Offer] = []
         self._closed = False
         self._loop.add_reader(core.fd, self._readable)
 
@@ -308,10 +311,7 @@ class Client:
 
             call.listener = changed
 
-        handle = await self._in_thread(OfferHandle, self._core, service, came, {"capacity": capacity, **options})
-        offer = Offer(handle)
-        self._offers.append(offer)
-        return offer
+        return Offer(await self._in_thread(OfferHandle, self._core, service, came, {"capacity": capacity, **options}))
 
     async def _serve(self, handler: Callable[..., Any], both: bool, call: Call) -> None:
         try:
@@ -319,7 +319,8 @@ class Client:
             if inspect.isawaitable(result):
                 result = await result
             if inspect.isasyncgen(result) or inspect.isgenerator(result):
-                result = await self._send_items(result, call)
+                await self._send_items(result, call)
+                result = None
             call.answer(result)
         except asyncio.CancelledError:
             if call.is_open and not self._closed:

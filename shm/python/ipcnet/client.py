@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import collections
 import inspect
+import threading
 import time
 from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Optional, Sequence, Tuple
 
-from . import core as engine
-from .core import Call, Core, LeavingNotice, Loan, OfferHandle, Pending, Reply, SubscriptionHandle, WriterHandle, as_error, meta_of
+from .bridge import Answer
+from .core import SLICE_MS, Core, LeavingNotice
 from .descriptor import AnyFd, Descriptor
 from .message import Message, Topic
+from .reading import MESSAGES_PER_DRAIN, SubscriptionHandle
+from .services import Call, OfferHandle, Pending, Reply, as_error
 from .status import IpcnetError, Status
+from .writing import Loan, WriterHandle, meta_of
 
 #: Seconds that a request may take unless it says otherwise.
 TIMEOUT = 5.0
@@ -53,7 +57,7 @@ class Subscription:
         if messages:
             self._client._core.note(self._deliver)
 
-    def drain(self, limit: int = engine.MESSAGES_PER_DRAIN) -> List[Message]:
+    def drain(self, limit: int = MESSAGES_PER_DRAIN) -> List[Message]:
         """What has come so far, at most ``limit`` messages (and at most 256 at once); waits for nothing."""
         if self._batch:
             return [self._batch.popleft() for _ in range(min(limit, len(self._batch)))]
@@ -129,7 +133,7 @@ class Lease:
 
 
 class Writer:
-    """A topic that this program writes at memory speed. Closed with ``close``, at the end of a ``with`` block, or when it is forgotten."""
+    """A topic that this program writes at memory speed. Closed with ``close``, at the end of a ``with`` block, or with its client."""
 
     def __init__(self, client: "Client", handle: WriterHandle) -> None:
         self._client, self._handle = client, handle
@@ -153,8 +157,8 @@ class Writer:
         """Waits until a lossless reader has read on; False after ``timeout`` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = engine.SLICE_MS if deadline is None else int((deadline - time.monotonic()) * 1000 + 0.999)
-            if self._handle.space(max(0, min(left, engine.SLICE_MS))):
+            left = SLICE_MS if deadline is None else int((deadline - time.monotonic()) * 1000 + 0.999)
+            if self._handle.space(max(0, min(left, SLICE_MS))):
                 return True
             if left <= 0:
                 return False
@@ -221,8 +225,8 @@ class Client:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._streams: Deque[Tuple[Call, Iterator[Any], List[Any]]] = collections.deque()
+        self._serving = threading.Lock()
         self._stopped = False
-        self._offers: List[Offer] = []
         self._subscriptions: List[Subscription] = []
 
     # --- waiting ---
@@ -231,26 +235,33 @@ class Client:
         return self._core.wait(done, timeout, self._turn)
 
     def _turn(self) -> None:
-        """The program's functions, and an item of each stream whose caller wants one."""
-        self._core.dispatch()
-        while self._streams and self._pump_streams():
-            self._core.poll(0)
+        """The program's functions, and an item of each stream whose caller wants one. They run one at a time: not from two threads, and not inside each other."""
+        if not self._serving.acquire(blocking=False):
+            return
+        try:
             self._core.dispatch()
+            while self._streams and self._pump_streams():
+                self._core.poll(0)
+                self._core.dispatch()
+        finally:
+            self._serving.release()
 
     def poll(self, timeout: Optional[float] = 0) -> None:
         """Waits up to ``timeout`` seconds (None: without end) for something to do, and does it: callbacks, services."""
         if not self._core.events:
-            self._core.poll(engine.SLICE_MS if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 0x7FFFFFFF)))
+            self._core.poll(SLICE_MS if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 0x7FFFFFFF)))
         self._turn()
 
     def run(self, timeout: Optional[float] = None) -> None:
         """Serves callbacks and services until ``stop``, for ``timeout`` seconds, or until the connection ends (IpcnetError 303). Ctrl-C raises KeyboardInterrupt, as everywhere."""
-        self._stopped = False
-        self._turn()
-        self._wait(lambda: self._stopped, timeout)
+        try:
+            self._turn()
+            self._wait(lambda: self._stopped, timeout)
+        finally:
+            self._stopped = False
 
     def stop(self) -> None:
-        """Makes ``run`` return; from a callback or any thread."""
+        """Makes ``run`` return, or the next one; from a callback or any thread."""
         self._stopped = True
         with self._core.locked():
             pass
@@ -382,9 +393,7 @@ class Client:
             else:
                 _answer(call, result)
 
-        offer = Offer(OfferHandle(self._core, service, came, options))
-        self._offers.append(offer)
-        return offer
+        return Offer(OfferHandle(self._core, service, came, options))
 
     def _pump_streams(self) -> bool:
         """One item of each stream that may go on; whether there was any."""
@@ -460,7 +469,7 @@ class Client:
 class FullReply:
     """An answer: status (1xx, or the application's own), text, body, and descriptors to be closed by whoever gets this."""
 
-    def __init__(self, answer: engine.Answer) -> None:
+    def __init__(self, answer: Answer) -> None:
         self.status, self.text, self.body = answer.status, answer.text, answer.body()
         self.descriptors = [Descriptor(fd) for fd in answer.fds]
         answer.fds = []

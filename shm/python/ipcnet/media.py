@@ -599,8 +599,8 @@ def is_media(value: Any) -> bool:
 
 
 def schema_text(encoding: str, constraints: Optional[Dict[str, Any]] = None) -> str:
-    """The canonical text of a media schema: what a topic fixes, None in a list leaving an item open."""
-    return json.dumps(["ipcnet media 1", encoding, sorted((constraints or {}).items())], separators=(",", ":"), ensure_ascii=False)
+    """The canonical text of a media schema: what a topic fixes (its ``jsonSchema``), None in a list leaving an item open."""
+    return json.dumps(["ipcnet schema 1", encoding, constraints or None], separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
 
 def schema_hash(encoding: str, constraints: Optional[Dict[str, Any]] = None) -> int:

@@ -1,0 +1,11 @@
+// Prints what anybody says. The other end: talker.cpp, or the one in another language.
+#include <iostream>
+#include <ipcnet.hpp>
+
+int main() {
+  ipcnet::Client client;
+  ipcnet::SubscribeOptions queue;
+  queue.policy = IPCNET_QUEUE;
+  auto listening = client.subscribe("talk/hello", [](const ipcnet::Message &message) { std::cout << message.sequence() << " " << message.json() << std::endl; }, queue);
+  while (client.poll() >= 0) {}
+}

@@ -1,0 +1,11 @@
+// Adds two numbers for whoever asks. The other end: caller.cpp, or the one in another language.
+#include <ipcnet.hpp>
+
+int main() {
+  ipcnet::Client client;
+  auto adding = client.offer("talk/add", [](ipcnet::Call &call) {
+    const auto body = call.body();
+    call.answer(ipcnet::CborWriter().map(1).text("sum").number(body["a"].number() + body["b"].number()).bytes());
+  });
+  while (client.poll() >= 0) {}
+}
