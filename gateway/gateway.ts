@@ -33,6 +33,8 @@ export interface Front {
   clients(): ClientReport[];
   quota(): QuotaReport;
   lanes(): readonly LaneReport[];
+  /** Counters of the calls of services. */
+  services(): Readonly<Record<string, number>>;
 }
 
 export interface GatewayParts {
@@ -111,7 +113,7 @@ export class Gateway {
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
-      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(),
+      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(),
       topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }

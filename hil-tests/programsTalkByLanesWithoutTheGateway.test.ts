@@ -1,5 +1,7 @@
 /** Two programs talk by a lane: whatever happens to the gateway, to one of them or to a third, they lose nothing that they need not lose. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -162,4 +164,35 @@ test("whoever loses the right to read sees nothing more, though it had the lane 
   await eventually("the other goes on", () => heard.length === 2);
   assert.deepEqual(heard, ["before", "after"]);
   assert.deepEqual(await revoked.ask<Heard>("?"), { received: 1, lost: 0, last: "before", faults: [], writers: 1 });
+});
+
+test("the command line sees topics that programs write by lanes as it sees any others", async (t) => {
+  const { daemon } = await start(t);
+  const ipcnet = async (...words: string[]): Promise<{ code: number | null; out: string }> => {
+    const child = spawn(process.execPath, [join(import.meta.dirname, "../../../bin/ipcnet.mjs"), ...words, "--socket", daemon.socketPath], { stdio: ["ignore", "pipe", "inherit"] });
+    let out = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+    const [code] = (await once(child, "close")) as [number | null];
+    return { code, out };
+  };
+  const talks = new Program(t, daemon.socketPath, talker);
+  await talks.line(0);
+  const { out: topics } = await ipcnet("topics", "app/#");
+  assert.match(topics, /app\/count +json .*writable +1 writing/);
+  const { out: echoed } = await ipcnet("echo", "app/count", "--count", "3", "--json");
+  const [first, , third] = echoed.trim().split("\n").map((line) => JSON.parse(line) as { value: number; lostBefore: number; origin: string });
+  assert.deepEqual([third!.value - first!.value, third!.lostBefore], [2, 0]);
+  assert.match(first!.origin, new RegExp(`/${talks.child.pid}/`));
+  const { out: limited } = await ipcnet("echo", "app/count", "--rate-max", "100", "--count", "2", "--json");
+  assert.equal(limited.trim().split("\n").length, 2);
+  const { out: rate } = await ipcnet("hz", "app/count", "--count", "1", "--json");
+  assert.ok((JSON.parse(rate) as { rateHz: number }).rateHz > 100, rate);
+  await talks.ask("stop");
+  const { out: last } = await ipcnet("get", "app/count", "--last", "3", "--json");
+  const values = last.trim().split("\n").map((line) => (JSON.parse(line) as { value: number }).value);
+  assert.deepEqual(values, [values[0], values[0]! + 1, values[0]! + 2]);
+  const hears = new Program(t, daemon.socketPath, listener("{ queue: 100 }"));
+  await hears.line(0);
+  assert.equal((await ipcnet("pub", "app/count", "--json-value", "-1")).code, 0);
+  await eventually("what was published by hand is heard", async () => (await hears.ask<Heard>("?")).last === -1);
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { mediaCodec, type FilePayload, type Tensor, type VideoFrame } from "../schemas/media/index.ts";
@@ -146,6 +146,108 @@ with ipcnet.connect(name="echo") as client:
     await tensors.close();
     await frames.close();
     await echo.stop();
+  });
+
+  test("two Python programs keep talking when the gateway is killed, and what needs it says so", { timeout: 2 * PATIENCE_MS }, async () => {
+    const other = testFolder();
+    const doomed = await startDaemon(other.path, "version: 1\nrobot: doomed\n");
+    const talker = startPython([join(examples, "talker.py")], doomed.socketPath);
+    const listener = startPython([join(examples, "listener.py")], doomed.socketPath);
+    const asking = startPython(["-c", `
+import ipcnet
+with ipcnet.connect() as client:
+    ended = []
+    client.on_end(ended.append)
+    client.offer("never/answered", lambda body, call: print("asked", flush=True))
+    try:
+        client.run()
+    except ipcnet.IpcnetError as error:
+        print(error.status, bool(ended), flush=True)
+    try:
+        client.request("talk/add")
+    except ipcnet.IpcnetError as error:
+        print(error.status, flush=True)
+`], doomed.socketPath);
+    await eventually("they talk", () => listener.lines.length >= 3, { timeoutMs: PATIENCE_MS });
+    doomed.process.kill("SIGKILL");
+    await doomed.ended;
+    const { code, errors } = await asking.ended;
+    assert.equal(code, 0, errors);
+    assert.deepEqual(asking.lines, ["303 True", "303"]);
+    const before = listener.lines.length;
+    await eventually("they still talk", () => listener.lines.length >= before + 5, { timeoutMs: PATIENCE_MS });
+    const counts = listener.lines.map((line) => Number(line.split(" ")[0]));
+    assert.deepEqual(counts, counts.map((_, i) => counts[0]! + i), "and lose nothing");
+    await talker.stop();
+    await listener.ended;
+    other.remove();
+  });
+
+  test("a grant is a file object, and an impending end is told in time", { timeout: 2 * PATIENCE_MS }, async () => {
+    const other = testFolder();
+    writeFileSync(join(other.path, "notes.txt"), "what was seen");
+    const leaving = await startDaemon(other.path, `version: 1\nrobot: leaving\nresources: [{ name: arm/notes, file: "${join(other.path, "notes.txt")}", modes: [read] }]\n`);
+    const program = startPython(["-c", `
+import ipcnet
+with ipcnet.connect() as client:
+    with client.grant("arm/notes").open("r") as notes:
+        print(notes.read())
+    for resource, mode in (("arm/nothing", None), ("arm/notes", "write")):
+        try:
+            client.grant(resource, mode)
+        except ipcnet.IpcnetError as error:
+            print(error.status)
+    client.on_leaving(lambda notice: (print("leaving", notice.deadline_ms > 0), notice.ready()))
+    print("waiting", flush=True)
+    try:
+        client.run()
+    except ipcnet.IpcnetError as error:
+        print(error.status)
+`], leaving.socketPath);
+    await eventually("it waits", () => program.lines.includes("waiting"), { timeoutMs: PATIENCE_MS, last: () => program.lines });
+    await leaving.stop();
+    const { code, errors } = await program.ended;
+    assert.equal(code, 0, errors);
+    assert.deepEqual(program.lines, ["what was seen", "203", "209", "waiting", "leaving True", "303"]);
+    other.remove();
+  });
+
+  test("with reconnect a program comes back to a new gateway, with its topics, subscriptions and services", { timeout: 2 * PATIENCE_MS }, async () => {
+    const other = testFolder();
+    const first = await startDaemon(other.path, "version: 1\nrobot: first\n");
+    const program = startPython(["-c", `
+import asyncio, ipcnet.aio
+async def main():
+    async with ipcnet.aio.connect(reconnect=True) as client:
+        writer = await client.advertise("back/there", "cbor")
+        await client.offer("back/echo", lambda body: body)
+        async for message in await client.subscribe("back/here", policy="queue"):
+            writer.publish(message.value)
+asyncio.run(main())
+`], first.socketPath);
+    const answers = async (daemonClient: Client): Promise<void> => {
+      await eventually("the service is there", async () => (await daemonClient.find("services", "back/echo")).length > 0, { timeoutMs: PATIENCE_MS });
+      assert.equal(await daemonClient.request("back/echo", 5), 5);
+      const writer = await daemonClient.advertise("back/here", { encoding: "cbor" });
+      const heard: unknown[] = [];
+      await daemonClient.subscribe("back/there", {}, ({ value }) => heard.push(value));
+      await eventually("what is said comes back", () => {
+        writer.publish(heard.length);
+        return heard.length >= 3;
+      }, { timeoutMs: PATIENCE_MS });
+    };
+    const one = await first.connect();
+    await answers(one);
+    first.process.kill("SIGKILL");
+    await first.ended;
+    await one.close();
+    const second = await startDaemon(other.path, "version: 1\nrobot: second\n");
+    const two = await second.connect();
+    await answers(two);
+    await two.close();
+    await program.stop();
+    await second.stop();
+    other.remove();
   });
 
   test("the wheel is built with the standard library alone, and a program talks with nothing but it", { timeout: 3 * PATIENCE_MS }, async () => {

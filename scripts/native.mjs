@@ -3,14 +3,17 @@
 //     "sources": ["core/can.c", "addon.c"],  // relative to that folder; "../../x.c" may name C of a lower storey
 //     "include": ["core"],
 //     "libs": ["-lpthread"],
+//     "groups": { "lane": ["lane_writer.c"] },  // sources named together: "@lane" here, "@../core:lane" from another folder
 //     "tests": [ { "name": "can_core", "sources": ["core/can.c", "core/can_test.c"], "tsan": true } ],
 //     "libraries": [ { "name": "ipcnet", "abi": 0, "sources": [...], "headers": ["ipcnet.h"] } ],  // dist/native/libipcnet.so.0, .a, include/ and pkgconfig/
-//     "benches": [ { "name": "lane_bench", "sources": ["core/lane.c", "bench/lane_bench.c"] } ] }
-// Addons, libraries and benches are built with -O2; tests with the address and undefined-behaviour sanitizers (and again with the thread
+//     "benches": [ { "name": "lane_bench", "sources": ["core/lane.c", "bench/lane_bench.c"] } ],
+//     "programs": [ { "name": "attacker", "sources": ["attacker.c"] } ] }                       // dist/native/test/attacker: for TypeScript tests to start
+// Addons, libraries and benches are built with -O2; tests and programs with the address and undefined-behaviour sanitizers (and again with the thread
 // sanitizer where "tsan" says so; or for arm64, see arm64.mjs: not those with "arm64": false). Warnings are errors.
 // No node-gyp: the headers come from npm's node-api-headers.
 //   node scripts/native.mjs [--test [NAME] | --bench NAME ARG…]
 import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
 import { copyFileSync, existsSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, relative, root, run, storeys, unlessStamped } from "./lib.mjs";
@@ -18,13 +21,25 @@ import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, r
 export const cc = process.env.CC ?? (has("gcc") ? "gcc" : "cc");
 const warnings = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Wstrict-prototypes"];
 const outDir = join(dist, "native");
+const testDir = join(outDir, "test");
 
 export function manifests() {
   return storeys.flatMap((storey) => files(join(root, storey), (path) => path.endsWith("/native.json"))).map((path) => {
     const folder = dirname(path);
     const at = (name) => join(folder, name);
-    return { path, folder, at, ...JSON.parse(readFileSync(path, "utf8")) };
+    const manifest = JSON.parse(readFileSync(path, "utf8"));
+    for (const part of [manifest, ...(manifest.libraries ?? []), ...(manifest.tests ?? []), ...(manifest.benches ?? [])]) part.sources &&= part.sources.flatMap((name) => expand(name, folder, manifest));
+    return { path, folder, at, ...manifest };
   });
+}
+
+/** "@lane": the sources of the manifest's group of that name; "@../core:lane": those of another folder's. */
+function expand(name, folder, manifest) {
+  if (!name.startsWith("@")) return [name];
+  const [other, group] = name.includes(":") ? name.slice(1).split(":") : [".", name.slice(1)];
+  const groups = other === "." ? manifest.groups : JSON.parse(readFileSync(join(folder, other, "native.json"), "utf8")).groups;
+  if (!groups?.[group]) refuse(`${folder}/native.json names the group ${group}, which does not exist`);
+  return groups[group].map((source) => (other === "." ? source : join(other, source)));
 }
 
 function headersBeside(manifest) {
@@ -42,16 +57,21 @@ export function compile({ manifest, sources, output, flags, libs, compiler = cc 
   });
 }
 
+/** What an addon is compiled with. */
+export function addonFlags(manifest) {
+  // Beside us in the repository, anywhere above where we are an installed package.
+  const headers = join(dirname(createRequire(import.meta.url).resolve("node-api-headers/package.json")), "include");
+  return ["-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-DNAPI_VERSION=8", "-D_GNU_SOURCE", `-I${headers}`, ...(manifest.flags ?? [])];
+}
+
 /** Builds every addon and library that is out of date. */
-export function buildAddons() {
+export function buildAddons({ libraries = true } = {}) {
   mkdirSync(outDir, { recursive: true });
-  const headers = join(root, "node_modules/node-api-headers/include");
   for (const manifest of manifests()) {
     if (!manifest.addon) continue;
-    compile({ manifest, sources: manifest.sources, output: join(outDir, `${manifest.addon}.node`),
-      flags: ["-O2", "-g", "-shared", "-fPIC", "-fvisibility=hidden", "-DNAPI_VERSION=8", "-D_GNU_SOURCE", `-I${headers}`, ...(manifest.flags ?? [])] });
+    compile({ manifest, sources: manifest.sources, output: join(outDir, `${manifest.addon}.node`), flags: ["-g", ...addonFlags(manifest)] });
   }
-  buildLibraries();
+  if (libraries) buildLibraries();
 }
 
 /** Builds every library, shared and static, each exporting only what its headers mark; with a pkg-config file that finds everything beside itself. */
@@ -95,9 +115,20 @@ export function buildBenches({ only = "" } = {}) {
   }));
 }
 
+const sanitized = (sanitizer) => ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", sanitizer, "-D_GNU_SOURCE"];
+
+/** Builds every program that tests start. */
+export function buildPrograms() {
+  mkdirSync(testDir, { recursive: true });
+  for (const manifest of manifests()) {
+    for (const { name, sources, libs, flags = [] } of manifest.programs ?? []) {
+      compile({ manifest, sources, output: join(testDir, name), libs: libs ?? manifest.libs, flags: [...sanitized("-fsanitize=address,undefined"), ...flags] });
+    }
+  }
+}
+
 /** Builds and runs every C test; returns how many passed. */
 export function runNativeTests({ only } = {}) {
-  const testDir = join(outDir, "test");
   mkdirSync(testDir, { recursive: true });
   let passed = 0;
   const failed = [];
@@ -109,7 +140,7 @@ export function runNativeTests({ only } = {}) {
       for (const build of builds) {
         const output = join(testDir, `${test.name}.${build.suffix}`);
         compile({ manifest, sources: test.sources, output, libs: test.libs ?? manifest.libs,
-          flags: ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", build.sanitizer, "-D_GNU_SOURCE", ...(test.flags ?? [])] });
+          flags: [...sanitized(build.sanitizer), ...(test.flags ?? [])] });
         const result = spawnSync(output, test.args ?? [], { cwd: root, stdio: "inherit", timeout: 300_000 });
         if (result.status === 0) passed += 1;
         else failed.push(`${test.name} (${build.suffix}): ${result.signal ?? `exit ${result.status}`}`);

@@ -1,10 +1,9 @@
 /**
- * Loads `dist/native/ipcnet_can.node` and gives its exports their types. Nothing but this file knows where the addon lies;
+ * Loads `ipcnet_can.node` and gives its exports their types. Nothing but this file knows where the addon lies;
  * nothing but `busHealth.ts`, `nativeBus.ts` and `drivers/pty` calls what is in it.
  */
-import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { addonPath } from "../../shm/sockets/addonPath.ts";
 import { DriverError } from "../driver.ts";
 
 export interface NativeBusHealthOptions {
@@ -99,15 +98,8 @@ let loaded: NativeAddon | undefined;
 /** The addon, loaded once. Throws a DriverError "addonMissing" with the command that builds it. */
 export function native(): NativeAddon {
   if (loaded) return loaded;
-  let at = import.meta.dirname;
-  let path = "";
-  for (;;) {
-    path = join(at, "dist/native/ipcnet_can.node");
-    if (existsSync(path) || dirname(at) === at) break;
-    at = dirname(at);
-  }
   try {
-    loaded = createRequire(import.meta.url)(path) as NativeAddon;
+    loaded = createRequire(import.meta.url)(addonPath("ipcnet_can", import.meta.dirname) ?? "ipcnet_can.node") as NativeAddon;
   } catch (cause) {
     throw new DriverError("addonMissing", "the native CAN core (ipcnet_can.node) could not be loaded", "npm run build", { cause });
   }

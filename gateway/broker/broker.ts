@@ -59,6 +59,8 @@ export interface Broker {
   clients(): ClientReport[];
   /** Who writes what by lanes, for status. */
   lanes(): LaneReport[];
+  /** Calls of services: counters that only rise. */
+  serviceCounters(): Readonly<Record<string, number>>;
   /** What the users have of what they share, for status. */
   quotaUse(): QuotaUse;
   /** Counters that only rise. */
@@ -123,6 +125,10 @@ class LocalBroker implements Broker {
 
   quotaUse(): QuotaUse {
     return this.#quota.use();
+  }
+
+  serviceCounters(): Readonly<Record<string, number>> {
+    return { ...this.#desk.counters };
   }
 
   lanes(): LaneReport[] {

@@ -78,8 +78,3 @@ export interface ResourceTable {
   /** Opens it. The policy was asked, and the mode is one of the resource's. */
   open(name: string, mode: GrantMode): Promise<GrantResult>;
 }
-
-/** The component a peer belongs to, by the kernel's word; "" where none is known. */
-export function componentOf(who: Peer): string {
-  return who.component;
-}

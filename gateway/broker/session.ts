@@ -237,7 +237,7 @@ export class Session {
     this.#name = name.replace(/\p{Cc}/gu, "?");
     this.#phase = "open";
     this.#lanes = new SessionLanes(this.#host.lanes, {
-      peer: this.#peer, reply: (seq, answer) => this.#reply(seq, answer), tell: (status, text) => this.#notice(status, text),
+      peer: this.#peer, nowUs: () => this.#host.clock.nowUs(), reply: (seq, answer) => this.#reply(seq, answer), tell: (status, text) => this.#notice(status, text),
       send: (message, descriptors) => this.#say(message, "control", descriptors) || this.#tooMuchNews(),
       describe: (name) => this.#describeByName(name), originId: (origin) => this.#tellOrigin(origin),
     });
@@ -276,7 +276,10 @@ export class Session {
     cancel: (message) => this.#host.desk.cancel(this.#client, message),
     result: (message, descriptors) => this.#host.desk.result(this.#client, message, { body: message.body, bytes: this.#channel.bodyBytes, descriptors }),
     grant: (message) => void this.#host.desk.grant(this.#client, message),
-    leaving: (message) => this.#host.desk.leaving(this.#client, message),
+    leaving: (message) => {
+      this.#host.desk.leaving(this.#client, message);
+      this.#lanes?.leaving(`${this.#name || this.#peer.component}, which writes topics that are read here, leaves in ${Math.round(message.deadlineMs)} ms: ${message.text}`);
+    },
     ready: (message) => this.#host.desk.ready(this.#client, message),
     moreTime: (message) => this.#host.desk.moreTime(this.#client, message),
   };
@@ -317,6 +320,10 @@ export class Session {
     const subscription = this.#subscriptions.open(pattern, { policy, rateHzMax, lastValue, matches, readsLanes });
     this.#opening = false;
     const count = readsLanes ? this.#lanes!.subscribe(subscription, policy, matches) : 0;
+    // Handing out a lane costs as much as reading a packet: subscribing to everything again and again is a flood as well.
+    const nowUs = this.#host.clock.nowUs();
+    const resumeUs = this.#packets.charge(count, nowUs);
+    if (resumeUs > nowUs) this.#pause(resumeUs);
     const known = exact ? topics.get(pattern) !== undefined : [...topics.entries()].some(({ name }) => matches(name));
     this.#reply(seq, { status: known ? Status.ok : Status.accepted, text: known ? "" : `no topic matches ${pattern} yet`, body: { subscription, ...(readsLanes ? { lanes: count } : {}) } });
     this.#lanes!.perform();

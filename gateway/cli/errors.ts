@@ -27,7 +27,7 @@ const exitCodes: Readonly<Record<number, number>> = {
   [Status.serviceUnavailable]: ExitCode.unreachable,
 };
 const remedies: Readonly<Record<number, string>> = {
-  [Status.notFound]: "ipcnet topics lists what there is",
+  [Status.notFound]: "ipcnet topics and ipcnet services list what there is",
   [Status.forbidden]: "ipcnet policy explain pid:N VERB NAME says by which rule; ipcnet clients shows how the gateway sees its clients",
   [Status.preconditionFailed]: "ipcnet status says what is missing",
   [Status.upgradeRequired]: "use the ipcnet command of the gateway's own version",

@@ -89,7 +89,7 @@ export class LocalFront implements Front {
     if (!this.#broker) return;
     const { told, late } = await this.#broker.sayFarewell(FAREWELL_MS, why);
     if (late.length === 0 && told === 0) return;
-    const text = late.length === 0 ? `all ${told} local programs are prepared` : `${late.length} of ${told} local programs were not prepared in time: ${late.map((name) => name || "?").join(", ")}`;
+    const text = late.length === 0 ? `${told} local programs were told, all are prepared or gone` : `${late.length} of ${told} local programs were not prepared in time: ${late.map((name) => name || "?").join(", ")}`;
     this.#options.event({ severity: late.length === 0 ? "info" : "warning", code: "farewell", source: "clients", text });
   }
 
@@ -109,6 +109,10 @@ export class LocalFront implements Front {
 
   lanes(): readonly LaneReport[] {
     return this.#broker?.lanes() ?? [];
+  }
+
+  services(): Readonly<Record<string, number>> {
+    return this.#broker?.serviceCounters() ?? {};
   }
 
   quota(): QuotaReport {

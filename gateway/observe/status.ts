@@ -22,6 +22,7 @@ export interface StatusParts {
   policy(): PolicyReport;
   quota(): QuotaReport;
   lanes(): readonly LaneReport[];
+  services(): Readonly<Record<string, number>>;
   topicCount(): number;
   process(): StatusReport["process"];
 }
@@ -38,7 +39,7 @@ export function buildStatus(parts: StatusParts, nowUs: number): StatusReport {
     ...parts.identity, pid: process.pid, uptimeMs: (nowUs - parts.startedUs) / 1e3,
     state: parts.state(), stateReason: parts.stateReason(), missingForArming: parts.missing(),
     links: parts.links.map((link) => link.report(nowUs)),
-    nodes: parts.nodes(nowUs), rejects: parts.rejects(nowUs), clients: parts.clients(), policy: parts.policy(), quota: parts.quota(), lanes: parts.lanes(),
+    nodes: parts.nodes(nowUs), rejects: parts.rejects(nowUs), clients: parts.clients(), policy: parts.policy(), quota: parts.quota(), lanes: parts.lanes(), services: parts.services(),
     commands: { sent, refused }, topics: parts.topicCount(), process: parts.process(),
   };
 }

@@ -13,7 +13,7 @@ const pick = (name: string): Cases["topics"][number] => all.topics.find((topic) 
 // Short ones: everything is judged anew for each fault.
 const patterns = pick("bytes").patterns!.slice(0, 4);
 const tensors = pick("tensor").tensors!.slice(1);
-const cases: Cases = { ...all, topics: [pick("cbor"), { ...pick("bytes"), patterns }, { ...pick("tensor"), tensors }, pick("burst")], mismatches: [], echoes: [] };
+const cases: Cases = { ...all, topics: [pick("cbor"), { ...pick("bytes"), patterns }, { ...pick("tensor"), tensors }, pick("burst")], mismatches: [], echoes: [], bytes: { seed: 1, length: 1 }, file: { ...all.file, length: 1 } };
 const faultsOf = (lines: readonly Line[]): string[] => {
   const verdict = judge(lines, { cases, input: { origin: "o", sequences: [] } });
   // The calls are not looked at here.

@@ -33,7 +33,8 @@ const fullStatus: Required<StatusReport> = {
   links: [{ kind: "can", name: "arm", driver: "socketcan", state: "up", reason: "", loadPercent: 12.5, receivedRateHz: 800, sentRateHz: 200, counters: { framesReceived: 5 } }],
   nodes: [{ name: "elbow", link: "arm", state: "lost", required: true, lastSeenMsAgo: 250, rateHz: 0 }],
   rejects: [{ link: "arm", reason: "crcMismatch", count: 3, lastSample: { atMsAgo: 10, source: "0x21", hex: "00ff" } }],
-  clients: [{ name: "planner", pid: 8, uid: 1000, component: "planner", subscriptions: 2, sentMessages: 9, droppedMessages: 0, pendingBytes: 0 }],
+  clients: [{ name: "planner", pid: 8, uid: 1000, component: "planner", leaving: "an update", subscriptions: 2, sentMessages: 9, droppedMessages: 0, pendingBytes: 0 }],
+  services: { requests: 1, failovers: 0 },
   lanes: [{ topic: "arm/pose", writer: "planner/-/8/0badcafe", pid: 8, policy: "queue", readers: 1, messages: 7 }],
   policy: { file: "/etc/ipcnet/policy.yaml", hash: "ab", rules: 1, components: 1, refused: "" }, quota: { capacity: { lanes: 10 }, users: [{ uid: 1000, used: { lanes: 1 } }] },
   commands: { sent: 4, refused: { notArmed: 1 } }, topics: 12, process: { rssBytes: 1, heapUsedBytes: 1, cpuPercent: 0.5, eventLoopDelayP99Us: 20.5 },
@@ -42,11 +43,11 @@ const fullStatus: Required<StatusReport> = {
 test("status.schema.json has the keys and words of StatusReport, no more and no fewer", () => {
   const validate = new Ajv().compile(statusSchema);
   assert.ok(validate(fullStatus), JSON.stringify(validate.errors));
-  const optional = ["links.0.loadPercent", "nodes.0.lastSeenMsAgo", "rejects.0.lastSample"];
+  const optional = ["links.0.loadPercent", "nodes.0.lastSeenMsAgo", "rejects.0.lastSample", "clients.0.leaving"];
   for (const path of keyPaths(fullStatus, [])) {
     const copy = structuredClone(fullStatus);
     deleteAt(copy, path);
-    assert.equal(validate(copy), optional.includes(path.join(".")) || ["counters", "refused", "capacity", "used"].includes(path.at(-2) ?? ""), path.join("."));
+    assert.equal(validate(copy), optional.includes(path.join(".")) || ["counters", "refused", "capacity", "used", "services"].includes(path.at(-2) ?? ""), path.join("."));
   }
   const gatewayStates = { starting: 0, disarmed: 0, armed: 0, safePose: 0, posed: 0, fault: 0 } satisfies Record<GatewayState, 0>;
   const nodeStates = { unknown: 0, bootUp: 0, preOperational: 0, operational: 0, stopped: 0, lost: 0 } satisfies Record<NodeState, 0>;

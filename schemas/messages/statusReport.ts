@@ -101,6 +101,8 @@ export interface StatusReport {
   policy: PolicyReport;
   quota: QuotaReport;
   lanes: readonly LaneReport[];
+  /** Calls of services so far: requests, calls, failovers, timeouts, cancelled, refused, lateResults, unknownResults, violations. */
+  services: Readonly<Record<string, number>>;
   commands: { sent: number; refused: Readonly<Record<string, number>> };
   topics: number;
   process: { rssBytes: number; heapUsedBytes: number; cpuPercent: number; eventLoopDelayP99Us: number };

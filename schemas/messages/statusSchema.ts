@@ -68,6 +68,7 @@ export const statusSchema: RootSchema = {
       topic: text("Topic."), writer: text("Who writes it: component/version/instance/boot."), pid: whole("Process."), policy: text("The most that readers may ask for: latest, queue or lossless."),
       readers: whole("Attached readers, the gateway included where it reads along."), messages: whole("Messages so far, by its writer's own word."),
     }), { description: "Topics that programs write by lanes." }),
+    services: counters("Calls of services so far: requests, calls, failovers, timeouts, cancelled, refused, lateResults, unknownResults, violations."),
     policy: object("The policy in force.", {
       file: text("Its file; empty: the lists of the configuration are all there is."),
       hash: text("Hash of its meaning; empty without a file."),

@@ -54,6 +54,7 @@ struct state {
   int unreferenced;
   /* Where reports go: Uint32Array of READY_PER_CALL pairs (id, events), kept alive by the reference. */
   napi_ref ready_array;
+  uint32_t *ready_words;
   /* One bit per descriptor that JavaScript holds by its plain number (class Descriptor), so that none outlives the environment and no other can be closed by mistake. */
   uint64_t *held;
   uint32_t held_words;

@@ -14,21 +14,24 @@
 #define LOOKS 4
 /* Looks between two glances at the clock while spinning. */
 #define LOOKS_PER_CLOCK 8
-/* Short sleeps in a row until spinning is tried, at first and at most. */
+/* Short sleeps in a row until spinning is tried, at first and at most: a spin in vain for 64 sleeps costs a few per cent of what these cost. */
 #define SHORT_SLEEPS_FIRST 4u
-#define SHORT_SLEEPS_LAST 1024u
-/* Successes in a row after which spinning has proved its worth. */
-#define SUCCESSES_PROOF 16u
+#define SHORT_SLEEPS_LAST 64u
+/* A sleep is short if it took less than so many times the longest spin: two wake-ups of the other side and ours are in it, which spinning would have saved. */
+#define SHORT_SLEEP_SPINS 2u
+/* After so many successes they are looked at: on average they must have come within two thirds of the longest spin. (While the other side still sleeps, half is usual; once it spins too, a thirtieth.) */
+#define SUCCESSES 16u
 
 /*
- * Spinning before sleep, up to `spin_ns`, which should be about what a sleep and a wake-up cost both sides together (15-20 us): then the worst case costs twice the best. It is done only while sleeps have been
- * shorter than that, and each failure makes it rarer: where the writer cannot run beside us (one processor, or a busy one), spinning would only keep it waiting.
+ * Spinning before sleep, for programs that answer each other at once: then both wake-ups are saved, which is most of a round trip. It is tried while sleeps are short, for at most `spin_ns`, goes on for as long as
+ * messages come faster than that, and each failure makes the next try rarer: where the writer cannot run beside us (one processor, or a busy one), or sends at a pace of its own, it would only burn time.
  */
 struct spin {
   uint32_t spin_ns; /* 0: never */
   uint32_t needed;  /* short sleeps until the next try */
   uint32_t short_sleeps;
   uint32_t successes;
+  uint64_t waited_ns; /* in these */
   int on;
   uint64_t slept_at_ns;
 };
@@ -42,18 +45,19 @@ struct reader {
 
 static void spin_woken(struct spin *self) {
   if (self->spin_ns == 0) return;
-  if (ipcnet_lane_clock_ns(CLOCK_MONOTONIC) - self->slept_at_ns >= self->spin_ns) self->short_sleeps = 0;
+  if (ipcnet_lane_clock_ns(CLOCK_MONOTONIC) - self->slept_at_ns >= (uint64_t)self->spin_ns * SHORT_SLEEP_SPINS) self->short_sleeps = 0;
   else if (++self->short_sleeps >= self->needed) self->on = 1;
 }
 
-static void spin_ended(struct spin *self, int found) {
-  if (found) {
-    if (++self->successes >= SUCCESSES_PROOF) self->needed = SHORT_SLEEPS_FIRST;
-    return;
-  }
-  self->on = 0;
+static void spin_ended(struct spin *self, int found, uint64_t waited_ns) {
+  self->waited_ns += waited_ns;
+  if (found && ++self->successes < SUCCESSES) return;
+  const int worth = found && 3 * self->waited_ns < 2 * (uint64_t)SUCCESSES * self->spin_ns;
   self->successes = self->short_sleeps = 0;
-  if (self->needed < SHORT_SLEEPS_LAST) self->needed *= 2;
+  self->waited_ns = 0;
+  self->on = worth;
+  if (worth) self->needed = SHORT_SLEEPS_FIRST;
+  else if (self->needed < SHORT_SLEEPS_LAST) self->needed *= 2;
 }
 
 static struct reader *reader_of(napi_env env, struct state *self, napi_value value) {
@@ -282,8 +286,9 @@ static napi_value lane_drain(napi_env env, napi_callback_info info) {
     reader->asleep = 0;
   }
   const int spinning = mode == DRAIN_SPIN_OR_SLEEP && spin->on;
-  const uint32_t count = look(self->lanes, reader, messages_max, spinning ? ipcnet_lane_clock_ns(CLOCK_MONOTONIC) + spin->spin_ns : 0, &verdict);
-  if (spinning) spin_ended(spin, count > 0);
+  const uint64_t begin_ns = spinning ? ipcnet_lane_clock_ns(CLOCK_MONOTONIC) : 0;
+  const uint32_t count = look(self->lanes, reader, messages_max, spinning ? begin_ns + spin->spin_ns : 0, &verdict);
+  if (spinning) spin_ended(spin, count > 0, ipcnet_lane_clock_ns(CLOCK_MONOTONIC) - begin_ns);
   if (count > 0) return number(env, count);
   if (verdict != IPCNET_LANE_NOTHING || mode == DRAIN_ONLY) return number(env, told(self->lanes, verdict));
   /* Something may have come just now; a slot that cannot be read looks like that too. Either way the loop comes back. */

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lane_writer.h"
@@ -21,13 +22,14 @@ static struct writer *writer_of(napi_env env, struct state *self, napi_value val
 }
 
 /*
- * Ends a writer. With `keep_mapped` its memory stays mapped: somebody may still look at it. (The lane itself knows no such case, so this does what destroy does up to the unmapping, and
- * destroy believes then that it runs in a forked child, which has none of the memory.)
+ * Ends a writer. With `keep_mapped` the addresses of its loan stay valid, but lead nowhere: the lane's memory itself is let go. (The lane knows no such case, so this does what destroy does up
+ * to the unmapping, and destroy believes then that it runs in a forked child, which has none of the memory.)
  */
 static void end_writer(struct writer *writer, int keep_mapped) {
   if (keep_mapped) {
     atomic_store_explicit(&writer->lane->parts.memory->closed, 1, memory_order_release);
     ipcnet_lane_writer_ring(writer->lane);
+    (void)mmap(writer->lane->parts.memory, writer->lane->fixed.file_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     writer->lane->owner = 0;
   }
   ipcnet_lane_writer_destroy(writer->lane);

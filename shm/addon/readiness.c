@@ -34,14 +34,11 @@ static struct uv_handle_s *handle_of(struct watch *watch) {
 /* Calls JavaScript with `count` reports, as an event of its own: microtasks run after it, and what it throws is an uncaught exception. */
 static void report(struct state *self, const struct ipcnet_ready *ready, uint32_t count) {
   napi_env env = self->env;
-  napi_value array, callback, receiver, argument;
+  napi_value callback, receiver, argument;
   napi_handle_scope scope;
-  uint32_t *words;
-  size_t length;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
-  if (napi_get_reference_value(env, self->ready_array, &array) == napi_ok && words_of(env, array, &words, &length) && length >= 2 * count && napi_get_reference_value(env, self->callback, &callback) == napi_ok &&
-      napi_get_global(env, &receiver) == napi_ok && napi_create_uint32(env, count, &argument) == napi_ok) {
-    memcpy(words, ready, count * sizeof ready[0]);
+  if (napi_get_reference_value(env, self->callback, &callback) == napi_ok && napi_get_global(env, &receiver) == napi_ok && napi_create_uint32(env, count, &argument) == napi_ok) {
+    memcpy(self->ready_words, ready, count * sizeof ready[0]);
     if (napi_make_callback(env, self->context, receiver, callback, 1, &argument, NULL) == napi_pending_exception) {
       napi_value error;
       if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
@@ -238,6 +235,7 @@ static napi_value start(napi_env env, napi_callback_info info) {
   if (!arguments(env, info, 3, values) || !words_of(env, values[1], &words, &length) || length < 2 * READY_PER_CALL || napi_get_value_bool(env, values[2], &thread) != napi_ok) return wrong(env, "start(callback, Uint32Array of 128, boolean)");
   if (self->started) return wrong(env, "start was called before");
   self->env = env;
+  self->ready_words = words;
   if (!thread && ipcnet_uv_present() && napi_get_uv_event_loop(env, &self->loop) != napi_ok) self->loop = NULL;
   int status = prepare(env, self, values[0], values[1]);
   if (status == 0) self->started = 1;

@@ -24,7 +24,7 @@ export interface ServiceApi {
   streamFull(service: string, body?: unknown, options?: StreamOptions): AsyncIterable<Item>;
   /**
    * Calls a service with one end of a new SEQPACKET connection and resolves with the other end: two programs that talk directly, also when the gateway is gone. The provider finds its
-   * end in `call.descriptors`; both make a connection of it as they like. The descriptor is the caller's to close.
+   * end in `call.descriptors`; `SeqpacketConnection.of` makes a connection of an end. The descriptor is the caller's to close.
    */
   channel(service: string, body?: unknown, options?: Omit<RequestOptions, "descriptors">): Promise<{ descriptor: Descriptor; body: unknown }>;
   /** A resource of the configuration as a descriptor: a device, a folder, a file, a connection. The caller's to close. 202 not permitted, 203 no such resource, 302 it cannot be opened. */

@@ -191,14 +191,19 @@ static int parse_number(struct parser *self) {
     whole = 0;
   }
   self->at = at;
-  if (whole && count <= 19) {
-    uint64_t magnitude = 0;
-    for (const char *c = at - count; c < at; c++) magnitude = magnitude * 10 + (uint64_t)(*c - '0');
-    int negative = *start == '-';
-    /* "-0" is a float; beyond int64 only the positive side has integers left. */
-    if (!negative) ipcnet_cbor_unsigned(self->writer, magnitude);
-    else if (magnitude > 0 && magnitude <= (uint64_t)INT64_MAX) ipcnet_cbor_integer(self->writer, -(int64_t)magnitude);
-    else ipcnet_cbor_number(self->writer, magnitude == 0 ? -0.0 : -(double)magnitude);
+  uint64_t magnitude = 0;
+  for (const char *c = at - count; whole && c < at; c++) {
+    uint64_t digit = (uint64_t)(*c - '0');
+    whole = magnitude <= (UINT64_MAX - digit) / 10;
+    magnitude = magnitude * 10 + digit;
+  }
+  /* Integers as far as 64 bits go; "-0" is a float. */
+  if (whole && *start != '-') {
+    ipcnet_cbor_unsigned(self->writer, magnitude);
+    return 1;
+  }
+  if (whole && magnitude > 0 && magnitude <= (uint64_t)1 << 63) {
+    ipcnet_cbor_integer(self->writer, (int64_t)(~magnitude + 1));
     return 1;
   }
   ipcnet_cbor_number(self->writer, ipcnet_number_value(start, (size_t)(at - start)));

@@ -275,6 +275,7 @@ int ipcnet_lane_writer_space_fd(struct ipcnet_lane_writer *self) {
   }
   self->space_epoll = epoll;
   self->space_timer = timer;
+  if (self->waiting) wake_at(self, 1); /* asked for only after a refusal: nobody has listened yet, so try again at once */
   return epoll;
 }
 

@@ -1,32 +1,25 @@
 #include "ipcnet_crc_fast.h"
 #include "lane_layout.h"
 
-/* Half of a small first-level cache: source and target of a block stay in it between the copy and the CRC. */
-#define BLOCK_BYTES 12288u
-
+#ifdef IPCNET_LANE_TSAN
 uint32_t ipcnet_lane_copy_in_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes) {
-  uint8_t *to = to_lane;
-  const uint8_t *source = from;
-  for (size_t part; bytes > 0; bytes -= part, to += part, source += part) {
-    part = bytes < BLOCK_BYTES ? bytes : BLOCK_BYTES;
-    ipcnet_lane_copy_in(to, source, part);
-    previous = ipcnet_crc32_iscsi_fast(previous, source, part);
-  }
-  return previous;
+  ipcnet_lane_copy_in(to_lane, from, bytes);
+  return ipcnet_crc32_iscsi_fast(previous, from, bytes);
 }
 
 uint32_t ipcnet_lane_copy_out_crc(uint32_t previous, void *to, const void *from_lane, size_t bytes) {
-  uint8_t *copy = to;
-  const uint8_t *source = from_lane;
-  for (size_t part; bytes > 0; bytes -= part, copy += part, source += part) {
-    part = bytes < BLOCK_BYTES ? bytes : BLOCK_BYTES;
-    ipcnet_lane_copy_out(copy, source, part);
-    /* The CRC is of the copy, and the compiler must not think that it may as well read the lane again. */
-    atomic_signal_fence(memory_order_seq_cst);
-    previous = ipcnet_crc32_iscsi_fast(previous, copy, part);
-  }
-  return previous;
+  ipcnet_lane_copy_out(to, from_lane, bytes);
+  return ipcnet_crc32_iscsi_fast(previous, to, bytes);
 }
+#else
+uint32_t ipcnet_lane_copy_in_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes) {
+  return ipcnet_crc32_iscsi_copy(previous, to_lane, from, bytes);
+}
+
+uint32_t ipcnet_lane_copy_out_crc(uint32_t previous, void *to, const void *from_lane, size_t bytes) {
+  return ipcnet_crc32_iscsi_copy(previous, to, from_lane, bytes);
+}
+#endif
 
 uint32_t ipcnet_lane_crc(uint32_t previous, const void *in_lane, size_t bytes) {
 #ifdef IPCNET_LANE_TSAN

@@ -8,8 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Slots that one call may find unusable before it returns to its caller, whatever the writer does. */
-#define TRIES_MAX 8
+/* What one call may spend on slots that turn out to be unusable before it returns to its caller, whatever the writer does: a look is 1, a copy in vain 32. */
+#define EFFORT_MAX 256
+#define EFFORT_OF_COPY 32
 
 enum look {
   LOOK_WHOLE,
@@ -48,24 +49,28 @@ static int bounded(const struct ipcnet_lane_reader *self, const struct ipcnet_la
   return offset + bytes <= self->fixed.large_bytes;
 }
 
+/* Whether what stands at `position` of the large ring has not been given away. */
+static int still_large(const struct ipcnet_lane_reader *self, uint64_t position) {
+  if (position == IPCNET_LANE_POSITION_INLINE) return 1;
+  const uint64_t reserved = atomic_load_explicit(&self->parts.memory->large_reserved, memory_order_relaxed);
+  return position < reserved && reserved - position <= self->fixed.large_bytes;
+}
+
 /* Fetches the header of message `sequence`, once. WHOLE, MISSING, or CORRUPT (which may turn out to be TORN: ask still_whole). */
 static enum look find(const struct ipcnet_lane_reader *self, uint64_t sequence, struct view *view) {
   const struct ipcnet_lane_slot *slot = ipcnet_lane_slot_of(&self->parts, sequence);
   /* SYNC: pairs with the writer's release store of the state: all of message n is visible with 2n. */
   if (atomic_load_explicit(&slot->words[0], memory_order_acquire) != 2 * sequence) return LOOK_MISSING;
   ipcnet_lane_header_out(view->words, sequence, slot);
-  return bounded(self, slot, view) ? LOOK_WHOLE : LOOK_CORRUPT;
+  if (!bounded(self, slot, view)) return LOOK_CORRUPT;
+  return still_large(self, view->position) ? LOOK_WHOLE : LOOK_MISSING; /* no copy in vain */
 }
 
 /* After the bytes were copied: whether the writer had not begun to overwrite them. */
 static int still_whole(const struct ipcnet_lane_reader *self, uint64_t sequence, uint64_t position) {
   /* SYNC: pairs with the writer's release fence after it marked the slot and reserved. A byte of a later message in our copy means that its mark is seen here. */
   ipcnet_lane_fence(memory_order_acquire);
-  if (position != IPCNET_LANE_POSITION_INLINE) {
-    const uint64_t reserved = atomic_load_explicit(&self->parts.memory->large_reserved, memory_order_relaxed);
-    if (position >= reserved || reserved - position > self->fixed.large_bytes) return 0;
-  }
-  return atomic_load_explicit(&ipcnet_lane_slot_of(&self->parts, sequence)->words[0], memory_order_relaxed) == 2 * sequence;
+  return still_large(self, position) && atomic_load_explicit(&ipcnet_lane_slot_of(&self->parts, sequence)->words[0], memory_order_relaxed) == 2 * sequence;
 }
 
 /* The verdict over what was found and copied, `crc` being that of the copy. */
@@ -160,32 +165,47 @@ static enum ipcnet_lane_verdict choose(struct ipcnet_lane_reader *self) {
   return IPCNET_LANE_SAMPLE;
 }
 
-/* Message `next` could not be had: goes on to one that perhaps can. */
-static enum ipcnet_lane_verdict go_on(struct ipcnet_lane_reader *self, enum look look, uint32_t tries) {
+/* What a call has spent in vain, and how often the writer moved meanwhile. */
+struct effort {
+  uint32_t spent;
+  uint32_t overtaken;
+};
+
+/* Message `next` could not be had: goes on to one that perhaps can. NOTHING, or BROKEN. */
+static enum ipcnet_lane_verdict go_on(struct ipcnet_lane_reader *self, enum look look, struct effort *effort) {
   if (look == LOOK_CORRUPT) self->stats.corrupt++;
   if (look == LOOK_TORN) self->stats.torn++;
+  const int first = effort->spent == 0; /* the head that we knew may have been an old one */
+  effort->spent += look == LOOK_MISSING ? 1 : EFFORT_OF_COPY;
   skip_to(self, self->next + 1);
+  const uint64_t before = self->head;
   if (ipcnet_lane_reader_look(self)) return IPCNET_LANE_BROKEN;
-  /* A writer that overtakes us will do so again at the oldest message: each time a larger step, so that it ends. */
-  const uint64_t target = oldest(self, look == LOOK_CORRUPT ? 0 : tries);
+  /* A writer that overtakes us now will do so again at the oldest message: each time it does, we begin an eighth of the ring further on. */
+  if (!first && self->head != before && effort->overtaken < 7) effort->overtaken++;
+  const uint64_t target = oldest(self, effort->overtaken);
   skip_to(self, target <= self->head ? target : self->head);
   return IPCNET_LANE_NOTHING;
 }
 
+static void delivered(struct ipcnet_lane_reader *self, struct ipcnet_lane_sample *sample) {
+  sample->lost_before = self->next - self->told - 1;
+  self->told = self->next++;
+  self->stats.samples++;
+}
+
 /* The next message, without telling the writer how far we are. */
 static enum ipcnet_lane_verdict step(struct ipcnet_lane_reader *self, struct ipcnet_lane_sample *sample, void *buffer, size_t capacity_bytes) {
-  for (uint32_t tries = 0; tries < TRIES_MAX; tries++) {
+  struct effort effort = { 0, 0 };
+  while (effort.spent < EFFORT_MAX) {
     enum ipcnet_lane_verdict verdict = choose(self);
     if (verdict != IPCNET_LANE_SAMPLE) return verdict;
     const enum look look = copy(self, self->next, sample, buffer, capacity_bytes);
     if (look == LOOK_TOO_SMALL) return IPCNET_LANE_TOO_SMALL;
     if (look == LOOK_WHOLE) {
-      sample->lost_before = self->next - self->told - 1;
-      self->told = self->next++;
-      self->stats.samples++;
+      delivered(self, sample);
       return IPCNET_LANE_SAMPLE;
     }
-    verdict = go_on(self, look, tries);
+    verdict = go_on(self, look, &effort);
     if (verdict != IPCNET_LANE_NOTHING) return verdict;
   }
   return IPCNET_LANE_NOTHING;
@@ -297,17 +317,16 @@ enum ipcnet_lane_verdict ipcnet_lane_reader_lease(struct ipcnet_lane_reader *sel
   const uint8_t *base = private_mapping(self);
   enum ipcnet_lane_verdict verdict = IPCNET_LANE_NOTHING;
   if (base == NULL || self->leased != 0) return verdict;
-  for (uint32_t tries = 0; tries < TRIES_MAX; tries++) {
+  struct effort effort = { 0, 0 };
+  while (effort.spent < EFFORT_MAX) {
     verdict = choose(self);
     if (verdict != IPCNET_LANE_SAMPLE) break;
     const enum look look = lease(self, base, self->next, sample, payload);
     if (look == LOOK_WHOLE) {
-      sample->lost_before = self->next - self->told - 1;
-      self->told = self->next++;
-      self->stats.samples++;
+      delivered(self, sample);
       break;
     }
-    verdict = go_on(self, look, tries);
+    verdict = go_on(self, look, &effort);
     if (verdict != IPCNET_LANE_NOTHING) break;
   }
   if (self->next != before) show_cursor(self);

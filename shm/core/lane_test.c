@@ -1,13 +1,16 @@
 /* The rules of lanes, one by one, writer and reader in one process. */
-#include "lane_layout.h"
 #include "lane_test.h"
+#include "lane_writer.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static int open_descriptors(void) {
   int count = 0;
@@ -151,6 +154,22 @@ static void a_lossless_reader_holds_the_writer_until_its_deadline(void) {
   ipcnet_lane_writer_destroy(writer);
 }
 
+static void space_may_be_asked_for_after_the_refusal(void) {
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_reader *reader;
+  test_join(writer, &reader, IPCNET_LANE_LOSSLESS, IPCNET_LANE_FROM_NEXT, 0, 3600ull * 1000000000u);
+  for (int i = 0; i < 8; i++) CHECK(publish(writer, 1) == 0);
+  CHECK(publish(writer, 1) == -EAGAIN);
+  struct pollfd space = { .fd = ipcnet_lane_writer_space_fd(writer), .events = POLLIN };
+  CHECK(poll(&space, 1, 10000) == 1);
+  ipcnet_lane_writer_space_taken(writer);
+  CHECK(publish(writer, 1) == -EAGAIN && poll(&space, 1, 0) == 0);
+  CHECK(take(reader, 1, 0, 1) == IPCNET_LANE_SAMPLE && take(reader, 2, 0, 1) == IPCNET_LANE_SAMPLE && take(reader, 3, 0, 1) == IPCNET_LANE_SAMPLE);
+  CHECK(poll(&space, 1, 10000) == 1);
+  ipcnet_lane_reader_close(reader);
+  ipcnet_lane_writer_destroy(writer);
+}
+
 static void lanes_and_pages_are_known_by_their_seals(void) {
   struct ipcnet_lane_writer *writer = make(&small);
   struct ipcnet_lane_reader *reader;
@@ -172,6 +191,330 @@ static void lanes_and_pages_are_known_by_their_seals(void) {
   ipcnet_lane_writer_destroy(writer);
 }
 
+static void options_and_meta_out_of_range_are_refused(void) {
+  struct ipcnet_lane_writer *writer = NULL;
+  struct ipcnet_lane_options options[] = { small, small, small, small, small, small, small };
+  options[0].slot_count = 3;
+  options[1].slot_count = 1 << 17;
+  options[2].inline_bytes = 128;
+  options[3].large_bytes = 100;
+  options[4].policy = 3;
+  options[5].first_sequence = UINT64_MAX;
+  options[6].large_bytes = 1ull << 30;
+  for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) CHECK(ipcnet_lane_writer_create(&writer, &options[i]) == -EINVAL && writer == NULL);
+  writer = make(&small);
+  const struct ipcnet_lane_meta bad[] = { { .flags = 8 }, { .flags = 3 }, { .lineage_count = 16 }, { .schema_hash = 78 } };
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) CHECK(ipcnet_lane_writer_publish(writer, &bad[i], NULL, "x", 1, 0) == -EINVAL);
+  void *payload;
+  CHECK(ipcnet_lane_writer_commit(writer, NULL, NULL, 0, 0) == -EINVAL);
+  CHECK(ipcnet_lane_writer_loan(writer, SIZE_MAX, 0, &payload) == -EMSGSIZE && ipcnet_lane_writer_loan(writer, 1, 16, &payload) == -EINVAL);
+  CHECK(ipcnet_lane_writer_next_sequence(writer) == 1);
+  ipcnet_lane_writer_destroy(writer);
+}
+
+static void a_message_carries_the_time(void) {
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_reader *reader;
+  struct ipcnet_lane_sample sample;
+  uint8_t buffer[64];
+  test_join(writer, &reader, IPCNET_LANE_QUEUE, IPCNET_LANE_FROM_NEXT, 0, 0);
+  for (int i = 0; i < 3; i++) {
+    const uint64_t before = ipcnet_lane_clock_ns(CLOCK_MONOTONIC);
+    CHECK(publish(writer, 1) == 0);
+    CHECK(ipcnet_lane_reader_read(reader, &sample, buffer, sizeof buffer) == IPCNET_LANE_SAMPLE);
+    CHECK(sample.meta.time_ns >= before && sample.meta.time_ns <= ipcnet_lane_clock_ns(CLOCK_MONOTONIC));
+    const int64_t apart = sample.meta.wall_time_ns - (int64_t)ipcnet_lane_clock_ns(CLOCK_REALTIME);
+    CHECK(apart < 60000000000 && apart > -60000000000); /* the same clock; how quickly this line ran is not the question */
+  }
+  ipcnet_lane_reader_close(reader);
+  ipcnet_lane_writer_destroy(writer);
+}
+
+static void what_is_no_lane_is_not_opened(void) {
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_reader *reader = NULL;
+  struct ipcnet_lane_reader_options options = { .policy = IPCNET_LANE_QUEUE };
+  uint8_t image[4096];
+  CHECK(pread(ipcnet_lane_writer_fd(writer), image, sizeof image, 0) == sizeof image);
+  const size_t bytes = 4096 + 4096 + 8192;
+  const int seals[] = { 0, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW, F_SEAL_SEAL | F_SEAL_GROW | 0x10, F_SEAL_SHRINK | F_SEAL_GROW | 0x10, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | 0x10 };
+  for (size_t i = 0; i < 5; i++) { /* seals missing; in the last all are there, but the memory behind the header is a hole */
+    const int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int bell[2];
+    CHECK(fd >= 0 && ipcnet_lane_bell(bell) == 0 && ftruncate(fd, (off_t)bytes) == 0 && pwrite(fd, image, sizeof image, 0) == sizeof image && fcntl(fd, F_ADD_SEALS, seals[i]) == 0);
+    CHECK(ipcnet_lane_reader_open(&reader, fd, bell[0], &options) == -EPROTO);
+    CHECK(fcntl(bell[0], F_GETFD) == -1); /* it was the reader's, also on failure */
+    close(bell[1]);
+    close(fd);
+  }
+  CHECK(ipcnet_lane_reader_open(&reader, -1, -1, &options) == -EBADF);
+  CHECK(ipcnet_lane_reader_open(&reader, 0, open("/dev/null", O_RDWR | O_CLOEXEC), &options) == -EPROTO);
+  options.schema_hash = 78;
+  CHECK(ipcnet_lane_reader_open(&reader, ipcnet_lane_writer_fd(writer), -1, &options) == -EPROTONOSUPPORT);
+  options = (struct ipcnet_lane_reader_options){ .policy = 3 };
+  CHECK(ipcnet_lane_reader_open(&reader, ipcnet_lane_writer_fd(writer), -1, &options) == -EINVAL);
+  options = (struct ipcnet_lane_reader_options){ .start = IPCNET_LANE_FROM_SEQUENCE };
+  CHECK(ipcnet_lane_reader_open(&reader, ipcnet_lane_writer_fd(writer), -1, &options) == -EINVAL);
+  ipcnet_lane_writer_destroy(writer);
+}
+
+static void a_writer_takes_on_only_its_own_readers(void) {
+  struct ipcnet_lane_writer *writer = make(&small), *other = make(&small);
+  struct ipcnet_lane_reader *reader, *foreign;
+  int bell[2], pipes[2];
+  test_join(writer, &reader, IPCNET_LANE_QUEUE, IPCNET_LANE_FROM_NEXT, 0, 0);
+  test_join(other, &foreign, IPCNET_LANE_QUEUE, IPCNET_LANE_FROM_NEXT, 0, 0);
+  const int page = ipcnet_lane_reader_page_fd(reader);
+  const int before = open_descriptors();
+  CHECK(ipcnet_lane_bell(bell) == 0);
+  CHECK(ipcnet_lane_writer_add_reader(writer, dup(ipcnet_lane_reader_page_fd(foreign)), bell[1], IPCNET_LANE_QUEUE, 0) == -EPROTO);
+  close(bell[0]);
+  CHECK(ipcnet_lane_bell(bell) == 0);
+  CHECK(ipcnet_lane_writer_add_reader(writer, dup(ipcnet_lane_writer_fd(writer)), bell[1], IPCNET_LANE_QUEUE, 0) == -EPROTO);
+  close(bell[0]);
+  CHECK(pipe2(pipes, O_CLOEXEC) == 0);
+  CHECK(ipcnet_lane_writer_add_reader(writer, dup(page), pipes[1], IPCNET_LANE_QUEUE, 0) == -EPROTO);
+  close(pipes[0]);
+  CHECK(ipcnet_lane_writer_add_reader(writer, dup(page), socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), IPCNET_LANE_QUEUE, 0) == -EPROTO); /* not connected */
+  CHECK(ipcnet_lane_writer_add_reader(writer, dup(page), socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), IPCNET_LANE_QUEUE, 0) == -EPROTO);
+  CHECK(ipcnet_lane_writer_add_reader(writer, -1, -1, IPCNET_LANE_QUEUE, 0) == -EPROTO);
+  CHECK(open_descriptors() == before);
+  int far_ends[IPCNET_LANE_READERS_MAX];
+  for (int i = 1; i <= IPCNET_LANE_READERS_MAX; i++) {
+    CHECK(ipcnet_lane_bell(bell) == 0);
+    far_ends[i - 1] = bell[0];
+    CHECK(ipcnet_lane_writer_add_reader(writer, dup(page), bell[1], IPCNET_LANE_QUEUE, 0) == (i < IPCNET_LANE_READERS_MAX ? i : -ENOSPC));
+  }
+  CHECK(ipcnet_lane_writer_remove_reader(writer, 7) == 0 && ipcnet_lane_writer_remove_reader(writer, 7) == -EINVAL && ipcnet_lane_writer_remove_reader(writer, 256) == -EINVAL);
+  CHECK(ipcnet_lane_bell(bell) == 0);
+  CHECK(ipcnet_lane_writer_add_reader(writer, dup(page), bell[1], IPCNET_LANE_QUEUE, 0) == 7);
+  close(bell[0]);
+  for (int i = 0; i < IPCNET_LANE_READERS_MAX; i++) close(far_ends[i]);
+  CHECK(publish(writer, 1) == 0);
+  ipcnet_lane_reader_close(reader);
+  ipcnet_lane_reader_close(foreign);
+  ipcnet_lane_writer_destroy(writer);
+  ipcnet_lane_writer_destroy(other);
+}
+
+/* A page that says what we like. */
+static int lying_page(const struct ipcnet_lane_writer *writer, struct ipcnet_lane_page **page) {
+  void *base = NULL;
+  const int fd = ipcnet_lane_memory_make("test", 4096, &base);
+  CHECK(fd >= 0);
+  *page = base;
+  memcpy((*page)->magic, "IPCREAD1", 8);
+  ipcnet_lane_writer_id(writer, (*page)->lane_id);
+  return ipcnet_lane_memory_seal(fd);
+}
+
+static void a_bell_that_is_never_answered_costs_nobody_anything(void) {
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_writer_stats stats;
+  struct ipcnet_lane_page *page;
+  int bell[2];
+  CHECK(ipcnet_lane_bell(bell) == 0);
+  /* The worst that the other side could do to flags: blocking on both ends. */
+  CHECK(fcntl(bell[0], F_SETFL, 0) == 0 && fcntl(bell[1], F_SETFL, 0) == 0);
+  CHECK(ipcnet_lane_writer_add_reader(writer, lying_page(writer, &page), bell[1], IPCNET_LANE_QUEUE, 0) == 0);
+  for (uint64_t i = 0; i < 1000; i++) { /* falls asleep again and again, and never reads its bell */
+    atomic_store(&page->sleep, 2 * i + 1);
+    CHECK(publish(writer, 1) == 0 && publish(writer, 1) == 0);
+  }
+  ipcnet_lane_writer_stats(writer, &stats);
+  CHECK(stats.rings == 1000 && stats.rings_unheard > 900 && stats.published == 2000);
+  close(bell[0]);
+  for (uint64_t i = 1000; i < 1100; i++) {
+    atomic_store(&page->sleep, 2 * i + 1);
+    CHECK(publish(writer, 1) == 0);
+  }
+  ipcnet_lane_writer_stats(writer, &stats);
+  CHECK(stats.rings == 1001); /* the one that found it gone */
+  munmap(page, 4096);
+  ipcnet_lane_writer_destroy(writer);
+}
+
+static void rings_of_a_batch_are_one(void) {
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_reader *reader;
+  test_join(writer, &reader, IPCNET_LANE_QUEUE, IPCNET_LANE_FROM_NEXT, 0, 0);
+  CHECK(ipcnet_lane_reader_arm(reader) == 1);
+  for (int i = 0; i < 5; i++) CHECK(ipcnet_lane_writer_publish(writer, NULL, NULL, "x", 1, IPCNET_LANE_NO_RING) == 0);
+  CHECK(ipcnet_lane_writer_ring(writer) == 1 && ipcnet_lane_writer_ring(writer) == 0);
+  ipcnet_lane_reader_close(reader);
+  ipcnet_lane_writer_destroy(writer);
+}
+
+static void a_bell_that_costs_too_much_is_rung_no_more(void) {
+  /* The arithmetic: one bad ring is forgiven, five in a row are not. */
+  uint32_t mean = 5000;
+  mean = ipcnet_lane_ring_cost(mean, 50000000);
+  CHECK(mean == 5000 + 395000 / 16 && !ipcnet_lane_ring_too_dear(mean));
+  for (int i = 0; i < 3; i++) mean = ipcnet_lane_ring_cost(mean, 50000000);
+  CHECK(!ipcnet_lane_ring_too_dear(mean));
+  CHECK(ipcnet_lane_ring_too_dear(ipcnet_lane_ring_cost(mean, 50000000)));
+  for (int i = 0; i < 200; i++) mean = ipcnet_lane_ring_cost(mean, 5000);
+  CHECK(mean < 6000);
+  /* And for real: a bell that hundreds of epolls hold. What that costs depends on the machine, so either verdict is right, but a dear one must have one. */
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_page *page;
+  int bell[2], epolls[900], made = 0;
+  CHECK(ipcnet_lane_bell(bell) == 0);
+  CHECK(ipcnet_lane_writer_add_reader(writer, lying_page(writer, &page), bell[1], IPCNET_LANE_QUEUE, 0) == 0);
+  struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+  while (made < 900 && (epolls[made] = epoll_create1(EPOLL_CLOEXEC)) >= 0) {
+    if (epoll_ctl(epolls[made++], EPOLL_CTL_ADD, bell[0], &event) != 0) break;
+  }
+  for (uint64_t i = 0; i < 100; i++) {
+    uint8_t last;
+    int gone = 0;
+    (void)ipcnet_lane_bell_take(bell[0], &last, &gone);
+    atomic_store(&page->sleep, 2 * i + 1);
+    CHECK(publish(writer, 1) == 0);
+  }
+  struct ipcnet_lane_writer_stats stats;
+  ipcnet_lane_writer_stats(writer, &stats);
+  CHECK(stats.rings == 100 || (stats.demoted == 1 && stats.rings >= 10 && writer->members[0].demoted == IPCNET_LANE_DEMOTED_SILENT));
+  CHECK(ipcnet_lane_ring_too_dear(writer->members[0].ring_used_ns) == (int)stats.demoted);
+  while (made > 0) close(epolls[--made]);
+  close(bell[0]);
+  munmap(page, 4096);
+  ipcnet_lane_writer_destroy(writer);
+}
+
+static void a_cursor_that_lies_is_not_waited_for(void) {
+  const uint64_t lies[] = { 100, UINT64_MAX, 0 };
+  for (int i = 0; i < 3; i++) {
+    struct ipcnet_lane_writer *writer = make(&small);
+    struct ipcnet_lane_writer_stats stats;
+    struct ipcnet_lane_page *page;
+    int bell[2];
+    CHECK(ipcnet_lane_bell(bell) == 0);
+    CHECK(ipcnet_lane_writer_add_reader(writer, lying_page(writer, &page), bell[1], IPCNET_LANE_LOSSLESS, UINT64_MAX / 2) == 0);
+    for (int n = 0; n < 8; n++) CHECK(publish(writer, 1) == 0);
+    CHECK(publish(writer, 1) == -EAGAIN);
+    atomic_store(&page->cursor, 4);
+    CHECK(publish(writer, 1) == 0 && publish(writer, 1) == 0 && publish(writer, 1) == 0 && publish(writer, 1) == 0);
+    CHECK(publish(writer, 1) == -EAGAIN);
+    atomic_store(&page->cursor, lies[i]); /* beyond what was published; or back */
+    CHECK(publish(writer, 1) == 0);
+    ipcnet_lane_writer_stats(writer, &stats);
+    CHECK(stats.pages_mistrusted == 1 && stats.demoted == 1 && writer->members[0].demoted == IPCNET_LANE_DEMOTED_QUEUE);
+    close(bell[0]);
+    munmap(page, 4096);
+    ipcnet_lane_writer_destroy(writer);
+  }
+}
+
+static void ringing_back_without_reading_wakes_the_writer_a_few_times_only(void) {
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_page *page;
+  int bell[2], wakes = 0;
+  CHECK(ipcnet_lane_bell(bell) == 0);
+  CHECK(ipcnet_lane_writer_add_reader(writer, lying_page(writer, &page), bell[1], IPCNET_LANE_LOSSLESS, UINT64_MAX / 2) == 0);
+  struct pollfd space = { .fd = ipcnet_lane_writer_space_fd(writer), .events = POLLIN };
+  for (int i = 0; i < 20; i++) (void)ipcnet_lane_bell_ring(bell[0], 1);
+  CHECK(poll(&space, 1, 0) == 0); /* it does not wait: it does not listen */
+  for (int n = 0; n < 8; n++) CHECK(publish(writer, 1) == 0);
+  for (int i = 0; i < 100; i++) {
+    CHECK(publish(writer, 1) == -EAGAIN);
+    for (int k = 0; k < 20; k++) (void)ipcnet_lane_bell_ring(bell[0], 1);
+    if (poll(&space, 1, 0) == 0) continue;
+    wakes++;
+    ipcnet_lane_writer_space_taken(writer);
+    CHECK(poll(&space, 1, 0) == 0);
+  }
+  CHECK(wakes >= 1 && wakes <= 10);
+  CHECK(ipcnet_lane_writer_remove_reader(writer, 0) == 0);
+  CHECK(poll(&space, 1, 10000) == 1); /* it need not be waited for any more */
+  ipcnet_lane_writer_space_taken(writer);
+  CHECK(publish(writer, 1) == 0 && poll(&space, 1, 0) == 0);
+  close(bell[0]);
+  munmap(page, 4096);
+  ipcnet_lane_writer_destroy(writer);
+}
+
+static void a_stray_write_through_a_lease_harms_nobody(void) {
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_reader *stray, *other;
+  struct ipcnet_lane_sample sample;
+  const void *payload;
+  test_join(writer, &stray, IPCNET_LANE_QUEUE, IPCNET_LANE_FROM_NEXT, 0, 0);
+  test_join(writer, &other, IPCNET_LANE_QUEUE, IPCNET_LANE_FROM_NEXT, 0, 0);
+  CHECK(publish(writer, 50) == 0);
+  CHECK(ipcnet_lane_reader_lease(stray, &sample, &payload) == IPCNET_LANE_SAMPLE && test_filled(payload, 50, 1));
+  memset((void *)(uintptr_t)payload, 0, 50);
+  CHECK(ipcnet_lane_reader_release(stray) == 0);
+  CHECK(take(other, 1, 0, 50) == IPCNET_LANE_SAMPLE);
+  /* Its own leases no longer check; its copies do. */
+  CHECK(publish(writer, 50) == 0 && publish(writer, 50) == 0);
+  CHECK(ipcnet_lane_reader_lease(stray, &sample, &payload) == IPCNET_LANE_NOTHING);
+  CHECK(publish(writer, 50) == 0);
+  CHECK(take(stray, 4, 2, 50) == IPCNET_LANE_SAMPLE);
+  for (uint64_t n = 2; n <= 4; n++) CHECK(take(other, n, 0, 50) == IPCNET_LANE_SAMPLE);
+  ipcnet_lane_reader_close(stray);
+  ipcnet_lane_reader_close(other);
+  ipcnet_lane_writer_destroy(writer);
+}
+
+static void a_forked_child_is_no_second_writer(void) {
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_reader *reader;
+  test_join(writer, &reader, IPCNET_LANE_QUEUE, IPCNET_LANE_FROM_NEXT, 0, 0);
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) { /* a garbage collector may well do this */
+    ipcnet_lane_writer_destroy(writer);
+    ipcnet_lane_reader_close(reader);
+    _exit(0);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  CHECK(publish(writer, 1) == 0);
+  CHECK(take(reader, 1, 0, 1) == IPCNET_LANE_SAMPLE && take(reader, 0, 0, 0) == IPCNET_LANE_NOTHING);
+  ipcnet_lane_reader_close(reader);
+  ipcnet_lane_writer_destroy(writer);
+}
+
+static void a_head_that_goes_back_is_the_end(void) {
+  struct ipcnet_lane_writer *writer = make(&small);
+  struct ipcnet_lane_reader *reader;
+  test_join(writer, &reader, IPCNET_LANE_QUEUE, IPCNET_LANE_FROM_NEXT, 0, 0);
+  CHECK(publish(writer, 1) == 0 && take(reader, 1, 0, 1) == IPCNET_LANE_SAMPLE && take(reader, 0, 0, 0) == IPCNET_LANE_NOTHING);
+  atomic_store(&writer->parts.memory->head, 0);
+  CHECK(take(reader, 0, 0, 0) == IPCNET_LANE_BROKEN);
+  CHECK(publish(writer, 1) == 0 && take(reader, 0, 0, 0) == IPCNET_LANE_BROKEN && ipcnet_lane_reader_arm(reader) == 0);
+  ipcnet_lane_reader_close(reader);
+  test_join(writer, &reader, IPCNET_LANE_QUEUE, IPCNET_LANE_FROM_NEXT, 0, 0);
+  atomic_store(&writer->parts.memory->head, UINT64_MAX);
+  CHECK(take(reader, 0, 0, 0) == IPCNET_LANE_BROKEN);
+  ipcnet_lane_reader_close(reader);
+  ipcnet_lane_writer_destroy(writer);
+}
+
+/* Every bit of a message, turned over in the lane: never taken for good, counted, the next one is read. */
+static void a_single_wrong_bit_is_noticed(void) {
+  const struct ipcnet_lane_options options = { .slot_count = 8, .inline_bytes = 64, .policy = IPCNET_LANE_QUEUE };
+  struct ipcnet_lane_writer *writer = make(&options);
+  struct ipcnet_lane_reader *reader;
+  test_join(writer, &reader, IPCNET_LANE_QUEUE, IPCNET_LANE_FROM_NEXT, 0, 0);
+  uint64_t sequence = 0;
+  for (uint32_t bit = 0; bit < 8 * (64 + 40); bit++) {
+    const uint64_t bad = ++sequence;
+    CHECK(publish(writer, 40) == 0);
+    uint8_t *slot = (uint8_t *)ipcnet_lane_slot_of(&writer->parts, bad);
+    slot[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    sequence++;
+    CHECK(publish(writer, 40) == 0);
+    CHECK(take(reader, sequence, 1, 40) == IPCNET_LANE_SAMPLE);
+  }
+  struct ipcnet_lane_reader_stats stats;
+  ipcnet_lane_reader_stats(reader, &stats);
+  CHECK(stats.corrupt == 8 * (64 + 40) - 64 && stats.lost == 8 * (64 + 40)); /* a wrong state word is just another message */
+  ipcnet_lane_reader_close(reader);
+  ipcnet_lane_writer_destroy(writer);
+}
+
 int main(void) {
   const int before = open_descriptors();
   CHECK(ipcnet_lane_features() & IPCNET_LANE_HAS_SEAL_FUTURE_WRITE);
@@ -179,7 +522,21 @@ int main(void) {
   an_overrun_reader_is_told_exactly_what_it_lost();
   a_sleeping_reader_is_rung_once_and_a_busy_one_never();
   a_lossless_reader_holds_the_writer_until_its_deadline();
+  space_may_be_asked_for_after_the_refusal();
   lanes_and_pages_are_known_by_their_seals();
+  options_and_meta_out_of_range_are_refused();
+  a_message_carries_the_time();
+  what_is_no_lane_is_not_opened();
+  a_writer_takes_on_only_its_own_readers();
+  a_bell_that_is_never_answered_costs_nobody_anything();
+  rings_of_a_batch_are_one();
+  a_bell_that_costs_too_much_is_rung_no_more();
+  a_cursor_that_lies_is_not_waited_for();
+  ringing_back_without_reading_wakes_the_writer_a_few_times_only();
+  a_stray_write_through_a_lease_harms_nobody();
+  a_forked_child_is_no_second_writer();
+  a_head_that_goes_back_is_the_end();
+  a_single_wrong_bit_is_noticed();
   CHECK(open_descriptors() == before);
   return 0;
 }

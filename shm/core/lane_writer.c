@@ -149,6 +149,9 @@ static int claim(struct ipcnet_lane_writer *self, size_t payload_bytes, uint8_t 
     }
   }
   self->claim = (uint8_t *)ipcnet_lane_slot_of(&self->parts, self->next) + IPCNET_LANE_SLOT_HEADER_BYTES;
+  /* Not the slot's first line: a reader that spins on it would only take it back. */
+  ipcnet_lane_want(self->claim);
+  ipcnet_lane_want(&self->parts.memory->head);
   if (large) {
     self->claim = self->parts.large + position % self->fixed.large_bytes;
     self->large_reserved = reserved;

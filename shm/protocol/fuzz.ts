@@ -5,8 +5,10 @@
 import { Channel } from "./channel.ts";
 import { decodeCbor } from "./cborReader.ts";
 import { CborWriter } from "./cborWriter.ts";
-import { decodeClientMessage, decodeServerMessage, readAnnouncements, readQueryAnswer } from "./control.ts";
+import { decodeClientMessage, decodeServerMessage, encodeControl, readAnnouncements, readQueryAnswer, readQueryAnswers } from "./control.ts";
+import { laneFromClient, laneFromGateway } from "./laneMessages.ts";
 import { CONTROL_BYTES_MAX_TO_GATEWAY, PACKET_BYTES_MAX } from "./limits.ts";
+import type { ClientMessage, ServerMessage } from "./messages.ts";
 import { claimedDataId, dataId, type PacketSeal } from "./packet.ts";
 import { SampleBatchReader } from "./samples.ts";
 import { serviceFromClient, serviceFromGateway } from "./serviceMessages.ts";
@@ -14,6 +16,8 @@ import { serviceFromClient, serviceFromGateway } from "./serviceMessages.ts";
 export interface FuzzTarget {
   name: string;
   run(input: Uint8Array): void;
+  /** Inputs to begin with. */
+  seeds?: Uint8Array[];
 }
 
 /** Accepts every packet whose Data ID is as claimed: the header's arithmetic is fuzzed by its own tests. */
@@ -87,6 +91,23 @@ function roundTrip(input: Uint8Array): void {
   if (Buffer.compare(encoded, again) !== 0) throw new Error("a value changed on its way");
 }
 
+/** What decodes as a message of lanes says the same when it is written and read again: the descriptors that belong to it are counted by its op, not by its word. */
+function laneMessage(input: Uint8Array): void {
+  for (const decode of [decodeClientMessage, decodeServerMessage]) {
+    const first = decode(input);
+    if (!first.ok || !(Object.hasOwn(laneFromClient, first.message.op) || Object.hasOwn(laneFromGateway, first.message.op))) continue;
+    const again = decode(encodeControl(writer.reset(), first.message, first.fds).take());
+    if (!again.ok) throw new Error(`${first.message.op}: what was written cannot be read: ${again.fault.text}`);
+  }
+}
+
+const laneSeeds: readonly (ClientMessage | ServerMessage)[] = [
+  { op: "advertise", seq: 9, topic: "arm/pose", encoding: "record", schemaHash: "00112233aabbccdd", layout: { sizeBytes: 16 }, jsonSchema: undefined, policy: "lossless", deadlineMs: 250 },
+  { op: "relane", seq: 10, advert: 1 }, { op: "unadvertise", seq: 11, advert: 1 }, { op: "attach", seq: 12, lane: 2 }, { op: "detach", seq: 13, lane: 2 },
+  { op: "lane", subscription: 1, topicId: 2, lane: 4, origin: 4, policy: "latest", schemaHash: "00112233aabbccdd", replaces: 3 }, { op: "unlane", lane: 3, status: 103, text: "replaced" },
+  { op: "reader", advert: 1, reader: 2, policy: "lossless", deadlineMs: 250 }, { op: "unreader", advert: 1, reader: 2 }, { op: "rekey", advert: 1 }, { op: "unadvert", advert: 1, status: 202, text: "no" },
+];
+
 export const fuzzTargets: readonly FuzzTarget[] = [
   { name: "client socket: CBOR", run: roundTrip },
   { name: "client socket: control message to the gateway", run: (input) => void decodeClientMessage(input) },
@@ -96,10 +117,12 @@ export const fuzzTargets: readonly FuzzTarget[] = [
       const result = decodeServerMessage(input);
       if (!result.ok || result.message.op !== "reply") return;
       readQueryAnswer(result.message.body);
+      readQueryAnswers(result.message.body);
       readAnnouncements(result.message.body);
     },
   },
   { name: "client socket: messages of services", run: serviceMessage },
+  { name: "client socket: messages of lanes", run: laneMessage, seeds: laneSeeds.map((message) => encodeControl(writer.reset(), message).take()) },
   { name: "client socket: batch of samples", run: (input) => walk(new SampleBatchReader(), input) },
   { name: "client socket: packets", run: conversation },
 ];

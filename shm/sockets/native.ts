@@ -1,8 +1,7 @@
 /** Loads the addon and hands its readiness reports to the sockets they are for. One hub per thread: workers share nothing. */
-import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import { getSystemErrorName } from "node:util";
+import { addonPath } from "./addonPath.ts";
 
 /** The addon's functions; see shm/addon/addon.c. Results below 0 are negative errno values. */
 export interface NativeShm {
@@ -102,7 +101,9 @@ export class Hub {
   readonly receiveInfo = new Uint32Array(ReceiveInfo.descriptors + PACKETS_PER_CALL * DESCRIPTORS_PER_PACKET_MAX);
 
   constructor() {
-    this.native = createRequire(import.meta.url)(addonPath()) as NativeShm;
+    const path = addonPath("ipcnet_shm", import.meta.dirname);
+    if (path === undefined) throw new Error("the addon ipcnet_shm.node is missing: run `npm run build` (in the repository) or `npm rebuild ipcnet` (in a program that uses the package; needs gcc)");
+    this.native = createRequire(import.meta.url)(path) as NativeShm;
     const status = this.native.start((count) => this.#dispatch(count), this.#ready, process.env["IPCNET_POLLING"] === "thread");
     if (status < 0) throw new SocketError(-status, "cannot start the socket poller");
     this.onLoop = status === 1;
@@ -197,16 +198,5 @@ export class SocketError extends Error {
     super(`${what}: ${code}`);
     this.name = "SocketError";
     this.code = code;
-  }
-}
-
-function addonPath(): string {
-  let folder = import.meta.dirname;
-  for (;;) {
-    const candidate = join(folder, "dist/native/ipcnet_shm.node");
-    if (existsSync(candidate)) return candidate;
-    const parent = dirname(folder);
-    if (parent === folder) throw new Error("dist/native/ipcnet_shm.node is missing: run `npm run build`");
-    folder = parent;
   }
 }

@@ -75,12 +75,22 @@ export class LaneBroker {
     });
   }
 
+  get limits(): LaneLimits {
+    return this.#options.limits;
+  }
+
   open(client: LaneClient): void {
     this.#registry.open(client, client.peer, { trusted: client.trusted === true });
   }
 
   close(client: LaneClient): void {
     this.#registry.close(client);
+    this.perform();
+  }
+
+  /** Tells the readers of a client's topics that it goes. */
+  leaving(client: LaneClient, text: string): void {
+    this.#registry.leaving(client, text);
     this.perform();
   }
 

@@ -12,6 +12,9 @@ export interface LaneLimits {
   losslessDeadlineMs: number;
   /** For the new lane after `rekey`: making a lane of 1 GiB takes 0.6 s. */
   rekeyMs: number;
+  /** New lanes per second of one client, and how many at once: each makes the gateway talk to all readers. All its topics may change together, twice. */
+  changesPerSecond: number;
+  changeBurst: number;
   /** Payload bytes of one answer to a query for several messages. */
   queryBytes: number;
 }
@@ -23,5 +26,7 @@ export const defaultLaneLimits: LaneLimits = {
   laneBytesPerUid: 8 * 2 ** 30,
   losslessDeadlineMs: 1_000,
   rekeyMs: 1_000,
+  changesPerSecond: 50,
+  changeBurst: 512,
   queryBytes: 3 * 2 ** 20,
 };

@@ -289,6 +289,8 @@ class Model {
 
   open(who: string): void {
     this.rig.open(who, this.uid(who));
+    // Numbers are a connection's.
+    for (const each of this.seenLanes) if (each.startsWith(`${who} `)) this.seenLanes.delete(each);
     this.lanes.set(who, new Map());
     this.known.set(who, new Set());
   }

@@ -146,6 +146,13 @@ export class LaneRegistry<C, L> {
     this.#connections.delete(key);
   }
 
+  /** The connection will end soon: everybody who reads one of its topics is told once. */
+  leaving(key: C, text: string): void {
+    const readers = new Set<C>();
+    for (const { views } of this.#connections.get(key)?.adverts.values() ?? []) for (const { connection } of views) readers.add(connection);
+    for (const to of readers) this.#effects.push({ do: "tell", to, status: Status.serviceUnavailable, text });
+  }
+
   // --- writers --------------------------------------------------------------------------------------------------------------------
 
   /** `facts`: what the descriptor turned out to be; undefined = no lane. The lane is the registry's only if `advert` is given back. */

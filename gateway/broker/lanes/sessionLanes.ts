@@ -3,6 +3,7 @@ import { Status } from "../../../schemas/status.ts";
 import type { LaneClientMessage, LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
 import type { SubscriptionPolicy } from "../../../shm/protocol/messages.ts";
 import type { Descriptor } from "../../../shm/sockets/index.ts";
+import { Budget } from "../budget.ts";
 import type { Peer } from "../ports.ts";
 import type { Answer, LaneBroker, LaneClient } from "./laneBroker.ts";
 
@@ -16,18 +17,22 @@ export interface SessionPorts {
   describe(topic: string): boolean;
   originId(name: string): number;
   tell(status: number, text: string): void;
+  nowUs(): number;
 }
 
 export class SessionLanes implements LaneClient {
   readonly peer: Peer;
   readonly #broker: LaneBroker;
   readonly #ports: SessionPorts;
+  readonly #changes: Budget;
   #open = true;
 
   constructor(broker: LaneBroker, ports: SessionPorts) {
     this.peer = ports.peer;
     this.#broker = broker;
     this.#ports = ports;
+    const { changesPerSecond, changeBurst } = broker.limits;
+    this.#changes = new Budget({ perSecond: changesPerSecond, burst: changeBurst, nowUs: ports.nowUs() });
     broker.open(this);
   }
 
@@ -48,6 +53,11 @@ export class SessionLanes implements LaneClient {
 
   unsubscribe(subscription: number): void {
     this.#broker.unsubscribe(this, subscription);
+  }
+
+  /** This program will go: whoever reads its topics is told. */
+  leaving(text: string): void {
+    this.#broker.leaving(this, text);
   }
 
   close(): void {
@@ -71,6 +81,10 @@ export class SessionLanes implements LaneClient {
 
   #answer(message: LaneClientMessage, [descriptor]: readonly Descriptor[]): Answer {
     const broker = this.#broker;
+    if ((message.op === "advertise" || message.op === "relane") && !this.#changes.take(1, this.#ports.nowUs())) {
+      descriptor!.close();
+      return { status: Status.tooManyRequests, text: "this client makes new lanes too often" };
+    }
     switch (message.op) {
       case "advertise":
         return broker.advertise(this, message, descriptor!);

@@ -80,7 +80,7 @@ test("the least loaded for its capacity is asked, equals in turn", () => {
 });
 
 test("with all at capacity calls wait in order, and 303 is said beyond the bound", () => {
-  const bench = new Bench({ waitingPerService: 2 });
+  const bench = new Bench({ waitingPerService: 4 });
   bench.offer(11);
   assert.equal(bench.asked(1), 11);
   assert.deepEqual(bench.request(2, {}, "second"), []);
@@ -90,6 +90,20 @@ test("with all at capacity calls wait in order, and 303 is said beyond the bound
   // A new provider takes the next at once.
   bench.offer(12);
   assert.deepEqual(only(bench.core.take(), "call").map(({ client, payload }) => [client, payload.text]), [[12, "third"]]);
+});
+
+test("of the places to wait a user has a fair share: one alone half of them, and there is always one for the next", () => {
+  const bench = new Bench({ waitingPerService: 24, requestsPerClient: 100 });
+  bench.offer(11);
+  bench.request(1);
+  const waitAs = (uid: number): number => {
+    let count = 0;
+    for (;; count++) {
+      bench.core.request({ client: uid, uid, key: `u${uid}`, peer }, count + 1, { service: "s", group: undefined, timeoutMs: 1_000, stream: undefined, idempotent: true }, body("x"), 0);
+      if (only(bench.core.take(), "reply").length > 0) return count;
+    }
+  };
+  assert.deepEqual([waitAs(2), waitAs(3), waitAs(4)], [12, 4, 2]);
 });
 
 test("a request may name the group whose members share it; otherwise any provider is asked", () => {

@@ -106,10 +106,6 @@ export class ServiceCore<P> {
     return this.#nextUs === Number.POSITIVE_INFINITY ? undefined : this.#nextUs;
   }
 
-  has(service: string): boolean {
-    return this.#services.has(service);
-  }
-
   // --- providers ------------------------------------------------------------------------------------------------------------------
 
   offer(client: number, terms: OfferTerms): OfferResult {
@@ -137,7 +133,8 @@ export class ServiceCore<P> {
     if (!state || !provider) return false;
     state.offers.delete(offer);
     provider.leaving = true;
-    this.#withdraw(provider, nowUs);
+    this.#unlist(provider);
+    this.#settle(provider.terms.service, nowUs);
     return true;
   }
 
@@ -165,9 +162,8 @@ export class ServiceCore<P> {
       return;
     }
     if (!more) {
-      this.#vacate(slot, nowUs);
       this.#finish(call, status, text, payload);
-      return this.#freed(slot, nowUs);
+      return this.#free(slot, nowUs);
     }
     if (call.terms.stream === undefined || call.credit === 0) {
       this.#drop(payload);
@@ -198,7 +194,7 @@ export class ServiceCore<P> {
       caller, seq, terms, payload, order: (this.#order += 1), timeoutUs, deadlineUs: nowUs + timeoutUs, credit: terms.stream ?? 0, seen: false, deaths: 0, slot: undefined, internal,
     };
     const chosen = this.#choose(service, call, nowUs);
-    const refusal = typeof chosen === "string" ? this.#refusal(service, terms, chosen) : undefined;
+    const refusal = typeof chosen === "string" ? this.#refusal(service, call, chosen) : undefined;
     if (refusal) return this.#refuse(caller, seq, payload, refusal.status, refusal.text);
     if (!internal && !this.#quota.take(caller.uid, payload)) return this.#refuse(caller, seq, payload, Status.tooManyRequests, `uid ${caller.uid} has as many requests under way as one user may have`);
     state.requests.set(seq, call);
@@ -325,7 +321,14 @@ export class ServiceCore<P> {
     if ((this.#services.get(provider.terms.service)?.waiting.length ?? 0) > 0) this.#due(readyUs);
   }
 
-  #refusal(service: Service<P>, { group }: RequestTerms, obstacle: Obstacle): { status: number; text: string } | undefined {
+  /** Whether one more call of a user may wait: at most its fair share of the places, as gateway/broker/quota has it, so that nobody can fill the queue for all others. */
+  #mayWait({ waiting }: Service<P>, uid: number): boolean {
+    const mine = waiting.filter(({ caller }) => caller.uid === uid).length;
+    const users = new Set(waiting.map(({ caller }) => caller.uid)).add(uid).size;
+    return (mine + 1) * (users + 1) - mine <= this.#limits.waitingPerService - waiting.length;
+  }
+
+  #refusal(service: Service<P>, { terms: { group }, caller }: Call<P>, obstacle: Obstacle): { status: number; text: string } | undefined {
     const what = group === undefined ? service.name : `${service.name} in group ${group}`;
     switch (obstacle) {
       case "none":
@@ -337,7 +340,7 @@ export class ServiceCore<P> {
       case "limited":
         return { status: Status.tooManyRequests, text: `whoever offers ${what} takes no more from this caller at this rate` };
       case "busy":
-        return service.waiting.length < this.#limits.waitingPerService ? undefined : { status: Status.serviceUnavailable, text: `all providers of ${what} are busy, and ${service.waiting.length} calls wait already` };
+        return this.#mayWait(service, caller.uid) ? undefined : { status: Status.serviceUnavailable, text: `all providers of ${what} are busy, and ${service.waiting.length} calls wait already, of all users` };
       default:
         return obstacle satisfies never;
     }
@@ -457,9 +460,11 @@ export class ServiceCore<P> {
     this.#effects.push({ do: "reply", client, seq, status, text, payload: undefined });
   }
 
+  /** The place is there for the next one. */
   #free(slot: Slot<P>, nowUs: number): void {
     this.#vacate(slot, nowUs);
-    this.#freed(slot, nowUs);
+    const service = this.#services.get(slot.provider.terms.service);
+    if (service) this.#pump(service, nowUs);
   }
 
   #vacate(slot: Slot<P>, nowUs: number): void {
@@ -467,16 +472,6 @@ export class ServiceCore<P> {
     provider.slots.delete(slot);
     provider.callers?.end(callerKey, nowUs);
     this.#clients.get(provider.client)?.slots.delete(number);
-  }
-
-  #freed(slot: Slot<P>, nowUs: number): void {
-    const service = this.#services.get(slot.provider.terms.service);
-    if (service) this.#pump(service, nowUs);
-  }
-
-  #withdraw(provider: Provider<P>, nowUs: number): void {
-    this.#unlist(provider);
-    this.#settle(provider.terms.service, nowUs);
   }
 
   #unlist(provider: Provider<P>): void {

@@ -2,12 +2,13 @@
 import type { Clock } from "../../../schemas/clock.ts";
 import { Status } from "../../../schemas/status.ts";
 import { topicPatternFault } from "../../../schemas/topics/topicName.ts";
+import { cutText } from "../../../shm/protocol/control.ts";
 import type { ServerMessage } from "../../../shm/protocol/messages.ts";
 import type { OfferMessage, RequestMessage, ResultMessage, ServiceClientMessage } from "../../../shm/protocol/serviceMessages.ts";
 import { closeAll, type Descriptor, noDescriptors } from "../../../shm/sockets/index.ts";
 import type { Quota } from "../quota/quota.ts";
 import type { TopicSource } from "../../topics/topicSource.ts";
-import { componentOf, type AccessPolicy, type Peer, type ResourceTable, type ServiceAnswer, type ServiceTable } from "../ports.ts";
+import type { AccessPolicy, Peer, ResourceTable, ServiceAnswer, ServiceTable } from "../ports.ts";
 import { SharedCallQuota } from "./callQuota.ts";
 import { ServiceCore } from "./core.ts";
 import { find, type Present } from "./directory.ts";
@@ -120,7 +121,7 @@ export class ServiceDesk {
   }
 
   #present(): Present[] {
-    return [...this.#clients].map(([client, { session: { peer, name }, announced, leaving }]) => ({ client, peer, name, announced, leaving }));
+    return [...this.#clients].flatMap(([client, { session: { peer, name, isGreeted }, announced, leaving }]) => (isGreeted ? [{ client, peer, name, announced, leaving }] : []));
   }
 
   /** Takes over the payload. */
@@ -131,7 +132,7 @@ export class ServiceDesk {
       closeAll(payload.descriptors);
       return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not call ${service}` });
     }
-    const caller: Caller = { client, uid: peer.uid, key: componentOf(peer), peer };
+    const caller: Caller = { client, uid: peer.uid, key: peer.component, peer };
     this.#core.request(caller, seq, { service, group, timeoutMs, stream, idempotent }, payload, this.#options.clock.nowUs());
     this.#run();
   }
@@ -242,7 +243,7 @@ export class ServiceDesk {
     const ended = new Promise<void>((resolve) => {
       this.#farewell = { farewell, end: resolve, cancel: () => {} };
     });
-    for (const [, { session }] of told) session.tell({ op: "leaving", deadlineMs, text });
+    for (const [, { session }] of told) session.tell({ op: "leaving", deadlineMs, text: cutText(text) });
     this.#checkFarewell();
     await ended;
     return { told: told.length, late: farewell.late.map((client) => this.#session(client)?.name ?? "") };
@@ -326,7 +327,7 @@ export class ServiceDesk {
     // Also when the caller is gone by now: a place that was given is only freed by an answer.
     if (client === GATEWAY) return this.#callGateway(call, service, payload.body, peer);
     const { uid, pid } = peer;
-    this.#session(client)?.tell({ op: "call", call, offer, service, body: payload.body, timeoutMs, stream, caller: { component: componentOf(peer), uid, pid } }, payload.descriptors);
+    this.#session(client)?.tell({ op: "call", call, offer, service, body: payload.body, timeoutMs, stream, caller: { component: peer.component, uid, pid } }, payload.descriptors);
   }
 
   #callGateway(call: number, service: string, body: unknown, peer: Peer): void {

@@ -2,7 +2,7 @@
 import { topicMatcher } from "../../../schemas/topics/topicName.ts";
 import type { Findable } from "../../../shm/protocol/serviceMessages.ts";
 import type { TopicSource } from "../../topics/topicSource.ts";
-import { componentOf, type AccessPolicy, type Peer, type ResourceTable } from "../ports.ts";
+import type { AccessPolicy, Peer, ResourceTable } from "../ports.ts";
 import type { ServiceReport } from "./types.ts";
 
 /** A program that is connected. */
@@ -30,7 +30,7 @@ export function find(sources: DirectorySources, what: Findable, pattern: string,
   const { policy } = sources;
   switch (what) {
     case "components":
-      return [...sources.present()].filter(({ name, peer }) => matches(componentOf(peer) || name || "?")).map((each) => describeComponent(each, nowUs));
+      return [...sources.present()].filter(({ peer }) => matches(peer.component)).map((each) => describeComponent(each, nowUs));
     case "topics":
       return [...sources.topics.entries()].filter(({ name }) => matches(name) && (policy.mayRead(asker, name) || policy.mayWrite(asker, name)))
         .map(({ name, encoding, schemaHash, rateHz, quality }) => ({ name, encoding, schemaHash: schemaHash.toString(16).padStart(16, "0"), mayRead: policy.mayRead(asker, name), mayWrite: policy.mayWrite(asker, name), rateHz, quality }));
@@ -49,7 +49,7 @@ export function find(sources: DirectorySources, what: Findable, pattern: string,
 }
 
 function describeComponent({ peer, name, announced, leaving }: Present, nowUs: number): object {
-  return { name, component: componentOf(peer), uid: peer.uid, pid: peer.pid, ...(announced ? { announced } : {}), ...(leaving ? { leaving: { deadlineMs: Math.max(0, (leaving.atUs - nowUs) / 1e3), text: leaving.text } } : {}) };
+  return { name, component: peer.component, uid: peer.uid, pid: peer.pid, ...(announced ? { announced } : {}), ...(leaving ? { leaving: { deadlineMs: Math.max(0, (leaving.atUs - nowUs) / 1e3), text: leaving.text } } : {}) };
 }
 
 /** The gateway's own providers have no process to name: it is this one. */
@@ -58,7 +58,7 @@ function describeService({ service, waiting, providers }: ServiceReport, present
     service, waiting,
     providers: providers.map(({ client, group, capacity, running, leaving, description }) => {
       const who = present.get(client);
-      const identity = who ? { component: componentOf(who.peer), name: who.name, uid: who.peer.uid, pid: who.peer.pid } : { component: "gateway", name: "gateway", uid: process.getuid?.() ?? 0, pid: process.pid };
+      const identity = who ? { component: who.peer.component, name: who.name, uid: who.peer.uid, pid: who.peer.pid } : { component: "gateway", name: "gateway", uid: process.getuid?.() ?? 0, pid: process.pid };
       return { ...identity, group, ...(Number.isFinite(capacity) ? { capacity } : {}), running, leaving, description };
     }),
   };

@@ -2,7 +2,7 @@
 export interface ServiceLimits {
   /** Offers of one connection: a program with a service per joint and mode has tens. Each costs ≈ 1 KB here. */
   offersPerClient: number;
-  /** Calls of one service that wait for a free provider: at 10 ms of work each and one provider, the last of 256 begins after 2.6 s, and few wait longer. */
+  /** Calls of one service that wait for a free provider, divided as gateway/broker/quota says: one user alone may have half. At 10 ms of work each and one provider, the last of 256 begins after 2.6 s, and few wait longer. */
   waitingPerService: number;
   /** Requests of one connection that wait for their answer. */
   requestsPerClient: number;

@@ -3,8 +3,14 @@ import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { IpcnetError } from "../../../schemas/status.ts";
 import { connect, type Call, type Client } from "../../../shm/client/index.ts";
-import { Descriptor, SeqpacketConnection } from "../../../shm/sockets/index.ts";
+import { decodeCbor } from "../../../shm/protocol/cborReader.ts";
+import { CborWriter } from "../../../shm/protocol/cborWriter.ts";
+import { Channel } from "../../../shm/protocol/channel.ts";
+import { PACKET_BYTES_MAX } from "../../../shm/protocol/limits.ts";
+import { Descriptor, nativeSeal, SeqpacketConnection } from "../../../shm/sockets/index.ts";
+import { FairShare } from "../quota/quota.ts";
 import { BrokerRig, openPolicy } from "../testRig.ts";
+import { SharedCallQuota } from "./callQuota.ts";
 
 async function withClients<N extends string>(options: ConstructorParameters<typeof BrokerRig>[0], names: readonly N[], use: (clients: Record<N, Client>, rig: BrokerRig) => Promise<void>): Promise<void> {
   const rig = new BrokerRig(options);
@@ -159,6 +165,21 @@ test("announce and find: who is there, what can be called, by whom it is offered
   });
 });
 
+test("who reads a leaving program's topics is told, once", async () => {
+  await withClients({}, ["writer", "reader", "other"], async ({ writer, reader, other }, rig) => {
+    const told: string[] = [];
+    reader.onNotice(({ text }) => told.push(text));
+    other.onNotice(({ text }) => told.push(`not for me: ${text}`));
+    for (const topic of ["app/a", "app/b"]) await writer.advertise(topic, { encoding: "bytes" });
+    await reader.subscribe("app/#", {}, () => {});
+    await other.subscribe("elsewhere", {}, () => {});
+    await writer.leaving(3_000, "an update");
+    await rig.until(() => told.length > 0);
+    assert.equal(await other.request("echo", 1), 1);
+    assert.deepEqual(told, ["writer, which writes topics that are read here, leaves in 3000 ms: an update"]);
+  });
+});
+
 test("a caller that aborts is answered by its own signal, and the provider's is aborted", async () => {
   await withClients({}, ["provider", "caller"], async ({ provider, caller }, rig) => {
     const reasons: unknown[] = [];
@@ -217,4 +238,92 @@ test("offers are renewed when the gateway comes back", async () => {
   await provider.close();
   await caller.close();
   await rig.close();
+});
+
+/** A client that says what it likes, behind correct headers. */
+class RawClient {
+  readonly #connection: SeqpacketConnection;
+  readonly #channel: Channel;
+  readonly #writer = new CborWriter({ lengthMax: 1 << 18 });
+  readonly heard: Record<string, unknown>[] = [];
+  open = true;
+
+  constructor(path: string) {
+    this.#connection = SeqpacketConnection.connect(path);
+    this.#channel = new Channel({ role: "client", seal: nativeSeal(), transport: this.#connection, controlBytesMax: 1 << 22, scratch: new Uint8Array(PACKET_BYTES_MAX) });
+    this.#connection.onPacket((bytes, at, length, descriptors) => {
+      const kind = this.#channel.receive(bytes, at, length, descriptors);
+      if (kind !== "control" && kind !== "handshake") return;
+      const decoded = decodeCbor(this.#channel.body, { at: this.#channel.bodyAt, lengthBytes: this.#channel.bodyBytes });
+      if (decoded.ok) this.heard.push(decoded.value as Record<string, unknown>);
+    });
+    this.#connection.onClose(() => (this.open = false));
+    this.say({ op: "hello", versions: [1], name: "raw" }, [], "handshake");
+  }
+
+  say(message: object, descriptors: readonly Descriptor[] = [], kind: "control" | "handshake" = "control"): void {
+    this.#channel.sendControl(this.#writer.reset().value(message).take(), kind, descriptors);
+  }
+
+  call(index: number): Record<string, unknown> | undefined {
+    return this.heard.filter(({ op }) => op === "call")[index];
+  }
+
+  get farewell(): string {
+    const goodbye = this.heard.find(({ op }) => op === "goodbye");
+    return goodbye ? `${String(goodbye["status"])} ${String(goodbye["text"])}` : "";
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+}
+
+test("a provider that breaks the rules costs itself its connection, and its callers nothing", async () => {
+  const null_ = Descriptor.open("/dev/null", 0);
+  const attacks: readonly (readonly [string, (raw: RawClient, call: unknown) => void, RegExp])[] = [
+    ["an item that nobody gave credit for", (raw, call) => raw.say({ op: "result", call, status: 100, more: true, body: 1 }), /200 an item of a stream/],
+    ["descriptors that it does not name", (raw, call) => raw.say({ op: "result", call, status: 100, body: 1 }, [null_]), /200 result came with 1 descriptors/],
+    ["descriptors that it does not send", (raw, call) => raw.say({ op: "result", call, status: 100, body: 1, fds: 2 }), /200 result came with 0 descriptors/],
+    ["descriptors with what takes none", (raw) => raw.say({ op: "cancel", request: 1, fds: 1 }, [null_]), /200 cancel came with 1 descriptors/],
+    ["credit for what is no stream", (raw) => {
+      raw.say({ op: "request", seq: 7, service: "work" });
+      raw.say({ op: "credit", request: 7, items: 1 });
+    }, /200 credit for a request that is no stream/],
+  ];
+  const before = openDescriptors();
+  for (const [what, attack, words] of attacks) {
+    await withClients({}, ["caller", "honest"], async ({ caller, honest }, rig) => {
+      const raw = new RawClient(rig.path);
+      raw.say({ op: "offer", seq: 1, service: "work", capacity: 1 });
+      // What it answers without being asked is ignored and counted.
+      for (const call of [1, 2, 0xffff_ffff]) raw.say({ op: "result", call, status: 100, body: "forged" });
+      await rig.until(() => raw.heard.some(({ op, seq }) => op === "reply" && seq === 1));
+      const asked = caller.request("work", 1, { timeoutMs: 60_000 });
+      await rig.until(() => raw.call(0) !== undefined);
+      await honest.offer("work", { capacity: 4 }, (body) => ({ honest: body }));
+      attack(raw, raw.call(0)!["call"]);
+      assert.deepEqual(await asked, { honest: 1 }, what);
+      await rig.until(() => raw.farewell !== "");
+      assert.match(raw.farewell, words, what);
+      raw.close();
+    });
+  }
+  null_.close();
+  assert.equal(openDescriptors(), before - 1);
+});
+
+test("what users share is taken whole or not at all, and given back", () => {
+  const shares = { connections: 0, lanes: 0, requests: 4, bytes: 400, descriptors: 4 };
+  const quota = new FairShare(shares);
+  const calls = new SharedCallQuota(quota);
+  assert.ok(!calls.take(1, { bytes: 300, descriptors: [] }), "one user alone has half");
+  assert.ok(!calls.take(1, { bytes: 10, descriptors: [1, 2, 3] }));
+  assert.deepEqual(quota.use().users, []);
+  assert.ok(calls.take(1, { bytes: 200, descriptors: [1, 2] }));
+  assert.ok(calls.take(1, { bytes: 0, descriptors: [] }));
+  assert.ok(!calls.take(1, { bytes: 0, descriptors: [] }));
+  calls.giveBack(1, { bytes: 200, descriptors: [1, 2] });
+  calls.giveBack(1, { bytes: 0, descriptors: [] });
+  assert.deepEqual(quota.use().users, []);
 });

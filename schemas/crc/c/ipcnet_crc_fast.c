@@ -66,8 +66,8 @@ int ipcnet_crc32_iscsi_by_processor(void) {
   return __builtin_cpu_supports("sse4.2") != 0 && __builtin_cpu_supports("pclmul") != 0;
 }
 
-CRC32C_PROCESSOR static inline uint64_t crc32c_8(uint64_t crc, const uint8_t *bytes) {
-  return __builtin_ia32_crc32di(crc, little64(bytes));
+CRC32C_PROCESSOR static inline uint64_t crc32c_8(uint64_t crc, uint64_t word) {
+  return __builtin_ia32_crc32di(crc, word);
 }
 
 CRC32C_PROCESSOR static inline uint64_t crc32c_4(uint64_t crc, const uint8_t *bytes) {
@@ -111,8 +111,7 @@ int ipcnet_crc32_iscsi_by_processor(void) {
 #endif
 }
 
-static inline uint64_t crc32c_8(uint64_t crc, const uint8_t *bytes) {
-  const uint64_t word = little64(bytes);
+static inline uint64_t crc32c_8(uint64_t crc, uint64_t word) {
   uint32_t result;
   __asm__(".arch_extension crc\n\tcrc32cx %w0, %w1, %x2" : "=r"(result) : "r"((uint32_t)crc), "r"(word));
   return result;
@@ -149,36 +148,62 @@ static inline uint64_t crc32c_move(uint64_t crc, uint32_t factor) {
 
 #ifdef CRC32C_PROCESSOR
 
+#define CRC32C_INLINE CRC32C_PROCESSOR static inline __attribute__((always_inline))
+
+/* A word of the source, which also goes to the target if there is one: the instruction leaves room for a store beside it, so copying costs nothing extra. */
+CRC32C_INLINE uint64_t crc32c_step(uint64_t crc, uint8_t *to, const uint8_t *bytes) {
+  const uint64_t word = little64(bytes);
+  if (to) __builtin_memcpy(to, &word, 8);
+  return crc32c_8(crc, word);
+}
+
 /* Three parts of `part` bytes side by side. */
-CRC32C_PROCESSOR static inline uint64_t crc32c_three(uint64_t first, const uint8_t *bytes, size_t part, uint32_t move, uint32_t move_twice) {
+CRC32C_INLINE uint64_t crc32c_three(uint64_t first, uint8_t *to, const uint8_t *bytes, size_t part, uint32_t move, uint32_t move_twice) {
   uint64_t second = 0, third = 0;
-  for (const uint8_t *end = bytes + part; bytes < end; bytes += 8) {
-    first = crc32c_8(first, bytes);
-    second = crc32c_8(second, bytes + part);
-    third = crc32c_8(third, bytes + 2 * part);
+  for (size_t at = 0; at < part; at += 8) {
+    first = crc32c_step(first, to ? to + at : 0, bytes + at);
+    second = crc32c_step(second, to ? to + part + at : 0, bytes + part + at);
+    third = crc32c_step(third, to ? to + 2 * part + at : 0, bytes + 2 * part + at);
   }
   return crc32c_move(first, move_twice) ^ crc32c_move(second, move) ^ third;
 }
 
-CRC32C_PROCESSOR static uint32_t crc32c_processor(uint32_t crc, const uint8_t *bytes, size_t length_bytes) {
+CRC32C_INLINE uint32_t crc32c_all(uint32_t crc, uint8_t *to, const uint8_t *bytes, size_t length_bytes) {
   uint64_t wide = crc;
-  for (; length_bytes >= 3 * CRC32C_PART_LONG; length_bytes -= 3 * CRC32C_PART_LONG, bytes += 3 * CRC32C_PART_LONG)
-    wide = crc32c_three(wide, bytes, CRC32C_PART_LONG, CRC32C_MOVE_LONG, CRC32C_MOVE_LONG_TWICE);
-  for (; length_bytes >= 3 * CRC32C_PART_SHORT; length_bytes -= 3 * CRC32C_PART_SHORT, bytes += 3 * CRC32C_PART_SHORT)
-    wide = crc32c_three(wide, bytes, CRC32C_PART_SHORT, CRC32C_MOVE_SHORT, CRC32C_MOVE_SHORT_TWICE);
-  for (; length_bytes >= 8; length_bytes -= 8, bytes += 8) wide = crc32c_8(wide, bytes);
-  if (length_bytes >= 4) {
-    wide = crc32c_4(wide, bytes);
-    length_bytes -= 4;
-    bytes += 4;
+  size_t at = 0;
+  for (; length_bytes - at >= 3 * CRC32C_PART_LONG; at += 3 * CRC32C_PART_LONG)
+    wide = crc32c_three(wide, to ? to + at : 0, bytes + at, CRC32C_PART_LONG, CRC32C_MOVE_LONG, CRC32C_MOVE_LONG_TWICE);
+  for (; length_bytes - at >= 3 * CRC32C_PART_SHORT; at += 3 * CRC32C_PART_SHORT)
+    wide = crc32c_three(wide, to ? to + at : 0, bytes + at, CRC32C_PART_SHORT, CRC32C_MOVE_SHORT, CRC32C_MOVE_SHORT_TWICE);
+  for (; length_bytes - at >= 8; at += 8) wide = crc32c_step(wide, to ? to + at : 0, bytes + at);
+  if (to) {
+    __builtin_memcpy(to + at, bytes + at, length_bytes - at);
+    bytes = to; /* what was copied counts, should the source change */
   }
-  for (; length_bytes > 0; length_bytes--, bytes++) wide = crc32c_1(wide, bytes);
+  if (length_bytes - at >= 4) {
+    wide = crc32c_4(wide, bytes + at);
+    at += 4;
+  }
+  for (; at < length_bytes; at++) wide = crc32c_1(wide, bytes + at);
   return (uint32_t)wide;
+}
+
+CRC32C_PROCESSOR static uint32_t crc32c_processor(uint32_t crc, const uint8_t *bytes, size_t length_bytes) {
+  return crc32c_all(crc, 0, bytes, length_bytes);
+}
+
+CRC32C_PROCESSOR static uint32_t crc32c_processor_copy(uint32_t crc, uint8_t *to, const uint8_t *bytes, size_t length_bytes) {
+  return crc32c_all(crc, to, bytes, length_bytes);
 }
 
 #else
 
 static uint32_t crc32c_processor(uint32_t crc, const uint8_t *bytes, size_t length_bytes) {
+  return crc32c_sliced(crc, bytes, length_bytes);
+}
+
+static uint32_t crc32c_processor_copy(uint32_t crc, uint8_t *to, const uint8_t *bytes, size_t length_bytes) {
+  (void)to;
   return crc32c_sliced(crc, bytes, length_bytes);
 }
 
@@ -190,6 +215,13 @@ int ipcnet_crc32_iscsi_by_processor(void) {
 
 uint32_t ipcnet_crc32_iscsi_fast(uint32_t previous, const uint8_t *bytes, size_t length_bytes) {
   return ~(ipcnet_crc32_iscsi_by_processor() ? crc32c_processor(~previous, bytes, length_bytes) : crc32c_sliced(~previous, bytes, length_bytes));
+}
+
+uint32_t ipcnet_crc32_iscsi_copy(uint32_t previous, uint8_t *to, const uint8_t *bytes, size_t length_bytes) {
+  if (length_bytes == 0) return previous;
+  if (ipcnet_crc32_iscsi_by_processor()) return ~crc32c_processor_copy(~previous, to, bytes, length_bytes);
+  __builtin_memcpy(to, bytes, length_bytes);
+  return ~crc32c_sliced(~previous, to, length_bytes);
 }
 
 /* ---------------------------------------------- CRC-64/XZ, eight bytes a step */

@@ -14,9 +14,9 @@ static void check(int good, const char *what, size_t at, size_t length) {
 
 int main(void) {
   enum { ROOM = 3 * 12288 + 4096 };
-  uint8_t *bytes = malloc(ROOM);
+  uint8_t *bytes = malloc(ROOM), *copied = malloc(ROOM);
   uint32_t state = 1;
-  check(bytes != NULL, "memory", 0, ROOM);
+  check(bytes != NULL && copied != NULL, "memory", 0, ROOM);
   for (size_t i = 0; i < ROOM; i++) {
     state = state * 1664525u + 1013904223u;
     bytes[i] = (uint8_t)(state >> 24);
@@ -28,11 +28,15 @@ int main(void) {
     const uint32_t plain = ipcnet_crc32_iscsi(0, bytes + at, length);
     check(ipcnet_crc32_iscsi_fast(0, bytes + at, length) == plain, "processor", at, length);
     check(ipcnet_crc32_iscsi_sliced(0, bytes + at, length) == plain, "sliced", at, length);
+    memset(copied, 0xA5, length + 16);
+    check(ipcnet_crc32_iscsi_copy(0, copied + 3, bytes + at, length) == plain && memcmp(copied + 3, bytes + at, length) == 0, "copy", at, length);
+    check(copied[2] == 0xA5 && copied[3 + length] == 0xA5, "copy beyond its end", at, length);
   }
   const size_t lengths[] = {12287, 12288, 12289, 13056, 15360, 24576, 36863, 36864, 40000};
   for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
     for (size_t at = 0; at < 8; at++) {
       check(ipcnet_crc32_iscsi_fast(0, bytes + at, lengths[i]) == ipcnet_crc32_iscsi(0, bytes + at, lengths[i]), "long", at, lengths[i]);
+      check(ipcnet_crc32_iscsi_copy(7, copied, bytes + at, lengths[i]) == ipcnet_crc32_iscsi(7, bytes + at, lengths[i]) && memcmp(copied, bytes + at, lengths[i]) == 0, "long copy", at, lengths[i]);
     }
   }
   const uint32_t whole = ipcnet_crc32_iscsi(0, bytes, 16384);
@@ -45,5 +49,6 @@ int main(void) {
     bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
   }
   free(bytes);
+  free(copied);
   return 0;
 }

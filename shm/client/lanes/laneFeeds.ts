@@ -38,19 +38,24 @@ export interface FeedPorts<T> {
   after(ms: number, callback: () => void): () => void;
 }
 
-/** A writer that has gone has closed its lane or its end of the bell, and what it wrote is there; this is for one that breaks the rules. */
-const DRAIN_MS = 1_000;
+/**
+ * A lane that its writer has left ends by itself, when all of it has been read. This is for a writer that breaks the rules and writes on: no more than the ring holds is taken of it,
+ * and nothing after a pause of so many milliseconds.
+ */
+const DRAIN_IDLE_MS = 1_000;
 
 interface Feed<T> {
   readonly subscriber: LaneSubscriber<T>;
   readonly reader: LaneReader;
   readonly laneId: string;
+  readonly slots: number;
   readonly source: { topic: T; origin: string; isOpen: boolean; unfit: number };
   /** The gateway's number for it; undefined when the gateway has taken it back or is away. */
   lane: number | undefined;
   state: "waiting" | "reading" | "ended";
   successor: Feed<T> | undefined;
-  cancelDrain: (() => void) | undefined;
+  /** Its writer has left it: how many messages are still taken, and what ends a pause. */
+  draining: { left: number; cancel: () => void } | undefined;
 }
 
 export class LaneFeeds<T> {
@@ -88,7 +93,7 @@ export class LaneFeeds<T> {
       this.#ports.detach(message.lane);
       return;
     }
-    const feed: Feed<T> = { subscriber, reader, laneId, source: { topic, origin, isOpen: true, unfit: 0 }, lane: message.lane, state: "waiting", successor: undefined, cancelDrain: undefined };
+    const feed: Feed<T> = { subscriber, reader, laneId, slots: description.slots, source: { topic, origin, isOpen: true, unfit: 0 }, lane: message.lane, state: "waiting", successor: undefined, draining: undefined };
     this.#feeds.add(feed);
     this.#byLane.set(message.lane, feed);
     reader.onEnd((why) => this.#ended(feed, why));
@@ -105,7 +110,7 @@ export class LaneFeeds<T> {
     this.#byLane.delete(lane);
     feed.lane = undefined;
     if (feed.state === "ended") this.#feeds.delete(feed);
-    else if (status === Status.noContent) feed.cancelDrain = this.#ports.after(DRAIN_MS, () => this.#finish(feed));
+    else if (status === Status.noContent) this.#drain(feed);
     else this.#finish(feed);
   }
 
@@ -155,7 +160,28 @@ export class LaneFeeds<T> {
 
   #begin(feed: Feed<T>): void {
     feed.state = "reading";
-    feed.reader.onMessages((batch) => feed.subscriber.batch(batch, feed.source));
+    if (feed.draining) this.#waitForPause(feed, feed.draining);
+    feed.reader.onMessages((batch) => {
+      const { count } = batch;
+      feed.subscriber.batch(batch, feed.source);
+      if (feed.draining) this.#drained(feed, feed.draining, count);
+    });
+  }
+
+  #drain(feed: Feed<T>): void {
+    feed.draining = { left: feed.slots, cancel: () => {} };
+    if (feed.state === "reading") this.#waitForPause(feed, feed.draining);
+  }
+
+  #drained(feed: Feed<T>, draining: NonNullable<Feed<T>["draining"]>, count: number): void {
+    draining.left -= count;
+    if (draining.left <= 0) this.#finish(feed);
+    else this.#waitForPause(feed, draining);
+  }
+
+  #waitForPause(feed: Feed<T>, draining: NonNullable<Feed<T>["draining"]>): void {
+    draining.cancel();
+    if (feed.state === "reading") draining.cancel = this.#ports.after(DRAIN_IDLE_MS, () => this.#finish(feed));
   }
 
   #ended(feed: Feed<T>, why: "closed" | "gone" | "broken"): void {
@@ -170,7 +196,7 @@ export class LaneFeeds<T> {
   /** Nothing more comes of it; what waited for its end begins. One that the gateway has not taken back yet stays known by its number, for the lane that will replace it. */
   #finish(feed: Feed<T>, { quietly = false } = {}): void {
     const { successor } = feed;
-    feed.cancelDrain?.();
+    feed.draining?.cancel();
     feed.state = "ended";
     feed.source.isOpen = false;
     feed.successor = undefined;

@@ -61,6 +61,7 @@ export class LaneTopicWriter implements TopicWriter {
   /** While a new lane is being made. */
   #waiting: Waiting[] | undefined;
   #changing: Promise<void> | undefined;
+  #again = false;
   /** Pages of lossless readers. */
   readonly #lossless = new Set<string>();
   /** Lossless readers that are on their way from the old lane to this one: until they are here, nothing that they need is overwritten. */
@@ -223,10 +224,19 @@ export class LaneTopicWriter implements TopicWriter {
   /** Changes the lane: what is published from this call on is in the new one alone. Resolves when the gateway has it, or will be given it by whoever told of the advert anew. */
   rekey(): Promise<void> {
     if (this.#taken) return Promise.resolve();
-    this.#changing ??= this.#change().finally(() => {
+    // Asked again after the new lane has been told, but before the answer was looked at.
+    if (this.#changing && !this.#waiting) this.#again = true;
+    this.#changing ??= this.#changes().finally(() => {
       this.#changing = undefined;
     });
     return this.#changing;
+  }
+
+  async #changes(): Promise<void> {
+    do {
+      this.#again = false;
+      await this.#change();
+    } while (this.#isAskedAgain());
   }
 
   /** Resolves when it has a lane: at once, unless that is being changed. */
@@ -323,6 +333,10 @@ export class LaneTopicWriter implements TopicWriter {
     if (returning.room <= 0) return false;
     returning.room -= 1;
     return true;
+  }
+
+  #isAskedAgain(): boolean {
+    return this.#again && !this.#taken;
   }
 
   #isTaken(): boolean {

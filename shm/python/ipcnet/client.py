@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import inspect
+import threading
 import time
 from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Optional, Sequence, Tuple
 
@@ -224,6 +225,7 @@ class Client:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._streams: Deque[Tuple[Call, Iterator[Any], List[Any]]] = collections.deque()
+        self._serving = threading.Lock()
         self._stopped = False
         self._subscriptions: List[Subscription] = []
 
@@ -233,11 +235,16 @@ class Client:
         return self._core.wait(done, timeout, self._turn)
 
     def _turn(self) -> None:
-        """The program's functions, and an item of each stream whose caller wants one."""
-        self._core.dispatch()
-        while self._streams and self._pump_streams():
-            self._core.poll(0)
+        """The program's functions, and an item of each stream whose caller wants one. They run one at a time: not from two threads, and not inside each other."""
+        if not self._serving.acquire(blocking=False):
+            return
+        try:
             self._core.dispatch()
+            while self._streams and self._pump_streams():
+                self._core.poll(0)
+                self._core.dispatch()
+        finally:
+            self._serving.release()
 
     def poll(self, timeout: Optional[float] = 0) -> None:
         """Waits up to ``timeout`` seconds (None: without end) for something to do, and does it: callbacks, services."""
@@ -247,12 +254,14 @@ class Client:
 
     def run(self, timeout: Optional[float] = None) -> None:
         """Serves callbacks and services until ``stop``, for ``timeout`` seconds, or until the connection ends (IpcnetError 303). Ctrl-C raises KeyboardInterrupt, as everywhere."""
-        self._stopped = False
-        self._turn()
-        self._wait(lambda: self._stopped, timeout)
+        try:
+            self._turn()
+            self._wait(lambda: self._stopped, timeout)
+        finally:
+            self._stopped = False
 
     def stop(self) -> None:
-        """Makes ``run`` return; from a callback or any thread."""
+        """Makes ``run`` return, or the next one; from a callback or any thread."""
         self._stopped = True
         with self._core.locked():
             pass

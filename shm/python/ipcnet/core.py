@@ -186,7 +186,11 @@ class Core:
     def dispatch(self) -> None:
         """Calls the program's functions for what was noted."""
         while self.events:
-            function, arguments = self.events.popleft()
+            try:
+                function, arguments = self.events.popleft()
+            except IndexError:
+                # Another thread was faster.
+                return
             function(*arguments)
 
     def wait(self, done: Callable[[], bool], timeout: Optional[float], turn: Optional[Callable[[], Any]] = None) -> bool:
@@ -199,8 +203,11 @@ class Core:
             self.poll(min(left, SLICE_MS))
             if turn is not None:
                 turn()
-            if self.is_over and not done() and not self.events:
-                raise IpcnetError(Status.SERVICE_UNAVAILABLE, self.why_ended or "the connection has ended")
+            if self.is_over and not done():
+                if turn is None or not self.events:
+                    raise IpcnetError(Status.SERVICE_UNAVAILABLE, self.why_ended or "the connection has ended")
+                # What is left to be told is being told by another thread, or by whoever called this.
+                time.sleep(0.01)
         return True
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import struct
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from . import cbor, media
@@ -43,11 +44,15 @@ class Topic:
         return f"Topic({self.name}, {self.encoding})"
 
     def decode(self, payload: Any) -> Any:
-        """A payload's value: record and cbor and json a Python value, bytes the payload itself, tensor … file a value of ``ipcnet.media``. IpcnetError 209 for a payload that does not fit."""
+        """A payload's value: record and cbor and json a Python value, bytes the payload itself, canframe a CanFrame, tensor … file a value of ``ipcnet.media``. IpcnetError 209 for a payload that does not fit."""
         if self.encoding == "record":
             if self.layout is None:
                 raise IpcnetError(Status.UNPROCESSABLE_CONTENT, f"{self.name}: its layout was not announced")
             return self.layout.decode(payload)
+        if self.encoding == "canframe":
+            if len(payload) != _CAN_FRAME.size:
+                raise IpcnetError(Status.UNPROCESSABLE_CONTENT, f"{self.name}: {len(payload)} bytes instead of {_CAN_FRAME.size}")
+            return _can_frame(payload)
         if self.encoding in media.ENCODINGS:
             return media.decode(self.encoding, payload)
         try:
@@ -73,6 +78,35 @@ class Topic:
             except (TypeError, ValueError) as error:
                 raise IpcnetError(Status.UNPROCESSABLE_CONTENT, f"{self.name}: {error}") from None
         return value
+
+
+class CanFrame(NamedTuple):
+    """A frame of a CAN bus, as topics of encoding ``canframe`` have it (docs/specs/client-socket.md)."""
+
+    can_id: int
+    data: bytes
+    extended: bool
+    fd: bool
+    bit_rate_switch: bool
+    error_state_indicator: bool
+    remote: bool
+    #: An error report: ``can_id`` holds Linux's CAN_ERR_* classes.
+    error: bool
+    #: The gateway's own frame, transmitted.
+    echo: bool
+    #: For a remote request the length asked for.
+    length_bytes: int
+    time_us: float
+
+
+_CAN_FRAME = struct.Struct("<dIBB10x64s")
+
+
+def _can_frame(payload: Any) -> CanFrame:
+    time_us, can_id, flags, length, data = _CAN_FRAME.unpack(payload)
+    length = min(length, 64)
+    extended, fd, bit_rate_switch, error_state, remote, error, echo = (bool(flags & 1 << i) for i in range(7))
+    return CanFrame(can_id, b"" if remote else data[:length], extended, fd, bit_rate_switch, error_state, remote, error, echo, length, time_us)
 
 
 class Message:

@@ -1,9 +1,11 @@
 """CBOR and records: what other languages write is read, and nothing breaks the readers."""
 
 import random
+import struct
 import unittest
 
 from ipcnet import cbor
+from ipcnet.message import _can_frame
 from ipcnet.records import Layout, RecordField
 from ipcnet.status import IpcnetError, Status, status_text
 
@@ -97,6 +99,14 @@ class Records(unittest.TestCase):
         self.assertEqual((seen["angle"].tolist(), seen["count"].tolist()), ([1.0, 2.0], [2, 3]))
         records[:8] = bytes(8)
         self.assertEqual(seen["angle"][0], 0)
+
+
+class CanFrames(unittest.TestCase):
+    def test_fields_stand_where_the_specification_says(self):
+        record = struct.pack("<dIBB10x", 12.5, 0x123, 1 | 64, 3) + b"abc" + bytes(61)
+        frame = _can_frame(record)
+        self.assertEqual((frame.can_id, frame.data, frame.extended, frame.echo, frame.fd, frame.length_bytes, frame.time_us), (0x123, b"abc", True, True, False, 3, 12.5))
+        self.assertEqual(_can_frame(struct.pack("<dIBB10x", 0, 1, 16, 8) + bytes(64))[1:2] + (True,), (b"", True))
 
 
 class Statuses(unittest.TestCase):
