@@ -319,6 +319,8 @@ class Client:
             if inspect.isawaitable(result):
                 result = await result
             if inspect.isasyncgen(result) or inspect.isgenerator(result):
+                if not call.wants_stream:
+                    raise IpcnetError(Status.BAD_REQUEST, f"{call.service} answers with a stream: call it by stream()")
                 await self._send_items(result, call)
                 result = None
             call.answer(result)

@@ -388,7 +388,10 @@ class Client:
             except Exception as error:
                 call.answer(as_error(error))
                 return
-            if inspect.isgenerator(result):
+            if inspect.isgenerator(result) and not call.wants_stream:
+                result.close()
+                call.answer(IpcnetError(Status.BAD_REQUEST, f"{service} answers with a stream: call it by stream()"))
+            elif inspect.isgenerator(result):
                 self._streams.append((call, result, []))
             else:
                 _answer(call, result)
