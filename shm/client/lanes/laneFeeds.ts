@@ -84,8 +84,8 @@ export class LaneFeeds<T> {
       return;
     }
     const laneId = Buffer.from(description.laneId).toString("hex");
-    const kept = [...this.#feeds].find((feed) => feed.subscriber === subscriber && feed.laneId === laneId && feed.state !== "ended");
     const origin = this.#ports.origin(message.origin);
+    const kept = [...this.#feeds].find((feed) => feed.subscriber === subscriber && feed.lane === undefined && feed.laneId === laneId && feed.state !== "ended" && this.#isSame(feed, topic, origin));
     if (kept) {
       closeAll([lane, bell]);
       Object.assign(kept.source, { topic, origin });
@@ -112,6 +112,11 @@ export class LaneFeeds<T> {
     if (before && before.state !== "ended") before.successor = feed;
     else this.#begin(feed);
     this.#ports.attach(message.lane, reader.page);
+  }
+
+  /** The id alone proves nothing: every reader of a lane knows it and can put it on a lane of its own. Topic and process are the gateway's word. */
+  #isSame({ source }: Feed<T>, topic: T, origin: string): boolean {
+    return this.#ports.nameOf(source.topic) === this.#ports.nameOf(topic) && processOf(source.origin) === processOf(origin);
   }
 
   /** 103: read it to its end; anything else: drop it at once. */
@@ -231,4 +236,9 @@ export class LaneFeeds<T> {
     left.set(laneId, next);
     if (left.size > LEFT_LANES_MAX) left.delete(left.keys().next().value!);
   }
+}
+
+/** Instance and boot of an origin, "component/version/instance/boot": what a program is called may change with the policy. */
+function processOf(origin: string): string {
+  return origin.split("/").slice(-2).join("/");
 }

@@ -421,10 +421,21 @@ static int send_attach(struct ipcnet_client *client, struct lane *lane) {
 }
 
 /* The lane of this subscription that is the same memory, from an earlier connection. */
-static struct lane *same_lane(struct ipcnet_subscription *self, const uint8_t *id) {
+/* Instance and boot of an origin, "component/version/instance/boot": what a program is called may change with the policy. */
+static const char *process_of(const struct text *origin) {
+  if (origin == NULL) return "";
+  const char *at = origin->bytes + origin->length;
+  for (int slashes = 0; at > origin->bytes; at--) {
+    if (at[-1] == '/' && ++slashes == 2) break;
+  }
+  return at;
+}
+
+/* The id alone proves nothing: every reader of a lane knows it and can put it on a lane of its own. Topic and process are the gateway's word. */
+static struct lane *same_lane(struct ipcnet_subscription *self, const uint8_t *id, const struct ipcnet_topic *topic, const struct text *origin) {
   for (struct list *at = self->lanes.next; at != &self->lanes; at = at->next) {
     struct lane *lane = LIST_OWNER(at, struct lane, link);
-    if (memcmp(lane->id, id, sizeof lane->id) == 0) return lane;
+    if (memcmp(lane->id, id, sizeof lane->id) == 0 && strcmp(lane->topic->name->bytes, topic->name->bytes) == 0 && strcmp(process_of(lane->origin), process_of(origin)) == 0) return lane;
   }
   return NULL;
 }
@@ -446,7 +457,7 @@ int subscription_lane(struct ipcnet_client *client, struct ipcnet_cbor message, 
   struct lane *lane = calloc(1, sizeof *lane), *before = replaces == 0 ? NULL : table_get(&client->lanes_by_number, replaces);
   int status = lane == NULL ? -1 : ipcnet_lane_describe(fds[0], &description);
   if (status == 0) {
-    struct lane *known = same_lane(self, description.lane_id);
+    struct lane *known = same_lane(self, description.lane_id, topic, table_get(&client->origins, origin_id));
     options.start = self->initial_lanes == 0 ? IPCNET_LANE_FROM_OLDEST : (self->options.flags & IPCNET_LAST_VALUE) != 0 ? IPCNET_LANE_FROM_LAST : IPCNET_LANE_FROM_NEXT;
     if (self->initial_lanes > 0) self->initial_lanes -= 1;
     if (replaces != 0) {
