@@ -87,7 +87,7 @@ struct ipcnet_lane_options {
 
 struct ipcnet_lane_writer;
 
-/* Makes, populates and seals the memory (about 0.6 ms per MiB: not for a control loop) and opens the read-only descriptor. -EINVAL options, -ENOMEM, -EMFILE,
+/* Makes, populates and seals the memory (about 0.6 ms per MiB: not for a control loop) and opens the read-only descriptor. -EINVAL options, -ENOMEM, -EMFILE, -EFBIG RLIMIT_FSIZE,
  * -ENOTSUP when the kernel cannot seal (before 5.1): there is no unsafe fallback. */
 int ipcnet_lane_writer_create(struct ipcnet_lane_writer **self, const struct ipcnet_lane_options *options);
 /* Marks the lane closed, rings everybody, unmaps, closes. Readers keep what they have mapped and may read it to its end. */

@@ -137,10 +137,20 @@ class Core:
             text = text_of(c.last_error_text(pointer))
             self.pin = None
             raise IpcnetError(-status, text)
-        handlers = c_api.Handlers(enlist(self), _on_notice, _on_end, _on_return, _on_leaving)
+        self._context = enlist(self)
         with self.locked() as handle:
-            c.set_handlers(handle, ctypes.byref(handlers))
+            self._set_handlers(handle)
             self.fd: int = c.fd(handle)
+
+    def _set_handlers(self, handle: int) -> None:
+        # Without a handler the C client answers the gateway's notice by itself.
+        on_leaving = _on_leaving if self.leaving_listeners else c_api.OnLeaving()
+        library().set_handlers(handle, ctypes.byref(c_api.Handlers(self._context, _on_notice, _on_end, _on_return, on_leaving)))
+
+    def on_leaving(self, listener: Callable[..., Any]) -> None:
+        self.leaving_listeners.append(listener)
+        with self.locked() as handle:
+            self._set_handlers(handle)
 
     def locked(self) -> _Locked:
         return self._locked
