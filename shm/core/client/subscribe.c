@@ -897,8 +897,9 @@ static int parse_answer(struct ipcnet_client *client, struct ipcnet_cbor answer,
   double time_us = 0;
   int64_t wall_ns = 0;
   size_t origin_bytes;
-  struct ipcnet_cbor bytes;
-  const uint8_t *payload;
+  struct ipcnet_cbor bytes, lineage;
+  const uint8_t *payload, *entries = NULL;
+  size_t lineage_bytes = 0;
   memset(message, 0, sizeof *message);
   if (!get_number(answer, "topicId", &topic_id) || !ipcnet_cbor_get(answer, "bytes", &bytes) || ipcnet_cbor_type(bytes) != IPCNET_CBOR_BYTES || !ipcnet_cbor_view(bytes, &payload, &message->payload_bytes)
       || !ipcnet_cbor_get_unsigned(answer, "sequence", UINT64_MAX, &sequence) || !ipcnet_cbor_get_double(answer, "timeUs", &time_us) || !(time_us >= 0 && time_us <= 9007199254740992.0)) return -1;
@@ -906,10 +907,14 @@ static int parse_answer(struct ipcnet_client *client, struct ipcnet_cbor answer,
   const struct text *kept = client_text(client, origin, origin_bytes);
   (void)ipcnet_cbor_get_integer(answer, "wallTimeNs", &wall_ns);
   (void)ipcnet_cbor_get_unsigned(answer, "quality", IPCNET_BAD, &quality);
+  if (ipcnet_cbor_get(answer, "lineage", &lineage) && (ipcnet_cbor_type(lineage) != IPCNET_CBOR_BYTES || !ipcnet_cbor_view(lineage, &entries, &lineage_bytes))) return -1;
+  if (lineage_bytes % sizeof *message->lineage != 0 || lineage_bytes > UINT8_MAX * sizeof *message->lineage) return -1;
   message->topic = table_get(&client->topics_by_id, topic_id);
   if (message->topic == NULL || kept == NULL) return -1;
   message->payload = payload;
-  message->lineage = &no_lineage;
+  /* Still in the body, at any address: the caller copies it. */
+  message->lineage = lineage_bytes == 0 ? &no_lineage : (const struct ipcnet_lineage *)(const void *)entries;
+  message->lineage_count = (uint8_t)(lineage_bytes / sizeof *message->lineage);
   message->origin = kept->bytes;
   message->sequence = sequence;
   message->time_ns = (uint64_t)(time_us * 1000);
@@ -947,6 +952,12 @@ int ipcnet_query(struct ipcnet_client *client, const char *topic, uint32_t last,
     if (messages[count].payload_bytes > 0) memcpy(payloads + total, messages[count].payload, messages[count].payload_bytes);
     messages[count].payload = payloads + total;
     total += round_up(messages[count].payload_bytes);
+    if (messages[count].lineage_count > 0) {
+      const size_t lineage_bytes = messages[count].lineage_count * sizeof *messages[count].lineage;
+      memcpy(payloads + total, (const void *)messages[count].lineage, lineage_bytes);
+      messages[count].lineage = (const struct ipcnet_lineage *)(void *)(payloads + total);
+      total += lineage_bytes;
+    }
     count += 1;
   }
   ipcnet_reply_free(&reply);
