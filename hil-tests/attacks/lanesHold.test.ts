@@ -10,5 +10,5 @@ test("no attack on a lane harms anybody else, and none that is defended against 
   assert.ok(attacks.length > 80, `${attacks.length} attacks were run`);
   assert.deepEqual(attacks.filter(({ harm }) => harm !== "").map(words), []);
   assert.deepEqual(attacks.filter(({ defended, verdict }) => defended && verdict === "DONE").map(words), []);
-  assert.deepEqual(attacks.filter(({ messages }) => messages < 300).map(words), []);
+  assert.deepEqual(attacks.filter(({ relation, messages }) => relation !== "its writer" && messages < 600).map(words), []);
 });

@@ -3,6 +3,7 @@ import { systemClock } from "../../schemas/clock.ts";
 import { IpcnetError, Status } from "../../schemas/status.ts";
 import { CborValueError, CborWriter } from "../protocol/cborWriter.ts";
 import { readAnnouncements, readQueryAnswer, readQueryAnswers } from "../protocol/control.ts";
+import { readLineage } from "../protocol/lineage.ts";
 import { Fields } from "../protocol/fields.ts";
 import type { LaneServerMessage } from "../protocol/laneMessages.ts";
 import type { GatewayIdentity, TopicAnnouncement } from "../protocol/messages.ts";
@@ -28,6 +29,8 @@ interface Active extends LaneSubscriber<KnownTopic> {
   /** Lanes that were there when the subscription began and are still to come, and who waits for them. */
   early: number;
   allLanes: (() => void) | undefined;
+  /** It has been told to a gateway before: lanes that it does not know came while that was away, and are read from their first message on. */
+  renewed: boolean;
   /** The gateway's number for it; undefined while it is not established. */
   id: number | undefined;
   /** Closed by the program. */
@@ -87,7 +90,7 @@ export class LocalClient implements Client {
   async subscribe(pattern: string, options: SubscribeOptions, listener: (message: Message) => void): Promise<Subscription> {
     const keeping = this.#reopen !== undefined;
     const active: Active = {
-      pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined, expired: 0, early: 0, allLanes: undefined,
+      pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined, expired: 0, early: 0, allLanes: undefined, renewed: false,
       lastValue: options.lastValue === true, batch: (batch, source) => deliverBatch(batch, source, recipient),
     };
     const recipient: Recipient = {
@@ -116,8 +119,8 @@ export class LocalClient implements Client {
     const messages = answers?.map((answer) => {
       const known = answer && this.#topics.get(answer.topicId);
       if (!known) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
-      const { bytes, sequence, timeUs, wallTimeNs, quality, origin } = answer;
-      return new ReceivedMessage(known, bytes, 0, bytes.length, sequence, timeUs, Number(wallTimeNs) / 1e3 - timeUs, quality, 0, origin);
+      const { bytes, sequence, timeUs, wallTimeNs, quality, origin, lineage } = answer;
+      return new ReceivedMessage(known, bytes, 0, bytes.length, sequence, timeUs, Number(wallTimeNs) / 1e3 - timeUs, quality, 0, origin, lineage && { ttlMs: 0, keyFrame: false, lineage: readLineage(lineage) });
     });
     if (!messages) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
     return options ? messages : messages[0];
@@ -272,7 +275,7 @@ export class LocalClient implements Client {
     if (message.op !== "lane") return this.#writers.take(message, descriptors);
     const active = this.#byId.get(message.subscription);
     const early = active !== undefined && active.early > 0;
-    this.#feeds.lane(message, descriptors as [Descriptor, Descriptor], active, { early });
+    this.#feeds.lane(message, descriptors as [Descriptor, Descriptor], active, { early: early && !active.renewed });
     if (!early) return;
     active.early -= 1;
     if (active.early === 0) active.allLanes?.();
@@ -367,6 +370,7 @@ export class LocalClient implements Client {
     void this.#writers.resume(link);
     for (const active of this.#active) {
       active.allLanes?.();
+      active.renewed = true;
       if (sameBoot) active.resumed = new Set(active.sequences?.keys());
       else active.sequences = new Map();
       active.id = undefined;

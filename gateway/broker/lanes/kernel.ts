@@ -1,4 +1,5 @@
 /** What descriptors turn out to be, and new bells. */
+import { fstatSync } from "node:fs";
 import { checkReaderPage, describeLane, LaneError, makeBell } from "../../../shm/lanes/index.ts";
 import type { Descriptor } from "../../../shm/sockets/index.ts";
 import type { LaneFacts } from "./registry.ts";
@@ -9,6 +10,11 @@ export function describeFacts(lane: Descriptor): LaneFacts | undefined {
   if (!description) return undefined;
   const { laneId, schemaHash, policy, fileBytes, firstSequence } = description;
   return { laneId: Buffer.from(laneId).toString("hex"), schemaHash, policy, fileBytes, firstSequence };
+}
+
+/** Whether this user made the memory: nobody else can write it, and nobody but root can give it away. Root may bring anybody's. */
+export function isMadeBy(lane: Descriptor, uid: number): boolean {
+  return uid === 0 || fstatSync(lane.fd).uid === uid;
 }
 
 export function isPageOf(page: Descriptor, laneId: string): boolean {

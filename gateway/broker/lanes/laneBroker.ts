@@ -15,7 +15,7 @@ import type { Descriptor } from "../../../shm/sockets/index.ts";
 import type { AccessPolicy, Peer } from "../ports.ts";
 import type { Quota } from "../quota/quota.ts";
 import { type LaneHistory, laneHistory } from "./history.ts";
-import { describeFacts, isPageOf, newBell } from "./kernel.ts";
+import { describeFacts, isMadeBy, isPageOf, newBell } from "./kernel.ts";
 import type { LaneLimits } from "./limits.ts";
 import { SharedLaneQuota } from "./quota.ts";
 import { originOf } from "./origin.ts";
@@ -98,6 +98,7 @@ export class LaneBroker {
 
   advertise(client: LaneClient, message: AdvertiseMessage, lane: Descriptor): Answer {
     const { topic, encoding, layout, jsonSchema, policy, deadlineMs } = message;
+    if (!isMadeBy(lane, client.peer.uid)) return refuseForeign(lane);
     const { advert, ...verdict } = this.#registry.advertise(client, { topic, encoding, schemaHash: BigInt(`0x${message.schemaHash}`), layout, jsonSchema, policy, deadlineMs }, lane, describeFacts(lane));
     if (!advert) {
       lane.close();
@@ -108,6 +109,7 @@ export class LaneBroker {
   }
 
   relane(client: LaneClient, advert: number, lane: Descriptor): Verdict {
+    if (!isMadeBy(lane, client.peer.uid)) return refuseForeign(lane);
     const verdict = this.#registry.relane(client, advert, lane, describeFacts(lane));
     if (verdict.status >= 200) lane.close();
     return verdict;
@@ -266,6 +268,11 @@ export class LaneBroker {
       this.perform();
     });
   }
+}
+
+function refuseForeign(lane: Descriptor): Verdict {
+  lane.close();
+  return { status: Status.forbidden, text: "the lane is somebody else's memory" };
 }
 
 function lanePolicyOf(policy: SubscriptionPolicy): LanePolicy {

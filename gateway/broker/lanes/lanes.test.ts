@@ -230,6 +230,18 @@ test("the gateway goes and another one comes: lanes flow on meanwhile, nothing i
   for (const client of [talker, listener, late]) await client.close();
 }));
 
+test("a writer that came while a reader was looking for the gateway is heard from its first message on", () => withRig({}, async (rig, join) => {
+  const listener = await connect({ socketPath: rig.path, name: "listener", reconnect: { delayMinMs: 200 } });
+  const heard = collector();
+  await listener.subscribe("#", { policy: { queue: 100 } }, heard.take);
+  await rig.restartBroker();
+  const writer = await (await join("talker")).advertise("t");
+  for (let i = 0; i < 5; i++) writer.publish(i);
+  await heard.count(5);
+  assert.deepEqual(values(heard.messages), [0, 1, 2, 3, 4]);
+  await listener.close();
+}));
+
 test("no descriptor is left behind", () => withRig({}, async (rig, join) => {
   const open = (): number => readdirSync("/proc/self/fd").length;
   const [talker, listener] = [await join("talker"), await join("listener")];

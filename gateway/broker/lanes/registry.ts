@@ -162,7 +162,7 @@ export class LaneRegistry<C, L> {
     const refusal = this.#judgeClaim(connection, claim) ?? this.#judgeLane(facts, claim);
     if (refusal) return refusal;
     const { fileBytes, laneId } = facts!;
-    if (this.#laneIds.has(laneId)) return { status: Status.conflict, text: "this lane is advertised already" };
+    if (this.#laneIds.has(laneKey(connection.peer, laneId))) return { status: Status.conflict, text: "this lane is advertised already" };
     if (connection.adverts.size >= limits.advertsPerClient) return { status: Status.tooManyRequests, text: `a client may write ${limits.advertsPerClient} topics by lanes` };
     const use = { lanes: 1, laneBytes: fileBytes };
     const exhausted = quota.take(connection.peer, use);
@@ -180,7 +180,7 @@ export class LaneRegistry<C, L> {
     const others = this.#byTopic.get(claim.topic);
     if (others) others.add(advert);
     else this.#byTopic.set(claim.topic, new Set([advert]));
-    this.#laneIds.add(laneId);
+    this.#laneIds.add(laneKey(connection.peer, laneId));
     this.#show(advert);
     return { ...ok, advert };
   }
@@ -192,12 +192,12 @@ export class LaneRegistry<C, L> {
     if (!advert) return { status: Status.notFound, text: `there is no advert ${number}` };
     const refusal = this.#judgeLane(facts, advert.claim);
     if (refusal) return refusal;
-    if (this.#laneIds.has(facts!.laneId)) return { status: Status.conflict, text: "this lane is advertised already" };
+    if (this.#laneIds.has(laneKey(advert.peer, facts!.laneId))) return { status: Status.conflict, text: "this lane is advertised already" };
     const exhausted = this.#options.quota.take(advert.peer, { laneBytes: facts!.fileBytes });
     if (exhausted !== undefined) return { status: Status.tooManyRequests, text: exhausted };
     const old = [...advert.views];
     this.#dropLane(advert);
-    this.#laneIds.add(facts!.laneId);
+    this.#laneIds.add(laneKey(advert.peer, facts!.laneId));
     advert.facts = facts!;
     advert.lane = lane;
     advert.exposed = new Map();
@@ -384,7 +384,7 @@ export class LaneRegistry<C, L> {
   }
 
   #dropLane(advert: LiveAdvert<C, L>): void {
-    this.#laneIds.delete(advert.facts.laneId);
+    this.#laneIds.delete(laneKey(advert.peer, advert.facts.laneId));
     this.#options.quota.give(advert.peer, { laneBytes: advert.facts.fileBytes });
     this.#effects.push({ do: "dropLane", lane: advert.lane, topic: advert.topic, facts: advert.facts });
   }
@@ -412,4 +412,9 @@ function lesser(a: LanePolicy, b: LanePolicy): LanePolicy {
 /** Two programs that the policy cannot tell apart count as one. */
 function identityOf(peer: Peer): string {
   return JSON.stringify([peer.uid, peer.gid, peer.groups, peer.component]);
+}
+
+/** Everybody who may read a lane knows its id: it is taken only for its owner's user, or whoever comes first after a restart could keep the owner out. */
+function laneKey({ uid }: Peer, laneId: string): string {
+  return `${uid} ${laneId}`;
 }

@@ -55,7 +55,9 @@ ssize_t hear(int socket, void *bytes, size_t length, int *fds, int *fd_count, in
   struct pollfd ready = { .fd = socket, .events = POLLIN };
   if (fd_count) *fd_count = 0;
   if (poll(&ready, 1, timeout_ms) == 0) return -1;
-  const ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  /* The other end has left without hearing our last word: that is told once, before its own. */
+  if (count < 0 && errno == ECONNRESET) count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   if (count < 0) return 0;
   for (struct cmsghdr *head = CMSG_FIRSTHDR(&message); head != NULL; head = CMSG_NXTHDR(&message, head)) {
     const int sent = (int)((head->cmsg_len - CMSG_LEN(0)) / sizeof(int));

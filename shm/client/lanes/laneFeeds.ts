@@ -45,6 +45,8 @@ export interface FeedPorts<T> {
  * and nothing after a pause of so many milliseconds.
  */
 const DRAIN_IDLE_MS = 1_000;
+/** Lanes that a subscription has left: how far it had read each, should the gateway hand one out again (its writer was away for a while). The oldest are forgotten. */
+const LEFT_LANES_MAX = 64;
 
 interface Feed<T> {
   readonly subscriber: LaneSubscriber<T>;
@@ -56,6 +58,8 @@ interface Feed<T> {
   lane: number | undefined;
   state: "waiting" | "reading" | "ended";
   successor: Feed<T> | undefined;
+  /** Sequence of the message after the last one read. */
+  next: bigint | undefined;
   /** Its writer has left it: how many messages are still taken, and what ends a pause. */
   draining: { left: number; cancel: () => void } | undefined;
 }
@@ -64,6 +68,7 @@ export class LaneFeeds<T> {
   readonly #ports: FeedPorts<T>;
   readonly #feeds = new Set<Feed<T>>();
   #byLane = new Map<number, Feed<T>>();
+  readonly #left = new WeakMap<LaneSubscriber<T>, Map<string, bigint>>();
 
   constructor(ports: FeedPorts<T>) {
     this.#ports = ports;
@@ -79,23 +84,27 @@ export class LaneFeeds<T> {
       return;
     }
     const laneId = Buffer.from(description.laneId).toString("hex");
-    const kept = [...this.#feeds].find((feed) => feed.subscriber === subscriber && feed.laneId === laneId && feed.state !== "ended");
     const origin = this.#ports.origin(message.origin);
+    const kept = [...this.#feeds].find((feed) => feed.subscriber === subscriber && feed.lane === undefined && feed.laneId === laneId && feed.state !== "ended" && this.#isSame(feed, topic, origin));
     if (kept) {
       closeAll([lane, bell]);
       Object.assign(kept.source, { topic, origin });
+      // Its writer is back: it is no longer read to an end.
+      kept.draining?.cancel();
+      kept.draining = undefined;
       kept.lane = message.lane;
       this.#byLane.set(message.lane, kept);
       this.#ports.attach(message.lane, kept.reader.page);
       return;
     }
-    const start = early ? (subscriber.lastValue ? "last" : "next") : message.policy === "latest" ? "last" : { sequence: description.firstSequence };
+    const left = this.#left.get(subscriber)?.get(this.#nameOf(laneId, topic, origin));
+    const start = left !== undefined ? { sequence: left } : early ? (subscriber.lastValue ? "last" : "next") : message.policy === "latest" ? "last" : { sequence: description.firstSequence };
     const reader = this.#open(lane, bell, { policy: message.policy, start, schemaHash: BigInt(`0x${message.schemaHash}`) }, topic);
     if (!reader) {
       this.#ports.detach(message.lane);
       return;
     }
-    const feed: Feed<T> = { subscriber, reader, laneId, slots: description.slots, source: { topic, origin, isOpen: true, unfit: 0 }, lane: message.lane, state: "waiting", successor: undefined, draining: undefined };
+    const feed: Feed<T> = { subscriber, reader, laneId, slots: description.slots, source: { topic, origin, isOpen: true, unfit: 0 }, lane: message.lane, state: "waiting", successor: undefined, next: undefined, draining: undefined };
     this.#feeds.add(feed);
     this.#byLane.set(message.lane, feed);
     reader.onEnd((why) => this.#ended(feed, why));
@@ -103,6 +112,15 @@ export class LaneFeeds<T> {
     if (before && before.state !== "ended") before.successor = feed;
     else this.#begin(feed);
     this.#ports.attach(message.lane, reader.page);
+  }
+
+  /** The id alone proves nothing: every reader of a lane knows it and can put it on a lane of its own. Topic and process are the gateway's word. */
+  #isSame({ source }: Feed<T>, topic: T, origin: string): boolean {
+    return this.#nameOf("", source.topic, source.origin) === this.#nameOf("", topic, origin);
+  }
+
+  #nameOf(laneId: string, topic: T, origin: string): string {
+    return `${laneId} ${processOf(origin)} ${this.#ports.nameOf(topic)}`;
   }
 
   /** 103: read it to its end; anything else: drop it at once. */
@@ -170,6 +188,7 @@ export class LaneFeeds<T> {
     if (feed.draining) this.#waitForPause(feed, feed.draining);
     feed.reader.onMessages((batch) => {
       const { count } = batch;
+      if (count > 0) feed.next = batch.sequence(count - 1) + 1n;
       feed.subscriber.batch(batch, feed.source);
       if (feed.draining) this.#drained(feed, feed.draining, count);
     });
@@ -204,6 +223,7 @@ export class LaneFeeds<T> {
   #finish(feed: Feed<T>, { quietly = false } = {}): void {
     const { successor } = feed;
     feed.draining?.cancel();
+    if (feed.next !== undefined && !quietly) this.#remember(feed, feed.next);
     feed.state = "ended";
     feed.source.isOpen = false;
     feed.successor = undefined;
@@ -212,4 +232,18 @@ export class LaneFeeds<T> {
     if (quietly || feed.lane === undefined) this.#feeds.delete(feed);
     if (successor && !quietly && successor.state === "waiting") this.#begin(successor);
   }
+
+  #remember({ subscriber, laneId, source }: Feed<T>, next: bigint): void {
+    const left = this.#left.get(subscriber) ?? new Map<string, bigint>();
+    const name = this.#nameOf(laneId, source.topic, source.origin);
+    this.#left.set(subscriber, left);
+    left.delete(name);
+    left.set(name, next);
+    if (left.size > LEFT_LANES_MAX) left.delete(left.keys().next().value!);
+  }
+}
+
+/** Instance and boot of an origin, "component/version/instance/boot": what a program is called may change with the policy. */
+function processOf(origin: string): string {
+  return origin.split("/").slice(-2).join("/");
 }
