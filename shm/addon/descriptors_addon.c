@@ -8,15 +8,23 @@
 
 #include "glue.h"
 
+static uint64_t bit_of(uint32_t fd) {
+  return (uint64_t)1 << (fd % 64);
+}
+
 static int is_held(const struct state *self, uint32_t fd) {
-  return fd / 64 < self->held_words && (self->held[fd / 64] >> (fd % 64) & 1) != 0;
+  return fd / 64 < self->held_words && (self->held[fd / 64].held & bit_of(fd)) != 0;
+}
+
+static int is_foreign(const struct state *self, uint32_t fd) {
+  return is_held(self, fd) && (self->held[fd / 64].foreign & bit_of(fd)) != 0;
 }
 
 int hold(struct state *self, int fd) {
   uint32_t word = (uint32_t)fd / 64;
   if (word >= self->held_words) {
     uint32_t words = word + 16;
-    uint64_t *held = realloc(self->held, words * sizeof *held);
+    struct held *held = realloc(self->held, words * sizeof *held);
     if (held == NULL) {
       close(fd);
       return -ENOMEM;
@@ -25,7 +33,13 @@ int hold(struct state *self, int fd) {
     self->held = held;
     self->held_words = words;
   }
-  self->held[word] |= (uint64_t)1 << ((uint32_t)fd % 64);
+  self->held[word].held |= bit_of((uint32_t)fd);
+  return fd;
+}
+
+int hold_foreign(struct state *self, int fd) {
+  if (hold(self, fd) < 0) return -ENOMEM;
+  self->held[(uint32_t)fd / 64].foreign |= bit_of((uint32_t)fd);
   return fd;
 }
 
@@ -35,14 +49,28 @@ int held_fd(const struct state *self, uint32_t fd) {
 
 int take_held(struct state *self, uint32_t fd) {
   if (!is_held(self, fd)) return -EBADF;
-  self->held[fd / 64] &= ~((uint64_t)1 << (fd % 64));
+  self->held[fd / 64].held &= ~bit_of(fd);
+  self->held[fd / 64].foreign &= ~bit_of(fd);
   return (int)fd;
+}
+
+void close_foreign(struct state *self, int fd) {
+  if (self->closer == NULL) self->closer = ipcnet_closer_create();
+  ipcnet_closer_close(self->closer, fd);
+}
+
+static void close_number(struct state *self, uint32_t fd) {
+  const int foreign = is_foreign(self, fd), taken = take_held(self, fd);
+  if (foreign) close_foreign(self, taken);
+  else close(taken);
 }
 
 void close_held(struct state *self) {
   for (uint32_t fd = 0; fd < self->held_words * 64; fd++) {
-    if (is_held(self, fd)) close((int)fd);
+    if (is_held(self, fd)) close_number(self, fd);
   }
+  ipcnet_closer_destroy(self->closer);
+  self->closer = NULL;
   free(self->held);
   self->held = NULL;
   self->held_words = 0;
@@ -77,7 +105,8 @@ static napi_value descriptor_dup(napi_env env, napi_callback_info info) {
   int fd = named_fd(env, self, values[0]);
   if (fd < 0) return number(env, fd);
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-  return number(env, copy < 0 ? -errno : hold(self, copy));
+  if (copy < 0) return number(env, -errno);
+  return number(env, is_foreign(self, (uint32_t)fd) ? hold_foreign(self, copy) : hold(self, copy));
 }
 
 /* descriptorAdopt(fd) → fd: from now on it is held, close-on-exec. -EBADF it is not open, -EBUSY it is held already */
@@ -141,7 +170,7 @@ static napi_value descriptor_close(napi_env env, napi_callback_info info) {
   if (!arguments(env, info, 1, values)) return wrong(env, "descriptorClose(fd)");
   int fd = named_fd(env, self, values[0]);
   if (fd < 0) return number(env, fd);
-  close(take_held(self, (uint32_t)fd));
+  close_number(self, (uint32_t)fd);
   return number(env, 0);
 }
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "closer.h"
 #include "poller.h"
 #include "seqpacket.h"
 #include "table.h"
@@ -31,6 +32,12 @@ struct slot {
   /* For listeners: the path to remove; else NULL. */
   char *path;
   struct ipcnet_seqpacket_bound bound;
+};
+
+/* 64 descriptors: which JavaScript holds, and which of these came from other processes. */
+struct held {
+  uint64_t held;
+  uint64_t foreign;
 };
 
 struct state {
@@ -56,8 +63,10 @@ struct state {
   napi_ref ready_array;
   uint32_t *ready_words;
   /* One bit per descriptor that JavaScript holds by its plain number (class Descriptor), so that none outlives the environment and no other can be closed by mistake. */
-  uint64_t *held;
+  struct held *held;
   uint32_t held_words;
+  /* From the first that is needed on. */
+  struct ipcnet_closer *closer;
   struct table lane_writers;
   struct table lane_readers;
   struct lanes_memory *lanes;
@@ -99,6 +108,10 @@ void let_state_go(struct state *self);
 
 /* Takes over `fd` for JavaScript: on failure it is closed. Returns `fd` or -ENOMEM. */
 int hold(struct state *self, int fd);
+/* The same for one that another process has made, and whose close may therefore take long. */
+int hold_foreign(struct state *self, int fd);
+/* Closes one that another process has made, without waiting for it. */
+void close_foreign(struct state *self, int fd);
 /* The descriptor is native code's from now on. Returns it, or -EBADF when JavaScript does not hold it. */
 int take_held(struct state *self, uint32_t fd);
 /* `fd` if JavaScript holds it, else -EBADF. */

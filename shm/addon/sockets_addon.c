@@ -148,13 +148,16 @@ static napi_value receive(napi_env env, napi_callback_info info) {
   if (slot == NULL) return number(env, -EBADF);
   enum ipcnet_seqpacket_state state = IPCNET_SEQPACKET_MORE;
   uint32_t capacity = size / stride > IPCNET_SEQPACKET_BATCH_MAX ? IPCNET_SEQPACKET_BATCH_MAX : (uint32_t)(size / stride);
-  int count = ipcnet_seqpacket_receive_fds(slot->fd, buffer, stride, capacity, result + 1, fds, &state);
+  int count = ipcnet_seqpacket_receive_all(slot->fd, buffer, stride, capacity, result + 1, fds, &state);
   result[0] = (uint32_t)state;
+  for (uint32_t i = count < 0 ? capacity : (uint32_t)count; i < capacity; i++) {
+    for (uint32_t j = 0; j < fds[i].count; j++) close_foreign(self, fds[i].fds[j]);
+  }
   for (int i = 0; i < count; i++) {
     result[INFO_FD_COUNTS + i] = fds[i].count;
     for (uint32_t j = 0; j < fds[i].count; j++) {
       /* Out of memory: the number stands for nothing, and whoever uses it learns EBADF. */
-      int held = hold(self, fds[i].fds[j]);
+      int held = hold_foreign(self, fds[i].fds[j]);
       result[INFO_FDS + IPCNET_SEQPACKET_FDS_MAX * i + j] = (uint32_t)(held < 0 ? INT32_MAX : held);
     }
   }

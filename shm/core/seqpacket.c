@@ -298,7 +298,7 @@ static enum ipcnet_seqpacket_state judge(const struct mmsghdr *header, const str
   return fds->count == IPCNET_SEQPACKET_FDS_MAX ? IPCNET_SEQPACKET_TOO_MANY_FDS : IPCNET_SEQPACKET_FDS_LOST;
 }
 
-int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state) {
+int ipcnet_seqpacket_receive_all(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state) {
   struct mmsghdr headers[IPCNET_SEQPACKET_BATCH_MAX];
   struct iovec parts[IPCNET_SEQPACKET_BATCH_MAX];
   union control controls[IPCNET_SEQPACKET_BATCH_MAX];
@@ -310,6 +310,7 @@ int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_
     headers[i].msg_hdr.msg_iov = &parts[i];
     headers[i].msg_hdr.msg_iovlen = 1;
     if (fds != NULL) {
+      fds[i].count = 0;
       headers[i].msg_hdr.msg_control = &controls[i];
       headers[i].msg_hdr.msg_controllen = sizeof controls[i];
     }
@@ -334,9 +335,15 @@ int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_
       delivered = i;
     }
     lengths[i] = headers[i].msg_len;
-    if (delivered >= 0 && fds != NULL) close_fds(&fds[i]);
   }
   return delivered >= 0 ? delivered : received;
+}
+
+int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state) {
+  if (capacity > IPCNET_SEQPACKET_BATCH_MAX) capacity = IPCNET_SEQPACKET_BATCH_MAX;
+  int count = ipcnet_seqpacket_receive_all(fd, buffer, stride, capacity, lengths, fds, state);
+  for (uint32_t i = count < 0 ? capacity : (uint32_t)count; fds != NULL && i < capacity; i++) close_fds(&fds[i]);
+  return count;
 }
 
 int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, enum ipcnet_seqpacket_state *state) {

@@ -115,6 +115,9 @@ int ipcnet_seqpacket_receive(int fd, uint8_t *buffer, size_t stride, uint32_t ca
 /* The same, with the descriptors that came with packet i in fds[i]: close-on-exec, and the caller's to close. Those of a packet that is not delivered are closed here. */
 int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state);
 
+/* The same for who must not wait for a close: the descriptors of packets that are not delivered stay open, in fds[count] to fds[capacity - 1], and are the caller's to close. */
+int ipcnet_seqpacket_receive_all(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state);
+
 /* One packet of a batch to send. */
 struct ipcnet_seqpacket_packet {
   const uint8_t *bytes;

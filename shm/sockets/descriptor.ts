@@ -71,7 +71,10 @@ export class Descriptor {
     return this.#fd >= 0;
   }
 
-  /** Closes it; again does nothing. */
+  /**
+   * Closes it; again does nothing. One that was received is closed by another thread, a moment later, unless it is memory, a pipe or a Unix socket: closing a file of somebody
+   * else's file system may take as long as that likes.
+   */
   close(): void {
     if (this.#fd < 0) return;
     hub().native.descriptorClose(this.release());
