@@ -168,7 +168,7 @@ struct ipcnet_handlers { /* 64 bytes */
   void (*on_end)(void *context, const char *why);
   /* IPCNET_RECONNECT: there is a new connection and everything has been renewed. */
   void (*on_return)(void *context);
-  /* The gateway or the robot goes down in deadline_ms: save what is to be saved, then ipcnet_ready; or ask for ipcnet_more_time. */
+  /* The gateway or the robot goes down in deadline_ms: save what is to be saved, then ipcnet_ready; or ask for ipcnet_more_time. Without this handler the client says by itself that it is ready. */
   void (*on_leaving)(void *context, uint32_t deadline_ms, const char *text);
   void *reserved[3];
 };

@@ -1,5 +1,6 @@
 /* What the kernel can do, found by trying: version numbers say little about patched kernels. */
 #include "lane_layout.h"
+#include "memfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,9 +11,6 @@
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
-#endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008u
 #endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434

@@ -1,5 +1,6 @@
 /* Sealed memory: making it, and checking that what came from elsewhere is such. */
 #include "lane_layout.h"
+#include "memfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,24 +14,14 @@
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008u
-#endif
 #ifndef TMPFS_MAGIC
 #define TMPFS_MAGIC 0x01021994
 #endif
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE)
 
-static int memfd(const char *name) {
-  /* Linux 6.3 can also promise that it will never be executed; older ones do not know the flag. */
-  int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-  if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  return fd < 0 ? -errno : fd;
-}
-
 int ipcnet_lane_memory_make(const char *name, uint64_t bytes, void **base) {
-  const int fd = memfd(name);
+  const int fd = ipcnet_memfd_make(name, bytes);
   if (fd < 0) return fd;
   /* fallocate says when there is not enough memory; MAP_POPULATE alone would leave holes, and readers refuse memory with holes. */
   int error = ftruncate(fd, (off_t)bytes) != 0 ? errno : 0;

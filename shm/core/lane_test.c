@@ -515,6 +515,24 @@ static void a_single_wrong_bit_is_noticed(void) {
   ipcnet_lane_writer_destroy(writer);
 }
 
+static void a_limit_on_files_is_an_error_and_no_signal(void) {
+  struct rlimit usual, tight = { .rlim_cur = 8191 };
+  struct ipcnet_lane_writer *writer = make(&small), *none = NULL;
+  struct ipcnet_lane_reader *reader = NULL;
+  const struct ipcnet_lane_reader_options options = { .policy = IPCNET_LANE_QUEUE };
+  int bell[2];
+  CHECK(getrlimit(RLIMIT_FSIZE, &usual) == 0);
+  tight.rlim_max = usual.rlim_max;
+  CHECK(setrlimit(RLIMIT_FSIZE, &tight) == 0);
+  CHECK(ipcnet_lane_writer_create(&none, &small) == -EFBIG && none == NULL);
+  tight.rlim_cur = 4095;
+  CHECK(setrlimit(RLIMIT_FSIZE, &tight) == 0);
+  CHECK(ipcnet_lane_bell(bell) == 0 && ipcnet_lane_reader_open(&reader, ipcnet_lane_writer_fd(writer), bell[0], &options) == -EFBIG && reader == NULL);
+  CHECK(setrlimit(RLIMIT_FSIZE, &usual) == 0);
+  close(bell[1]);
+  ipcnet_lane_writer_destroy(writer);
+}
+
 int main(void) {
   const int before = open_descriptors();
   CHECK(ipcnet_lane_features() & IPCNET_LANE_HAS_SEAL_FUTURE_WRITE);
@@ -537,6 +555,7 @@ int main(void) {
   a_forked_child_is_no_second_writer();
   a_head_that_goes_back_is_the_end();
   a_single_wrong_bit_is_noticed();
+  a_limit_on_files_is_an_error_and_no_signal();
   CHECK(open_descriptors() == before);
   return 0;
 }

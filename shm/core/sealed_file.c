@@ -1,5 +1,7 @@
 #include "sealed_file.h"
 
+#include "memfd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,19 +22,8 @@
 #define F_SEAL_GROW 0x0004
 #define F_SEAL_WRITE 0x0008
 #endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008u
-#endif
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-
-static int make_memfd(const char *name) {
-  /* Kernels before 6.3 do not know MFD_NOEXEC_SEAL and say EINVAL. */
-  int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-  if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd >= 0) return fd;
-  return errno == ENOSYS || errno == EINVAL ? -ENOTSUP : -errno;
-}
 
 static int write_all(int fd, const uint8_t *bytes, size_t length) {
   while (length > 0) {
@@ -49,7 +40,7 @@ int ipcnet_sealed_file_make(const char *name, const void *bytes, size_t length) 
   char kept[64], path[32];
   if ((uint64_t)length > IPCNET_SEALED_FILE_BYTES_MAX) return -EFBIG;
   (void)snprintf(kept, sizeof kept, "%s", name != NULL ? name : "ipcnet-file");
-  int fd = make_memfd(kept);
+  int fd = ipcnet_memfd_make(kept, length);
   if (fd < 0) return fd;
   int status = write_all(fd, bytes, length);
   if (status == 0 && fcntl(fd, F_ADD_SEALS, SEALS) != 0) status = -errno;

@@ -29,7 +29,7 @@ extern "C" {
 
 /*
  * A new sealed memfd with a copy of `bytes`; close-on-exec, read-only, the caller's. `name` is for /proc/<pid>/maps alone (NULL: "ipcnet-file"; cut to 63 bytes).
- * -EFBIG too large, -ENOMEM, -EMFILE, -ENOTSUP when the kernel cannot seal.
+ * -EFBIG too large, here or for RLIMIT_FSIZE, -ENOMEM, -EMFILE, -ENOTSUP when the kernel cannot seal.
  */
 IPCNET_API int ipcnet_sealed_file_make(const char *name, const void *bytes, size_t length);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,11 +97,23 @@ static void sizes(void) {
   close(large);
 }
 
+static void a_limit_on_files_is_an_error_and_no_signal(void) {
+  struct rlimit usual, tight = {.rlim_cur = 2};
+  CHECK(getrlimit(RLIMIT_FSIZE, &usual) == 0);
+  tight.rlim_max = usual.rlim_max;
+  CHECK(setrlimit(RLIMIT_FSIZE, &tight) == 0);
+  const int large = ipcnet_sealed_file_make(NULL, "abc", 3), small = ipcnet_sealed_file_make(NULL, "ab", 2);
+  CHECK(setrlimit(RLIMIT_FSIZE, &usual) == 0);
+  CHECK(large == -EFBIG && ipcnet_sealed_file_check(small) == 2);
+  close(small);
+}
+
 int main(void) {
   round_trip();
   nothing_changes_it();
   what_is_not_sealed_is_refused();
   sizes();
+  a_limit_on_files_is_an_error_and_no_signal();
   puts("sealed_file: passed");
   return 0;
 }

@@ -276,7 +276,7 @@ struct ipcnet_media_raw_format {
 };
 
 /* What is known of a raw format, NULL when it is not known here. */
-static inline const struct ipcnet_media_raw_format *ipcnet_media_raw_format(const char fourcc[4]) {
+static inline const struct ipcnet_media_raw_format *ipcnet_media_find_raw_format(const char fourcc[4]) {
   static const struct ipcnet_media_raw_format formats[] = {
     { "GREY", 1, { { 1, 1, 1 }, { 0, 0, 0 }, { 0, 0, 0 } } }, { "BA81", 1, { { 1, 1, 1 }, { 0, 0, 0 }, { 0, 0, 0 } } }, { "GBRG", 1, { { 1, 1, 1 }, { 0, 0, 0 }, { 0, 0, 0 } } },
     { "GRBG", 1, { { 1, 1, 1 }, { 0, 0, 0 }, { 0, 0, 0 } } }, { "RGGB", 1, { { 1, 1, 1 }, { 0, 0, 0 }, { 0, 0, 0 } } }, { "Y10 ", 1, { { 2, 1, 1 }, { 0, 0, 0 }, { 0, 0, 0 } } },
@@ -302,7 +302,7 @@ static inline int ipcnet_media_video_check(const struct ipcnet_media_video *vide
   if (video->width > IPCNET_MEDIA_SIDE_MAX || video->height > IPCNET_MEDIA_SIDE_MAX) return IPCNET_MEDIA_BAD_SHAPE;
   if (video->encoded) return video->plane_count == 0 ? IPCNET_MEDIA_OK : IPCNET_MEDIA_BAD_SHAPE;
   if (video->width == 0 || video->height == 0 || video->plane_count == 0) return IPCNET_MEDIA_BAD_SHAPE;
-  const struct ipcnet_media_raw_format *format = ipcnet_media_raw_format(video->fourcc);
+  const struct ipcnet_media_raw_format *format = ipcnet_media_find_raw_format(video->fourcc);
   if (format != NULL && format->plane_count != video->plane_count) return IPCNET_MEDIA_BAD_SHAPE;
   for (uint32_t i = 0; i < video->plane_count; i++) {
     const struct ipcnet_media_plane *plane = &video->planes[i];
@@ -347,7 +347,7 @@ static inline int ipcnet_media_video_decode(const void *payload, size_t payload_
 
 /* Planes of a known raw format without gaps, for the fourcc, width and height that are set, and the data bytes they take; 0, or BAD_TYPE when the format is not known. */
 static inline int ipcnet_media_video_dense(struct ipcnet_media_video *video) {
-  const struct ipcnet_media_raw_format *format = ipcnet_media_raw_format(video->fourcc);
+  const struct ipcnet_media_raw_format *format = ipcnet_media_find_raw_format(video->fourcc);
   if (format == NULL) return IPCNET_MEDIA_BAD_TYPE;
   if (video->width > IPCNET_MEDIA_SIDE_MAX || video->height > IPCNET_MEDIA_SIDE_MAX) return IPCNET_MEDIA_BAD_SHAPE;
   uint64_t offset = 0;

@@ -29,6 +29,8 @@ export interface LaneSource<T> {
 export interface FeedPorts<T> {
   topic(id: number): T | undefined;
   nameOf(topic: T): string;
+  /** Lanes with larger payloads are left out: reading one needs that much memory. Absent: the program chooses its topics itself. */
+  readonly payloadBytesMax?: number;
   origin(id: number): string;
   /** Hands the page to the gateway. The descriptor stays the reader's. */
   attach(lane: number, page: Descriptor): void;
@@ -43,6 +45,8 @@ export interface FeedPorts<T> {
  * and nothing after a pause of so many milliseconds.
  */
 const DRAIN_IDLE_MS = 1_000;
+/** Lanes that a subscription has left: how far it had read each, should the gateway hand one out again (its writer was away for a while). The oldest are forgotten. */
+const LEFT_LANES_MAX = 64;
 
 interface Feed<T> {
   readonly subscriber: LaneSubscriber<T>;
@@ -54,6 +58,8 @@ interface Feed<T> {
   lane: number | undefined;
   state: "waiting" | "reading" | "ended";
   successor: Feed<T> | undefined;
+  /** Sequence of the message after the last one read. */
+  next: bigint | undefined;
   /** Its writer has left it: how many messages are still taken, and what ends a pause. */
   draining: { left: number; cancel: () => void } | undefined;
 }
@@ -62,6 +68,7 @@ export class LaneFeeds<T> {
   readonly #ports: FeedPorts<T>;
   readonly #feeds = new Set<Feed<T>>();
   #byLane = new Map<number, Feed<T>>();
+  readonly #left = new WeakMap<LaneSubscriber<T>, Map<string, bigint>>();
 
   constructor(ports: FeedPorts<T>) {
     this.#ports = ports;
@@ -82,18 +89,22 @@ export class LaneFeeds<T> {
     if (kept) {
       closeAll([lane, bell]);
       Object.assign(kept.source, { topic, origin });
+      // Its writer is back: it is no longer read to an end.
+      kept.draining?.cancel();
+      kept.draining = undefined;
       kept.lane = message.lane;
       this.#byLane.set(message.lane, kept);
       this.#ports.attach(message.lane, kept.reader.page);
       return;
     }
-    const start = early ? (subscriber.lastValue ? "last" : "next") : message.policy === "latest" ? "last" : { sequence: description.firstSequence };
+    const left = this.#left.get(subscriber)?.get(laneId);
+    const start = left !== undefined ? { sequence: left } : early ? (subscriber.lastValue ? "last" : "next") : message.policy === "latest" ? "last" : { sequence: description.firstSequence };
     const reader = this.#open(lane, bell, { policy: message.policy, start, schemaHash: BigInt(`0x${message.schemaHash}`) }, topic);
     if (!reader) {
       this.#ports.detach(message.lane);
       return;
     }
-    const feed: Feed<T> = { subscriber, reader, laneId, slots: description.slots, source: { topic, origin, isOpen: true, unfit: 0 }, lane: message.lane, state: "waiting", successor: undefined, draining: undefined };
+    const feed: Feed<T> = { subscriber, reader, laneId, slots: description.slots, source: { topic, origin, isOpen: true, unfit: 0 }, lane: message.lane, state: "waiting", successor: undefined, next: undefined, draining: undefined };
     this.#feeds.add(feed);
     this.#byLane.set(message.lane, feed);
     reader.onEnd((why) => this.#ended(feed, why));
@@ -152,8 +163,13 @@ export class LaneFeeds<T> {
   }
 
   #open(lane: Descriptor, bell: Descriptor, options: Parameters<typeof LaneReader.open>[2], topic: T): LaneReader | undefined {
+    const { payloadBytesMax = Infinity } = this.#ports;
     try {
-      return LaneReader.open(lane, bell, options);
+      const reader = LaneReader.open(lane, bell, options);
+      if (reader.payloadBytesMax <= payloadBytesMax) return reader;
+      reader.close();
+      this.#ports.failed(new IpcnetError(Status.payloadTooLarge, `${this.#ports.nameOf(topic)}: messages of up to ${reader.payloadBytesMax} bytes`));
+      return undefined;
     } catch (error) {
       if (!(error instanceof LaneError)) throw error;
       this.#ports.failed(new IpcnetError(Status.badGateway, `${this.#ports.nameOf(topic)}: a lane cannot be read: ${error.message}`));
@@ -168,6 +184,7 @@ export class LaneFeeds<T> {
     if (feed.draining) this.#waitForPause(feed, feed.draining);
     feed.reader.onMessages((batch) => {
       const { count } = batch;
+      if (count > 0) feed.next = batch.sequence(count - 1) + 1n;
       feed.subscriber.batch(batch, feed.source);
       if (feed.draining) this.#drained(feed, feed.draining, count);
     });
@@ -202,6 +219,7 @@ export class LaneFeeds<T> {
   #finish(feed: Feed<T>, { quietly = false } = {}): void {
     const { successor } = feed;
     feed.draining?.cancel();
+    if (feed.next !== undefined && !quietly) this.#remember(feed.subscriber, feed.laneId, feed.next);
     feed.state = "ended";
     feed.source.isOpen = false;
     feed.successor = undefined;
@@ -209,6 +227,14 @@ export class LaneFeeds<T> {
     if (quietly && feed.lane !== undefined) this.#byLane.delete(feed.lane);
     if (quietly || feed.lane === undefined) this.#feeds.delete(feed);
     if (successor && !quietly && successor.state === "waiting") this.#begin(successor);
+  }
+
+  #remember(subscriber: LaneSubscriber<T>, laneId: string, next: bigint): void {
+    const left = this.#left.get(subscriber) ?? new Map<string, bigint>();
+    this.#left.set(subscriber, left);
+    left.delete(laneId);
+    left.set(laneId, next);
+    if (left.size > LEFT_LANES_MAX) left.delete(left.keys().next().value!);
   }
 }
 

@@ -417,6 +417,32 @@ static void life_leaving(void *context, uint32_t deadline_ms, const char *text) 
   ((struct life *)context)->leavings += 1;
 }
 
+static long ready_count(struct ipcnet_client *client) {
+  char *count = NULL;
+  CHECK(ipcnet_request_json(client, "gateway/do", "\"readyCount\"", 0, &count) == 100);
+  const long number = strtol(count, NULL, 10);
+  ipcnet_free(count);
+  return number;
+}
+
+static void leaving_is_answered(void) {
+  struct ipcnet_client *client = connected(0);
+  struct life life = {.ends = 0};
+  struct ipcnet_handlers handlers = {.context = &life, .on_leaving = life_leaving};
+  const long before = ready_count(client);
+  /* Nobody listens: the client answers by itself, also one that is never polled. */
+  CHECK(ipcnet_request_json(client, "gateway/do", "\"leaving\"", 0, NULL) == 100);
+  CHECK(ready_count(client) == before + 1);
+  /* A program that listens answers when it is prepared. */
+  ipcnet_set_handlers(client, &handlers);
+  CHECK(ipcnet_request_json(client, "gateway/do", "\"leaving\"", 0, NULL) == 100);
+  UNTIL(life.leavings == 1, client, NULL);
+  CHECK(ready_count(client) == before + 1);
+  CHECK(ipcnet_ready(client) == 0);
+  CHECK(ready_count(client) == before + 2);
+  ipcnet_close(client);
+}
+
 static void the_gateway_dies_and_returns(struct fake_gateway **gateway) {
   struct ipcnet_client *writer_client = connected(IPCNET_RECONNECT), *reader_client = connected(IPCNET_RECONNECT);
   struct life life = {.ends = 0};
@@ -525,6 +551,7 @@ int main(void) {
   by_lanes();
   drained_lossless();
   services();
+  leaving_is_answered();
   the_gateway_dies_and_returns(&gateway);
   fake_gateway_stop(gateway);
   /* The gateway's own five, and no more, are gone. */

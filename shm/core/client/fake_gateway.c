@@ -40,6 +40,7 @@ struct fake_gateway {
   struct offer offers[THINGS];
   struct call calls[THINGS];
   uint32_t next;
+  uint32_t ready; /* how often somebody said that it is prepared */
   double sequence;
   struct ipcnet_cbor_writer out;
   uint32_t entries;
@@ -331,6 +332,13 @@ static void on_do(struct fake_gateway *self, struct peer *peer, struct ipcnet_cb
     number(self, "deadlineMs", 5000);
     text(self, "text", "the robot goes down");
     post(self, peer, NULL, 0);
+  } else if (strcmp(what, "readyCount") == 0) {
+    begin(self, "reply");
+    number(self, "seq", seq);
+    number(self, "status", 100);
+    number(self, "body", self->ready);
+    post(self, peer, NULL, 0);
+    return;
   } else if (strcmp(what, "silence") == 0) {
     return;
   } else if (strcmp(what, "large") == 0) {
@@ -522,7 +530,10 @@ static void on_message(struct fake_gateway *self, struct peer *peer, struct ipcn
     post(self, peer, pipe_ends, 1);
     close(pipe_ends[0]);
     close(pipe_ends[1]);
-  } else if (seq != 0) reply(self, peer, seq, strcmp(op, "ping") == 0 || strcmp(op, "announce") == 0 || strcmp(op, "unoffer") == 0 || strcmp(op, "ready") == 0 ? 100 : 200);
+  } else if (strcmp(op, "ready") == 0) {
+    self->ready++;
+    reply(self, peer, seq, 100);
+  } else if (seq != 0) reply(self, peer, seq, strcmp(op, "ping") == 0 || strcmp(op, "announce") == 0 || strcmp(op, "unoffer") == 0 ? 100 : 200);
 }
 
 static void hang_up(struct fake_gateway *self, struct peer *peer) {

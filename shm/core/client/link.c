@@ -354,11 +354,18 @@ static int on_notice(struct ipcnet_client *client, struct incoming *in) {
 }
 
 static int on_leaving(struct ipcnet_client *client, struct incoming *in) {
-  uint32_t deadline_ms;
+  double deadline_ms;
   size_t length;
   const char *text = get_text(in->map, "text", &length);
-  if (!get_number(in->map, "deadlineMs", &deadline_ms)) return -1;
-  client_event(client, EVENT_LEAVING, IPCNET_OK, 1, deadline_ms, text, length);
+  if (!ipcnet_cbor_get_double(in->map, "deadlineMs", &deadline_ms) || !(deadline_ms >= 0 && deadline_ms <= 1e9)) return -1;
+  if (client->handlers.on_leaving != NULL) {
+    client_event(client, EVENT_LEAVING, IPCNET_OK, 1, (uint32_t)deadline_ms, text, length);
+    return 0;
+  }
+  /* This program has nothing to prepare: nobody needs to wait for it. */
+  message_begin(client, "ready");
+  put_seq(client);
+  (void)message_send(client, NULL, 0);
   return 0;
 }
 

@@ -319,6 +319,8 @@ class Client:
             if inspect.isawaitable(result):
                 result = await result
             if inspect.isasyncgen(result) or inspect.isgenerator(result):
+                if not call.wants_stream:
+                    raise IpcnetError(Status.BAD_REQUEST, f"{call.service} answers with a stream: call it by stream()")
                 await self._send_items(result, call)
                 result = None
             call.answer(result)
@@ -372,8 +374,8 @@ class Client:
         await self._in_thread(self._core.ping)
 
     def on_leaving(self, listener: Callable[[LeavingNotice], Any]) -> None:
-        """Called when the gateway or the robot goes down."""
-        self._core.leaving_listeners.append(listener)
+        """Called when the gateway or the robot goes down; the listener says when this program is ready. A client without one is ready at once."""
+        self._core.on_leaving(listener)
 
     def on_notice(self, listener: Callable[[int, str, int], Any]) -> None:
         """Called with (status, text, count) for what answers no call."""

@@ -388,7 +388,10 @@ class Client:
             except Exception as error:
                 call.answer(as_error(error))
                 return
-            if inspect.isgenerator(result):
+            if inspect.isgenerator(result) and not call.wants_stream:
+                result.close()
+                call.answer(IpcnetError(Status.BAD_REQUEST, f"{service} answers with a stream: call it by stream()"))
+            elif inspect.isgenerator(result):
                 self._streams.append((call, result, []))
             else:
                 _answer(call, result)
@@ -444,8 +447,8 @@ class Client:
         self._core.ping()
 
     def on_leaving(self, listener: Callable[[LeavingNotice], Any]) -> None:
-        """Called when the gateway or the robot goes down."""
-        self._core.leaving_listeners.append(listener)
+        """Called when the gateway or the robot goes down; the listener says when this program is ready. A client without one is ready at once."""
+        self._core.on_leaving(listener)
 
     def on_notice(self, listener: Callable[[int, str, int], Any]) -> None:
         """Called with (status, text, count) for what answers no call: refused unacknowledged publishes, losses."""
