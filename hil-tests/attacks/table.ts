@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startDaemon, testFolder } from "../daemon.ts";
 import { CANARY, configuration, policyText, users } from "./control/innocents.ts";
-import { runControlAttacks } from "./control/run.ts";
+import { controlGroups, runControlAttacks } from "./control/run.ts";
 import { runLaneAttacks } from "./lanes.ts";
 
 const only = process.argv[2] ?? "";
@@ -22,7 +22,7 @@ if (only === "") {
   const talker = await daemon.connect("talker");
   // What may be read by all, so that there is a lane to try with.
   const shared = isRoot ? undefined : await talker.advertise("shared/count", { encoding: "json" });
-  for (const group of isRoot ? ["garbage", "passedOff", "impersonation", "unpermitted", "floods"] : ["garbage"]) {
+  for (const group of isRoot ? controlGroups : (["packets", "garbage"] as const)) {
     for (const { attack, verdict, text } of await runControlAttacks(daemon.socketPath, group, { uid: isRoot ? users.attacker : undefined, canary: CANARY })) print([attack, isRoot ? "another user's program" : "same user", verdict, text]);
   }
   await shared?.close();
