@@ -2,10 +2,15 @@
 #include <iostream>
 #include <ipcnet.hpp>
 
-int main() {
+int main() try {
   ipcnet::Client client;
   ipcnet::SubscribeOptions queue;
   queue.policy = IPCNET_QUEUE;
   auto listening = client.subscribe("talk/hello", [](const ipcnet::Message &message) { std::cout << message.sequence() << " " << message.json() << std::endl; }, queue);
   while (client.poll() >= 0) {}
+  std::cerr << "listener: " << client.last_error() << std::endl;
+  return 1;
+} catch (const std::exception &error) {
+  std::cerr << "listener: " << error.what() << std::endl;
+  return 1;
 }

@@ -1,7 +1,9 @@
 """Adds two numbers for whoever asks. The other end: caller.py, or the one in another language."""
+import contextlib
+
 import ipcnet
 
-with ipcnet.connect(name="adder") as client:
+with contextlib.suppress(KeyboardInterrupt), ipcnet.connect(name="adder") as client:
 
     @client.offer("talk/add")
     def add(body):

@@ -1,9 +1,10 @@
-"""Says hello ten times a second. The other end: listener.py, or the one in another language."""
+"""Says hello twice a second. The other end: listener.py, or the one in another language."""
+import contextlib
 import time
 
 import ipcnet
 
-with ipcnet.connect(name="talker") as client, client.advertise("talk/hello", "cbor") as hello:
+with contextlib.suppress(KeyboardInterrupt), ipcnet.connect(name="talker") as client, client.advertise("talk/hello", "cbor") as hello:
     for count in range(1, 1_000_000):
         hello.publish({"text": "hello from Python", "count": count})
-        time.sleep(0.1)
+        time.sleep(0.5)

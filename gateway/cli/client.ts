@@ -61,4 +61,6 @@ export interface Message {
   quality: string;
   lostBefore: number;
   origin: string;
+  /** What it was made from: hashes of origin and topic, and the number. */
+  lineage?: readonly { origin: bigint; topic: bigint; sequence: bigint }[];
 }

@@ -33,6 +33,8 @@ export class MemoryClient implements Client {
   readonly gateway = { robot: "demo-arm", version: "0.1.0", instance: "a", boot: "4f1c" };
   readonly descriptions: TopicDescription[] = [];
   readonly lastValues = new Map<string, Message>();
+  /** What is kept of a topic, oldest first, where it is more than its last value. */
+  readonly histories = new Map<string, readonly Message[]>();
   readonly services = new Map<string, (body: unknown) => unknown>();
   readonly published: { topic: string; value: unknown; options: PublishOptions | undefined }[] = [];
   readonly subscriptions: { pattern: string; options: SubscribeOptions; listener: (message: Message) => void }[] = [];
@@ -72,7 +74,7 @@ export class MemoryClient implements Client {
   query(topic: string, options: { last: number }): Promise<Message[]>;
   query(topic: string, options?: { last: number }): Promise<Message | Message[] | undefined> {
     const last = this.lastValues.get(topic);
-    return Promise.resolve(options ? (last ? [last] : []) : last);
+    return Promise.resolve(options ? [...(this.histories.get(topic) ?? (last ? [last] : []))].slice(-options.last) : last);
   }
 
   async request(service: string, body?: unknown): Promise<unknown> {

@@ -23,6 +23,7 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["top"], group: groups.look, online: true, load: () => import("./top.ts") },
   { verbs: ["topics", "get"], group: groups.look, online: true, load: () => import("./topics.ts") },
   { verbs: ["echo"], group: groups.look, online: true, load: () => import("./echo.ts") },
+  { verbs: ["trace"], group: groups.look, online: true, load: () => import("./trace.ts") },
   { verbs: ["hz"], group: groups.look, online: true, load: () => import("./hz.ts") },
   { verbs: ["events"], group: groups.look, online: true, load: () => import("./events.ts") },
   { verbs: ["clients"], group: groups.look, online: true, load: () => import("./clients.ts") },

@@ -3,6 +3,7 @@ import { systemClock } from "../../schemas/clock.ts";
 import { IpcnetError, Status } from "../../schemas/status.ts";
 import { CborValueError, CborWriter } from "../protocol/cborWriter.ts";
 import { readAnnouncements, readQueryAnswer, readQueryAnswers } from "../protocol/control.ts";
+import { readLineage } from "../protocol/lineage.ts";
 import { Fields } from "../protocol/fields.ts";
 import type { LaneServerMessage } from "../protocol/laneMessages.ts";
 import type { GatewayIdentity, TopicAnnouncement } from "../protocol/messages.ts";
@@ -118,8 +119,8 @@ export class LocalClient implements Client {
     const messages = answers?.map((answer) => {
       const known = answer && this.#topics.get(answer.topicId);
       if (!known) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
-      const { bytes, sequence, timeUs, wallTimeNs, quality, origin } = answer;
-      return new ReceivedMessage(known, bytes, 0, bytes.length, sequence, timeUs, Number(wallTimeNs) / 1e3 - timeUs, quality, 0, origin);
+      const { bytes, sequence, timeUs, wallTimeNs, quality, origin, lineage } = answer;
+      return new ReceivedMessage(known, bytes, 0, bytes.length, sequence, timeUs, Number(wallTimeNs) / 1e3 - timeUs, quality, 0, origin, lineage && { ttlMs: 0, keyFrame: false, lineage: readLineage(lineage) });
     });
     if (!messages) throw new IpcnetError(Status.badGateway, "the gateway's answer is malformed");
     return options ? messages : messages[0];

@@ -1,4 +1,5 @@
 /** Control messages to and from CBOR. The decoders are total: any bytes give a message or a fault with a sentence, and nothing else. */
+import { LINEAGE_ENTRY_BYTES } from "./lineage.ts";
 import { type CborLimits, decodeCbor } from "./cborReader.ts";
 import type { CborWriter } from "./cborWriter.ts";
 import { seq, status, U32_MAX } from "./commonFields.ts";
@@ -113,8 +114,9 @@ export function readQueryAnswer(body: unknown): QueryAnswer | undefined {
   const answer: QueryAnswer = {
     topicId: f.integer("topicId", 0, U32_MAX), bytes: f.bytes("bytes"), sequence: f.number("sequence", 0, Number.MAX_SAFE_INTEGER), timeUs: f.number("timeUs", 0, Number.MAX_VALUE),
     wallTimeNs: typeof wall === "bigint" ? wall : BigInt(f.integer("wallTimeNs", 0, Number.MAX_SAFE_INTEGER)), quality: quality(f), origin: f.text("origin"),
+    ...(f.has("lineage") ? { lineage: f.bytes("lineage") } : {}),
   };
-  return f.fault === undefined ? answer : undefined;
+  return f.fault === undefined && (answer.lineage?.length ?? 0) % LINEAGE_ENTRY_BYTES === 0 ? answer : undefined;
 }
 
 function decode<M>(

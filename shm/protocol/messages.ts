@@ -71,6 +71,8 @@ export interface QueryAnswer {
   wallTimeNs: bigint;
   quality: 0 | 1 | 2;
   origin: string;
+  /** Its lineage as a lane has it: entries of 24 bytes {u64 origin, u64 topic, u64 sequence}, little-endian. */
+  lineage?: Uint8Array;
 }
 
 export type ServerMessage =

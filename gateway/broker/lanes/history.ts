@@ -1,5 +1,6 @@
 /** Looks into lanes without being a reader of them: the last messages, copied and checked, nobody notices. */
 import { LaneError, LaneReader, type LaneSample } from "../../../shm/lanes/index.ts";
+import { writeLineage } from "../../../shm/protocol/lineage.ts";
 import type { QueryAnswer } from "../../../shm/protocol/messages.ts";
 import type { Descriptor } from "../../../shm/sockets/index.ts";
 
@@ -36,8 +37,8 @@ export function laneHistory(lanes: readonly { lane: Descriptor; origin: string }
       costBytes += reader.payloadBytesMax * Math.min(count, 2);
       return reader.history(count);
     });
-    for (const { payload, sequence, timeNs, wallTimeNs, quality } of samples) {
-      found.push({ topicId, bytes: payload, sequence: Number(sequence), timeUs: Number(timeNs) / 1e3, wallTimeNs, quality, origin });
+    for (const { payload, sequence, timeNs, wallTimeNs, quality, lineage } of samples) {
+      found.push({ topicId, bytes: payload, sequence: Number(sequence), timeUs: Number(timeNs) / 1e3, wallTimeNs, quality, origin, ...(lineage.length > 0 ? { lineage: writeLineage(lineage) } : {}) });
     }
   }
   found.sort((a, b) => a.timeUs - b.timeUs);

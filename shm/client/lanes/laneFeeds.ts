@@ -97,7 +97,7 @@ export class LaneFeeds<T> {
       this.#ports.attach(message.lane, kept.reader.page);
       return;
     }
-    const left = this.#left.get(subscriber)?.get(laneId);
+    const left = this.#left.get(subscriber)?.get(this.#nameOf(laneId, topic, origin));
     const start = left !== undefined ? { sequence: left } : early ? (subscriber.lastValue ? "last" : "next") : message.policy === "latest" ? "last" : { sequence: description.firstSequence };
     const reader = this.#open(lane, bell, { policy: message.policy, start, schemaHash: BigInt(`0x${message.schemaHash}`) }, topic);
     if (!reader) {
@@ -116,7 +116,11 @@ export class LaneFeeds<T> {
 
   /** The id alone proves nothing: every reader of a lane knows it and can put it on a lane of its own. Topic and process are the gateway's word. */
   #isSame({ source }: Feed<T>, topic: T, origin: string): boolean {
-    return this.#ports.nameOf(source.topic) === this.#ports.nameOf(topic) && processOf(source.origin) === processOf(origin);
+    return this.#nameOf("", source.topic, source.origin) === this.#nameOf("", topic, origin);
+  }
+
+  #nameOf(laneId: string, topic: T, origin: string): string {
+    return `${laneId} ${processOf(origin)} ${this.#ports.nameOf(topic)}`;
   }
 
   /** 103: read it to its end; anything else: drop it at once. */
@@ -219,7 +223,7 @@ export class LaneFeeds<T> {
   #finish(feed: Feed<T>, { quietly = false } = {}): void {
     const { successor } = feed;
     feed.draining?.cancel();
-    if (feed.next !== undefined && !quietly) this.#remember(feed.subscriber, feed.laneId, feed.next);
+    if (feed.next !== undefined && !quietly) this.#remember(feed, feed.next);
     feed.state = "ended";
     feed.source.isOpen = false;
     feed.successor = undefined;
@@ -229,11 +233,12 @@ export class LaneFeeds<T> {
     if (successor && !quietly && successor.state === "waiting") this.#begin(successor);
   }
 
-  #remember(subscriber: LaneSubscriber<T>, laneId: string, next: bigint): void {
+  #remember({ subscriber, laneId, source }: Feed<T>, next: bigint): void {
     const left = this.#left.get(subscriber) ?? new Map<string, bigint>();
+    const name = this.#nameOf(laneId, source.topic, source.origin);
     this.#left.set(subscriber, left);
-    left.delete(laneId);
-    left.set(laneId, next);
+    left.delete(name);
+    left.set(name, next);
     if (left.size > LEFT_LANES_MAX) left.delete(left.keys().next().value!);
   }
 }

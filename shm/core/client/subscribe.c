@@ -53,6 +53,14 @@ struct lane {
   uint64_t corrupt;
 };
 
+/* How far a lane had been read when it was left, should the gateway hand it out again: its writer was away for a while. */
+struct left_lane {
+  uint8_t id[IPCNET_LANE_ID_BYTES];
+  const struct text *topic, *origin;
+  uint64_t next;
+};
+#define LEFT_LANES_MAX 32
+
 struct ipcnet_subscription {
   struct list link;
   struct list ready;
@@ -72,6 +80,8 @@ struct ipcnet_subscription {
   struct per_topic *per_topic;
   uint32_t per_topic_count;
   struct list lanes, active;
+  struct left_lane left[LEFT_LANES_MAX]; /* a ring: the oldest are forgotten */
+  uint32_t left_count;
   int told; /* on_ready was called and not all has been drained */
   struct lane *leased_lane;
   struct block *leased_block;
@@ -311,6 +321,11 @@ static void lane_close(struct lane *lane) {
   struct ipcnet_lane_reader_stats stats;
   ipcnet_lane_reader_stats(lane->reader, &stats);
   self->stats.corrupt += stats.corrupt;
+  if (lane->next != 0) {
+    struct left_lane *left = &self->left[self->left_count++ % LEFT_LANES_MAX];
+    *left = (struct left_lane){.topic = lane->topic->name, .origin = lane->origin, .next = lane->next};
+    memcpy(left->id, lane->id, sizeof left->id);
+  }
   if (self->leased_lane == lane) self->leased_lane = NULL;
   client_unwatch(client, ipcnet_lane_reader_bell_fd(lane->reader));
   ipcnet_lane_reader_close(lane->reader);
@@ -440,6 +455,15 @@ static struct lane *same_lane(struct ipcnet_subscription *self, const uint8_t *i
   return NULL;
 }
 
+/* The same for one that was left. */
+static const struct left_lane *left_lane(const struct ipcnet_subscription *self, const uint8_t *id, const struct ipcnet_topic *topic, const struct text *origin) {
+  for (uint32_t back = 1; back <= self->left_count && back <= LEFT_LANES_MAX; back++) {
+    const struct left_lane *left = &self->left[(self->left_count - back) % LEFT_LANES_MAX];
+    if (memcmp(left->id, id, sizeof left->id) == 0 && strcmp(left->topic->bytes, topic->name->bytes) == 0 && strcmp(process_of(left->origin), process_of(origin)) == 0) return left;
+  }
+  return NULL;
+}
+
 int subscription_lane(struct ipcnet_client *client, struct ipcnet_cbor message, int *fds, uint32_t fd_count) {
   uint32_t subscription, topic_id, number, origin_id, policy, replaces = 0;
   size_t hash_length;
@@ -457,6 +481,7 @@ int subscription_lane(struct ipcnet_client *client, struct ipcnet_cbor message, 
   struct lane *lane = calloc(1, sizeof *lane), *before = replaces == 0 ? NULL : table_get(&client->lanes_by_number, replaces);
   int status = lane == NULL ? -1 : ipcnet_lane_describe(fds[0], &description);
   if (status == 0) {
+    const struct left_lane *left = left_lane(self, description.lane_id, topic, table_get(&client->origins, origin_id));
     struct lane *known = same_lane(self, description.lane_id, topic, table_get(&client->origins, origin_id));
     options.start = self->initial_lanes == 0 ? IPCNET_LANE_FROM_OLDEST : (self->options.flags & IPCNET_LAST_VALUE) != 0 ? IPCNET_LANE_FROM_LAST : IPCNET_LANE_FROM_NEXT;
     if (self->initial_lanes > 0) self->initial_lanes -= 1;
@@ -470,6 +495,10 @@ int subscription_lane(struct ipcnet_client *client, struct ipcnet_cbor message, 
       options.sequence = known->next;
       lane->next = known->next;
       lane_close(known);
+    } else if (left != NULL) {
+      options.start = IPCNET_LANE_FROM_SEQUENCE;
+      options.sequence = left->next;
+      lane->next = left->next;
     }
     status = ipcnet_lane_reader_open(&lane->reader, fds[0], fds[1], &options);
     fds[1] = -1;
@@ -908,8 +937,9 @@ static int parse_answer(struct ipcnet_client *client, struct ipcnet_cbor answer,
   double time_us = 0;
   int64_t wall_ns = 0;
   size_t origin_bytes;
-  struct ipcnet_cbor bytes;
-  const uint8_t *payload;
+  struct ipcnet_cbor bytes, lineage;
+  const uint8_t *payload, *entries = NULL;
+  size_t lineage_bytes = 0;
   memset(message, 0, sizeof *message);
   if (!get_number(answer, "topicId", &topic_id) || !ipcnet_cbor_get(answer, "bytes", &bytes) || ipcnet_cbor_type(bytes) != IPCNET_CBOR_BYTES || !ipcnet_cbor_view(bytes, &payload, &message->payload_bytes)
       || !ipcnet_cbor_get_unsigned(answer, "sequence", UINT64_MAX, &sequence) || !ipcnet_cbor_get_double(answer, "timeUs", &time_us) || !(time_us >= 0 && time_us <= 9007199254740992.0)) return -1;
@@ -917,10 +947,14 @@ static int parse_answer(struct ipcnet_client *client, struct ipcnet_cbor answer,
   const struct text *kept = client_text(client, origin, origin_bytes);
   (void)ipcnet_cbor_get_integer(answer, "wallTimeNs", &wall_ns);
   (void)ipcnet_cbor_get_unsigned(answer, "quality", IPCNET_BAD, &quality);
+  if (ipcnet_cbor_get(answer, "lineage", &lineage) && (ipcnet_cbor_type(lineage) != IPCNET_CBOR_BYTES || !ipcnet_cbor_view(lineage, &entries, &lineage_bytes))) return -1;
+  if (lineage_bytes % sizeof *message->lineage != 0 || lineage_bytes > UINT8_MAX * sizeof *message->lineage) return -1;
   message->topic = table_get(&client->topics_by_id, topic_id);
   if (message->topic == NULL || kept == NULL) return -1;
   message->payload = payload;
-  message->lineage = &no_lineage;
+  /* Still in the body, at any address: the caller copies it. */
+  message->lineage = lineage_bytes == 0 ? &no_lineage : (const struct ipcnet_lineage *)(const void *)entries;
+  message->lineage_count = (uint8_t)(lineage_bytes / sizeof *message->lineage);
   message->origin = kept->bytes;
   message->sequence = sequence;
   message->time_ns = (uint64_t)(time_us * 1000);
@@ -958,6 +992,12 @@ int ipcnet_query(struct ipcnet_client *client, const char *topic, uint32_t last,
     if (messages[count].payload_bytes > 0) memcpy(payloads + total, messages[count].payload, messages[count].payload_bytes);
     messages[count].payload = payloads + total;
     total += round_up(messages[count].payload_bytes);
+    if (messages[count].lineage_count > 0) {
+      const size_t lineage_bytes = messages[count].lineage_count * sizeof *messages[count].lineage;
+      memcpy(payloads + total, (const void *)messages[count].lineage, lineage_bytes);
+      messages[count].lineage = (const struct ipcnet_lineage *)(void *)(payloads + total);
+      total += lineage_bytes;
+    }
     count += 1;
   }
   ipcnet_reply_free(&reply);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import ctypes
 import functools
+import logging
 from typing import Any, Callable, Deque, Dict, List, Optional, Sequence
 
 from . import cbor, library as c_api
@@ -192,8 +193,11 @@ def fd_array(fds: Sequence[AnyFd]) -> Any:
 
 
 def as_error(error: BaseException) -> IpcnetError:
-    """What a caller is told of an exception: an IpcnetError as it is, another one as 300 with its name and text."""
-    return error if isinstance(error, IpcnetError) else IpcnetError(Status.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+    """What a caller is told of a handler's exception: an IpcnetError as it is, another one as 300 with its name and text; that one is logged too, with its traceback."""
+    if isinstance(error, IpcnetError):
+        return error
+    logging.getLogger("ipcnet").error("a service's handler failed", exc_info=error)
+    return IpcnetError(Status.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
 
 class OfferHandle:
