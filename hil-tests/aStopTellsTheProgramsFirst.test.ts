@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { CProgram } from "./cProgram/cProgram.ts";
 import { startDaemon, testFolder } from "./daemon.ts";
-import { LocalProgram } from "./localProgram.ts";
+import { Program } from "./program.ts";
 
 test("programs that prepare themselves are waited for, and one that stands still no longer than its time", async (t) => {
   const folder = testFolder();
@@ -13,7 +14,7 @@ test("programs that prepare themselves are waited for, and one that stands still
   t.after(() => daemon.process.kill("SIGKILL"));
   const snapshot = join(folder.path, "snapshot");
   // Longer than the notice: it asks for more, and gets it.
-  const careful = new LocalProgram(t, { socketPath: daemon.socketPath, name: "careful", source: `
+  const careful = new Program(t, daemon.socketPath, `
     const { writeFileSync } = await import("node:fs");
     client.onLeaving(async ({ text, deadlineMs, moreTime, ready }) => {
       say({ told: text, deadlineMs, given: await moreTime(deadlineMs + 3_000) });
@@ -23,9 +24,12 @@ test("programs that prepare themselves are waited for, and one that stands still
       say({ wasReady: true });
     });
     client.onClose((why) => say({ closed: why }));
-    say({ ready: true });` });
-  const careless = new LocalProgram(t, { socketPath: daemon.socketPath, name: "careless", source: "say({ ready: true });" });
-  const frozen = new LocalProgram(t, { socketPath: daemon.socketPath, name: "frozen", source: "say({ ready: true });" });
+    say({ ready: true });`, { options: { name: "careful" } });
+  const careless = new Program(t, daemon.socketPath, "say({ ready: true });", { options: { name: "careless" } });
+  const frozen = new Program(t, daemon.socketPath, "say({ ready: true });", { options: { name: "frozen" } });
+  // Of another language, and without a handler as well.
+  const inC = new CProgram(t, daemon.socketPath, ["listen", "#"]);
+  assert.equal(await inC.line(0), "ready");
   for (const each of [careful, careless, frozen]) await each.hears("a program", ({ ready }: { ready?: boolean }) => ready === true);
   frozen.child.kill("SIGSTOP");
   const { code, verdict } = await daemon.stop();
@@ -35,6 +39,6 @@ test("programs that prepare themselves are waited for, and one that stands still
   assert.ok(given > deadlineMs);
   await careful.hears("that its word was heard", ({ wasReady }: { wasReady?: boolean }) => wasReady === true);
   await careful.hears("the end", ({ closed }: { closed?: string }) => closed !== undefined && /goodbye/.test(closed));
-  assert.match(daemon.log(), /1 of 3 local programs were not prepared in time: frozen/);
+  assert.match(daemon.log(), /1 of 4 local programs were not prepared in time: frozen/);
   assert.deepEqual([code, verdict?.verdict], [0, "posed"]);
 });

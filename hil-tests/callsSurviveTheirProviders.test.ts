@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { type Daemon, startDaemon, testFolder } from "./daemon.ts";
-import { LocalProgram } from "./localProgram.ts";
+import { Program } from "./program.ts";
 import { eventually } from "./waiting.ts";
 
 const CONFIGURATION = "version: 1\nrobot: services\n";
@@ -29,12 +29,12 @@ const worker = (name: string, capacity: number, ms: number): string => `
   });
   say({ ready: true });`;
 
-const began = (program: LocalProgram): number[] => program.said.flatMap((line) => ((line as { began?: number }).began === undefined ? [] : [(line as { began: number }).began]));
+const began = (program: Program): number[] => program.lines.flatMap((line) => ((line as { began?: number }).began === undefined ? [] : [(line as { began: number }).began]));
 const isReady = ({ ready }: { ready?: boolean }): boolean => ready === true;
 
 test("a killed provider's calls are finished by the next one, each exactly once", async (t) => {
   const daemon = await daemonFor(t);
-  const start = (name: string, ms: number): LocalProgram => new LocalProgram(t, { socketPath: daemon.socketPath, name, source: worker(name, 4, ms) });
+  const start = (name: string, ms: number): Program => new Program(t, daemon.socketPath, worker(name, 4, ms), { options: { name } });
   // The first one never comes to an end by itself.
   const first = start("first", 600_000);
   await first.hears("the first provider", isReady);
@@ -67,21 +67,21 @@ test("a killed provider's calls are finished by the next one, each exactly once"
 
 test("three providers share the work, none above its capacity", async (t) => {
   const daemon = await daemonFor(t);
-  const workers = ["a", "b", "c"].map((name) => new LocalProgram(t, { socketPath: daemon.socketPath, name, source: worker(name, 2, 5) }));
+  const workers = ["a", "b", "c"].map((name) => new Program(t, daemon.socketPath, worker(name, 2, 5), { options: { name } }));
   for (const each of workers) await each.hears("a provider", isReady);
   const client = await daemon.connect("caller");
   t.after(() => client.close());
   const answers = await Promise.all(Array.from({ length: 60 }, (_, body) => client.request("work", body, { timeoutMs: 60_000 }) as Promise<{ by: string; body: number }>));
   assert.deepEqual(answers.map(({ body }) => body), Array.from({ length: 60 }, (_, i) => i));
   for (const name of ["a", "b", "c"]) assert.ok(answers.filter(({ by }) => by === name).length >= 6, `${name} did its part`);
-  for (const each of workers) assert.ok(each.said.every((line) => ((line as { most?: number }).most ?? 0) <= 2), "never more than two at once");
+  for (const each of workers) assert.ok(each.lines.every((line) => ((line as { most?: number }).most ?? 0) <= 2), "never more than two at once");
 });
 
 test("a caller that dies frees its provider for the next one", async (t) => {
   const daemon = await daemonFor(t);
-  const provider = new LocalProgram(t, { socketPath: daemon.socketPath, name: "provider", source: worker("provider", 1, 600_000) });
+  const provider = new Program(t, daemon.socketPath, worker("provider", 1, 600_000), { options: { name: "provider" } });
   await provider.hears("the provider", isReady);
-  const caller = new LocalProgram(t, { socketPath: daemon.socketPath, name: "caller", source: `client.request("work", 1, { timeoutMs: 600_000 }).catch(() => {});` });
+  const caller = new Program(t, daemon.socketPath, `client.request("work", 1, { timeoutMs: 600_000 }).catch(() => {});`, { options: { name: "caller" } });
   await provider.hears("its call", ({ began: body }: { began?: number }) => body === 1);
   await caller.kill();
   await provider.hears("the end of the caller", ({ aborted }: { aborted?: number }) => aborted === 1);

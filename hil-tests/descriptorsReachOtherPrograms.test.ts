@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Descriptor } from "../shm/client/index.ts";
 import { startDaemon, testFolder } from "./daemon.ts";
-import { LocalProgram } from "./localProgram.ts";
+import { Program } from "./program.ts";
 import { eventually } from "./waiting.ts";
 
 test("a program reads the file that another one hands it, and hands one back", async (t) => {
@@ -16,7 +16,7 @@ test("a program reads the file that another one hands it, and hands one back", a
   writeFileSync(join(folder.path, "calibration"), "focal length 3.6");
   const daemon = await startDaemon(folder.path, `version: 1\nrobot: descriptors\nresources:\n  - { name: calibration, file: "${join(folder.path, "calibration")}", modes: [read] }\n  - { name: nothing, device: /dev/null, modes: [write] }\n`);
   t.after(() => daemon.stop());
-  const provider = new LocalProgram(t, { socketPath: daemon.socketPath, name: "provider", source: `
+  const provider = new Program(t, daemon.socketPath, `
     const { readFileSync, readSync } = await import("node:fs");
     await client.offer("read", { capacity: 4 }, async (_body, call) => {
       const content = Buffer.alloc(100);
@@ -25,7 +25,7 @@ test("a program reads the file that another one hands it, and hands one back", a
       call.reply({ content: content.subarray(0, length).toString() }, [granted]);
       granted.close();
     });
-    say({ ready: true });` });
+    say({ ready: true });`, { options: { name: "provider" } });
   await provider.hears("the provider", ({ ready }: { ready?: boolean }) => ready === true);
   const client = await daemon.connect("caller");
   t.after(() => client.close());

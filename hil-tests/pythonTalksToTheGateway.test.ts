@@ -242,9 +242,14 @@ with ipcnet.connect() as client:
         print(error.status)
 `], leaving.socketPath);
     await eventually("it waits", () => program.lines.includes("waiting"), { timeoutMs: PATIENCE_MS, last: () => program.lines });
+    // This one does not care, and holds nobody up.
+    const careless = startPython(["-c", "import ipcnet\nclient = ipcnet.connect()\nprint('waiting', flush=True)\nclient.run()"], leaving.socketPath);
+    await eventually("the other one, too", () => careless.lines.includes("waiting"), { timeoutMs: PATIENCE_MS });
     await leaving.stop();
     const { code, errors } = await program.ended;
     assert.equal(code, 0, errors);
+    assert.doesNotMatch(leaving.log(), /not prepared in time/);
+    await careless.ended;
     assert.deepEqual(program.lines, ["what was seen", "203", "209", "waiting", "leaving True", "303"]);
     other.remove();
   });

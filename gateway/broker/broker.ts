@@ -22,7 +22,7 @@ import { PacketPool } from "./outbox.ts";
 import type { AccessPolicy, Peer, Publisher, ResourceTable, ServiceTable } from "./ports.ts";
 import { FairShare, type QuotaUse } from "./quota/quota.ts";
 import { ServiceDesk } from "./services/desk.ts";
-import { serviceLimits } from "./services/limits.ts";
+import { type ServiceLimits, serviceLimits } from "./services/limits.ts";
 import { Session, type SessionHost } from "./session.ts";
 
 export interface BrokerOptions {
@@ -42,6 +42,7 @@ export interface BrokerOptions {
   clock: Clock;
   limits?: Partial<BrokerLimits>;
   laneLimits?: Partial<LaneLimits>;
+  serviceLimits?: Partial<ServiceLimits>;
   /** For the log: clients that came and went. */
   onEvent?: (event: BrokerEvent) => void;
 }
@@ -109,7 +110,7 @@ class LocalBroker implements Broker {
     this.#stopForgetting = topics.onGone((topic) => {
       for (const session of this.#sessions.keys()) session.forget(topic);
     });
-    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? nothingToGrant, quota: this.#quota, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding } });
+    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? nothingToGrant, quota: this.#quota, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding, ...options.serviceLimits } });
     this.#host = {
       lanes: this.#lanes, gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),

@@ -21,6 +21,8 @@ export interface Published { topic: string; value: unknown; meta: PublishMeta }
 export interface RigOptions {
   limits?: Partial<BrokerLimits>;
   laneLimits?: Partial<LaneLimits>;
+  /** How long requests wait for providers that come back after the start, ms; 0 unless a test is about that. */
+  returnMs?: number;
   policy?: AccessPolicy;
   /** Names of the gateway's own services that `call` answers. */
   services?: readonly string[];
@@ -54,7 +56,7 @@ export class BrokerRig {
   }
 
   #createBroker(): Broker {
-    const { limits, laneLimits, policy = openPolicy, services = ["echo"], call, resources } = this.#options;
+    const { limits, laneLimits, returnMs = 0, policy = openPolicy, services = ["echo"], call, resources } = this.#options;
     return createBroker({
       server: listenForClients(this.path, { mode: 0o666, ...(limits ? { limits } : {}) }),
       gateway: { robot: "test", version: "0", instance: "a", boot: "b00t" },
@@ -65,7 +67,7 @@ export class BrokerRig {
         this.events.push(event);
         this.#check();
       },
-      ...(limits ? { limits } : {}), ...(laneLimits ? { laneLimits } : {}), ...(resources ? { resources } : {}),
+      serviceLimits: { returnMs }, ...(limits ? { limits } : {}), ...(laneLimits ? { laneLimits } : {}), ...(resources ? { resources } : {}),
     });
   }
 

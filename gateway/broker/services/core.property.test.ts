@@ -41,7 +41,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 /** What the outside knows. Numbers of clients are used once: who comes again has a new one. */
 class World {
   readonly quota = new FixedQuota({ callsMax: 12, bytesMax: 1_000 });
-  readonly core = new ServiceCore<Token>({ ...serviceLimits, offersPerClient: 4, waitingPerService: 5, requestsPerClient: 8 }, this.quota);
+  readonly core = new ServiceCore<Token>({ ...serviceLimits, offersPerClient: 4, waitingPerService: 5, requestsPerClient: 8 }, this.quota, { returnsUntilUs: 1.2e6 });
   nowUs = 1e6;
   #tokens = 0;
   /** Put into the core and not yet come out. */

@@ -22,8 +22,8 @@ class Bench {
   nowUs = 0;
   #seq = 0;
 
-  constructor(limits: Partial<ServiceLimits> = {}, quota = new FixedQuota({ callsMax: 100, bytesMax: 1e6 })) {
-    this.core = new ServiceCore<Body>({ ...serviceLimits, ...limits }, quota);
+  constructor(limits: Partial<ServiceLimits> = {}, quota = new FixedQuota({ callsMax: 100, bytesMax: 1e6 }), returnsUntilMs = 0) {
+    this.core = new ServiceCore<Body>({ ...serviceLimits, ...limits }, quota, { returnsUntilUs: returnsUntilMs * 1e3 });
   }
 
   offer(client: number, terms: Partial<OfferTerms> = {}): number {
@@ -375,4 +375,34 @@ test("farewell: over when all are ready or gone, or their time is; more time wit
   assert.ok(farewell.over(1e6));
   farewell.ready(3);
   assert.equal(farewell.untilUs, undefined);
+});
+
+test("after a start a request waits for whoever comes back, and no longer than its own time", () => {
+  const quota = new FixedQuota({ callsMax: 100, bytesMax: 1e6 });
+  const bench = new Bench({}, quota, 2_500);
+  assert.deepEqual(bench.request(1, {}, "early"), []);
+  assert.deepEqual(bench.request(2, { group: "gpu" }, "for another kind"), []);
+  assert.deepEqual(bench.request(3, { timeoutMs: 300 }, "in a hurry"), []);
+  assert.deepEqual(bench.request(4, { service: "other", timeoutMs: 60_000 }, "for nobody"), []);
+  assert.deepEqual(bench.request(5, { service: "none", timeoutMs: 60_000 }, "its caller dies"), []);
+  bench.gone(5);
+  assert.deepEqual(statuses(bench.at(299)), []);
+  // Who had less time is told what it would have been told at once.
+  assert.deepEqual(statuses(bench.at(300)), [203]);
+  bench.offer(11);
+  assert.deepEqual(only(bench.core.take(), "call").map(({ payload }) => payload.text), ["early"]);
+  assert.deepEqual(bench.core.report().map(({ service, waiting }) => [service, waiting]), [["s", 1]], "what nobody offers is not shown");
+  assert.deepEqual(statuses(bench.answer(11, 1)), [100]);
+  assert.deepEqual(statuses(bench.at(1_000)), [203], "its own second is over");
+  assert.deepEqual(statuses(bench.at(2_499)), []);
+  assert.deepEqual(statuses(bench.at(2_500)), [203]);
+  assert.equal(bench.refused(1, { service: "other" }), 203);
+  bench.gone(11);
+  assert.deepEqual([bench.core.size.calls, bench.core.size.services, bench.core.nextDeadlineUs], [0, 0, undefined]);
+});
+
+test("after a start no more requests wait for a service than its queue takes", () => {
+  const bench = new Bench({ waitingPerService: 4 }, undefined, 2_500);
+  assert.deepEqual([bench.request(1), bench.request(1)], [[], []]);
+  assert.equal(bench.refused(1), 203);
 });

@@ -4,6 +4,8 @@
  * A call goes to the provider with the fewest running calls for its capacity, in turn among equals. With all at capacity it waits, within its deadline.
  * Invariants: every request is answered exactly once (unless its caller is gone); a provider never has more calls than its capacity; one that leaves
  * gets none; a cancelled call keeps its place until the provider has answered it, so that a provider that hangs is given no more.
+ *
+ * When the gateway starts, programs come back in any order: until `returnsUntilUs` a call whose service nobody offers waits for somebody who does.
  */
 import { Status } from "../../../schemas/status.ts";
 import { STREAM_CREDIT_MAX } from "../../../shm/protocol/limits.ts";
@@ -47,6 +49,8 @@ interface Call<P> {
   seen: boolean;
   deaths: number;
   slot: Slot<P> | undefined;
+  /** It waits because nobody offers its service yet. */
+  early: boolean;
   /** Whether the gateway's own. */
   internal: boolean;
 }
@@ -78,6 +82,8 @@ export class ServiceCore<P> {
   readonly counters: ServiceCounters = { requests: 0, calls: 0, failovers: 0, timeouts: 0, cancelled: 0, refused: 0, lateResults: 0, unknownResults: 0, violations: 0 };
   readonly #limits: ServiceLimits;
   readonly #quota: CallQuota<P>;
+  /** 0 once it has passed. */
+  #returnsUntilUs: number;
   readonly #clients = new Map<number, ClientState<P>>();
   readonly #services = new Map<string, Service<P>>();
   #effects: Effect<P>[] = [];
@@ -88,9 +94,10 @@ export class ServiceCore<P> {
   /** Nothing is due before: a lower bound, made exact when it is reached. */
   #nextUs = Number.POSITIVE_INFINITY;
 
-  constructor(limits: ServiceLimits, quota: CallQuota<P>) {
+  constructor(limits: ServiceLimits, quota: CallQuota<P>, { returnsUntilUs = 0 }: { returnsUntilUs?: number } = {}) {
     this.#limits = limits;
     this.#quota = quota;
+    this.#returnsUntilUs = returnsUntilUs;
   }
 
   /** What is to be done since the last call of this. */
@@ -185,22 +192,26 @@ export class ServiceCore<P> {
       this.#drop(payload);
       return this.#expel(caller.client, `request ${seq} is still waiting for its answer`, nowUs);
     }
-    const service = this.#services.get(terms.service);
-    if (!service) return this.#refuse(caller, seq, payload, Status.notFound, `nobody offers ${terms.service}`);
+    const early = nowUs < this.#returnsUntilUs;
+    const service = this.#services.get(terms.service) ?? { name: terms.service, providers: [], waiting: [] };
+    if (service.providers.length === 0 && !early) return this.#refuse(caller, seq, payload, Status.notFound, `nobody offers ${terms.service}`);
     if (state.requests.size >= this.#limits.requestsPerClient) return this.#refuse(caller, seq, payload, Status.tooManyRequests, `${this.#limits.requestsPerClient} requests are waiting for their answer`);
     const internal = service.providers.some((provider) => provider.terms.internal);
     const timeoutUs = (terms.timeoutMs ?? this.#limits.timeoutMsDefault) * 1e3;
     const call: Call<P> = {
-      caller, seq, terms, payload, order: (this.#order += 1), timeoutUs, deadlineUs: nowUs + timeoutUs, credit: terms.stream ?? 0, seen: false, deaths: 0, slot: undefined, internal,
+      caller, seq, terms, payload, order: (this.#order += 1), timeoutUs, deadlineUs: nowUs + timeoutUs, credit: terms.stream ?? 0, seen: false, deaths: 0, slot: undefined, early: false, internal,
     };
     const chosen = this.#choose(service, call, nowUs);
-    const refusal = typeof chosen === "string" ? this.#refusal(service, call, chosen) : undefined;
+    call.early = early && chosen === "none" && this.#mayWait(service, caller.uid);
+    const refusal = typeof chosen === "string" && !call.early ? this.#refusal(service, call, chosen) : undefined;
     if (refusal) return this.#refuse(caller, seq, payload, refusal.status, refusal.text);
     if (!internal && !this.#quota.take(caller.uid, payload)) return this.#refuse(caller, seq, payload, Status.tooManyRequests, `uid ${caller.uid} has as many requests under way as one user may have`);
     state.requests.set(seq, call);
     this.#live += 1;
     this.#due(call.deadlineUs);
     if (typeof chosen !== "string") return this.#start(call, chosen, nowUs);
+    if (call.early) this.#due(this.#returnsUntilUs);
+    this.#services.set(service.name, service);
     service.waiting.push(call);
     // Nobody can take it now, but somebody's rate may recover: that is noted on the way.
     this.#pump(service, nowUs);
@@ -268,12 +279,14 @@ export class ServiceCore<P> {
       if (state.leavesAtUs > nowUs) this.#due(state.leavesAtUs);
       else this.#overstayed(client, state, nowUs);
     }
+    if (nowUs >= this.#returnsUntilUs) this.#endReturns(nowUs);
+    else this.#due(this.#returnsUntilUs);
     // Rates recover with time alone.
     for (const service of this.#services.values()) if (service.waiting.length > 0) this.#pump(service, nowUs);
   }
 
   report(): ServiceReport[] {
-    return [...this.#services.values()].map(({ name, providers, waiting }) => ({
+    return [...this.#services.values()].filter(({ providers }) => providers.length > 0).map(({ name, providers, waiting }) => ({
       service: name, waiting: waiting.length,
       providers: providers.map(({ client, offer, terms: { group, capacity, description }, slots, leaving }) => ({ client, offer, group, capacity, running: slots.size, leaving, description })),
     }));
@@ -355,6 +368,7 @@ export class ServiceCore<P> {
     provider.chosen = this.#chosen += 1;
     provider.callers?.begin(call.caller.key, nowUs);
     call.slot = slot;
+    call.early = false;
     this.counters.calls += 1;
     this.#effects.push({
       do: "call", client: provider.client, call: slot.number, offer: provider.offer, service: call.terms.service, caller: call.caller,
@@ -372,21 +386,42 @@ export class ServiceCore<P> {
     }
   }
 
+  /** Whoever was to come back has come: calls wait for nobody else. */
+  #endReturns(nowUs: number): void {
+    if (this.#returnsUntilUs === 0) return;
+    this.#returnsUntilUs = 0;
+    // Deleting from a Map while walking it is defined.
+    for (const [name, { waiting }] of this.#services) {
+      this.#settle(name, nowUs);
+      for (const call of waiting) call.early = false;
+    }
+  }
+
   /** After providers have left: gives up the calls that nobody who is left could take, and the service when nobody is left at all. */
   #settle(name: string, nowUs: number): void {
     const service = this.#services.get(name);
     if (!service) return;
-    const hopeless = service.waiting.filter((call) => {
+    const hopeless = service.waiting.flatMap((call) => {
       const chosen = this.#choose(service, call, nowUs);
-      return typeof chosen === "string" && chosen !== "busy" && chosen !== "limited";
+      const hopes = typeof chosen !== "string" || chosen === "busy" || chosen === "limited" || (call.early && this.#returnsUntilUs > 0);
+      return hopes ? [] : [{ call, obstacle: chosen }];
     });
-    for (const call of hopeless) {
+    for (const { call, obstacle } of hopeless) {
       service.waiting.splice(service.waiting.indexOf(call), 1);
+      const refusal = call.early ? this.#refusal(service, call, obstacle) : undefined;
+      if (refusal) {
+        this.#finish(call, refusal.status, refusal.text, undefined);
+        continue;
+      }
       const died = call.deaths > 0;
       this.#finish(call, died ? Status.badGateway : Status.serviceUnavailable, died ? `the provider of ${name} died with this call, and there is no other` : `the last provider of ${name} has gone`, undefined);
     }
     this.#pump(service, nowUs);
-    if (service.providers.length === 0 && service.waiting.length === 0) this.#services.delete(name);
+    this.#forgetIfEmpty(service);
+  }
+
+  #forgetIfEmpty({ name, providers, waiting }: Service<P>): void {
+    if (providers.length === 0 && waiting.length === 0) this.#services.delete(name);
   }
 
   // --- inside: ending -------------------------------------------------------------------------------------------------------------
@@ -422,6 +457,13 @@ export class ServiceCore<P> {
   }
 
   #expire(call: Call<P>): void {
+    // Nobody has come in the time that the caller gave: as if it had been told at once.
+    const service = this.#services.get(call.terms.service);
+    const refusal = call.early && service && this.#choose(service, call, call.deadlineUs) === "none" ? this.#refusal(service, call, "none") : undefined;
+    if (refusal) {
+      this.#abandon(call, refusal.status, refusal.text);
+      return this.#finish(call, refusal.status, refusal.text, undefined);
+    }
     this.counters.timeouts += 1;
     const text = `${call.terms.service} did not answer within ${Math.round(call.timeoutUs / 1e3)} ms`;
     this.#abandon(call, Status.requestTimeout, "its time is over");
@@ -436,9 +478,11 @@ export class ServiceCore<P> {
       call.slot = undefined;
       return;
     }
-    const waiting = this.#services.get(call.terms.service)?.waiting;
-    const at = waiting?.indexOf(call) ?? -1;
-    if (at >= 0) waiting!.splice(at, 1);
+    const service = this.#services.get(call.terms.service);
+    const at = service?.waiting.indexOf(call) ?? -1;
+    if (!service || at < 0) return;
+    service.waiting.splice(at, 1);
+    this.#forgetIfEmpty(service);
   }
 
   #finish(call: Call<P>, status: number, text: string, payload: P | undefined): void {

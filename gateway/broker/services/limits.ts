@@ -12,6 +12,8 @@ export interface ServiceLimits {
   callersPerOffer: number;
   /** For requests that name no time of their own, ms. Nothing waits for ever. */
   timeoutMsDefault: number;
+  /** After the start of a gateway a request whose service nobody offers waits so long for a provider that comes back, ms: the longest pause of a client that reconnects is 2 s. */
+  returnMs: number;
   /** Resources that one connection may have being opened at once: each may keep one of Node's four threads for files. */
   grantsPerClient: number;
   /** What a component may say about itself. */
@@ -27,6 +29,7 @@ export const serviceLimits: ServiceLimits = {
   deathsPerCall: 2,
   callersPerOffer: 64,
   timeoutMsDefault: 600_000,
+  returnMs: 2_500,
   grantsPerClient: 2,
   announceBytesMax: 4_096,
   farewellMoreMsMax: 10_000,

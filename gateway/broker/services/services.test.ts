@@ -28,6 +28,16 @@ const refused = (promise: Promise<unknown>, status: number, words: RegExp): Prom
   assert.rejects(promise, (error) => error instanceof IpcnetError && error.status === status && words.test(error.message), `${status} ${words}`);
 const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
 
+test("after a start a caller that is quicker than the provider is answered all the same", async () => {
+  await withClients({ returnMs: 60_000 }, ["provider", "caller"], async ({ provider, caller }) => {
+    const early = caller.request("math/double", 21);
+    await caller.request("echo", 1);
+    assert.deepEqual(await caller.find("services", "math/#"), [], "nobody offers it yet");
+    await provider.offer("math/double", {}, (body) => Number(body) * 2);
+    assert.equal(await early, 42);
+  });
+});
+
 test("offer and request: the body goes there and the answer back, with the caller's identity", async () => {
   await withClients({}, ["provider", "caller"], async ({ provider, caller }) => {
     const offer = await provider.offer("math/double", {}, (body, { caller: { uid, pid }, signal }) => ({ doubled: Number(body) * 2, uid, pid, aborted: signal.aborted }));
