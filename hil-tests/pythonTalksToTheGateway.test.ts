@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { mutatedRows } from "../schemas/media/mutations.ts";
 import { mediaCodec, type FilePayload, type Tensor, type VideoFrame } from "../schemas/media/index.ts";
 import type { Client, Message } from "../shm/client/index.ts";
 import { fileContent, sealBytes, sealedFilePayload } from "../shm/sockets/index.ts";
@@ -48,6 +49,14 @@ describe("Python", { skip: noPython }, () => {
       const missing = execFileSync("python3", ["-c", `import importlib.util as u; print(u.find_spec("${name}") is None)`], { encoding: "utf8" }).trim() === "True";
       if (missing) t.diagnostic(`${name} is not installed: its tests were left out`);
     }
+  });
+
+  test("Python and TypeScript agree on thousands of mutated media payloads, value or fault", { timeout: PATIENCE_MS }, () => {
+    const seed = 20261124;
+    const rows = mutatedRows(seed, 4000);
+    const script = "import sys; from tests.test_media import spell; sys.stdout.write('\\n'.join(spell(row.split()[0], bytes.fromhex(row.split()[1])) for row in sys.stdin.read().splitlines()))";
+    const spelled = execFileSync("python3", ["-c", script], { input: rows.join("\n"), encoding: "utf8", env: pythonEnvironment({ PYTHONIOENCODING: "utf-8" }), maxBuffer: 1 << 26 }).split("\n");
+    assert.deepEqual(spelled, rows.map((row) => row.split(" ").slice(2).join(" ")), `seed ${seed}`);
   });
 
   test("a Python talker is heard in TypeScript", { timeout: PATIENCE_MS }, async () => {
@@ -146,6 +155,34 @@ with ipcnet.connect(name="echo") as client:
     await tensors.close();
     await frames.close();
     await echo.stop();
+  });
+
+  test("what a topic fixes has the same number in both languages, and another number is refused", { timeout: PATIENCE_MS }, async () => {
+    const writer = await client.advertise("fixed/tensor", { encoding: "tensor", constraints: { shape: [null, 3], dtype: "float32" } });
+    const records = await client.advertise("fixed/record", { layout: [{ name: "angle", type: "f64", unit: "rad", minimum: -3.25, maximum: 0.1 }, { name: "mode", type: "u8" }] });
+    const program = python(["-c", `
+import ipcnet
+with ipcnet.connect() as client:
+    fields = {"angle": {"type": "f64", "unit": "rad", "minimum": -3.25, "maximum": 0.1}, "mode": "u8"}
+    print(client.advertise("fixed/record", fields=fields).publish({"angle": 0.1, "mode": 255}))
+    try:
+        client.advertise("fixed/record", fields={**fields, "mode": "u16"})
+    except ipcnet.IpcnetError as error:
+        print(error.status)
+    topic = client.topic("fixed/tensor")
+    print(topic.description.get("jsonSchema") == {"dtype": "float32", "shape": [None, 3]}, topic.schema_hash == ipcnet.media.schema_hash("tensor", {"dtype": "float32", "shape": [None, 3]}))
+    client.advertise("fixed/tensor", "tensor", constraints={"shape": [None, 3], "dtype": "float32"})
+    for constraints in ({"shape": [None, 4], "dtype": "float32"}, None):
+        try:
+            client.advertise("fixed/tensor", "tensor", constraints=constraints)
+        except ipcnet.IpcnetError as error:
+            print(error.status)
+`]);
+    const { code, errors } = await program.ended;
+    assert.equal(code, 0, errors);
+    assert.deepEqual(program.lines, ["True", "206", "True True", "206", "206"]);
+    await writer.close();
+    await records.close();
   });
 
   test("two Python programs keep talking when the gateway is killed, and what needs it says so", { timeout: 2 * PATIENCE_MS }, async () => {

@@ -28,7 +28,7 @@ export function manifests() {
     const folder = dirname(path);
     const at = (name) => join(folder, name);
     const manifest = JSON.parse(readFileSync(path, "utf8"));
-    for (const part of [manifest, ...(manifest.libraries ?? []), ...(manifest.tests ?? []), ...(manifest.benches ?? [])]) part.sources &&= part.sources.flatMap((name) => expand(name, folder, manifest));
+    for (const part of [manifest, ...(manifest.libraries ?? []), ...(manifest.tests ?? []), ...(manifest.benches ?? []), ...(manifest.programs ?? [])]) part.sources &&= part.sources.flatMap((name) => expand(name, folder, manifest));
     return { path, folder, at, ...manifest };
   });
 }

@@ -238,7 +238,11 @@ export class Session {
     this.#phase = "open";
     this.#lanes = new SessionLanes(this.#host.lanes, {
       peer: this.#peer, nowUs: () => this.#host.clock.nowUs(), reply: (seq, answer) => this.#reply(seq, answer), tell: (status, text) => this.#notice(status, text),
-      send: (message, descriptors) => this.#say(message, "control", descriptors) || this.#tooMuchNews(),
+      send: (message, descriptors) => {
+        const said = this.#say(message, "control", descriptors);
+        if (!said) this.leave(Status.insufficientStorage, "what it is told about lanes is not read");
+        return said;
+      },
       describe: (name) => this.#describeByName(name), originId: (origin) => this.#tellOrigin(origin),
     });
     this.#say({ op: "welcome", version: PROTOCOL_VERSION, gateway: this.#host.gateway }, "handshake");
@@ -315,18 +319,29 @@ export class Session {
     const matches = topicMatcher(pattern);
     // Whoever wants a lower rate is served by the gateway: a lane would wake it for each message.
     const readsLanes = lanes && rateHzMax === undefined;
-    if (lastValue && !readsLanes) for (const { name, writers } of topics.entries()) if (writers > 0 && matches(name)) this.#host.lanes.refresh(name);
+    const looked = lastValue && !readsLanes ? this.#refreshLastValues(matches) : 0;
     this.#opening = true;
     const subscription = this.#subscriptions.open(pattern, { policy, rateHzMax, lastValue, matches, readsLanes });
     this.#opening = false;
     const count = readsLanes ? this.#lanes!.subscribe(subscription, policy, matches) : 0;
     // Handing out a lane costs as much as reading a packet: subscribing to everything again and again is a flood as well.
     const nowUs = this.#host.clock.nowUs();
-    const resumeUs = this.#packets.charge(count, nowUs);
+    const resumeUs = this.#packets.charge(count + looked, nowUs);
     if (resumeUs > nowUs) this.#pause(resumeUs);
     const known = exact ? topics.get(pattern) !== undefined : [...topics.entries()].some(({ name }) => matches(name));
     this.#reply(seq, { status: known ? Status.ok : Status.accepted, text: known ? "" : `no topic matches ${pattern} yet`, body: { subscription, ...(readsLanes ? { lanes: count } : {}) } });
     this.#lanes!.perform();
+  }
+
+  /** What only lanes have is made the topics' last values; returns in how many topics it looked. */
+  #refreshLastValues(matches: (name: string) => boolean): number {
+    let looked = 0;
+    for (const { name, writers } of this.#host.topics.entries()) {
+      if (writers === 0 || !matches(name) || !this.#host.policy.mayRead(this.#peer, name)) continue;
+      this.#host.lanes.refresh(name);
+      looked += 1;
+    }
+    return looked;
   }
 
   #query({ seq, topic: name, last }: Extract<ClientMessage, { op: "query" }>): void {
@@ -334,10 +349,12 @@ export class Session {
     const topic = topics.get(name);
     if (!policy.mayRead(this.#peer, name)) return this.#reply(seq, { status: Status.forbidden, text: `${this.#peer.component} may not read ${name}` });
     if (!topic) return this.#reply(seq, { status: Status.notFound, text: `there is no topic ${name}` });
-    const answers = lanes.history(name, topic.id, last ?? 1) ?? [];
+    const { answers, costBytes, tooLarge } = lanes.history(name, topic.id, last ?? 1);
+    this.#chargeBytes(costBytes / QUERY_BYTES_PER_BYTE);
     const kept = lastAnswer(topic);
     // The gateway's own copy is the only one of a topic without lanes; with lanes it is what was published through the gateway, if that is the newest.
     if (kept && (answers.length === 0 || kept.timeUs > answers.at(-1)!.timeUs)) answers.push(kept);
+    if (answers.length === 0 && tooLarge > 0) return this.#reply(seq, { status: Status.payloadTooLarge, text: `the messages of ${name} are too large for an answer: subscribe to it` });
     if (last === undefined && answers.length === 0) return this.#reply(seq, { status: Status.noContent, text: "no value yet" });
     if (!this.#describe(topic)) return this.#reply(seq, busy);
     this.#reply(seq, { status: Status.ok, body: last === undefined ? answers.at(-1) : answers.slice(-last) });
@@ -555,6 +572,13 @@ export class Session {
     });
   }
 
+  /** Work that a small message has made counts like a large one. */
+  #chargeBytes(bytes: number): void {
+    const nowUs = this.#host.clock.nowUs();
+    const resumeUs = this.#bytes.charge(bytes, nowUs);
+    if (resumeUs > nowUs) this.#pause(resumeUs);
+  }
+
   #pause(untilUs: number): void {
     this.#hold("quota");
     this.#cancel("resume");
@@ -626,6 +650,9 @@ function lastAnswer(topic: TopicEntry): QueryAnswer | undefined {
   const { id, sequence, timeUs, wallTimeNs, quality, origin } = topic;
   return { topicId: id, bytes: topic.lastBytes.subarray(0, topic.lastLength), sequence, timeUs, wallTimeNs, quality, origin };
 }
+
+/** Clearing and copying memory is some eight times as fast as receiving it, with its CRC. */
+const QUERY_BYTES_PER_BYTE = 8;
 
 const tooFast = { status: Status.tooManyRequests, text: "this user publishes faster than its quota" };
 const busy = { status: Status.serviceUnavailable, text: "the client does not read what it was sent" };

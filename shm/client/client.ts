@@ -29,6 +29,8 @@ interface Active extends LaneSubscriber<KnownTopic> {
   /** Lanes that were there when the subscription began and are still to come, and who waits for them. */
   early: number;
   allLanes: (() => void) | undefined;
+  /** It has been told to a gateway before: lanes that it does not know came while that was away, and are read from their first message on. */
+  renewed: boolean;
   /** The gateway's number for it; undefined while it is not established. */
   id: number | undefined;
   /** Closed by the program. */
@@ -88,11 +90,11 @@ export class LocalClient implements Client {
   async subscribe(pattern: string, options: SubscribeOptions, listener: (message: Message) => void): Promise<Subscription> {
     const keeping = this.#reopen !== undefined;
     const active: Active = {
-      pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined, expired: 0, early: 0, allLanes: undefined,
+      pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined, expired: 0, early: 0, allLanes: undefined, renewed: false,
       lastValue: options.lastValue === true, batch: (batch, source) => deliverBatch(batch, source, recipient),
     };
     const recipient: Recipient = {
-      deliver: listener, expire: () => (active.expired += 1), refuse: (text) => this.#notify({ status: Status.unprocessableContent, text, count: 1 }),
+      deliver: listener, expire: () => (active.expired += 1), refuse: (text, count) => this.#notify({ status: Status.unprocessableContent, text, count }),
     };
     await this.#establish(active);
     return {
@@ -192,7 +194,12 @@ export class LocalClient implements Client {
       this.#active.add(active);
       if (active.early > 0) {
         allLanes = new Promise((resolve) => {
-          active.allLanes = resolve;
+          // One that the gateway could not hand out after all is said in a notice.
+          const cancel = after(CALL_TIMEOUT_MS, resolve);
+          active.allLanes = () => {
+            cancel();
+            resolve();
+          };
         });
       }
     });
@@ -268,7 +275,7 @@ export class LocalClient implements Client {
     if (message.op !== "lane") return this.#writers.take(message, descriptors);
     const active = this.#byId.get(message.subscription);
     const early = active !== undefined && active.early > 0;
-    this.#feeds.lane(message, descriptors as [Descriptor, Descriptor], active, { early });
+    this.#feeds.lane(message, descriptors as [Descriptor, Descriptor], active, { early: early && !active.renewed });
     if (!early) return;
     active.early -= 1;
     if (active.early === 0) active.allLanes?.();
@@ -363,6 +370,7 @@ export class LocalClient implements Client {
     void this.#writers.resume(link);
     for (const active of this.#active) {
       active.allLanes?.();
+      active.renewed = true;
       if (sameBoot) active.resumed = new Set(active.sequences?.keys());
       else active.sequences = new Map();
       active.id = undefined;

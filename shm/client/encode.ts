@@ -26,7 +26,8 @@ export function topicSchema(topic: string, { encoding, layout, jsonSchema, const
   const chosen = encoding ?? (layout ? "record" : "cbor");
   if ((chosen === "record") !== (layout !== undefined)) throw new IpcnetError(Status.badRequest, `${topic}: a layout belongs to the encoding record, and only to that`);
   const compiled = layout === undefined ? undefined : "sizeBytes" in layout ? layout : layoutFromFields(topic, layout);
-  return { encoding: chosen, layout: compiled, jsonSchema, hash: hash ?? compiled?.hash ?? (isMediaEncoding(chosen) ? mediaSchemaHash(chosen, constraints) : schemaHash(chosen, jsonSchema)) };
+  // What a topic of media fixes is announced in the place of a JSON Schema (docs/specs/media.md).
+  return { encoding: chosen, layout: compiled, jsonSchema: jsonSchema ?? constraints, hash: hash ?? compiled?.hash ?? (isMediaEncoding(chosen) ? mediaSchemaHash(chosen, constraints) : schemaHash(chosen, jsonSchema)) };
 }
 
 export function payloadEncoder(topic: string, { encoding, layout }: TopicSchema, payloadBytesMax: number): EncodePayload {

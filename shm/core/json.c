@@ -32,6 +32,32 @@ double ipcnet_number_value(const char *text, size_t length) {
   return strtod(copy, NULL);
 }
 
+/* Whether digit * 10^… with the last digit moved by `step` is `value`; then that is what stands in `text`. */
+static int neighbour(double value, char *text, size_t capacity, int precision, int step) {
+  char moved[40], whole[24];
+  const char *exponent = strchr(text, 'e');
+  long long digits = 0;
+  if (exponent == NULL) return 0;
+  for (const char *c = text; c < exponent; c++)
+    if (*c >= '0' && *c <= '9') digits = digits * 10 + (*c - '0');
+  snprintf(moved, sizeof moved, "%s%llde%d", text[0] == '-' ? "-" : "", digits + step, atoi(exponent + 1) - precision);
+  if (strtod(moved, NULL) != value) return 0;
+  int length = snprintf(whole, sizeof whole, "%lld", digits + step);
+  /* More digits than before: a carry. */
+  int power = atoi(exponent + 1) + length - precision - 1;
+  snprintf(text, capacity, "%s%se%d", text[0] == '-' ? "-" : "", whole, power);
+  return 1;
+}
+
+/* The fewest digits that read back as `value`, in "%e" form (or without a point): of up to 15 any double keeps them, but those near zero; beyond, the one that printf
+ * rounds to need not be the one that reads back. */
+static void shortest(double value, char *text, size_t capacity) {
+  for (int precision = fabs(value) < 2.3e-308 ? 0 : 14; precision <= 16; precision++) {
+    snprintf(text, capacity, "%.*e", precision, value);
+    if (strtod(text, NULL) == value || (precision > 0 && (neighbour(value, text, capacity, precision, 1) || neighbour(value, text, capacity, precision, -1)))) return;
+  }
+}
+
 size_t ipcnet_number_text(double value, char text[IPCNET_NUMBER_TEXT_BYTES]) {
   if (!isfinite(value)) {
     memcpy(text, "null", 5);
@@ -41,13 +67,9 @@ size_t ipcnet_number_text(double value, char text[IPCNET_NUMBER_TEXT_BYTES]) {
     memcpy(text, "0", 2);
     return 1;
   }
-  /* The fewest digits that read back as the same number. */
   char scientific[48], digits[24];
   size_t count = 0, at = 0;
-  for (int precision = 0; precision <= 16; precision++) {
-    snprintf(scientific, sizeof scientific, "%.*e", precision, value);
-    if (strtod(scientific, NULL) == value) break;
-  }
+  shortest(value, scientific, sizeof scientific);
   const char *exponent_at = strchr(scientific, 'e');
   for (const char *c = scientific; c < exponent_at; c++)
     if (*c >= '0' && *c <= '9') digits[count++] = *c;

@@ -10,6 +10,8 @@
  * (sequence, header CRC, bounds, payload CRC), then used. A writer reads two words of a reader's page and believes neither: the worst a reader can do is not be
  * woken, or be demoted. Nothing here waits for another process, but for ipcnet_lane_reader_wait, which is asked to.
  *
+ * A forked child has none of a writer's memory and no reader's page: it may destroy or close what it inherited (which changes nothing for others), and nothing else.
+ *
  * Threads: a writer and a reader each belong to one thread at a time. Results: 0 or a count, or a negative errno value.
  */
 #ifndef IPCNET_LANE_H
@@ -17,6 +19,10 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define IPCNET_LANE_ID_BYTES 16
 #define IPCNET_LANE_SLOT_HEADER_BYTES 64
@@ -101,12 +107,14 @@ enum ipcnet_lane_publish_flags {
 
 /*
  * Publishes a copy of `payload`. Makes no system call while readers are busy. 0; -EMSGSIZE too large; -EAGAIN a lossless reader has not read what would be
- * overwritten (try again when ipcnet_lane_writer_space_fd says so, or after its deadline has demoted it); -EINVAL meta out of range.
+ * overwritten (try again when ipcnet_lane_writer_space_fd says so, or after its deadline has demoted it); -EINVAL meta out of range;
+ * -EBUSY a loan is out. The clocks are read (50 ns) only if meta leaves a time 0.
  */
 int ipcnet_lane_writer_publish(struct ipcnet_lane_writer *self, const struct ipcnet_lane_meta *meta, const struct ipcnet_lane_lineage *lineage, const void *payload, size_t payload_bytes, unsigned flags);
 
 /* Zero-copy: room for a payload of up to `payload_bytes` in the lane itself, to be filled in place and then committed (with its final length) or given up. One at
- * a time. The memory is visible to readers from the start, but no message names it before the commit. */
+ * a time (-EBUSY); else as publish. The memory is visible to readers from the start, but no message names it before the commit.
+ * commit: -EINVAL without a loan, with another lineage_count or more bytes than were loaned; the loan stays out then. */
 int ipcnet_lane_writer_loan(struct ipcnet_lane_writer *self, size_t payload_bytes, uint8_t lineage_count, void **payload);
 int ipcnet_lane_writer_commit(struct ipcnet_lane_writer *self, const struct ipcnet_lane_meta *meta, const struct ipcnet_lane_lineage *lineage, size_t payload_bytes, unsigned flags);
 void ipcnet_lane_writer_give_up(struct ipcnet_lane_writer *self);
@@ -117,7 +125,8 @@ int ipcnet_lane_writer_ring(struct ipcnet_lane_writer *self);
 /*
  * Takes on a reader: its page (checked: sealed, 4096 bytes, this lane's) and the writer's end of its bell (checked: an AF_UNIX SEQPACKET socket). Both descriptors are
  * the writer's from then on, also on failure. Rings it once, so that it looks again. `policy` is what the gateway granted; `deadline_ns` is how long
- * a lossless reader may keep the writer from overwriting. Returns the reader's number (>= 0), -EPROTO a page or bell that is not one, -ENOSPC too many.
+ * a lossless reader may keep the writer from overwriting, each time. Returns the reader's number (>= 0, the lowest that is free), -EPROTO a page or bell that is not one, -ENOSPC too many, -EINVAL more
+ * than the lane's policy.
  */
 int ipcnet_lane_writer_add_reader(struct ipcnet_lane_writer *self, int page_fd, int bell_fd, enum ipcnet_lane_policy policy, uint64_t deadline_ns);
 int ipcnet_lane_writer_remove_reader(struct ipcnet_lane_writer *self, int reader);
@@ -206,8 +215,9 @@ uint32_t ipcnet_lane_reader_drain(struct ipcnet_lane_reader *self, struct ipcnet
 
 /*
  * In place, for those who trust the writer or check as they go: the next message without copying it. The payload may be overwritten at any time; release() tells
- * whether it was (0 still whole, -ESTALE overwritten: what was computed from it is void). The CRC was checked at lease() over memory that may change after it. One at a time.
- * The mapping behind it is private: a stray write of this process harms nobody else.
+ * whether it was (0 still whole, -ESTALE overwritten: what was computed from it is void; -EINVAL no lease). The CRC was checked at lease() over memory that may change after it. One at a time.
+ * The mapping behind it is private: a stray write of this process harms nobody else. It is made at the first lease; NOTHING also when that fails, or a lease is out.
+ * A lossless reader holds the writer at the leased message until its release.
  */
 enum ipcnet_lane_verdict ipcnet_lane_reader_lease(struct ipcnet_lane_reader *self, struct ipcnet_lane_sample *sample, const void **payload);
 int ipcnet_lane_reader_release(struct ipcnet_lane_reader *self);
@@ -219,7 +229,8 @@ int ipcnet_lane_reader_release(struct ipcnet_lane_reader *self);
 int ipcnet_lane_reader_arm(struct ipcnet_lane_reader *self);
 void ipcnet_lane_reader_awake(struct ipcnet_lane_reader *self);
 
-/* arm + poll + awake in one, spinning for `spin_ns` first (for cores that have nothing else to do). 1 something to read, 0 timed out, negative errno. timeout_ns < 0: for ever. */
+/* arm + poll + awake in one, spinning for `spin_ns` first (for cores that have nothing else to do). 1 something to read (or to learn: closed, gone), 0 timed out, -EINTR a signal came.
+ * timeout_ns < 0: for ever. Without a bell it looks once a millisecond. */
 int ipcnet_lane_reader_wait(struct ipcnet_lane_reader *self, int64_t timeout_ns, uint64_t spin_ns);
 
 struct ipcnet_lane_reader_stats {
@@ -232,7 +243,8 @@ struct ipcnet_lane_reader_stats {
 };
 void ipcnet_lane_reader_stats(const struct ipcnet_lane_reader *self, struct ipcnet_lane_reader_stats *stats);
 
-/* The last `count` messages before now, oldest first, each copied and checked: for whoever only looks (the gateway's query). Moves no cursor. Returns how many, drain-like. */
+/* The last `count` messages before now, oldest first, each copied and checked: for whoever only looks (the gateway's query). Moves no cursor, counts nothing. Returns how many, laid
+ * out as by drain; ends early when the buffer is full (count * the largest payload, rounded up to 8, is always enough). lost_before counts within what is returned. */
 uint32_t ipcnet_lane_reader_history(struct ipcnet_lane_reader *self, uint32_t count, struct ipcnet_lane_sample *samples, void *buffer, size_t capacity_bytes);
 
 /* ------------------------------------------------------------------ bell -- */
@@ -256,5 +268,9 @@ struct ipcnet_lane_description {
 int ipcnet_lane_describe(int fd, struct ipcnet_lane_description *description);
 /* Whether `fd` is a reader's page for the lane `lane_id`. 0 or -EPROTO. */
 int ipcnet_lane_check_page(int fd, const uint8_t lane_id[IPCNET_LANE_ID_BYTES]);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -45,7 +45,6 @@ struct ipcnet_lane_writer {
 
   uint64_t next;           /* sequence of the next message */
   uint64_t large_reserved; /* as in the lane, which is only written */
-  uint64_t large_top;      /* the highest that was ever stored there */
 
   /* The message that is being written. */
   uint8_t *claim;

@@ -188,6 +188,9 @@ test("what is no lane, page or bell is refused, and closed where it was taken ov
   assert.equal(open(null_, {}), "notALane");
   assert.equal(open(writer.descriptor, { schemaHash: 8n }), "otherSchema");
   assert.throws(() => writer.addReader(null_.dup(), null_.dup(), "queue", 0), (error) => code(error) === "notALane");
+  const shut = null_.dup();
+  shut.close();
+  assert.throws(() => writer.addReader(null_.dup(), shut, "queue", 0));
   const queue = await LaneWriter.create({ ...small, policy: "queue" });
   assert.equal(open(queue.descriptor, { policy: "lossless" }), "badOptions");
   queue.close();

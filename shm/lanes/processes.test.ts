@@ -112,8 +112,8 @@ test("readers that are killed or stopped cost the writer and the others nothing;
     await until(() => count === 1 + 30 * (round + 1));
   }
   assert.equal(local.stats().lost, 0);
-  // One ring for the sleep in which it was stopped, however much was published.
-  assert.ok(writer.stats().rings < 300, `${writer.stats().rings} rings`);
+  // One ring for the sleep in which it was stopped, however much was published: the local reader takes 50, the killed one at most 30 a round while it lived, every message would be 1500 more.
+  assert.ok(writer.stats().rings < 750, `${writer.stats().rings} rings`);
   stopped.child.kill("SIGCONT");
   writer.publish(bytes("end"));
   const { message } = await stopped.next();

@@ -122,6 +122,7 @@ export class LaneReader implements Pollable {
     if (id < 0) throw id === -Errno.badf ? new LaneError("closed", "a reader without a bell cannot be told of messages: poll with read()") : laneError(id, "cannot listen to a lane");
     this.id = id;
     hub().add(this);
+    hub().arm(this);
     listening.add(this);
     silentTimer ??= setInterval(lookForSilent, SILENT_LOOK_MS).unref();
     this.#later();

@@ -1,7 +1,7 @@
 /**
  * The one who writes a lane. A publish never waits and makes no system call while the readers are busy; a small payload (up to 4 KiB) is put into the staging memory and published by one call into the addon.
  */
-import { Descriptor } from "../sockets/descriptor.ts";
+import { closeAll, Descriptor } from "../sockets/descriptor.ts";
 import { hub, type Pollable, Ready } from "../sockets/native.ts";
 import { Errno, externalError, LaneError, laneError } from "./errors.ts";
 import { type LanesMemory, lanesMemory, STAGING_MANY_MAX, STAGING_PAYLOAD_AT, STAGING_PAYLOAD_BYTES } from "./memory.ts";
@@ -152,8 +152,9 @@ export class LaneWriter {
    * overwriting. Returns its number; throws a `LaneError`.
    */
   addReader(page: Descriptor, bell: Descriptor, policy: LanePolicy, deadlineMs: number): number {
-    const pageFd = page.release();
-    const number = this.#memory.native.laneAddReader(this.#id, pageFd, bell.release(), policyCode[policy], Math.max(0, Math.min(deadlineMs, 0xffff_ffff)));
+    // Both are there, before one of them is given away.
+    if (!page.isOpen || !bell.isOpen) closeAll([page, bell]);
+    const number = this.#memory.native.laneAddReader(this.#id, page.release(), bell.release(), policyCode[policy], Math.max(0, Math.min(deadlineMs, 0xffff_ffff)));
     if (number < 0) throw laneError(number, "cannot take on a reader");
     return number;
   }
@@ -164,7 +165,7 @@ export class LaneWriter {
 
   /** Sets the listener that is called when a publish that was "full" may be tried again: a lossless reader has read on, or was demoted. Keeps the program alive until the lane is closed. */
   onSpace(listener: () => void): void {
-    this.#space ??= new SpaceWatch(this.#memory, this.#id);
+    this.#space ??= new SpaceWatch(this, this.#memory, this.#id);
     this.#space.listener = listener;
   }
 
@@ -236,11 +237,14 @@ class Loan implements LaneLoan {
 /** Hears when there is space again. */
 class SpaceWatch implements Pollable {
   readonly id: number;
+  /** Holds on to the writer: its descriptor must not be closed while it is polled. */
+  readonly writer: LaneWriter;
   readonly #memory: LanesMemory;
   readonly #lane: number;
   listener: () => void = () => {};
 
-  constructor(memory: LanesMemory, lane: number) {
+  constructor(writer: LaneWriter, memory: LanesMemory, lane: number) {
+    this.writer = writer;
     this.#memory = memory;
     this.#lane = lane;
     this.id = memory.native.laneSpaceWatch(lane);

@@ -36,7 +36,18 @@ def project():
 def manifest():
     with open(os.path.join(NATIVE, "native.json"), encoding="utf-8") as file:
         read = json.load(file)
-    return read, next(library for library in read["libraries"] if library["name"] == "ipcnet")
+    library = next(library for library in read["libraries"] if library["name"] == "ipcnet")
+    return read, {**library, "sources": expanded(library["sources"], read.get("groups", {}))}
+
+
+def expanded(names, groups):
+    """File names; "@name" stands for those of a group."""
+    found = []
+    for name in names:
+        for each in expanded(groups[name[1:]], groups) if name.startswith("@") else [name]:
+            if each not in found:
+                found.append(each)
+    return found
 
 
 def compile_library(output):
@@ -46,8 +57,8 @@ def compile_library(output):
         raise SystemExit("a C compiler is needed to build ipcnet: sudo apt-get install -y gcc libc6-dev")
     at = lambda name: os.path.normpath(os.path.join(NATIVE, name))
     command = [
-        *compiler.split(), *WARNINGS, "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-D_GNU_SOURCE", *library.get("flags", []), *(f"-I{at(name)}" for name in native.get("include", [])),
-        *map(at, library["sources"]), "-o", output, f"-Wl,-soname,libipcnet.so.{library['abi']}", "-Wl,--build-id=none", "-s", *library.get("libs", []), "-lpthread",
+        *compiler.split(), *WARNINGS, "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-D_GNU_SOURCE", f'-DIPCNET_VERSION="{project()["version"]}"', *library.get("flags", []), *(f"-I{at(name)}" for name in native.get("include", [])),
+        *map(at, library["sources"]), "-o", output, f"-Wl,-soname,libipcnet.so.{library['abi']}", "-Wl,--build-id=none", "-Wl,-z,defs", "-s", *library.get("libs", []), "-lpthread",
     ]
     subprocess.run(command, check=True)
 

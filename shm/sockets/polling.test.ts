@@ -20,7 +20,7 @@ async function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promis
 test("polling is done on Node's own loop, or by a thread where that is asked for", async () => {
   assert.equal(hub().onLoop, process.env["IPCNET_POLLING"] !== "thread");
   if (!hub().onLoop) return;
-  const { code, heard } = await run(["--test", "--test-reporter=tap", join(import.meta.dirname, "sockets.test.js"), join(import.meta.dirname, "descriptors.test.js"), join(import.meta.dirname, "polling.test.js")], { IPCNET_POLLING: "thread" });
+  const { code, heard } = await run(["--test", "--test-reporter=tap", join(import.meta.dirname, "sockets.test.js"), join(import.meta.dirname, "descriptors.test.js"), join(import.meta.dirname, "polling.test.js"), join(import.meta.dirname, "../lanes/lanes.test.js")], { IPCNET_POLLING: "thread" });
   assert.equal(code, 0, heard);
 });
 

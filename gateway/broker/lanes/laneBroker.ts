@@ -10,11 +10,11 @@ import type { LaneReport } from "../../../schemas/messages/statusReport.ts";
 import { Status } from "../../../schemas/status.ts";
 import { hashText } from "../../../schemas/topics/schemaHash.ts";
 import type { AdvertiseMessage, LanePolicy, LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
-import type { QueryAnswer, SubscriptionPolicy } from "../../../shm/protocol/messages.ts";
+import type { SubscriptionPolicy } from "../../../shm/protocol/messages.ts";
 import type { Descriptor } from "../../../shm/sockets/index.ts";
 import type { AccessPolicy, Peer } from "../ports.ts";
 import type { Quota } from "../quota/quota.ts";
-import { laneHistory } from "./history.ts";
+import { type LaneHistory, laneHistory } from "./history.ts";
 import { describeFacts, isPageOf, newBell } from "./kernel.ts";
 import type { LaneLimits } from "./limits.ts";
 import { SharedLaneQuota } from "./quota.ts";
@@ -149,16 +149,15 @@ export class LaneBroker {
     this.perform();
   }
 
-  /** The last `count` messages of a topic's lanes, oldest first, as far as they are kept and fit an answer; undefined = nobody writes it by a lane. */
-  history(topic: string, topicId: number, count: number): QueryAnswer[] | undefined {
-    const adverts = this.#registry.advertsOf(topic);
-    if (adverts.length === 0) return undefined;
-    return laneHistory(adverts.map(({ lane, peer }) => ({ lane, origin: originOf(peer) })), { topicId, count, bytesMax: this.#options.limits.queryBytes });
+  /** The last `count` messages of a topic's lanes, oldest first, as far as they are kept and fit an answer. */
+  history(topic: string, topicId: number, count: number): LaneHistory {
+    const { queryBytes, readPayloadBytesMax } = this.#options.limits;
+    return laneHistory(this.#registry.advertsOf(topic).map(({ lane, peer }) => ({ lane, origin: originOf(peer) })), { topicId, count, bytesMax: queryBytes, payloadBytesMax: readPayloadBytesMax });
   }
 
   /** Makes the newest message of a topic's lanes its last value in the gateway, if nobody has read it there. */
   refresh(topic: string): void {
-    const last = this.history(topic, 0, 1)?.[0];
+    const [last] = this.history(topic, 0, 1).answers;
     if (last) this.#options.topics.store(topic, last.bytes, last.timeUs, last.quality, last.origin);
   }
 

@@ -17,6 +17,8 @@ export interface LaneLimits {
   changeBurst: number;
   /** Payload bytes of one answer to a query for several messages. */
   queryBytes: number;
+  /** Lanes with larger payloads are not read by the gateway, neither along nor for queries: none of their messages would fit a packet, and reading needs that much memory. */
+  readPayloadBytesMax: number;
 }
 
 export const defaultLaneLimits: LaneLimits = {
@@ -29,4 +31,5 @@ export const defaultLaneLimits: LaneLimits = {
   changesPerSecond: 50,
   changeBurst: 512,
   queryBytes: 3 * 2 ** 20,
+  readPayloadBytesMax: 4 * 2 ** 20,
 };

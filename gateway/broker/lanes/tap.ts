@@ -6,7 +6,7 @@ import type { Clock } from "../../../schemas/clock.ts";
 import { LaneFeeds, type LaneSubscriber } from "../../../shm/client/lanes/laneFeeds.ts";
 import type { LaneBatch } from "../../../shm/lanes/index.ts";
 import type { LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
-import type { Descriptor } from "../../../shm/sockets/index.ts";
+import { closeAll, type Descriptor, SocketError } from "../../../shm/sockets/index.ts";
 import type { Peer } from "../ports.ts";
 import type { LaneBroker, LaneClient } from "./laneBroker.ts";
 import type { DirectTopics } from "./topics.ts";
@@ -38,8 +38,12 @@ export class LaneTap implements LaneClient {
     this.peer = peer;
     this.#lanes = lanes;
     this.#feeds = new LaneFeeds({
-      topic: () => this.#topic, nameOf: (topic) => topic, origin: () => this.#origin, failed: () => (this.failed += 1), after: (ms, callback) => clock.at(clock.nowUs() + ms * 1e3, callback),
-      attach: (lane, page) => void lanes.attach(this, lane, page.dup()), detach: (lane) => void lanes.detach(this, lane),
+      payloadBytesMax: lanes.limits.readPayloadBytesMax, topic: () => this.#topic, nameOf: (topic) => topic, origin: () => this.#origin, failed: () => (this.failed += 1), after: (ms, callback) => clock.at(clock.nowUs() + ms * 1e3, callback),
+      attach: (lane, page) => {
+        const [copy] = this.#copies([page]) ?? [];
+        if (copy) lanes.attach(this, lane, copy);
+      },
+      detach: (lane) => void lanes.detach(this, lane),
     });
     lanes.open(this);
     const subscriber: LaneSubscriber<string> = {
@@ -61,8 +65,8 @@ export class LaneTap implements LaneClient {
     if (message.op === "unlane") this.#feeds.unlane(message.lane, message.status);
     if (message.op !== "lane") return true;
     this.#topic = topic;
-    const [lane, bell] = descriptors;
-    this.#feeds.lane(message, [lane!.dup(), bell!.dup()], this.#subscribers.get(message.subscription), { early: this.#early });
+    const copies = this.#copies(descriptors);
+    if (copies) this.#feeds.lane(message, copies as [Descriptor, Descriptor], this.#subscribers.get(message.subscription), { early: this.#early });
     return true;
   }
 
@@ -73,6 +77,20 @@ export class LaneTap implements LaneClient {
 
   tell(): void {
     this.failed += 1;
+  }
+
+  /** undefined = this process has no descriptors left: then these samples are missed, and nothing else is. */
+  #copies(descriptors: readonly Descriptor[]): Descriptor[] | undefined {
+    const copies: Descriptor[] = [];
+    try {
+      for (const descriptor of descriptors) copies.push(descriptor.dup());
+      return copies;
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      closeAll(copies);
+      this.failed += 1;
+      return undefined;
+    }
   }
 
   #join(id: number, name: string, subscriber: LaneSubscriber<string>): void {

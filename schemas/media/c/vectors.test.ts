@@ -4,9 +4,8 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import * as fc from "fast-check";
-import { fromHex, projectRoot, toHex } from "../../e2e/testData.ts";
-import { goodRows, spell } from "../testValues.ts";
+import { projectRoot } from "../../e2e/testData.ts";
+import { mutatedRows } from "../mutations.ts";
 import { mediaVectors, mediaVectorsPath } from "./vectors.ts";
 
 const root = projectRoot();
@@ -20,13 +19,7 @@ test("C and TypeScript agree on thousands of mutated payloads, value or fault", 
   const build = spawnSync(process.execPath, [join(root, "scripts/native.mjs"), "--test", "ipcnet_media"], { cwd: root, encoding: "utf8" });
   assert.equal(build.status, 0, build.stdout + build.stderr);
   const seed = 20261123;
-  const edits = fc.array(fc.tuple(fc.nat(), fc.oneof(fc.nat(255), fc.constantFrom(0, 1, 2, 127, 128, 255))), { minLength: 1, maxLength: 3 });
-  const rows = fc.sample(fc.tuple(fc.constantFrom(...goodRows), edits, fc.nat(19)), { seed, numRuns: 4000 }).map(([{ encoding, payload }, changes, cut]) => {
-    const bytes = fromHex(payload);
-    for (const [at, value] of changes) bytes[at % Math.min(bytes.length, at % 2 === 0 ? 64 : 700)] = value;
-    const kept = cut === 0 ? bytes.subarray(0, bytes.length - 1) : bytes;
-    return `${encoding} ${toHex(kept)} ${spell(encoding, kept)}`;
-  });
+  const rows = mutatedRows(seed, 4000);
   assert.ok(new Set(rows.map((row) => row.split(" ")[2])).size > 20, "both values and faults of all kinds");
   const run = spawnSync(join(root, "dist/native/test/ipcnet_media.asan"), ["-"], { input: `${rows.join("\n")}\n`, encoding: "utf8", maxBuffer: 1 << 26 });
   assert.equal(run.status, 0, `seed ${seed}: ${run.stderr}`);

@@ -8,8 +8,8 @@ export interface Recipient {
   deliver(message: Message): void;
   /** A message was too old when it came. */
   expire(): void;
-  /** A message does not fit its schema; it counts as lost in the next one that does. */
-  refuse(text: string): void;
+  /** Messages that do not fit their schema, and what is wrong with the first of them; they count as lost in the next one that does. */
+  refuse(text: string, count: number): void;
 }
 
 /** A listener may end the subscription in the midst of it. */
@@ -17,6 +17,8 @@ export function deliverBatch(batch: LaneBatch, source: LaneSource<KnownTopic>, t
   const { topic, origin } = source;
   const payloads = copyOf(batch);
   const nowNs = process.hrtime.bigint();
+  let refused = 0;
+  let text = "";
   for (let i = 0; i < batch.count && source.isOpen; i++) {
     const ttlMs = batch.ttlMs(i);
     if (ttlMs > 0 && nowNs - batch.timeNs(i) > BigInt(ttlMs) * 1_000_000n) {
@@ -28,7 +30,8 @@ export function deliverBatch(batch: LaneBatch, source: LaneSource<KnownTopic>, t
     const fault = topic.check?.(bytes.subarray(at, at + lengthBytes));
     if (fault !== undefined) {
       source.unfit += 1;
-      to.refuse(`${topic.announcement.name}: ${fault}`);
+      if (refused === 0) text = `${topic.announcement.name}: ${fault}`;
+      refused += 1;
       continue;
     }
     const timeUs = batch.timeUs(i);
@@ -37,6 +40,7 @@ export function deliverBatch(batch: LaneBatch, source: LaneSource<KnownTopic>, t
     to.deliver(new ReceivedMessage(topic, bytes, at, lengthBytes, batch.sequenceNumber(i), timeUs, Number(batch.wallTimeNs(i)) / 1e3 - timeUs, batch.quality(i), lost, origin,
       { ttlMs, keyFrame: batch.keyFrame(i), lineage: batch.lineage(i) }));
   }
+  if (refused > 0) to.refuse(text, refused);
 }
 
 /** One copy for all small messages of a batch; large ones get their own, so that keeping one of them does not keep all. */

@@ -29,6 +29,8 @@ export interface LaneSource<T> {
 export interface FeedPorts<T> {
   topic(id: number): T | undefined;
   nameOf(topic: T): string;
+  /** Lanes with larger payloads are left out: reading one needs that much memory. Absent: the program chooses its topics itself. */
+  readonly payloadBytesMax?: number;
   origin(id: number): string;
   /** Hands the page to the gateway. The descriptor stays the reader's. */
   attach(lane: number, page: Descriptor): void;
@@ -147,8 +149,13 @@ export class LaneFeeds<T> {
   }
 
   #open(lane: Descriptor, bell: Descriptor, options: Parameters<typeof LaneReader.open>[2], topic: T): LaneReader | undefined {
+    const { payloadBytesMax = Infinity } = this.#ports;
     try {
-      return LaneReader.open(lane, bell, options);
+      const reader = LaneReader.open(lane, bell, options);
+      if (reader.payloadBytesMax <= payloadBytesMax) return reader;
+      reader.close();
+      this.#ports.failed(new IpcnetError(Status.payloadTooLarge, `${this.#ports.nameOf(topic)}: messages of up to ${reader.payloadBytesMax} bytes`));
+      return undefined;
     } catch (error) {
       if (!(error instanceof LaneError)) throw error;
       this.#ports.failed(new IpcnetError(Status.badGateway, `${this.#ports.nameOf(topic)}: a lane cannot be read: ${error.message}`));

@@ -1,5 +1,26 @@
-/* Status codes in words, and which library this is. */
+/* Status codes in words, which library this is, and that its structs have the sizes that the header promises. */
 #include "ipcnet.h"
+
+#if UINTPTR_MAX > 0xffffffffu
+_Static_assert(sizeof(struct ipcnet_connect_options) == 48, "48 bytes");
+_Static_assert(sizeof(struct ipcnet_handlers) == 64, "64 bytes");
+_Static_assert(sizeof(struct ipcnet_field) == 48, "48 bytes");
+_Static_assert(sizeof(struct ipcnet_lineage) == 24, "24 bytes");
+_Static_assert(sizeof(struct ipcnet_message) == 96, "96 bytes");
+_Static_assert(sizeof(struct ipcnet_subscribe_options) == 64, "64 bytes");
+_Static_assert(sizeof(struct ipcnet_subscription_stats) == 64, "64 bytes");
+_Static_assert(sizeof(struct ipcnet_publish_options) == 32, "32 bytes");
+_Static_assert(sizeof(struct ipcnet_field_definition) == 40, "40 bytes");
+_Static_assert(sizeof(struct ipcnet_advertise_options) == 128, "128 bytes");
+_Static_assert(sizeof(struct ipcnet_meta) == 40, "40 bytes");
+_Static_assert(sizeof(struct ipcnet_writer_stats) == 64, "64 bytes");
+_Static_assert(sizeof(struct ipcnet_request_options) == 48, "48 bytes");
+_Static_assert(sizeof(struct ipcnet_reply) == 56, "56 bytes");
+_Static_assert(sizeof(struct ipcnet_offer_options) == 112, "112 bytes");
+_Static_assert(sizeof(struct ipcnet_call_info) == 88, "88 bytes");
+_Static_assert(sizeof(struct ipcnet_cbor_writer) == 40, "40 bytes");
+_Static_assert(sizeof(struct ipcnet_cbor) == 16, "16 bytes");
+#endif
 
 #ifndef IPCNET_VERSION
 #define IPCNET_VERSION "0"

@@ -95,11 +95,7 @@ class _Locked:
     def __enter__(self) -> int:
         core = self._core
         core.check_fork()
-        if not core.lock.acquire(blocking=False):
-            with core.turnstile:
-                if core.pin is not None:
-                    library().wakeup(core.pin.handle)
-                core.lock.acquire()
+        core.hold()
         if core.pin is None:
             core.lock.release()
             raise IpcnetError(Status.SERVICE_UNAVAILABLE, "the client is closed")
@@ -113,7 +109,8 @@ class Core:
     def __init__(self, socket_path: Optional[str], name: Optional[str], timeout: float, reconnect: bool, undumpable: bool) -> None:
         c = library()
         self.lock = threading.RLock()
-        self.turnstile = threading.Lock()
+        # Reentrant, as the collector may end a subscription anywhere.
+        self.turnstile = threading.RLock()
         self.forks = fork_count()
         self.events: Deque[Tuple[Callable[..., Any], Tuple[Any, ...]]] = collections.deque()
         self.topics: Dict[int, Topic] = {}
@@ -147,6 +144,15 @@ class Core:
 
     def locked(self) -> _Locked:
         return self._locked
+
+    def hold(self) -> None:
+        """Takes the lock (``lock.release()`` gives it back), waking up whoever waits for messages with it."""
+        if self.lock.acquire(blocking=False):
+            return
+        with self.turnstile:
+            if self.pin is not None:
+                library().wakeup(self.pin.handle)
+            self.lock.acquire()
 
     def check_fork(self) -> None:
         if self.forks != fork_count():
@@ -217,10 +223,9 @@ class Core:
         for handle in list(self.handles):
             handle.close()
         with self.turnstile:
-            if self.pin is not None:
-                library().wakeup(self.pin.handle)
-            with self.lock:
-                self.pin = None
+            self.hold()
+            self.pin = None
+            self.lock.release()
         self.calls.clear()
         self.events.clear()
         self.is_over = True

@@ -36,8 +36,9 @@ class _SubscriptionPin:
 
     def __del__(self) -> None:
         if self._core.forks == fork_count():
-            with self._core.lock:
-                self._end(self.handle)
+            self._core.hold()
+            self._end(self.handle)
+            self._core.lock.release()
 
 
 class SubscriptionHandle:

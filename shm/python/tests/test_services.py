@@ -178,6 +178,26 @@ class Services(unittest.TestCase):
         waiting.join(PATIENCE)
         self.assertFalse(waiting.is_alive())
 
+    def test_subscriptions_end_while_another_thread_waits(self):
+        waiting = threading.Thread(target=lambda: self.quietly(lambda: self.client.run(PATIENCE)), daemon=True)
+        waiting.start()
+        times = []
+        for _ in range(20):
+            subscription = self.client.subscribe("py/silence")
+            start = time.monotonic()
+            subscription.close()
+            times.append(time.monotonic() - start)
+        self.assertLess(sorted(times)[10], 0.2)
+        self.client.stop()
+        waiting.join(PATIENCE)
+        self.assertFalse(waiting.is_alive())
+
+    def quietly(self, work):
+        try:
+            work()
+        except ipcnet.IpcnetError as error:
+            self.assertEqual(error.status, 303)
+
     def test_what_is_announced_is_found(self):
         self.client.announce(version="1.2.3", description="a test")
         self.server.offer("py/found", lambda body: body, description="to be found")

@@ -1,0 +1,31 @@
+/** Runs a group of attacks on a gateway, as a process of the attacker's user; and looks at what the gateway has open. */
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface ControlAttack { attack: string; verdict: "denied" | "harmless" | "DONE"; text: string; tookMs: number }
+
+/** Rejects when the attacker itself fails; `uid` undefined = as this user. */
+export function runControlAttacks(socketPath: string, group: string, { uid, canary = "" }: { uid?: number | undefined; canary?: string } = {}): Promise<ControlAttack[]> {
+  return new Promise((resolve, reject) => {
+    const who = uid === undefined ? {} : { uid, gid: uid };
+    const child = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "attacker.js"), socketPath, group, canary], { stdio: ["ignore", "pipe", "pipe"], cwd: "/", ...who });
+    let out = "";
+    let errors = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      if (code !== 0) return reject(new Error(`the attacker of ${group} ended with ${code ?? signal}: ${errors}\n${out.slice(-500)}`));
+      resolve(out.trim().split("\n").map((line) => JSON.parse(line) as ControlAttack));
+    });
+  });
+}
+
+export function openDescriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+export function residentMiB(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? Number.NaN) / 1024;
+}
