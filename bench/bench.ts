@@ -7,8 +7,9 @@ import { bench as throughput } from "./throughput.ts";
 import { bench as latency } from "./latency.ts";
 import { bench as memory } from "./memory.ts";
 import { bench as isolation } from "./isolation.ts";
+import { bench as fabric } from "./fabric.ts";
 
-export const benches: readonly Bench[] = [decode, pipeline, throughput, latency, memory, isolation];
+export const benches: readonly Bench[] = [decode, pipeline, throughput, latency, memory, isolation, fabric];
 
 interface Arguments {
   names: string[];

@@ -1,3 +1,4 @@
+import { IpcnetError } from "../../schemas/status.ts";
 import { nameHash } from "../../schemas/topics/schemaHash.ts";
 import type { Client, Message } from "./client.ts";
 import { CliError, ExitCode, type CliContext, type Register } from "./command.ts";
@@ -52,7 +53,8 @@ export async function traced(client: Client, message: Message, topics: readonly 
   let nodes = 0;
   const keptOf = (topic: string): Promise<readonly Message[]> => {
     let messages = kept.get(topic);
-    if (!messages) kept.set(topic, (messages = client.query(topic, { last: LOOK_BACK })));
+    // Messages that are too large for an answer (208), or that this user may not read, are named only.
+    if (!messages) kept.set(topic, (messages = client.query(topic, { last: LOOK_BACK }).catch(nothingForRefusals)));
     return messages;
   };
   const follow = async (found: Message, depth: number): Promise<TraceNode[]> => {
@@ -81,6 +83,11 @@ function print({ stdout }: CliContext, { timeUs: lastUs = 0, ...last }: TraceNod
     for (const input of inputs) line(input, depth + 1);
   };
   line({ ...last, timeUs: lastUs }, 0);
+}
+
+function nothingForRefusals(error: unknown): readonly Message[] {
+  if (error instanceof IpcnetError) return [];
+  throw error;
 }
 
 function milliseconds(us: number): string {

@@ -22,7 +22,7 @@ const TIMEOUT_MS = 300_000;
 /** Runs every attack whose name contains `only`. Rejects when the program itself fails. */
 export function runLaneAttacks(only = ""): Promise<LaneAttack[]> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program(), [only], { stdio: ["ignore", "pipe", "pipe"], timeout: TIMEOUT_MS });
+    const child = spawn(attackerProgram(), [only], { stdio: ["ignore", "pipe", "pipe"], timeout: TIMEOUT_MS });
     let out = "";
     let errors = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
@@ -35,7 +35,8 @@ export function runLaneAttacks(only = ""): Promise<LaneAttack[]> {
   });
 }
 
-function program(): string {
+/** Where the C program is. */
+export function attackerProgram(): string {
   let folder = import.meta.dirname;
   while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
   return join(folder, "dist/native/test/lane_attacker");

@@ -6,7 +6,7 @@ import { type TestContext, test } from "node:test";
 import { type Daemon, startDaemon, testFolder } from "../daemon.ts";
 import { eventually } from "../waiting.ts";
 import { CANARY, configuration, Innocents, policyText, users } from "./control/innocents.ts";
-import { openDescriptors, residentMiB, runControlAttacks } from "./control/run.ts";
+import { controlGroups, openDescriptors, residentMiB, runControlAttacks } from "./control/run.ts";
 
 const notRoot = process.getuid?.() === 0 ? false : "only root can run programs as other users";
 
@@ -32,7 +32,7 @@ test("whatever an attacker says, floods, claims or asks for: nobody else notices
   const pid = daemon.process.pid!;
   const innocents = await Innocents.start(t, daemon.socketPath);
   const before = { descriptors: openDescriptors(pid), memoryMiB: residentMiB(pid) };
-  for (const group of ["garbage", "passedOff", "impersonation", "unpermitted", "floods"]) {
+  for (const group of controlGroups) {
     const attacks = await runControlAttacks(daemon.socketPath, group, { uid: users.attacker, canary: CANARY });
     for (const { attack, verdict, text, tookMs } of attacks) t.diagnostic(`${attack}: ${verdict}, ${text} (${tookMs} ms)`);
     assert.deepEqual(attacks.filter(({ verdict }) => verdict === "DONE"), [], group);

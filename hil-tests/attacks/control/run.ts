@@ -2,14 +2,19 @@
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { attackerProgram } from "../lanes.ts";
 
 export interface ControlAttack { attack: string; verdict: "denied" | "harmless" | "DONE"; text: string; tookMs: number }
+
+/** The groups of attacker.ts, and "packets", which is C. */
+export const controlGroups = ["packets", "garbage", "passedOff", "impersonation", "unpermitted", "floods"] as const;
 
 /** Rejects when the attacker itself fails; `uid` undefined = as this user. */
 export function runControlAttacks(socketPath: string, group: string, { uid, canary = "" }: { uid?: number | undefined; canary?: string } = {}): Promise<ControlAttack[]> {
   return new Promise((resolve, reject) => {
     const who = uid === undefined ? {} : { uid, gid: uid };
-    const child = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "attacker.js"), socketPath, group, canary], { stdio: ["ignore", "pipe", "pipe"], cwd: "/", ...who });
+    const [program, args] = group === "packets" ? [attackerProgram(), ["--packets", socketPath]] : [process.execPath, ["--enable-source-maps", join(import.meta.dirname, "attacker.js"), socketPath, group, canary]];
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], cwd: "/", ...who });
     let out = "";
     let errors = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));

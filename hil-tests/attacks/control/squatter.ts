@@ -33,7 +33,11 @@ process.stdout.write(`${JSON.stringify("ready")}\n`);
 await client.cutOff(); console.error("s2");
 const next = await openAgain(socketPath);
 const { status } = await next.ask(advert("open/mine"), [own.descriptor]);
-// Something for those who take it for the other lane.
-own.publish(new TextEncoder().encode("-1"));
 process.stdout.write(`${JSON.stringify(status)}\n`);
+// Something for those who take it for the other lane; and again and again its announcement, also when the other is there already.
 setInterval(() => own.publish(new TextEncoder().encode("-1")), AGAIN_MS);
+for (let advertised = 1; next.ended === undefined; advertised++) {
+  await new Promise((resolve) => setTimeout(resolve, 10 * AGAIN_MS));
+  await next.ask({ op: "unadvertise", advert: advertised });
+  await next.ask(advert("open/mine"), [own.descriptor]);
+}

@@ -1,4 +1,7 @@
-/* attacker [NAME]: every attack whose name contains NAME, by every kind of attacker that this user can play; one line of JSON each. */
+/*
+ * lane_attacker [NAME]: every attack on lanes whose name contains NAME, by every kind of attacker that this user can play; one line of JSON each.
+ * lane_attacker --packets SOCKET: on a gateway (packet_attacks.c).
+ */
 #include "scene.h"
 
 #include <string.h>
@@ -16,6 +19,10 @@ static void run(const struct attack *attacks, size_t count, const char *only, in
 
 int main(int count, char **words) {
   const char *only = count > 1 ? words[1] : NULL;
+  if (count == 3 && strcmp(words[1], "--packets") == 0) {
+    run_packet_attacks(words[2]);
+    return 0;
+  }
   run(memory_attacks, memory_attack_count, only, 1);
   run(process_attacks, process_attack_count, only, 1);
   run(reader_attacks, reader_attack_count, only, 0);

@@ -85,5 +85,6 @@ extern const struct attack memory_attacks[], process_attacks[], reader_attacks[]
 extern const size_t memory_attack_count, process_attack_count, reader_attack_count;
 /* Hostile writers against a reader of their own: writer_attacks.c. */
 void run_writer_attacks(const char *only);
+void run_packet_attacks(const char *socket_path);
 
 #endif
