@@ -71,8 +71,9 @@ function mayBring(op: ClientOp, descriptors: number): boolean {
   return descriptors === 0 || op === "request" || op === "result";
 }
 
-/** From a stalled client's point of view, its state is "leaving" once it was sent off. */
+/** Why nothing is read from a client. */
 type HoldReason = "quota" | "unreadAnswers";
+/** leaving: it was sent off, and its goodbye waits to be read. */
 type Phase = "new" | "open" | "leaving" | "ended";
 
 export class Session {
@@ -100,7 +101,6 @@ export class Session {
   #malformed = 0;
   #reservedBytes = 0;
   #settledBytes = 0;
-  /** Why nothing is read from the client now. */
   readonly #holds = new Set<HoldReason>();
 
   constructor(host: SessionHost, { connection, account, peer }: { connection: SeqpacketConnection; account: Account; peer: Peer }) {

@@ -4,7 +4,7 @@
  * through `machine`; what cannot be known is said in `notes`.
  */
 import { createHash } from "node:crypto";
-import { canonicalJson } from "./canonicalJson.ts";
+import { canonicalJson } from "../canonicalJson.ts";
 import { checkCommands, checkNodes, checkSafePose } from "./check/commands.ts";
 import { CheckContext } from "./check/context.ts";
 import type { FileAnswer, MachineProbe, Note } from "./check/context.ts";

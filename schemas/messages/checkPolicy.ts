@@ -4,7 +4,7 @@
  * reload call this same function.
  */
 import { createHash } from "node:crypto";
-import { canonicalJson } from "./canonicalJson.ts";
+import { canonicalJson } from "../canonicalJson.ts";
 import type { MachineProbe, Note } from "./check/context.ts";
 import type { Principal } from "./config.ts";
 import { pathText, sortFaults } from "./fault.ts";

@@ -3,7 +3,7 @@
  * `restart` by starting the gateway anew.
  */
 import type { Config } from "./config.ts";
-import { canonicalJson } from "./canonicalJson.ts";
+import { canonicalJson } from "../canonicalJson.ts";
 import { pathText } from "./fault.ts";
 import type { Path } from "./fault.ts";
 

@@ -5,6 +5,7 @@
  * keys of every object in the order of their UTF-16 units, or null when the topic has none. docs/specs/client-socket.md, section "Lanes".
  */
 import { createHash } from "node:crypto";
+import { canonicalJson } from "../canonicalJson.ts";
 
 const withoutSchema = new Map<string, bigint>();
 
@@ -27,13 +28,5 @@ export function nameHash(name: string): bigint {
 }
 
 function hashOf(encoding: string, schema: unknown): bigint {
-  return createHash("sha256").update(`["ipcnet schema 1",${JSON.stringify(encoding)},${canonical(schema)}]`).digest().readBigUInt64BE(0);
-}
-
-/** Written by hand: an object of JavaScript's own would bring keys that look like numbers into another order. */
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const object = value as Record<string, unknown>;
-  return `{${Object.keys(object).filter((key) => object[key] !== undefined).sort().map((key) => `${JSON.stringify(key)}:${canonical(object[key])}`).join(",")}}`;
+  return createHash("sha256").update(`["ipcnet schema 1",${JSON.stringify(encoding)},${canonicalJson(schema)}]`).digest().readBigUInt64BE(0);
 }

@@ -74,7 +74,7 @@ export interface ResultMessage {
   more: boolean;
 }
 
-/** Who calls, by the kernel's word. `component` is "" where the gateway knows none. */
+/** Who calls, by the kernel's word. `component` is that of the policy, else "uid:1000". */
 export interface CallerIdentity {
   component: string;
   uid: number;

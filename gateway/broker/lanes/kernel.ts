@@ -12,7 +12,7 @@ export function describeFacts(lane: Descriptor): LaneFacts | undefined {
   return { laneId: Buffer.from(laneId).toString("hex"), schemaHash, policy, fileBytes, firstSequence };
 }
 
-/** Whether this user made the memory: nobody else can write it, and nobody but root can give it away. Root may bring anybody's. */
+/** Whether this user made the memory. Only for what is a lane: a file of somebody's own file system may take as long as it likes to answer. Nobody else can write it, and nobody but root can give it away. Root may bring anybody's. */
 export function isMadeBy(lane: Descriptor, uid: number): boolean {
   return uid === 0 || fstatSync(lane.fd).uid === uid;
 }

@@ -12,7 +12,7 @@ import { hashText } from "../../../schemas/topics/schemaHash.ts";
 import type { AdvertiseMessage, LanePolicy, LaneServerMessage } from "../../../shm/protocol/laneMessages.ts";
 import type { SubscriptionPolicy } from "../../../shm/protocol/messages.ts";
 import type { Descriptor } from "../../../shm/sockets/index.ts";
-import type { AccessPolicy, Peer } from "../ports.ts";
+import type { AccessPolicy, Peer, ServiceAnswer } from "../ports.ts";
 import type { Quota } from "../quota/quota.ts";
 import { type LaneHistory, laneHistory } from "./history.ts";
 import { describeFacts, isMadeBy, isPageOf, newBell } from "./kernel.ts";
@@ -41,12 +41,6 @@ export interface LaneBrokerOptions {
   policy: Pick<AccessPolicy, "mayRead" | "mayWrite">;
   topics: DirectTopics;
   clock: Clock;
-}
-
-export interface Answer {
-  status: number;
-  text?: string;
-  body?: unknown;
 }
 
 type Effect = LaneEffect<LaneClient, Descriptor>;
@@ -96,10 +90,11 @@ export class LaneBroker {
 
   // Each of these takes the descriptors over and answers; what follows from it is done by `perform`, after the answer has been sent.
 
-  advertise(client: LaneClient, message: AdvertiseMessage, lane: Descriptor): Answer {
+  advertise(client: LaneClient, message: AdvertiseMessage, lane: Descriptor): ServiceAnswer {
     const { topic, encoding, layout, jsonSchema, policy, deadlineMs } = message;
-    if (!isMadeBy(lane, client.peer.uid)) return refuseForeign(lane);
-    const { advert, ...verdict } = this.#registry.advertise(client, { topic, encoding, schemaHash: BigInt(`0x${message.schemaHash}`), layout, jsonSchema, policy, deadlineMs }, lane, describeFacts(lane));
+    const facts = describeFacts(lane);
+    if (facts && !isMadeBy(lane, client.peer.uid)) return refuseForeign(lane);
+    const { advert, ...verdict } = this.#registry.advertise(client, { topic, encoding, schemaHash: BigInt(`0x${message.schemaHash}`), layout, jsonSchema, policy, deadlineMs }, lane, facts);
     if (!advert) {
       lane.close();
       return verdict;
@@ -109,8 +104,9 @@ export class LaneBroker {
   }
 
   relane(client: LaneClient, advert: number, lane: Descriptor): Verdict {
-    if (!isMadeBy(lane, client.peer.uid)) return refuseForeign(lane);
-    const verdict = this.#registry.relane(client, advert, lane, describeFacts(lane));
+    const facts = describeFacts(lane);
+    if (facts && !isMadeBy(lane, client.peer.uid)) return refuseForeign(lane);
+    const verdict = this.#registry.relane(client, advert, lane, facts);
     if (verdict.status >= 200) lane.close();
     return verdict;
   }

@@ -10,7 +10,7 @@ function machineBoot(): string {
   return boot;
 }
 
-/** The version is not known from the kernel and stays "-" until manifests name it. */
+/** The version is nothing that the kernel knows: "-". */
 export function originOf({ component, pid }: Peer): string {
   return `${component}/-/${pid}/${machineBoot()}`;
 }

@@ -317,7 +317,7 @@ export class LaneRegistry<C, L> {
     const fault = topicNameFault(topic);
     if (fault) return { status: Status.badRequest, text: `the topic's name is not one: ${fault}` };
     if (topic.startsWith("cmd/")) return { status: Status.forbidden, text: `${topic}: commands are never direct, publish goes through the gateway's checks` };
-    if (!this.#options.mayWrite(peer, topic)) return { status: Status.forbidden, text: `uid ${peer.uid} may not write ${topic}` };
+    if (!this.#options.mayWrite(peer, topic)) return { status: Status.forbidden, text: `${peer.component} may not write ${topic}` };
     return undefined;
   }
 

@@ -4,13 +4,13 @@ import type { LaneClientMessage, LaneServerMessage } from "../../../shm/protocol
 import type { SubscriptionPolicy } from "../../../shm/protocol/messages.ts";
 import type { Descriptor } from "../../../shm/sockets/index.ts";
 import { Budget } from "../budget.ts";
-import type { Peer } from "../ports.ts";
-import type { Answer, LaneBroker, LaneClient } from "./laneBroker.ts";
+import type { Peer, ServiceAnswer } from "../ports.ts";
+import type { LaneBroker, LaneClient } from "./laneBroker.ts";
 
 /** What the lanes need of a session. */
 export interface SessionPorts {
   readonly peer: Peer;
-  reply(seq: number, answer: Answer): void;
+  reply(seq: number, answer: ServiceAnswer): void;
   /** False = it could not be sent, and the session ends. */
   send(message: LaneServerMessage, descriptors: readonly Descriptor[]): boolean;
   /** Announces a topic before the first message that names it. */
@@ -79,7 +79,7 @@ export class SessionLanes implements LaneClient {
     if (this.#open) this.#ports.tell(status, text);
   }
 
-  #answer(message: LaneClientMessage, [descriptor]: readonly Descriptor[]): Answer {
+  #answer(message: LaneClientMessage, [descriptor]: readonly Descriptor[]): ServiceAnswer {
     const broker = this.#broker;
     if ((message.op === "advertise" || message.op === "relane") && !this.#changes.take(1, this.#ports.nowUs())) {
       descriptor!.close();

@@ -72,9 +72,8 @@ export class ServiceDesk {
   constructor(options: ServiceDeskOptions) {
     this.#options = options;
     const { clock, limits, services, quota } = options;
-    // A stop must always get through: the gateway's own services take nothing of what users share.
     this.#core = new ServiceCore<Payload>(limits, new SharedCallQuota(quota), { returnsUntilUs: clock.nowUs() + limits.returnMs * 1e3 });
-    // A stop never waits behind other calls: the gateway's own services have no capacity to run out of.
+    // A stop must always get through: the gateway's own services have no capacity to run out of, and take nothing of what users share.
     const terms = { group: "", capacity: Number.POSITIVE_INFINITY, rateHzMax: undefined, callsMax: undefined, description: "", admits: () => true, internal: true };
     for (const service of services.names) this.#core.offer(GATEWAY, { ...terms, service });
   }

@@ -1,4 +1,7 @@
-/** JSON with sorted keys: equal values give equal text, whatever the order in which they were written. For plain data only. */
+/**
+ * JSON without spaces and with the keys of every object in the order of their UTF-16 units: equal values give equal text, whatever the order in which they were written. For
+ * plain data only. Written by hand, as an object of JavaScript's own would bring keys that look like numbers into another order.
+ */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
