@@ -12,8 +12,9 @@ static void print(void *context, const struct ipcnet_message *message) {
 
 int main(void) {
   struct ipcnet_client *client;
+  const struct ipcnet_connect_options who = {.name = "listener", .flags = IPCNET_RECONNECT};
   struct ipcnet_subscribe_options options = {.on_message = print, .policy = IPCNET_QUEUE};
-  int status = ipcnet_connect(&client, NULL);
+  int status = ipcnet_connect(&client, &who);
   if (status >= 0) status = ipcnet_subscribe(client, "talk/hello", &options, NULL);
   while (status >= 0) status = ipcnet_poll(client, -1);
   fprintf(stderr, "listener: %s\n", ipcnet_last_error_text(client));

@@ -3,7 +3,10 @@
 #include <ipcnet.hpp>
 
 int main() try {
-  ipcnet::Client client;
+  ipcnet::ConnectOptions who;
+  who.name = "listener";
+  who.reconnect = true;
+  ipcnet::Client client(who);
   ipcnet::SubscribeOptions queue;
   queue.policy = IPCNET_QUEUE;
   auto listening = client.subscribe("talk/hello", [](const ipcnet::Message &message) { std::cout << message.sequence() << " " << message.json() << std::endl; }, queue);

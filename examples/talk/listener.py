@@ -3,6 +3,6 @@ import contextlib
 
 import ipcnet
 
-with contextlib.suppress(KeyboardInterrupt), ipcnet.connect(name="listener") as client:
+with contextlib.suppress(KeyboardInterrupt), ipcnet.connect(name="listener", reconnect=True) as client:
     for message in client.subscribe("talk/hello", policy="queue"):
         print(message.sequence, message.value, f"{message.lost_before} lost" if message.lost_before else "", flush=True)

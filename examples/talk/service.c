@@ -19,8 +19,9 @@ static void add(void *context, struct ipcnet_call *call) {
 
 int main(void) {
   struct ipcnet_client *client;
+  const struct ipcnet_connect_options who = {.name = "adder", .flags = IPCNET_RECONNECT};
   struct ipcnet_offer_options options = {.on_call = add};
-  int status = ipcnet_connect(&client, NULL);
+  int status = ipcnet_connect(&client, &who);
   if (status >= 0) status = ipcnet_offer(client, "talk/add", &options, NULL);
   while (status >= 0) status = ipcnet_poll(client, -1);
   fprintf(stderr, "service: %s\n", ipcnet_last_error_text(client));

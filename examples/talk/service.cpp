@@ -3,7 +3,10 @@
 #include <ipcnet.hpp>
 
 int main() try {
-  ipcnet::Client client;
+  ipcnet::ConnectOptions who;
+  who.name = "adder";
+  who.reconnect = true;
+  ipcnet::Client client(who);
   auto adding = client.offer("talk/add", [](ipcnet::Call &call) {
     const auto body = call.body();
     call.answer(ipcnet::CborWriter().map(1).text("sum").number(body["a"].number() + body["b"].number()).bytes());

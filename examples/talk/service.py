@@ -3,7 +3,7 @@ import contextlib
 
 import ipcnet
 
-with contextlib.suppress(KeyboardInterrupt), ipcnet.connect(name="adder") as client:
+with contextlib.suppress(KeyboardInterrupt), ipcnet.connect(name="adder", reconnect=True) as client:
 
     @client.offer("talk/add")
     def add(body):

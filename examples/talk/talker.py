@@ -4,7 +4,7 @@ import time
 
 import ipcnet
 
-with contextlib.suppress(KeyboardInterrupt), ipcnet.connect(name="talker") as client, client.advertise("talk/hello", "cbor") as hello:
+with contextlib.suppress(KeyboardInterrupt), ipcnet.connect(name="talker", reconnect=True) as client, client.advertise("talk/hello", "cbor") as hello:
     for count in range(1, 1_000_000):
         hello.publish({"text": "hello from Python", "count": count})
         time.sleep(0.5)
