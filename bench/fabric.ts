@@ -23,7 +23,9 @@ export const bench: Bench = {
     });
     const smoke = context.scale < 0.1;
     const durations: Durations = { hotMs: 600 * context.scale, pacedMs: 600 * context.scale, flowMs: 800 * context.scale };
-    const situations = SIZES_BYTES.flatMap((payloadBytes) => LEAVES.map((leaves): Situation => ({ payloadBytes, leaves }))).filter(({ leaves }) => !smoke || leaves === 1);
+    const wanted = process.env["IPCNET_BENCH_SITUATIONS"]?.split(",");
+    const situations = SIZES_BYTES.flatMap((payloadBytes) => LEAVES.map((leaves): Situation => ({ payloadBytes, leaves })))
+      .filter(({ payloadBytes, leaves }) => (wanted?.includes(`${payloadBytes}x${leaves}`) ?? true) && (!smoke || leaves === 1));
     const tables: Table[] = [];
     for (const situation of situations) tables.push(await compare(smoke ? present.filter(({ name }) => ["ipcnet", "Node UDS", "Node child IPC"].includes(name)) : present, situation, durations, { context, notes }));
     return tables;

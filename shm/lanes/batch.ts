@@ -37,6 +37,11 @@ export class LaneBatch {
     return this.#memory.buffer;
   }
 
+  /** Whether `bytes` may be kept: they are one large message's own. */
+  get isOwned(): boolean {
+    return this.#memory.buffer !== this.#memory.shared;
+  }
+
   /** Where payload i begins in `bytes`; a multiple of 8. */
   payloadAt(i: number): number {
     return this.#memory.words[WORDS * i + 12]!;
@@ -112,7 +117,7 @@ export class LaneBatch {
   }
 
   /** Message i as a value of its own. */
-  sample(i: number, payload: Uint8Array = this.payload(i).slice()): LaneSample {
+  sample(i: number, payload: Uint8Array = this.isOwned ? this.payload(i) : this.payload(i).slice()): LaneSample {
     return {
       sequence: this.sequence(i), lostBefore: this.lostBefore(i), timeNs: this.timeNs(i), wallTimeNs: this.wallTimeNs(i), schemaHash: this.schemaHash(i), origin: this.origin(i), ttlMs: this.ttlMs(i),
       quality: this.quality(i), keyFrame: this.keyFrame(i), kind: this.kind(i), lineage: this.lineage(i), payload,

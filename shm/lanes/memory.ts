@@ -1,4 +1,5 @@
 /** Memory that JavaScript and the addon share for lanes, one set per thread: looked up once, so that a publish and a drain are one call with a few numbers. As in shm/addon/lanes_glue.h. */
+import { Buffer } from "node:buffer";
 import { hub, type NativeShm } from "../sockets/native.ts";
 
 export const STAGING_LINEAGE_AT = 64;
@@ -10,7 +11,7 @@ export const STAGING_MANY_MAX = 512;
 export const BATCH_MESSAGES_MAX = 1024;
 export const RECORD_BYTES = 64;
 const BATCH_LINEAGE_MAX = 1920;
-/** Fits the second-level cache of small processors; grows to the largest message that comes. */
+/** Fits the second-level cache of small processors. Larger messages get a buffer of their own, which is theirs from then on: they are copied once. */
 const BUFFER_BYTES = 262_144;
 
 export interface LanesMemory {
@@ -24,8 +25,9 @@ export interface LanesMemory {
   readonly words: Uint32Array;
   readonly longs: BigUint64Array;
   readonly lineage: BigUint64Array;
-  /** Payloads of what was read. */
+  /** Payloads of what was read: `shared`, or the own buffer of one large message. */
   buffer: Uint8Array;
+  readonly shared: Uint8Array;
 }
 
 let shared: LanesMemory | undefined;
@@ -45,13 +47,21 @@ function make(): LanesMemory {
   native.laneBuffer(buffer);
   return {
     native, staging, stagingView: new DataView(staging.buffer), lengths: new Uint32Array(staging.buffer, STAGING_LENGTHS_AT, STAGING_MANY_MAX),
-    words: new Uint32Array(records.buffer), longs: new BigUint64Array(records.buffer), lineage, buffer,
+    words: new Uint32Array(records.buffer), longs: new BigUint64Array(records.buffer), lineage, buffer, shared: buffer,
   };
 }
 
-/** Makes room for a message of `bytes`. */
-export function growBuffer(memory: LanesMemory, bytes: number): void {
-  if (memory.buffer.length >= bytes) return;
-  memory.buffer = new Uint8Array(bytes);
-  memory.native.laneBuffer(memory.buffer);
+/** A buffer for one message of `bytes`. Not zeroed: only what the addon has written is handed out. */
+export function takeOwnBuffer(memory: LanesMemory, bytes: number): void {
+  useBuffer(memory, new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer));
+}
+
+/** Back to the buffer that is used again for each drain. */
+export function shareBuffer(memory: LanesMemory): void {
+  if (memory.buffer !== memory.shared) useBuffer(memory, memory.shared);
+}
+
+function useBuffer(memory: LanesMemory, buffer: Uint8Array): void {
+  memory.buffer = buffer;
+  memory.native.laneBuffer(buffer);
 }

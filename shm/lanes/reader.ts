@@ -5,7 +5,7 @@ import { Descriptor } from "../sockets/descriptor.ts";
 import { hub, type Pollable, Ready } from "../sockets/native.ts";
 import { LaneBatch, type LaneSample } from "./batch.ts";
 import { Errno, externalError, LaneError, laneError } from "./errors.ts";
-import { BATCH_MESSAGES_MAX, growBuffer, type LanesMemory, lanesMemory, RECORD_BYTES } from "./memory.ts";
+import { BATCH_MESSAGES_MAX, shareBuffer, takeOwnBuffer, type LanesMemory, lanesMemory, RECORD_BYTES } from "./memory.ts";
 import { type LanePolicy, policyCode } from "./policy.ts";
 
 export interface LaneReaderOptions {
@@ -135,7 +135,9 @@ export class LaneReader implements Pollable {
 
   /** The next message, or undefined when there is none for now (or no more: see `ended`). */
   read(): LaneSample | undefined {
-    return this.#drain(1, Drain.only) === 1 ? this.#batch.sample(0) : undefined;
+    const sample = this.#drain(1, Drain.only) === 1 ? this.#batch.sample(0) : undefined;
+    shareBuffer(this.#memory);
+    return sample;
   }
 
   /** The last `count` (up to 1000) messages that are kept, oldest first. Moves nothing. */
@@ -235,6 +237,7 @@ export class LaneReader implements Pollable {
         this.#messages(this.#batch);
       }
     } finally {
+      shareBuffer(this.#memory);
       // More to come, or the listener has thrown: the loop comes back.
       if (!asleep && this.#messages && this.id >= 0) this.#later();
     }
@@ -242,11 +245,12 @@ export class LaneReader implements Pollable {
 
   /** How many messages stand in the batch; 0 none and asleep (if it was to); less: none, look again. */
   #drain(messagesMax: number, mode: number): number {
+    shareBuffer(this.#memory);
     for (;;) {
       if (this.#lane < 0 || this.ended) return 0;
       const count = this.#memory.native.laneDrain(this.#lane, Math.min(messagesMax, BATCH_MESSAGES_MAX), mode);
       if (count >= 0) return count;
-      if (count === TOO_SMALL) growBuffer(this.#memory, this.#memory.words[RECORD_BYTES / 4 - 3]!);
+      if (count === TOO_SMALL) takeOwnBuffer(this.#memory, this.#memory.words[RECORD_BYTES / 4 - 3]!);
       else if (count in ends) {
         this.#noteEnd(ends[count]!);
         return 0;

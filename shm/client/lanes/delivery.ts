@@ -47,9 +47,11 @@ export function deliverBatch(batch: LaneBatch, source: LaneSource<KnownTopic>, t
 const COPY_TOGETHER_BYTES = 65_536;
 
 function copyOf(batch: LaneBatch): (i: number) => { bytes: Uint8Array; at: number } {
+  const { bytes: owned } = batch;
   const last = batch.count - 1;
   const from = batch.payloadAt(0);
   const end = batch.payloadAt(last) + batch.payloadBytes(last);
+  if (batch.isOwned) return (i) => ({ bytes: owned, at: batch.payloadAt(i) });
   if (end - from > COPY_TOGETHER_BYTES) return (i) => ({ bytes: batch.payload(i).slice(), at: 0 });
   const bytes = batch.bytes.slice(from, end);
   return (i) => ({ bytes, at: batch.payloadAt(i) - from });
