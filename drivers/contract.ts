@@ -10,6 +10,7 @@ import { test } from "node:test";
 import { systemClock } from "../schemas/clock.ts";
 import type { Driver, DriverEvent } from "./driver.ts";
 import { DriverError } from "./driver.ts";
+import { until } from "../schemas/testing.ts";
 
 export interface DriverHarness<Received, Outgoing> {
   /** Fresh, not started. Its clock is the system's. */
@@ -31,15 +32,6 @@ export interface DriverHarness<Received, Outgoing> {
   restoreLink?: () => Promise<void> | void;
   /** Stops the driver if need be, and everything the harness started. */
   stop: () => Promise<void>;
-}
-
-/** Waits until `condition` holds; fails with `what` after `timeoutMs`. */
-export async function until(condition: () => boolean, what: string, timeoutMs = 30_000): Promise<void> {
-  const endUs = systemClock.nowUs() + timeoutMs * 1e3;
-  while (!condition()) {
-    if (systemClock.nowUs() > endUs) assert.fail(`not within ${timeoutMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
 
 /** A deadline far enough away for a slow machine. */

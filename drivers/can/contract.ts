@@ -5,11 +5,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DriverHarness } from "../contract.ts";
-import { soonUs, testDriverContract, until } from "../contract.ts";
+import { soonUs, testDriverContract } from "../contract.ts";
 import type { DriverEvent } from "../driver.ts";
 import type { CanDriver } from "./driver.ts";
 import type { CanFrame, CanFrameBatch } from "./frame.ts";
 import { CanFlag, FD_LENGTHS_BYTES } from "./frame.ts";
+import { until } from "../../schemas/testing.ts";
 
 export interface CanHarness {
   /** Fresh, not started, on a bus with at least one other node. Its clock is the system's. */

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { soonUs, until } from "../contract.ts";
+import { soonUs } from "../contract.ts";
 import { DriverError, type DriverEvent } from "../driver.ts";
 import { numberedFrame, testCanDriverContract, type CanHarness } from "./contract.ts";
 import { BusHost } from "./emulator/host.ts";
@@ -14,6 +14,7 @@ import { attachInProcess } from "./emulator/inProcess.ts";
 import { serveBuses } from "./emulator/server.ts";
 import { CanFlag, type CanFrame } from "./frame.ts";
 import { createNativeCan, upCommand, type NativeCanOptions } from "./nativeDriver.ts";
+import { until } from "../../schemas/testing.ts";
 
 const PROBE_ID = 0x7ff;
 const SETTLER_ID = 0x7fe;

@@ -15,7 +15,8 @@ import { createMqttBroker } from "./broker.ts";
 import { createMqttClientDriver } from "./clientDriver.ts";
 import type { MqttMessage } from "./message.ts";
 import { encodeStatus } from "./status.ts";
-import { closed, frozenSubscriber, join as joinBroker, nextMessage, until, user } from "./testing.ts";
+import { closed, frozenSubscriber, join as joinBroker, nextMessage, user } from "./testing.ts";
+import { until } from "../../schemas/testing.ts";
 
 let users: MqttUser[];
 before(async () => {

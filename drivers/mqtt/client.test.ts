@@ -12,7 +12,8 @@ import { createMqttClientDriver, type MqttClientDriverOptions } from "./clientDr
 import type { MqttDriver } from "./driverBase.ts";
 import type { MqttMessage } from "./message.ts";
 import { BridgeStateView, encodeStatus } from "./status.ts";
-import { join, nextMessage, until, user } from "./testing.ts";
+import { join, nextMessage, user } from "./testing.ts";
+import { until } from "../../schemas/testing.ts";
 
 let users: MqttUser[];
 before(async () => {

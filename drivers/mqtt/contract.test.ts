@@ -4,12 +4,13 @@ import type { AddressInfo } from "node:net";
 import { connect } from "mqtt";
 import { systemClock } from "../../schemas/clock.ts";
 import type { DriverHarness } from "../contract.ts";
-import { testDriverContract, until } from "../contract.ts";
+import { testDriverContract } from "../contract.ts";
 import { createMqttBroker } from "./broker.ts";
 import { createMqttBrokerDriver } from "./brokerDriver.ts";
 import { createMqttClientDriver } from "./clientDriver.ts";
 import { MQTT_LIMITS } from "./limits.ts";
 import type { MqttMessage, MqttOutgoing } from "./message.ts";
+import { until } from "../../schemas/testing.ts";
 
 type Harness = DriverHarness<MqttMessage, MqttOutgoing>;
 const anonymous = { publish: ["#"], subscribe: ["#"] };

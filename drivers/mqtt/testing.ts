@@ -6,17 +6,6 @@ import type { IClientOptions, IPublishPacket, MqttClient } from "mqtt";
 import { hashPassword } from "./accounts.ts";
 import type { MqttUser } from "./accounts.ts";
 
-/** Resolves when `holds` does; it is asked on every turn of the event loop, and once a millisecond when that idles. */
-export async function until(holds: () => boolean, what: string, limitMs = 10_000): Promise<void> {
-  const endMs = performance.now() + limitMs;
-  while (!holds()) {
-    if (performance.now() > endMs) throw new Error(`waited ${limitMs} ms in vain for: ${what}`);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 1);
-    });
-  }
-}
-
 export async function user(name: string, password: string, publish: readonly string[], subscribe: readonly string[]): Promise<MqttUser> {
   return { name, passwordScrypt: await hashPassword(password), publish, subscribe };
 }

@@ -1,7 +1,7 @@
 /** The contract of all drivers, over a line in memory and over a pseudo-terminal through the real `serialport`. */
 import { systemClock } from "../../schemas/clock.ts";
 import type { DriverHarness } from "../contract.ts";
-import { testDriverContract, until } from "../contract.ts";
+import { testDriverContract } from "../contract.ts";
 import { openPty } from "../pty/index.ts";
 import type { SerialDriver } from "./driver.ts";
 import { createSerialDriver } from "./driver.ts";
@@ -11,6 +11,7 @@ import { memoryLine } from "./memoryPort.ts";
 import type { BytePort } from "./port.ts";
 import type { SerialOutgoing } from "./sendQueue.ts";
 import { streamPort } from "./streamPort.ts";
+import { until } from "../../schemas/testing.ts";
 
 type Harness = DriverHarness<SerialMessage, SerialOutgoing>;
 const BAUD_BPS = 3_000_000;

@@ -12,6 +12,7 @@ import type { SerialDriver } from "./driver.ts";
 import { createSerialDriver } from "./driver.ts";
 import type { SerialMessage } from "./link.ts";
 import { streamPort } from "./streamPort.ts";
+import { until } from "../../schemas/testing.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ipcnet-serial-"));
 const open: (() => unknown)[] = [];
@@ -22,16 +23,6 @@ after(async () => {
 
 const dataId = 0x48414e44;
 const later = (ms: number): number => systemClock.nowUs() + ms * 1e3;
-
-async function until(holds: () => boolean, what: string): Promise<void> {
-  const endMs = performance.now() + 10_000;
-  while (!holds()) {
-    if (performance.now() > endMs) throw new Error(`waited in vain for: ${what}`);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 2);
-    });
-  }
-}
 
 /** A stable name for a pseudo-terminal, as udev makes them for devices. */
 function plugIn(pty: Pty, name: string): string {

@@ -1,12 +1,11 @@
 /** The broker and programs that die, stop, flood and lie: each costs itself alone. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { connect, type Message } from "../../shm/client/index.ts";
 import { defaultLimits } from "./limits.ts";
 import { BrokerRig, openPolicy, type Program } from "./testRig.ts";
+import { openDescriptors } from "../../schemas/testing.ts";
 
-const descriptors = (): number => readdirSync("/proc/self/fd").length;
 
 /** Subscribes with the given options and, when told "report", says what it received since. */
 const listener = (options: string): string => `
@@ -49,7 +48,7 @@ async function publish(rig: BrokerRig, count: number, perTurn = 20): Promise<voi
 test("kill -9 of a client: its session, its descriptors and its subscriptions go with it", async () => {
   await withRig({}, async (rig) => {
     rig.topic("data/x");
-    const before = descriptors();
+    const before = openDescriptors();
     const victim = rig.program(listener("{ policy: { queue: 100 } }"));
     assert.equal(await victim.next(), "ready");
     await publish(rig, 1000);
@@ -59,7 +58,7 @@ test("kill -9 of a client: its session, its descriptors and its subscriptions go
     assert.equal(rig.broker.clients().length, 0);
     assert.equal(rig.table.get("data/x")!.sinks.length, 0);
     // Its pipes close in their own time.
-    await rig.until(() => descriptors() <= before);
+    await rig.until(() => openDescriptors() <= before);
     await publish(rig, 10);
   });
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { fstatSync, mkdirSync, mkdtempSync, readdirSync, readSync, rmSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
+import { fstatSync, mkdirSync, mkdtempSync, readSync, rmSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +14,7 @@ import { Descriptor } from "../../shm/sockets/index.ts";
 import { BrokerRig, openPolicy } from "../broker/testRig.ts";
 import { Grants } from "./grants.ts";
 import { openResource, ResourceTrouble } from "./open.ts";
+import { openDescriptors } from "../../schemas/testing.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ipcnet-resources-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -27,7 +28,6 @@ spawnSync("mkfifo", [at("pipe")]);
 const description = "";
 const open = (resource: Resource, mode: "read" | "write" | "readWrite" = "read"): Promise<Descriptor> => openResource(resource, mode, systemClock);
 const refused = (promise: Promise<unknown>, words: RegExp): Promise<void> => assert.rejects(promise, (error) => error instanceof ResourceTrouble && words.test(error.message));
-const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
 
 test("devices, folders and files are opened as what they are, and as nothing else", async () => {
   const before = openDescriptors();

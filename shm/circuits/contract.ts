@@ -3,15 +3,15 @@
  * Nothing sleeps to synchronise: tests wait for conditions, with a generous deadline.
  */
 import assert from "node:assert/strict";
-import { fstatSync, readdirSync } from "node:fs";
+import { fstatSync } from "node:fs";
 import { test } from "node:test";
-import { systemClock } from "../../schemas/clock.ts";
 import { IpcnetError, Status } from "../../schemas/status.ts";
 import { Descriptor } from "../sockets/index.ts";
 import { Circuits } from "./circuits.ts";
 import type { CircuitLimits } from "./limits.ts";
 import { CIRCUIT_LIMITS } from "./limits.ts";
 import type { FrameTransport } from "./transport.ts";
+import { openDescriptors, until } from "../../schemas/testing.ts";
 
 export interface TransportHarness {
   a: FrameTransport;
@@ -29,21 +29,10 @@ interface Pair {
   harness: TransportHarness;
 }
 
-/** Waits until `condition` holds; fails with `what` after `timeoutMs`. */
-export async function until(condition: () => boolean, what: string, timeoutMs = 60_000): Promise<void> {
-  const endUs = systemClock.nowUs() + timeoutMs * 1e3;
-  while (!condition()) {
-    if (systemClock.nowUs() > endUs) assert.fail(`not within ${timeoutMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
-
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const bytes = (value: string): Uint8Array => new TextEncoder().encode(value);
 const hasStatus = (status: number) => (error: unknown): boolean => error instanceof IpcnetError && error.status === status;
 const never = (): Promise<never> => new Promise(() => undefined);
-
-const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
 
 /** `length` bytes that tell where they are, zeros among them. */
 function pattern(length: number): Uint8Array {

@@ -9,8 +9,8 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { IpcnetError } from "../../schemas/status.ts";
 import { Descriptor, SeqpacketConnection, SeqpacketServer } from "../sockets/index.ts";
-import { until } from "./contract.ts";
 import { Circuits, seqpacketTransport } from "./index.ts";
+import { until } from "../../schemas/testing.ts";
 
 if (process.argv[2] === "serve") serve(process.argv[3]!);
 else tests();

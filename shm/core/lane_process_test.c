@@ -6,8 +6,8 @@
 #include "fd_pass_test.h"
 #include "lane_layout.h"
 #include "lane_test.h"
+#include "open_descriptors_test.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -24,15 +24,6 @@ struct progress {
   _Atomic uint64_t accounted[READERS]; /* at its end: samples and lost ones */
 };
 static struct progress *progress;
-
-static int open_descriptors(void) {
-  int count = 0;
-  DIR *directory = opendir("/proc/self/fd");
-  CHECK(directory != NULL);
-  while (readdir(directory) != NULL) count++;
-  closedir(directory);
-  return count;
-}
 
 static void pause_ns(uint64_t ns) {
   const struct timespec time = { .tv_nsec = (long)ns };

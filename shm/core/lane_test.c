@@ -1,8 +1,8 @@
 /* The rules of lanes, one by one, writer and reader in one process. */
 #include "lane_test.h"
 #include "lane_writer.h"
+#include "open_descriptors_test.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -11,15 +11,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-static int open_descriptors(void) {
-  int count = 0;
-  DIR *directory = opendir("/proc/self/fd");
-  CHECK(directory != NULL);
-  while (readdir(directory) != NULL) count++;
-  closedir(directory);
-  return count;
-}
 
 static const struct ipcnet_lane_options small = { .slot_count = 8, .inline_bytes = 64, .large_bytes = 8192, .policy = IPCNET_LANE_LOSSLESS, .schema_hash = 77 };
 

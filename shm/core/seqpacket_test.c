@@ -1,7 +1,7 @@
 /* Each test is a sentence; the first that fails ends the program with its line. */
 #include "seqpacket.h"
+#include "open_descriptors_test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -32,15 +32,6 @@ static const char *in_folder(const char *name) {
   char *slot = path[next++ & 3];
   snprintf(slot, sizeof path[0], "%s/%s", folder, name);
   return slot;
-}
-
-static int open_descriptors(void) {
-  int count = 0;
-  DIR *directory = opendir("/proc/self/fd");
-  CHECK(directory != NULL);
-  while (readdir(directory) != NULL) count++;
-  closedir(directory);
-  return count;
 }
 
 static int send_one(int fd, const void *bytes, size_t length) {

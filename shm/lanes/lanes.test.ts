@@ -3,7 +3,8 @@ import { constants } from "node:fs";
 import { test } from "node:test";
 import { Descriptor } from "../sockets/index.ts";
 import { checkReaderPage, describeLane, type LaneBatch, LaneError, LaneReader, LaneWriter, makeBell } from "./index.ts";
-import { bytes, descriptorCount, join, mappingCount, small, text, turn, until } from "./testLane.ts";
+import { bytes, join, mappingCount, small, text, turn, until } from "./testLane.ts";
+import { openDescriptors } from "../../schemas/testing.ts";
 
 const code = (error: unknown): string => (error instanceof LaneError ? error.code : String(error));
 
@@ -165,7 +166,7 @@ test("a lossless reader holds the writer back until it reads on, or is demoted",
 test("what is no lane, page or bell is refused, and closed where it was taken over", async () => {
   const writer = await LaneWriter.create(small);
   const { reader } = join(writer);
-  const before = descriptorCount();
+  const before = openDescriptors();
   const null_ = Descriptor.open("/dev/null", constants.O_RDONLY);
   assert.equal(describeLane(null_), undefined);
   assert.equal(describeLane(reader.page), undefined);
@@ -198,7 +199,7 @@ test("what is no lane, page or bell is refused, and closed where it was taken ov
   for (const wrong of [{ slots: 63 }, { inlineBytes: 65 }, { largeBytes: 5 }, { slots: 1 << 20 }, { laneId: new Uint8Array(3) }, { firstSequence: 0n }, { largeBytes: -4096 }]) {
     await assert.rejects(LaneWriter.create({ ...small, ...wrong }), (error) => code(error) === "badOptions");
   }
-  assert.equal(descriptorCount(), before);
+  assert.equal(openDescriptors(), before);
   reader.close();
   writer.close();
 });
@@ -249,8 +250,8 @@ test("nothing is left behind: descriptors and mappings", async () => {
   };
   await round();
   await turn();
-  const before = [descriptorCount(), mappingCount()];
+  const before = [openDescriptors(), mappingCount()];
   for (let i = 0; i < 20; i++) await round();
   for (let i = 0; i < 5; i++) await turn();
-  assert.deepEqual([descriptorCount(), mappingCount()], before);
+  assert.deepEqual([openDescriptors(), mappingCount()], before);
 });

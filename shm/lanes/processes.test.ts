@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import { after, test } from "node:test";
 import { LaneReader, LaneWriter, makeBell } from "./index.ts";
-import { bytes, descriptorCount, join, mappingCount, Program, small, text, until } from "./testLane.ts";
+import { bytes, join, mappingCount, Program, small, text, until } from "./testLane.ts";
+import { openDescriptors } from "../../schemas/testing.ts";
 
 const folder = mkdtempSync(joinPath(tmpdir(), "ipcnet-lanes-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -202,7 +203,7 @@ test("what was killed or closed has left nothing here", async () => {
     writer.close();
   };
   await round();
-  const before = [descriptorCount(), mappingCount()];
+  const before = [openDescriptors(), mappingCount()];
   for (let i = 0; i < 2; i++) await round();
-  assert.deepEqual([descriptorCount(), mappingCount()], before);
+  assert.deepEqual([openDescriptors(), mappingCount()], before);
 });

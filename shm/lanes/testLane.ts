@@ -1,7 +1,7 @@
 /** Lanes for tests: a writer with readers in the same thread, and programs of their own that get their descriptors by a socket. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { type Descriptor, SeqpacketConnection, SeqpacketServer } from "../sockets/index.ts";
 import { type LaneOptions, LaneReader, type LaneReaderOptions, LaneWriter, makeBell } from "./index.ts";
 
@@ -14,7 +14,6 @@ export function join(writer: LaneWriter, options: Partial<LaneReaderOptions> = {
   return { reader, number: writer.addReader(reader.page.dup(), bell.writer, options.policy ?? "queue", deadlineMs) };
 }
 
-export const descriptorCount = (): number => readdirSync("/proc/self/fd").length;
 
 /** Mappings of lanes and pages. */
 export const mappingCount = (): number => readFileSync("/proc/self/maps", "latin1").split("\n").filter((line) => line.includes("memfd:ipcnet")).length;

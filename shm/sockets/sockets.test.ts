@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { type CloseReason, SeqpacketConnection, SeqpacketServer, SocketError } from "./index.ts";
+import { openDescriptors } from "../../schemas/testing.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ipcnet-sockets-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-const descriptors = (): number => readdirSync("/proc/self/fd").length;
 const closed = (connection: SeqpacketConnection): Promise<CloseReason> => new Promise((resolve) => connection.onClose(resolve));
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 const accepted = (server: SeqpacketServer): Promise<SeqpacketConnection> => new Promise((resolve) => server.onConnection(resolve));
@@ -199,7 +199,7 @@ test("no descriptor is left behind, neither here nor by ended workers", async ()
   };
   await useWorker();
   for (let i = 0; i < 10; i++) await turn();
-  const before = descriptors();
+  const before = openDescriptors();
   for (let i = 0; i < 5; i++) await useWorker();
   for (let i = 0; i < 200; i++) {
     const client = SeqpacketConnection.connect(path);
@@ -211,8 +211,8 @@ test("no descriptor is left behind, neither here nor by ended workers", async ()
     for (const connection of SeqpacketConnection.pair()) connection.close();
   }
   // The server sees the ends in its own turns.
-  for (let i = 0; i < 1000 && descriptors() > before; i++) await turn();
-  assert.equal(descriptors(), before);
+  for (let i = 0; i < 1000 && openDescriptors() > before; i++) await turn();
+  assert.equal(openDescriptors(), before);
   server.close();
 });
 

@@ -1,5 +1,4 @@
 /** For tests of drivers: an emulated bus with one other node, and the parts of a contract harness that follow from it. */
-import { until } from "../../contract.ts";
 import type { CanHarness } from "../contract.ts";
 import type { CanFrame } from "../frame.ts";
 import type { BusHostOptions } from "./host.ts";
@@ -7,6 +6,7 @@ import { BusHost } from "./host.ts";
 import { attachInProcess } from "./inProcess.ts";
 import type { BusNode } from "./node.ts";
 import type { NodePort } from "./port.ts";
+import { until } from "../../../schemas/testing.ts";
 
 const MARK_ID = 0x7fe;
 const PROBE_ID = 0x7ff;

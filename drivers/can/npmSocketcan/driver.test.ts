@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { soonUs, until } from "../../contract.ts";
+import { soonUs } from "../../contract.ts";
 import type { CanHarness } from "../contract.ts";
 import { numberedFrame, testCanDriverContract } from "../contract.ts";
 import type { BusHost } from "../emulator/host.ts";
@@ -10,6 +10,7 @@ import { CanFlag } from "../frame.ts";
 import { createNpmSocketcan } from "./driver.ts";
 import type { OutgoingMessage, RawChannel, ReceivedMessage, SocketcanPackage } from "./package.ts";
 import { loadPackage } from "./package.ts";
+import { until } from "../../../schemas/testing.ts";
 
 /** The package as its sources say it behaves, over an emulated bus: errors thrown, −1 without a reason, `onStopped` for every end, `stop` only once. */
 function standIn(host: BusHost) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
-import { soonUs, until } from "../../contract.ts";
+import { soonUs } from "../../contract.ts";
 import type { CanHarness } from "../contract.ts";
 import { numberedFrame, testCanDriverContract } from "../contract.ts";
 import type { BusWithPeer } from "../emulator/testPeer.ts";
@@ -17,6 +17,7 @@ import type { SlcanPort } from "./ports.ts";
 import type { SlcanPty } from "./pty.ts";
 import { exposeSlcanPty } from "./pty.ts";
 import { DriverError } from "../../driver.ts";
+import { until } from "../../../schemas/testing.ts";
 
 const quick: Partial<SlcanOptions> = { statusIntervalMs: 100, answerTimeoutMs: 2_000, reopen: { minMs: 2, maxMs: 10 }, health: { deadAfterMs: 500, probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } };
 

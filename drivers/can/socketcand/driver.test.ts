@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import { test } from "node:test";
-import { soonUs, until } from "../../contract.ts";
+import { soonUs } from "../../contract.ts";
 import { DriverError } from "../../driver.ts";
 import type { CanHarness } from "../contract.ts";
 import { numberedFrame, testCanDriverContract } from "../contract.ts";
@@ -12,6 +12,7 @@ import { busWithPeer } from "../emulator/testPeer.ts";
 import type { SocketcandOptions } from "./driver.ts";
 import { createSocketcand } from "./driver.ts";
 import { serveSocketcand } from "./server.ts";
+import { until } from "../../../schemas/testing.ts";
 
 const bus = () => busWithPeer({ name: "can0", fd: true, queueFrames: 256 });
 const quick: Partial<SocketcandOptions> = { reopen: { minMs: 2, maxMs: 10 }, health: { probeIntervalMs: 20 } };

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { IpcnetError } from "../../../schemas/status.ts";
 import { connect, type Call, type Client } from "../../../shm/client/index.ts";
@@ -11,6 +10,7 @@ import { Descriptor, nativeSeal, SeqpacketConnection } from "../../../shm/socket
 import { FairShare } from "../quota/quota.ts";
 import { BrokerRig, openPolicy } from "../testRig.ts";
 import { SharedCallQuota } from "./callQuota.ts";
+import { openDescriptors } from "../../../schemas/testing.ts";
 
 async function withClients<N extends string>(options: ConstructorParameters<typeof BrokerRig>[0], names: readonly N[], use: (clients: Record<N, Client>, rig: BrokerRig) => Promise<void>): Promise<void> {
   const rig = new BrokerRig(options);
@@ -26,7 +26,6 @@ async function withClients<N extends string>(options: ConstructorParameters<type
 
 const refused = (promise: Promise<unknown>, status: number, words: RegExp): Promise<void> =>
   assert.rejects(promise, (error) => error instanceof IpcnetError && error.status === status && words.test(error.message), `${status} ${words}`);
-const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
 
 test("after a start a caller that is quicker than the provider is answered all the same", async () => {
   await withClients({ returnMs: 60_000 }, ["provider", "caller"], async ({ provider, caller }) => {

@@ -1,0 +1,15 @@
+/** What tests of all storeys share: waiting for a fact instead of a time, and counting descriptors. */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+
+/** Resolves when `holds` does, asked on every turn of the event loop and once a millisecond when that idles; fails with `what` after `timeoutMs`. */
+export async function until(holds: () => boolean, what: string, timeoutMs = 60_000): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  while (!holds()) {
+    if (performance.now() > endMs) assert.fail(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+/** How many descriptors this process has open. */
+export const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
