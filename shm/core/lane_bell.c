@@ -1,4 +1,4 @@
-/* A bell: one byte through a socket pair. docs/decisions/wake-ups.md says why a socket pair. */
+/* A bell: one byte through a socket pair. docs/decisions/0017-wake-ups.md says why a socket pair. */
 #include "lane_layout.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
  * What a bell could be: the cost of a ring that nobody hears, of a ring that is waited for, and of one that an ill-disposed reader has made dear. One JSON line a figure.
  *   bell_bench [RINGS]
- * docs/decisions/wake-ups.md has the figures and what follows from them.
+ * docs/decisions/0017-wake-ups.md has the figures and what follows from them.
  */
 #include "bench.h"
 
