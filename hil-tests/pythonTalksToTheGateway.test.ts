@@ -216,7 +216,7 @@ with ipcnet.connect() as client:
     const counts = listener.lines.map((line) => Number(line.split(" ")[0]));
     assert.deepEqual(counts, counts.map((_, i) => counts[0]! + i), "and lose nothing");
     await talker.stop();
-    await listener.ended;
+    await listener.stop();
     other.remove();
   });
 
