@@ -3,7 +3,7 @@ import type { Bench, BenchContext, Table } from "./harness.ts";
 import { caseRows, timeCases } from "./harness.ts";
 import { compileMessage, parseDbc } from "../schemas/dbc/index.ts";
 import { e2eCheck, e2eProtector, CheckResult, FrameCheck, vendorCodec, vendorChecksum, type E2eConfig } from "../schemas/e2e/index.ts";
-import { seededRandom } from "../drivers/can/emulator/random.ts";
+import { seededRandom } from "../schemas/random.ts";
 import { dbcText, eightSignals, fortyThreeSignals } from "./traffic.ts";
 
 const SAMPLES = 256;

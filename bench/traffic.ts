@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseCandumpLine } from "../drivers/can/candump.ts";
-import { seededRandom } from "../drivers/can/emulator/random.ts";
+import { seededRandom } from "../schemas/random.ts";
 import { CanFrameBatch, FRAME_STRIDE_BYTES, type CanFrame } from "../drivers/can/frame.ts";
 import { compileMessage, parseDbc, type Message } from "../schemas/dbc/index.ts";
 import { loadChecks, type CheckSet } from "../schemas/e2e/index.ts";

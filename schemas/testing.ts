@@ -1,6 +1,6 @@
 /** What tests of all storeys share: waiting for a fact instead of a time, and counting descriptors. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 
 /** Resolves when `holds` does, asked on every turn of the event loop and once a millisecond when that idles; fails with `what` after `timeoutMs`. */
 export async function until(holds: () => boolean, what: string, timeoutMs = 60_000): Promise<void> {
@@ -13,3 +13,14 @@ export async function until(holds: () => boolean, what: string, timeoutMs = 60_0
 
 /** How many descriptors this process has open. */
 export const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
+
+/** How many of them are of the file `path`: not disturbed by others that are still being closed by threads of the addon. */
+export function openDescriptorsOf(path: string): number {
+  return readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      return false; // closed meanwhile, such as the one that lists the folder
+    }
+  }).length;
+}

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { BusHost } from "../../drivers/can/emulator/host.ts";
 import type { BusNode } from "../../drivers/can/emulator/node.ts";
 import { HEAD_BYTES, Kind, RECORD_BYTES, viewOf } from "../../drivers/can/emulator/protocol.ts";
-import { seededRandom } from "../../drivers/can/emulator/random.ts";
+import { seededRandom } from "../../schemas/random.ts";
 import { serveBuses, type BusServer } from "../../drivers/can/emulator/server.ts";
 import { FRAME_OFFSET, FRAME_STRIDE_BYTES, type CanFrame } from "../../drivers/can/frame.ts";
 import { systemClock } from "../../schemas/clock.ts";

@@ -1,19 +1,9 @@
 /** Two ends of a repeating line in simulated time: loss, damage, repetition and delay of whole frames, restarts, and a peer that is gone. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { seededRandom } from "../../schemas/random.ts";
 import { CIRCUIT_ID, CircuitLine, WINDOW_FRAMES } from "./circuitLine.ts";
 import { SerialFrameWriter, serialCodec } from "./frame.ts";
-
-/** A small generator (mulberry32): the same seed gives the same run. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const line = (role: "gateway" | "device", session: number, nowUs = 0): CircuitLine => new CircuitLine({ role, dataId: 77, baudBps: 1_000_000, payloadBytesMax: 64, session }, nowUs);
 
@@ -72,7 +62,7 @@ for (const [what, faults] of [
     for (let seed = 1; seed <= 25; seed++) {
       const ends: [End, End] = [end(line("gateway", 2 * seed), 400), end(line("device", 2 * seed + 1), 300)];
       const wanted = ends.map(({ toSend }) => [...toSend]);
-      const tookUs = run(ends, faults, seeded(seed), 600e6);
+      const tookUs = run(ends, faults, seededRandom(seed), 600e6);
       assert.deepEqual([ends[0].it.ended, ends[1].it.ended], [undefined, undefined], `seed ${seed} at ${tookUs} µs`);
       assert.deepEqual(ends[1].got, wanted[0], `seed ${seed}`);
       assert.deepEqual(ends[0].got, wanted[1], `seed ${seed}`);
@@ -83,7 +73,7 @@ for (const [what, faults] of [
 
 test("a peer that is gone ends the line after its repeats, with what was not acknowledged bounded", () => {
   const ends: [End, End] = [end(line("gateway", 5), 3), end(line("device", 6), 0)];
-  run(ends, { lose: 0, damage: 0, repeat: 0, delayUsMax: 100 }, seeded(1), 10e6);
+  run(ends, { lose: 0, damage: 0, repeat: 0, delayUsMax: 100 }, seededRandom(1), 10e6);
   assert.ok(ends[0].it.isUp);
   for (let i = 0; i < WINDOW_FRAMES; i++) ends[0].it.send(Uint8Array.of(i));
   assert.equal(ends[0].it.hasRoom, false);
@@ -102,7 +92,7 @@ test("a peer that is gone ends the line after its repeats, with what was not ack
 test("a peer that starts anew ends the line; frames of its old session count for nothing", () => {
   const [gateway, device] = [line("gateway", 5), line("device", 6)];
   const ends: [End, End] = [end(gateway, 1), end(device, 0)];
-  run(ends, { lose: 0, damage: 0, repeat: 0, delayUsMax: 100 }, seeded(1), 10e6);
+  run(ends, { lose: 0, damage: 0, repeat: 0, delayUsMax: 100 }, seededRandom(1), 10e6);
   gateway.send(Uint8Array.of(9));
   const old = gateway.takeWire(1e6)!;
   const restarted = line("device", 7, 1e6);
@@ -114,13 +104,13 @@ test("a peer that starts anew ends the line; frames of its old session count for
   const again = line("gateway", 8, 2e6);
   const anew: [End, End] = [end(again, 5), end(restarted, 5)];
   anew[1].arriving.push({ atUs: 0, bytes: old });
-  run(anew, { lose: 0, damage: 0, repeat: 0, delayUsMax: 100 }, seeded(1), 10e6);
+  run(anew, { lose: 0, damage: 0, repeat: 0, delayUsMax: 100 }, seededRandom(1), 10e6);
   assert.deepEqual([anew[0].got.length, anew[1].got.length], [5, 5]);
 });
 
 test("wrong tags, lengths and acknowledgements of what was never sent are refused or change nothing", () => {
   const ends: [End, End] = [end(line("gateway", 5), 1), end(line("device", 6), 0)];
-  run(ends, { lose: 0, damage: 0, repeat: 0, delayUsMax: 100 }, seeded(1), 10e6);
+  run(ends, { lose: 0, damage: 0, repeat: 0, delayUsMax: 100 }, seededRandom(1), 10e6);
   const gateway = ends[0].it;
   const tag = (5 ^ 6) & 0xffff;
   const writer = new SerialFrameWriter(serialCodec(77, "device"));

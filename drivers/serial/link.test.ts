@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import { ManualClock } from "../../schemas/clock.ts";
 import type { DriverEvent } from "../driver.ts";
 import { DriverError } from "../driver.ts";
+import { seededRandom } from "../../schemas/random.ts";
 import type { SerialDriver, SerialDriverOptions } from "./driver.ts";
 import { createSerialDriver } from "./driver.ts";
 import type { SerialMessage, SerialReject } from "./link.ts";
@@ -13,17 +14,6 @@ import { LINK_TABLE } from "./linkTable.ts";
 import type { LineFaults, MemoryLine } from "./memoryPort.ts";
 import { memoryLine } from "./memoryPort.ts";
 import type { BytePort } from "./port.ts";
-
-/** A small generator (mulberry32): the same seed gives the same run. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Ports open through promises: lets those run, then moves time. */
 async function pass(clock: ManualClock, ms: number, stepMs = 1): Promise<void> {
@@ -62,7 +52,7 @@ interface Bench {
 
 async function bench({ seed = 1, faults, gateway = {}, device = {} }: { seed?: number; faults?: LineFaults; gateway?: Partial<SerialDriverOptions>; device?: Partial<SerialDriverOptions> } = {}): Promise<Bench> {
   const clock = new ManualClock();
-  const random = seeded(seed);
+  const random = seededRandom(seed);
   const line = memoryLine({ clock, random, ...(faults ? { faults } : {}) });
   const made = { clock, line, random, gateway: end(line.a, clock, random, { role: "gateway", ...gateway }), device: end(line.b, clock, random, { role: "device", name: "device", ...device }) };
   await Promise.all([made.gateway.it.start(), made.device.it.start()]);
@@ -180,7 +170,7 @@ test("a device that started anew is followed from its first frame on", async () 
 
 test("frames heard before are refused when they come again", async () => {
   const clock = new ManualClock();
-  const random = seeded(3);
+  const random = seededRandom(3);
   const line = memoryLine({ clock, random });
   let heard: Uint8Array[] = [];
   let inject: ((bytes: Uint8Array) => void) | undefined;
@@ -211,7 +201,7 @@ test("frames heard before are refused when they come again", async () => {
 
 test("a wire broken in one direction is not up at either end that matters: who is not heard may not command", async () => {
   const clock = new ManualClock();
-  const random = seeded(5);
+  const random = seededRandom(5);
   const line = memoryLine({ clock, random });
   const mute: BytePort = { path: "mute", open: async (handlers) => ({ ...(await line.a.open(handlers)), write: (_bytes, done) => done(undefined) }) };
   const gateway = end(mute, clock, random, { role: "gateway" });
@@ -306,13 +296,13 @@ test("ends with different Data IDs never come up, and say why", async () => {
 
 test("a missing device: refused with a remedy, or awaited where the configuration says optional", async () => {
   const clock = new ManualClock();
-  const line = memoryLine({ clock, random: seeded(1) });
+  const line = memoryLine({ clock, random: seededRandom(1) });
   line.unplug();
-  const strict = end(line.a, clock, seeded(1), { optional: false });
+  const strict = end(line.a, clock, seededRandom(1), { optional: false });
   await assert.rejects(strict.it.start(), (error) => error instanceof DriverError && error.code === "portMissing" && error.remedy !== "");
   assert.equal(state(strict), "stopped");
   await assert.rejects(createSerialDriver({ name: "x", port: "/dev/serial/by-id/usb-none", dataId: 1 }).start(), (error) => error instanceof DriverError && error.code === "portMissing");
-  const patient = end(line.a, clock, seeded(1), { optional: true });
+  const patient = end(line.a, clock, seededRandom(1), { optional: true });
   await patient.it.start();
   assert.equal(state(patient), "down");
   await assert.rejects(patient.it.start(), (error) => error instanceof DriverError && error.code === "alreadyStarted");

@@ -1,4 +1,5 @@
 /** Random messages as DBC text, for property tests and fuzzing: any byte order, length, scaling, floats and multiplexing, without overlaps. */
+import { seededRandom } from "../random.ts";
 import { bitMask, fits, type BitField } from "./bits.ts";
 
 /** Numbers from 0 up to `below`, exclusive. */
@@ -7,15 +8,10 @@ export type Draw = (below: number) => number;
 const FACTORS = ["1", "1", "1", "0.5", "0.1", "-2", "0.01", "3", "1E-05"];
 const OFFSETS = ["0", "0", "0", "-40", "1.5", "1000"];
 
-/** A small generator (mulberry32) for callers without one of their own. */
+/** Draws of `seededRandom`, for callers without a generator of their own. */
 export function drawFrom(seed: number): Draw {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
+  const random = seededRandom(seed);
+  return (below) => (random() * 2 ** 32) % below;
 }
 
 /** The text of a database with one message, named M. */

@@ -3,7 +3,9 @@
  * Nothing sleeps to synchronise: tests wait for conditions, with a generous deadline.
  */
 import assert from "node:assert/strict";
-import { fstatSync } from "node:fs";
+import { fstatSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { IpcnetError, Status } from "../../schemas/status.ts";
 import { Descriptor } from "../sockets/index.ts";
@@ -11,7 +13,7 @@ import { Circuits } from "./circuits.ts";
 import type { CircuitLimits } from "./limits.ts";
 import { CIRCUIT_LIMITS } from "./limits.ts";
 import type { FrameTransport } from "./transport.ts";
-import { openDescriptors, until } from "../../schemas/testing.ts";
+import { openDescriptorsOf, until } from "../../schemas/testing.ts";
 
 export interface TransportHarness {
   a: FrameTransport;
@@ -249,8 +251,10 @@ export function testTransportContract(name: string, makeHarness: () => Promise<T
   contract("descriptors that nobody reads are closed, wherever they are", async ({ a, b, harness }) => {
     if (!harness.a.carriesDescriptors) return;
     await a.ready();
-    const file = Descriptor.open("/dev/null", 0);
-    const before = openDescriptors();
+    const folder = mkdtempSync(join(tmpdir(), "ipcnet-circuits-"));
+    const path = join(folder, "unread");
+    writeFileSync(path, "");
+    const file = Descriptor.open(path, 0);
     b.serve("ignore", (call) => new Promise<void>((resolve) => call.signal.addEventListener("abort", () => resolve())));
     const call = await a.open("ignore", new Uint8Array(1), { descriptors: [file] });
     // As many as the window takes arrive and stay unread; the others have not left when the abort comes, or were not even queued.
@@ -259,8 +263,9 @@ export function testTransportContract(name: string, makeHarness: () => Promise<T
     call.abort();
     await Promise.allSettled(sends);
     await settled(a, b);
-    await until(() => openDescriptors() === before, "all duplicates are closed");
+    await until(() => openDescriptorsOf(path) === 1, "all duplicates are closed");
     file.close();
+    rmSync(folder, { recursive: true });
   });
 
   contract("close ends everything at both ends, with the reason", async ({ a, b }) => {

@@ -5,19 +5,9 @@ import type { CoreEvent } from "./core.ts";
 import { CircuitCore } from "./core.ts";
 import type { CircuitLimits } from "./limits.ts";
 import { costOf } from "./limits.ts";
+import { seededRandom } from "../../schemas/random.ts";
 import { crc32cSeal } from "./seal.ts";
 import type { Role } from "./wire.ts";
-
-/** A small generator (mulberry32): the same seed gives the same run. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Faults {
   lose: number;
@@ -67,7 +57,7 @@ class World {
   readonly seen = new Set<string>();
 
   constructor(seed: number, faults: Faults) {
-    this.random = seeded(seed);
+    this.random = seededRandom(seed);
     this.faults = faults;
     this.sides = { initiator: this.#side("initiator"), acceptor: this.#side("acceptor") };
   }

@@ -6,7 +6,7 @@ import { CanFlag } from "../frame.ts";
 import { arbitrationKey } from "./bits.ts";
 import { CanBus } from "./bus.ts";
 import type { BusNode } from "./node.ts";
-import { seededRandom } from "./random.ts";
+import { seededRandom } from "../../../schemas/random.ts";
 import { drain, frame, framesOf, runUntil } from "./testBus.ts";
 
 const anyId = fc.oneof({ weight: 3, arbitrary: fc.record({ canId: fc.nat(0x7ff), flags: fc.constantFrom(0, CanFlag.remote) }) },

@@ -21,7 +21,7 @@ import { LoadMeter } from "./load.ts";
 import type { NodeOptions } from "./node.ts";
 import { BusNode, CAN_ERR, PASSIVE_LEVEL } from "./node.ts";
 import { DropReason, Kind, viewOf } from "./protocol.ts";
-import { seededRandom } from "./random.ts";
+import { seededRandom } from "../../../schemas/random.ts";
 
 export interface BusOptions {
   /** Nominal bit rate, bit/s; 0 = unpaced. */
