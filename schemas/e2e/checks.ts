@@ -88,11 +88,18 @@ export class CheckSet {
     return compiled && new FrameProtector(compiled.codec);
   }
 
+  /** How this message's frames are protected, with every number worked out: for whoever protects and checks outside of this process. Undefined without an entry; throws as `forMessage` does. */
+  protectionOf(message: CheckedMessage): { kind: "e2e"; config: E2eConfig } | { kind: "vendor" | "link" } | undefined {
+    const compiled = this.#compiled(message);
+    if (!compiled) return undefined;
+    return compiled.config ? { kind: "e2e", config: compiled.config } : { kind: this.kindOf(message.name) === "link" ? "link" : "vendor" };
+  }
+
   #entryOf(name: string): CheckEntry | undefined {
     return this.#entries.get(name) ?? this.#entries.get("*");
   }
 
-  #compiled(message: CheckedMessage): { codec: FrameCodec; receiver: ReceiverConfig } | undefined {
+  #compiled(message: CheckedMessage): Extract<Compiled, { ok: true }> | undefined {
     const compiled = this.#compile(message);
     if (compiled && !compiled.ok) throw new RangeError(compiled.faults.map((fault) => `${fault.file}:${fault.line}:${fault.column}: ${fault.message} (${fault.hint})`).join("; "));
     return compiled;
@@ -131,11 +138,11 @@ export class CheckSet {
     if (faults.length > 0) {
       return { ok: false, faults: faults.map((fault) => faultAt(this.file, entry.places, fault.key, `${message.name} (${message.lengthBytes} bytes): ${fault.message}`, fault.hint)) };
     }
-    return { ok: true, codec: e2eCodec(config), receiver: config };
+    return { ok: true, codec: e2eCodec(config), receiver: config, config };
   }
 }
 
-type Compiled = { ok: true; codec: FrameCodec; receiver: ReceiverConfig } | { ok: false; faults: CheckFault[] };
+type Compiled = { ok: true; codec: FrameCodec; receiver: ReceiverConfig; config?: E2eConfig } | { ok: false; faults: CheckFault[] };
 
 /** `integrity: link`: the bus's own CRC is accepted as enough; only the length is checked. */
 class LinkCodec implements FrameCodec {

@@ -36,22 +36,27 @@ export function rawIntervalOf(signal: Signal, minimum: number | undefined, maxim
 
 const scratch = new DataView(new ArrayBuffer(8));
 
-/** IEEE numbers mapped to integers of the same order, as ipcnet_reflex_field_get does: −0 is just below +0; NaNs lie beyond the infinities. */
+/** IEEE numbers mapped to integers of the same order, as ipcnet_reflex_field_get does: −0 is +0, NaNs lie beyond both infinities. */
 export function orderOfFloat(value: number, bits: 32 | 64): bigint {
   if (bits === 32) scratch.setFloat32(4, value);
   else scratch.setFloat64(0, value);
-  const stored = bits === 32 ? BigInt(scratch.getInt32(4)) : scratch.getBigInt64(0);
-  return stored >= 0n ? stored : stored ^ ((1n << BigInt(bits - 1)) - 1n);
+  return orderOfBits(bits === 32 ? BigInt(scratch.getUint32(4)) : scratch.getBigUint64(0), bits);
+}
+
+/** Of a number's bits: those without the sign, negative if it is set. */
+export function orderOfBits(stored: bigint, bits: number): bigint {
+  const sign = 1n << BigInt(bits - 1);
+  return stored >= sign ? sign - stored : stored;
 }
 
 /** The number of that place in the order. */
 export function floatOfOrder(order: bigint, bits: 32 | 64): number {
-  const stored = order >= 0n ? order : order ^ ((1n << BigInt(bits - 1)) - 1n);
+  const stored = order < 0n ? (1n << BigInt(bits - 1)) - order : order;
   if (bits === 32) {
-    scratch.setInt32(4, Number(stored));
+    scratch.setUint32(4, Number(stored));
     return scratch.getFloat32(4);
   }
-  scratch.setBigInt64(0, stored);
+  scratch.setBigUint64(0, stored);
   return scratch.getFloat64(0);
 }
 
@@ -62,7 +67,7 @@ export function floatOfOrder(order: bigint, bits: 32 | 64): number {
 function floatInterval(signal: Signal, minimum: number | undefined, maximum: number | undefined): RawInterval | undefined {
   const bits = signal.kind === "float32" ? 32 : 64;
   const greatestFinite = bits === 32 ? orderOfFloat(3.4028234663852886e38, 32) : orderOfFloat(Number.MAX_VALUE, 64);
-  const all: RawInterval = { least: -greatestFinite - 1n, greatest: greatestFinite };
+  const all: RawInterval = { least: -greatestFinite, greatest: greatestFinite };
   const allowed = (order: bigint): number => {
     const physical = Number(toPhysical(floatOfOrder(order, bits), signal));
     // Beyond a bound, or so large that scaling leaves the numbers: on the side of that bound.

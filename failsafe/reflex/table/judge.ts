@@ -1,14 +1,12 @@
 /** What the reflex makes of a payload's checks (reflex.c), in TypeScript: for the test double of the reflex, and to hold the two against each other. */
 import { readUnsigned } from "../../../schemas/dbc/bits.ts";
+import { orderOfBits } from "./field.ts";
 import { fieldFlags, type CheckRow, type FieldRow } from "./layout.ts";
 
 /** As ipcnet_reflex_field_get: sign-extended, IEEE numbers as integers of the same order; unsigned fields of 64 bits as their bits. */
 export function fieldGet({ startBit, bits, flags }: FieldRow, payload: Uint8Array): bigint {
   const raw = BigInt(readUnsigned(payload, 0, { startBit, lengthBits: bits, byteOrder: flags & fieldFlags.bigEndian ? "big" : "little" }));
-  if (flags & fieldFlags.ieee) {
-    const stored = BigInt.asIntN(bits, raw);
-    return stored >= 0n ? stored : stored ^ ((1n << BigInt(bits - 1)) - 1n);
-  }
+  if (flags & fieldFlags.ieee) return orderOfBits(raw, bits);
   return flags & fieldFlags.signed ? BigInt.asIntN(bits, raw) : BigInt.asIntN(64, raw);
 }
 

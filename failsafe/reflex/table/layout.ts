@@ -28,7 +28,8 @@ export const e2eStruct = struct("ipcnet_reflex_e2e", {
 export const fieldStruct = struct("ipcnet_reflex_field", { startBit: "u16", bits: "u8", flags: "u8" });
 
 export const busStruct = struct("ipcnet_reflex_bus", {
-  name: "u32", interface: "u32", bitrateBps: "u32", dataBitrateBps: "u32", deadAfterUs: "u32", claimId: "u32", loadPermilleMax: "u16", txQueueFrames: "u16", driver: "u8", flags: "u8", host: "u8", reserved: { reserved: 33 },
+  name: "u32", interface: "u32", bitrateBps: "u32", dataBitrateBps: "u32", deadAfterUs: "u32", claimId: "u32", loadPermilleMax: "u16", txQueueFrames: "u16", driver: "u8", flags: "u8", host: "u8", reserved8: { reserved: 1 },
+  selfFenceUs: "u32", probeId: "u32", reserved: { reserved: 24 },
 });
 export const messageStruct = struct("ipcnet_reflex_message", {
   name: "u32", canId: "u32", canFlags: "u8", lengthBytes: "u8", bus: "u8", flags: "u8", ttlUsMax: "u32", intervalUsMin: "u32", bits: "u32", checksFirst: "u16", checksCount: "u16",
