@@ -8,14 +8,14 @@ import { Verdict } from "./codec.ts";
 import { profileFacts, receiverFaults, validateE2eConfig } from "./config.ts";
 import type { E2eConfig, ReceiverConfig } from "./config.ts";
 import { readChecks } from "./checksReader.ts";
-import type { CheckEntry, CheckFault, EntryPlaces } from "./checksReader.ts";
+import type { CheckEntry, CheckFault, ClaimSignals, EntryPlaces } from "./checksReader.ts";
 import { canDiscriminator, derivedDataId } from "./dataId.ts";
 import type { LayoutHash } from "./dataId.ts";
 import { FrameCheck, FrameProtector } from "./frameCheck.ts";
 import { e2eCodec } from "./profiles.ts";
 import { vendorCodec } from "./vendor/checksum.ts";
 
-export type { CheckFault } from "./checksReader.ts";
+export type { CheckFault, ClaimSignals } from "./checksReader.ts";
 
 /** What the checks need to know of a message. */
 export interface CheckedMessage {
@@ -31,16 +31,19 @@ export type LoadedChecks = { ok: true; checks: CheckSet } | { ok: false; faults:
 
 /** Reads a checks file's text. `file` only names it in faults. */
 export function loadChecks(text: string, { file }: { file: string }): LoadedChecks {
-  const { entries, faults } = readChecks(text, file);
-  return faults.length > 0 ? { ok: false, faults } : { ok: true, checks: new CheckSet(file, entries) };
+  const { entries, claims, faults } = readChecks(text, file);
+  return faults.length > 0 ? { ok: false, faults } : { ok: true, checks: new CheckSet(file, entries, claims) };
 }
 
 export class CheckSet {
   readonly file: string;
+  /** The names of the signals that carry who commands the bus; a message has them if it has signals of these names. */
+  readonly claims: ClaimSignals;
   readonly #entries: ReadonlyMap<string, CheckEntry>;
 
-  constructor(file: string, entries: ReadonlyMap<string, CheckEntry>) {
+  constructor(file: string, entries: ReadonlyMap<string, CheckEntry>, claims: ClaimSignals = {}) {
     this.file = file;
+    this.claims = claims;
     this.#entries = entries;
   }
 

@@ -27,7 +27,7 @@ export interface BusMessage extends LoadedDatabase {
   isProtected: boolean | undefined;
   /** Whether the errors of its definition were reported already, as those of the whole file. */
   isReported: boolean;
-  /** Signals that the protection fills in: counters, checksums, data ids. */
+  /** Signals that are filled in when a frame is sent: counters, checksums, data ids, and who commands the bus. */
   managed: ReadonlySet<string>;
   /** Every bit that it fills in, whether a signal owns it or not; bit n of byte k at k·8+n. */
   managedBits: bigint;
@@ -178,5 +178,6 @@ function protectionOf(message: Message, checks: CheckSet | undefined): Pick<BusM
     sender.protect(frame, 0, lengthBytes, canId);
     for (const [at, byte] of frame.entries()) changed |= BigInt(byte ^ before) << BigInt(at * 8);
   }
-  return { isProtected: changed !== 0n, managedBits: changed, managed: new Set(message.signals.filter((signal) => (bitMask(signal) & changed) !== 0n).map((signal) => signal.name)) };
+  const claims: readonly (string | undefined)[] = [checks!.claims.epoch, checks!.claims.owner];
+  return { isProtected: changed !== 0n, managedBits: changed, managed: new Set(message.signals.filter((signal) => (bitMask(signal) & changed) !== 0n || claims.includes(signal.name)).map((signal) => signal.name)) };
 }
