@@ -1,7 +1,7 @@
 /** Packets of the reflex's control socket (docs/specs/reflex.md): bytes in, values out. One codec for each connection: the counter rises with each packet of a direction. */
 import { e2eCodec, Verdict } from "../../../schemas/e2e/index.ts";
 import { readStruct, struct, writeStruct, type RowOf } from "../table/struct.ts";
-import { statusStruct, type ReflexStatus } from "./status.ts";
+import { statusStruct, type Lack, type ReflexStatus } from "./status.ts";
 
 const DATA_ID = 0x49524358;
 const HEAD_BYTES = 24;
@@ -33,12 +33,6 @@ export interface Order {
   b?: number;
   c?: bigint;
   why?: string;
-}
-
-/** Why nothing can be armed: a number of enum ipcnet_reflex_missing, and the node, bus or trigger that it concerns. */
-export interface Lack {
-  reason: number;
-  subject: number;
 }
 
 export interface Answer {

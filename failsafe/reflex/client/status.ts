@@ -1,12 +1,16 @@
 /** What a reflex says of itself: struct ipcnet_reflex_status (../process/status.h), and the words for its numbers. */
 import { struct, type RowOf } from "../table/struct.ts";
 
+/** Why nothing can be armed: a number of enum ipcnet_reflex_missing, and the node, bus or trigger that it concerns. */
+export const lackStruct = struct("ipcnet_reflex_lack", { reason: "u16", subject: "u16" });
+export type Lack = RowOf<typeof lackStruct>;
+
 export const statusStruct = struct("ipcnet_reflex_status", {
   major: "u16", minor: "u16", instance: "u8", role: "u8", arming: "u8", malfunction: "u8", epoch: "u16", trigger: "u16", plan: "u16", triggerLatched: "u8", healthy: "u8", generation: "u32", features: "u32",
   tableHash: { bytes: 32 }, nowUs: "us", sinceUs: "us", startedUs: "us", pid: "u32", twinPid: "u32", twinRole: "u8", missingCount: "u8", brains: "u8", buses: "u8", twinEpoch: "u16", storedEpoch: "u16", twinSeenUs: "us",
   busPhases: { bytes: 8 }, turns: "us", lateTurns: "us", turnUsMax: "us", storeFailures: "us", journalWrites: "us", refusedPackets: "us", closedConnections: "us", commandsRead: "us", commandsLost: "us",
   recordsWritten: "us", watchdogFeeds: "us", sentFrames: "us", echoedFrames: "us", receivedFrames: "us", rejectedFrames: "us", foreignFrames: "us", reportsLost: "us", setPointsExpired: "us", plansRun: "us",
-  plansResumed: "us", takeovers: "us", claimsSent: "us", higherEpochsHeard: "us", staleClaimsHeard: "us", refused: { bytes: 128 }, reserved: { reserved: 80 },
+  plansResumed: "us", takeovers: "us", claimsSent: "us", higherEpochsHeard: "us", staleClaimsHeard: "us", refused: { bytes: 128 }, missing: { of: lackStruct, count: 16 }, reserved: { reserved: 16 },
 });
 export type ReflexStatus = RowOf<typeof statusStruct>;
 
