@@ -1,4 +1,4 @@
-/* The matrix in C: `peer_c write SOCKET CASES NAME READERS` or `peer_c read SOCKET CASES NAME WRITER`. README.md says what each does; JSON lines on stdout. */
+/* The matrix in C: `peer_c write SOCKET CASES NAME READERS`, `peer_c read SOCKET CASES NAME WRITER` or `peer_c plain SOCKET CASES NAME -`. README.md says what each does; JSON lines on stdout. */
 #include "ipcnet_media.h"
 #include "peer.h"
 #include "sealed_file.h"
@@ -653,15 +653,27 @@ static void run_reader(const char *writer) {
   printf("{\"end\":true}\n");
 }
 
+static void run_plain(const char *owner) {
+  char name[NAME_BYTES];
+  struct ipcnet_writer *writer;
+  check(ipcnet_advertise(client, name_of(name, "plain", owner), NULL, &writer), name);
+  printf("{\"advertised\":1}\n");
+  for (;;) {
+    check(ipcnet_poll(client, 0), "poll");
+    peer_wait(client, -1);
+  }
+}
+
 int main(int count, char **words) {
   char name[NAME_BYTES];
-  if (count != 6) peer_fail("usage", "peer_c write|read SOCKET CASES NAME READERS|WRITER");
+  if (count != 6) peer_fail("usage", "peer_c write|read|plain SOCKET CASES NAME READERS|WRITER|-");
   setvbuf(stdout, NULL, _IOLBF, 0);
   cases = peer_cases(words[3]);
   snprintf(name, sizeof name, "%s-%s", words[4], words[1]);
   const struct ipcnet_connect_options options = { .socket_path = words[2], .name = name, .timeout_ms = 20000 };
   check(ipcnet_connect(&client, &options), "connect");
-  if (strcmp(words[1], "write") == 0) run_writer(words[4], (uint32_t)atoi(words[5]));
+  if (strcmp(words[1], "plain") == 0) run_plain(words[4]);
+  else if (strcmp(words[1], "write") == 0) run_writer(words[4], (uint32_t)atoi(words[5]));
   else run_reader(words[5]);
   ipcnet_close(client);
   return 0;

@@ -1,4 +1,4 @@
-// The matrix in C++: `peer_cpp write SOCKET CASES NAME READERS` or `peer_cpp read SOCKET CASES NAME WRITER`. README.md says what each does; JSON lines on stdout.
+// The matrix in C++: `peer_cpp write SOCKET CASES NAME READERS`, `peer_cpp read SOCKET CASES NAME WRITER` or `peer_cpp plain SOCKET CASES NAME -`. README.md says what each does; JSON lines on stdout.
 #include <cinttypes>
 #include <cstring>
 #include <deque>
@@ -416,14 +416,21 @@ static void read(Peer &peer, const std::string &writer) {
   say("\"end\":true");
 }
 
+static void plain(Peer &peer) {
+  const auto writer = peer.client.advertise(peer.at("plain", peer.name));
+  say("\"advertised\":1");
+  peer.until([] { return false; });
+}
+
 int main(int count, char **words) try {
-  if (count != 6) throw std::runtime_error("usage: peer_cpp write|read SOCKET CASES NAME READERS|WRITER");
+  if (count != 6) throw std::runtime_error("usage: peer_cpp write|read|plain SOCKET CASES NAME READERS|WRITER|-");
   ipcnet::ConnectOptions options;
   options.socket_path = words[2];
   options.name = std::string(words[4]) + "-" + words[1];
   options.timeout_ms = 20000;
   Peer peer{Cbor(peer_cases(words[3])), words[4], ipcnet::Client(options)};
-  if (std::string(words[1]) == "write") write(peer, static_cast<std::uint32_t>(std::stoul(words[5])));
+  if (std::string(words[1]) == "plain") plain(peer);
+  else if (std::string(words[1]) == "write") write(peer, static_cast<std::uint32_t>(std::stoul(words[5])));
   else read(peer, words[5]);
   return 0;
 } catch (const std::exception &error) {

@@ -1,4 +1,4 @@
-"""The matrix in Python: ``peer.py write SOCKET CASES NAME READERS`` or ``peer.py read SOCKET CASES NAME WRITER``. README.md says what each does; JSON lines on stdout."""
+"""The matrix in Python: ``peer.py write SOCKET CASES NAME READERS``, ``peer.py read SOCKET CASES NAME WRITER`` or ``peer.py plain SOCKET CASES NAME -``. README.md says what each does; JSON lines on stdout."""
 
 from __future__ import annotations
 
@@ -272,5 +272,9 @@ threading.Thread(target=end_with_input, daemon=True).start()
 with ipcnet.connect(SOCKET, name=f"{NAME}-{ROLE}", timeout=20) as connected:
     if ROLE == "write":
         write(connected, int(OTHER))
+    elif ROLE == "plain":
+        plain = connected.advertise(f"matrix/plain/{NAME}")
+        say(advertised=1)
+        connected.run()
     else:
         read(connected, OTHER)

@@ -1,4 +1,4 @@
-/** The matrix in TypeScript: `peer.js write SOCKET CASES NAME READERS` or `peer.js read SOCKET CASES NAME WRITER`. README.md says what each does; JSON lines on stdout. */
+/** The matrix in TypeScript: `peer.js write SOCKET CASES NAME READERS`, `peer.js read SOCKET CASES NAME WRITER` or `peer.js plain SOCKET CASES NAME -`. README.md says what each does; JSON lines on stdout. */
 import { createHash } from "node:crypto";
 import { IpcnetError, mediaCodec, openSealed, sealBytes, sealedFilePayload, fileContent, type AdvertiseOptions, type Call, type Client, type Message, type Tensor, type TopicWriter, type VideoFrame, connect } from "../../shm/client/index.ts";
 import { type Cases, messageCount, patternBytes, readCases, type TopicCase } from "./cases.ts";
@@ -10,7 +10,12 @@ const sha = (bytes: Uint8Array): string => createHash("sha256").update(bytes).di
 const client = await connect({ socketPath, name: `${name}-${role}`, timeoutMs: 20_000 });
 // Whoever started this program may end it by closing its input.
 process.stdin.resume().on("end", () => process.exit());
-await (role === "write" ? write(client, cases, Number(other)) : read(client, cases, other));
+await (role === "write" ? write(client, cases, Number(other)) : role === "plain" ? plainWriter(client) : read(client, cases, other));
+
+async function plainWriter(client: Client): Promise<void> {
+  await client.advertise(`matrix/plain/${name}`);
+  say({ advertised: 1 });
+}
 
 async function write(client: Client, cases: Cases, readers: number): Promise<void> {
   await offerAll(client, cases);

@@ -297,9 +297,10 @@ IPCNET_API uint64_t ipcnet_text_id(const char *text);
 struct ipcnet_subscription;
 
 enum ipcnet_policy {
-  IPCNET_LATEST = 0,   /* while this program is behind, the newest message of each topic */
-  IPCNET_QUEUE = 1,    /* the newest `queue` messages (topics by the gateway), or what the writer's ring remembers (lanes); losses are counted exactly */
-  IPCNET_LOSSLESS = 2, /* lanes: the writer waits for this program, until its deadline */
+  IPCNET_POLICY_DEFAULT = 0, /* of a subscription latest, of an advert queue */
+  IPCNET_LATEST = 1,   /* while this program is behind, the newest message of each topic */
+  IPCNET_QUEUE = 2,    /* the newest `queue` messages (topics by the gateway), or what the writer's ring remembers (lanes); losses are counted exactly */
+  IPCNET_LOSSLESS = 3, /* lanes: the writer waits for this program, until its deadline */
 };
 
 enum ipcnet_subscribe_flags {
@@ -399,12 +400,12 @@ struct ipcnet_field_definition { /* 40 bytes */
 };
 
 struct ipcnet_advertise_options { /* 128 bytes */
-  const char *encoding;        /* "bytes", "cbor", "json", "record", …; NULL: record with fields, else bytes */
+  const char *encoding;        /* "bytes", "cbor", "json", "record", …; NULL: record with fields, else cbor */
   const char *record_name;     /* of a record; NULL: the topic's name */
   const struct ipcnet_field_definition *fields;
   const char *json_schema;     /* JSON text that describes the values; NULL = none */
   uint64_t schema_hash;        /* 0: computed from the fields or the JSON schema */
-  uint64_t payload_bytes_max;  /* largest message with up to four inputs in its lineage; 0: the record's size, else 3936 */
+  uint64_t payload_bytes_max;  /* largest message with up to four inputs in its lineage; 0: the record's size, else 65,536 */
   void *context;
   /* A lossless reader that kept this program waiting has read on. */
   void (*on_space)(void *context, struct ipcnet_writer *writer);
@@ -413,8 +414,8 @@ struct ipcnet_advertise_options { /* 128 bytes */
   /* The topic is lost: the gateway took it back, or did not accept it again after a reconnection. */
   void (*on_lost)(void *context, struct ipcnet_writer *writer, int status, const char *text);
   uint32_t field_count;
-  uint32_t policy;             /* enum ipcnet_policy: the most that readers may ask for */
-  uint32_t queue;              /* messages that the lane remembers, rounded up to a power of two; 0 = 16 */
+  uint32_t policy;             /* enum ipcnet_policy: the most that readers may ask for; 0 = queue */
+  uint32_t queue;              /* messages that the lane remembers, rounded up to a power of two; 0 = 256. So many of the largest if both this and payload_bytes_max are given, else four of those */
   uint32_t deadline_ms;        /* how long a lossless reader may keep this program waiting; 0: the gateway's (1000) */
   uint32_t flags;              /* 0 */
   uint32_t reserved[7];

@@ -266,10 +266,10 @@ struct ConnectOptions {
 };
 
 struct AdvertiseOptions {
-  std::string encoding; /* "": bytes, or record with fields */
+  std::string encoding; /* "": record with fields, else cbor */
   std::vector<::ipcnet_field_definition> fields;
   std::string json_schema;
-  std::uint32_t policy = IPCNET_LATEST;
+  std::uint32_t policy = IPCNET_QUEUE;
   std::uint32_t queue = 0;
   std::uint64_t payload_bytes_max = 0;
   std::uint32_t deadline_ms = 0;

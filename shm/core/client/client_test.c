@@ -139,6 +139,11 @@ static void by_lanes(void) {
   struct ipcnet_writer *writer, *refused;
   struct ipcnet_subscription *subscription;
   CHECK(ipcnet_advertise(writer_client, "cmd/no", NULL, &refused) == -IPCNET_FORBIDDEN && refused == NULL);
+  /* Without options: docs/specs/lanes.md. */
+  struct ipcnet_writer *plain;
+  CHECK(ipcnet_advertise(writer_client, "plain/x", NULL, &plain) == 0 && strcmp(ipcnet_topic_encoding_name(ipcnet_writer_topic(plain)), "cbor") == 0 && ipcnet_writer_payload_bytes_max(plain) >= 65536);
+  for (int i = 0; i < 300; i++) CHECK(ipcnet_writer_publish(plain, "\x00", 1, NULL) == 0);
+  ipcnet_writer_close(plain);
   CHECK(ipcnet_subscribe(reader_client, "arm/#", &subscribe, &subscription) == 1);
   CHECK(ipcnet_advertise(writer_client, "arm/joint", &advertise, &writer) == 0);
   UNTIL(readers.readers == 1, writer_client, reader_client);

@@ -315,8 +315,8 @@ class Client:
     ) -> Writer:
         """
         A topic to write, through a lane of this program's own. ``encoding``: record (with ``fields``: {"angle": "f64"} or {"angle": {"type": "f64", "unit": "rad", "minimum": 0, "maximum": 3}}), cbor, json, bytes, tensor, video, audio,
-        points, haptic, file. ``policy``: the most that readers may ask for; ``deadline``: seconds that a lossless reader may keep this program waiting (0.1). ``queue``: messages that the lane remembers (16).
-        ``payload_bytes_max``: 4000 unless told; tensors and pictures need more.
+        points, haptic, file. ``policy``: the most that readers may ask for; ``deadline``: seconds that a lossless reader may keep this program waiting (1). ``queue``: messages that the lane remembers (256).
+        ``payload_bytes_max``: the record's size, else 64 KiB unless told; tensors and pictures need more. Without ``encoding`` a topic with ``fields`` is of records, any other of CBOR.
         """
         options = {
             "encoding": encoding, "fields": fields, "json_schema": json_schema, "constraints": constraints, "schema_hash": schema_hash, "policy": policy, "queue": queue, "payload_bytes_max": payload_bytes_max,
