@@ -486,7 +486,7 @@ struct ipcnet_request_options { /* 48 bytes */
   const int *fds;         /* go with the request; stay the caller's */
   uint32_t fd_count;      /* at most IPCNET_FDS_MAX */
   uint32_t timeout_ms;    /* at most 600,000; 0: the client's */
-  uint32_t credit;        /* items of a stream that may come before more credit is given; 0: no stream */
+  uint32_t credit;        /* items of a stream that may come before more credit is given, at most 4096; 0: no stream */
   uint32_t flags;         /* enum ipcnet_request_flags */
   const char *group;      /* ask only providers of this group; NULL = of any */
   uint64_t reserved[2];
@@ -525,10 +525,12 @@ typedef void (*ipcnet_on_item)(void *context, uint32_t request, struct ipcnet_re
 IPCNET_API int ipcnet_request_start(struct ipcnet_client *client, const char *service, const void *body, size_t body_bytes, const struct ipcnet_request_options *options, ipcnet_on_reply on_reply, ipcnet_on_item on_item, void *context);
 /* The next item (1) or the end (0, *status says how; the number is used up) of a request started without callbacks; -204 nothing within timeout_ms (-1: without end), -203 no such request. */
 IPCNET_API int ipcnet_request_next(struct ipcnet_client *client, uint32_t request, struct ipcnet_reply *reply, int *status, int timeout_ms);
-/* Lets so many more items come. */
+/* Lets so many more items come; never more than 4096 at once (-200). */
 IPCNET_API int ipcnet_request_credit(struct ipcnet_client *client, uint32_t request, uint32_t items);
 /* Its end comes as status -204. */
 IPCNET_API int ipcnet_request_cancel(struct ipcnet_client *client, uint32_t request);
+/* Cancels a request that was started without callbacks, and forgets it with all that is kept of it: its number is used up. Waits for nothing. -203 there is no such request. */
+IPCNET_API int ipcnet_request_drop(struct ipcnet_client *client, uint32_t request);
 
 /* ----------------------------------------------------- offering services -- */
 
