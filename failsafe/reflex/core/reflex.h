@@ -138,8 +138,16 @@ struct ipcnet_reflex_page {
   uint32_t table_generation;
   uint8_t table_hash[32];
   struct ipcnet_reflex_image images[2];
+  uint8_t bus_phases[IPCNET_REFLEX_BUSES_MAX]; /* enum ipcnet_bus_phase: a successor trusts no bus that its predecessor did not */
   /* By message row; written before the frame is handed to the bus. */
-  struct { uint64_t deadline_us; uint32_t e2e_counter; uint32_t sent; } messages[IPCNET_REFLEX_MESSAGES_MAX];
+  struct ipcnet_reflex_page_message {
+    uint64_t deadline_us;  /* of the set-point in force; 0: none was sent since arming */
+    uint64_t sequence;     /* of the newest command that was sent or refused for good: a successor sends none that is not newer */
+    uint32_t brain_epoch;  /* of that command */
+    uint32_t e2e_counter;  /* used last */
+    uint32_t sent;         /* frames; 0: e2e_counter means nothing */
+    uint32_t reserved;
+  } messages[IPCNET_REFLEX_MESSAGES_MAX];
 };
 _Static_assert(sizeof(struct ipcnet_reflex_page) <= IPCNET_REFLEX_PAGE_BYTES, "fits");
 
@@ -147,9 +155,9 @@ _Static_assert(sizeof(struct ipcnet_reflex_page) <= IPCNET_REFLEX_PAGE_BYTES, "f
 
 struct ipcnet_reflex_os {
   void *context;
-  /* Hands a frame to a bus, never waits. `time_us` is its deadline. */
+  /* Hands a frame to a bus, never waits. `time_us` is its deadline. Tokens are the core's own; probes carry IPCNET_CAN_PROBE_TOKEN. */
   enum ipcnet_can_verdict (*send)(void *context, uint8_t bus, const struct ipcnet_can_frame *frame);
-  /* What bus_health wants: PURGE, PROBE, RESTART_BUS, REOPEN. */
+  /* What bus_health wants: PURGE, RESTART_BUS (of the owner alone: they interrupt the bus for its twin too), REOPEN. Probes are sent by the core itself. */
   void (*bus_effect)(void *context, uint8_t bus, enum ipcnet_bus_effect_kind kind);
   /* A record for the brains' frame lane; kept until flush. */
   void (*record)(void *context, const struct ipcnet_can_frame *record);
@@ -182,7 +190,7 @@ void ipcnet_reflex_restore(struct ipcnet_reflex *self, const struct ipcnet_refle
 
 /* Received frames, echoes (confirmed: tokens are in) and error frames of one bus, in order. */
 void ipcnet_reflex_frames(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frames, size_t count, uint64_t now_us);
-/* What happened to a bus's link. */
+/* What happened to a bus's link. Of IPCNET_LINK_UP `b` is set by the process: 1, the link gives no echoes. */
 void ipcnet_reflex_link(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_link_event *event, const struct ipcnet_can_link *link, uint64_t now_us);
 /* A command out of the lane: `bytes` of any length, from a process that may lie. */
 void ipcnet_reflex_command(struct ipcnet_reflex *self, const void *bytes, size_t length, uint64_t now_us);
@@ -190,7 +198,9 @@ enum ipcnet_reflex_answer ipcnet_reflex_order(struct ipcnet_reflex *self, enum i
 /* What stands between now and armed: up to `max` pairs of reason and subject. Returns how many there are. */
 size_t ipcnet_reflex_missing(struct ipcnet_reflex *self, uint64_t now_us, struct ipcnet_reflex_lack *to, size_t max);
 
-/* Facts about the twin and answers to effects. For TAKE_OVER the other's page is read through `other` (NULL: none was ever seen). */
+/* Facts about the twin and answers to effects; may be called from within os->twin. For TAKE_OVER the other's page is read through `other` (NULL: none was ever seen), which
+ * must stay readable until the role is neither FENCING nor CLAIMING. The core itself raises CLAIM_SENT, CLAIM_CONFIRMED, CLAIM_EXPIRED, HIGHER_EPOCH, SELF_FENCED, OTHER_HOST_SILENT, and
+ * STOP_ASKED for a latched malfunction. */
 void ipcnet_reflex_twin_event(struct ipcnet_reflex *self, enum ipcnet_twin_event event, const struct ipcnet_reflex_page *other, uint64_t now_us);
 
 /* At least once a millisecond, and at the next deadline. Beats, sends what is due, judges nodes and set-points, turns plan and buses' health. */

@@ -9,8 +9,8 @@
  * (`bytes`), texts end with a zero byte. Every number is checked when the table is opened, so that nothing needs to be checked when it is used.
  * The same layout is in failsafe/reflex/table/layout.ts; docs/specs/reflex.md has it in words.
  *
- * Physical values do not occur: limits are raw values as they stand in the frame (sign-extended integers; IEEE numbers are mapped to integers of the same order
- * by ipcnet_reflex_raw_of_float), because whoever compiled the table knew the scaling.
+ * Physical values do not occur: limits are raw values as they stand in the frame (sign-extended integers), because whoever compiled the table knew the scaling. IEEE
+ * numbers are mapped to integers of the same order: the bits without the sign, negative if the sign is set (so −0 is 0, and a NaN lies beyond both infinities).
  */
 #ifndef IPCNET_REFLEX_TABLE_H
 #define IPCNET_REFLEX_TABLE_H
@@ -82,9 +82,14 @@ struct ipcnet_reflex_bus { /* 64 bytes */
   uint16_t tx_queue_frames;
   uint8_t driver;           /* 0 socketcan, 1 emulated */
   uint8_t flags;            /* 1 fd, 2 listen only, 4 claim id is extended */
-  uint8_t host;             /* 0…3: of two hosts on one bus, who we are; the lower claims first */
-  uint8_t reserved[33];
+  uint8_t host;             /* 0 or 1: of two hosts on one bus, who we are; the lower claims first */
+  uint8_t reserved8;
+  uint32_t self_fence_us;   /* another host is on this bus: silent after so long without a node that follows us; 1 000 … 1 000 000. 0: we are the only host */
+  uint32_t probe_id;        /* an identifier that nobody uses, for probes (above 0x7FF: extended); 0: 0x7FF */
+  uint8_t reserved[24];
 };
+
+/* Identifiers the reflex sends by itself: claim_id | owner, and the probe's. No message may have them. */
 
 /* How a frame is protected; profiles as numbered in schemas/e2e/c: 0 none, 1 P01, 2 P02, 4 P04, 5 P05, 6 P06, 7 P07, 8 P08, 11 P11, 22 P22. */
 struct ipcnet_reflex_e2e { /* 24 bytes */
