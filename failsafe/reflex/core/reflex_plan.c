@@ -75,17 +75,15 @@ static bool hand_over(runner *self, uint16_t first, uint16_t count)
 static void send_step(runner *self, unsigned place, uint64_t now_us)
 {
   const struct ipcnet_reflex_step *step = step_at(self, place);
-  if (now_us >= self->steps[place].next_send_us) {
+  bool first = self->steps[place].next_send_us == 0;
+  if (first || (now_us >= self->steps[place].next_send_us && elapsed(now_us, self->run.steps[place].since_us) < step->deadline_us)) {
     open_sends(self, step->sends_first, step->sends_count);
     self->steps[place].next_send_us = step->resend_us > 0 ? later(now_us, step->resend_us) : UINT64_MAX;
     self->steps[place].retry_us = now_us;
     if (step->call != IPCNET_REFLEX_NONE && self->run.steps[place].call_done == IPCNET_CALL_OPEN)
       self->os->call(self->os->context, self->run.run_id, row_of(self, place), step->call);
   }
-  if (now_us < self->steps[place].retry_us || !sends_open(self, step->sends_first, step->sends_count)) {
-    if (!sends_open(self, step->sends_first, step->sends_count)) self->steps[place].taken = true;
-    return;
-  }
+  if (sends_open(self, step->sends_first, step->sends_count) && now_us < self->steps[place].retry_us) return;
   if (hand_over(self, step->sends_first, step->sends_count)) self->steps[place].taken = true;
   else self->steps[place].retry_us = later(now_us, IPCNET_REFLEX_PLAN_RETRY_US);
 }
