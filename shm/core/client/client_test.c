@@ -230,7 +230,8 @@ static void left_lanes(void) {
   for (int i = 0; i < 4; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
   CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"steal\"", 0, NULL) == 100);
   CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"show\"", 0, NULL) == 100);
-  UNTIL(seen.own == 17, writer_client, reader_client);
+  /* Its five more go on where its own five ended. */
+  UNTIL(seen.own == 17 && seen.stolen == 10, writer_client, reader_client);
   for (int i = 0; i < 2; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
   UNTIL(seen.own == 19, writer_client, reader_client);
   CHECK(seen.lost == 0);

@@ -46,6 +46,7 @@ struct fake_gateway {
   double sequence;
   struct ipcnet_lane_writer *thief; /* has the id of somebody else's lane */
   struct advert stolen;
+  uint32_t stolen_messages;
   struct ipcnet_cbor_writer out;
   uint32_t entries;
 };
@@ -319,7 +320,7 @@ static void show_to_all(struct fake_gateway *self, struct advert *advert) {
     if (s->owner != NULL) show(self, s, advert, 0);
 }
 
-/* Another process writes the same topic by a lane with the same id: five messages. */
+/* Another process writes the same topic by a lane with the same id: five messages, and each time five more. */
 static void steal(struct fake_gateway *self, const struct advert *advert) {
   struct ipcnet_lane_description lane;
   if (self->thief != NULL) ipcnet_lane_writer_destroy(self->thief);
@@ -329,7 +330,8 @@ static void steal(struct fake_gateway *self, const struct advert *advert) {
   memcpy(options.lane_id, lane.lane_id, sizeof options.lane_id);
   const struct ipcnet_lane_meta meta = {.ttl_ms = 0};
   if (ipcnet_lane_writer_create(&self->thief, &options) != 0) return;
-  for (int i = 0; i < 5; i++) (void)ipcnet_lane_writer_publish(self->thief, &meta, NULL, "stolen", 6, 0);
+  self->stolen_messages += 5;
+  for (uint32_t i = 0; i < self->stolen_messages; i++) (void)ipcnet_lane_writer_publish(self->thief, &meta, NULL, "stolen", 6, 0);
   self->stolen = *advert;
   self->stolen.owner = NULL;
   self->stolen.origin = ORIGIN_OF_THIEF;
