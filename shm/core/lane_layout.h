@@ -244,6 +244,9 @@ static inline uint64_t ipcnet_lane_clock_ns(clockid_t clock) {
 /* Copies between private and lane memory, in one pass with the CRC-32C of what was copied, chained to `previous`. */
 uint32_t ipcnet_lane_copy_in_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes);
 uint32_t ipcnet_lane_copy_out_crc(uint32_t previous, void *to, const void *from_lane, size_t bytes);
+/* The same past the writer's caches, for large payloads; where the processor has no such stores (copies_past says 0) as copy_in_crc. */
+uint32_t ipcnet_lane_copy_in_past_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes);
+int ipcnet_lane_copies_past(void);
 /* Of memory in the lane, in place. */
 uint32_t ipcnet_lane_crc(uint32_t previous, const void *in_lane, size_t bytes);
 /* Of a slot's header without its last field; `id_crc` is ipcnet_lane_crc of the lane's id, the same for each message. */
