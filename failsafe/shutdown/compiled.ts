@@ -85,12 +85,12 @@ export interface CompiledCall {
   /** Measured where the reflex cannot look. Answered only when all of them hold at once. */
   until: readonly BrainCondition[];
   /** A service of a component, called with these arguments; answered only when its answer is OK. */
-  service?: { name: string; arguments: Readonly<Record<string, unknown>> };
+  service?: { name: string; arguments: Readonly<Record<string, number | string>> };
 }
 
 export type BrainSend =
-  | { serial: string; message: string; values: Readonly<Record<string, number | string | boolean>> }
-  | { mqtt: string; payload: Readonly<Record<string, unknown>> };
+  | { serial: string; message: string; values: Readonly<Record<string, number | string>> }
+  | { mqtt: string; topic: string; values: Readonly<Record<string, number | string>> };
 
 export interface BrainCondition {
   label: string;

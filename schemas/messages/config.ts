@@ -365,11 +365,11 @@ export interface Arming {
   autoDisarmAfterSilentMs: number;
 }
 
-/** Physical value, or the name of a value. */
-export type PlanValue = number | string;
-
 /** A message of the plan with all its values; nothing about what goes to a motor is guessed. */
 export type PlanSend = CanPlanSend | SerialPlanSend;
+
+/** Physical value, or the name of a value. */
+export type PlanValue = number | string;
 
 /** On a CAN bus. */
 export interface CanPlanSend {

@@ -5,29 +5,17 @@
  * Every key has a default where a default can be safe: what could move something, open a port to others or weaken a check has none, or the closed one.
  */
 import { list, object, ref } from "./schema.ts";
+import { planParts } from "./planParts.ts";
 import type { RootSchema, Schema } from "./schema.ts";
+import { fieldName, flag, hourMs, linkName, messageName, milliseconds, none, number, text, topicName, whole, withText } from "./schemaWords.ts";
 
-const text = (title: string, description: string, more: Schema = {}): Schema => ({ type: "string", title, description, minLength: 1, maxLength: 256, ...more });
-const flag = (byDefault: boolean, description: string): Schema => ({ type: "boolean", title: "true or false", description, default: byDefault });
-const whole = (title: string, description: string, minimum: number, maximum: number, more: Schema = {}): Schema =>
-  ({ type: "integer", title: `${title}, ${minimum} to ${maximum}`, description, minimum, maximum, ...more });
-const milliseconds = (description: string, minimum: number, maximum: number, more: Schema = {}): Schema => whole("a whole number of milliseconds", description, minimum, maximum, more);
 const rateHz = (description: string): Schema => ({ type: "number", title: "a rate in hertz, above 0 and up to 10000", description, exclusiveMinimum: 0, maximum: 10_000 });
-const number = (description: string, more: Schema = {}): Schema => ({ type: "number", title: "a number", description, ...more });
-
-const hourMs = 3_600_000;
-const linkName: Schema = { type: "string", title: "a name: a lower-case letter, then lower-case letters, digits, - and _, at most 32 in all", pattern: "^[a-z][a-z0-9_-]{0,31}$" };
-const fieldName: Schema = { type: "string", title: "a name: a letter or _, then letters, digits and _, at most 64 in all", pattern: "^[A-Za-z_][A-Za-z0-9_]{0,63}$" };
-const messageName: Schema = { ...fieldName, title: "a message name: a letter or _, then letters, digits and _, at most 128 in all", pattern: "^[A-Za-z_][A-Za-z0-9_]{0,127}$" };
-const topicName: Schema = { type: "string", title: "a topic name such as can/arm/State: levels of letters, digits, . _ and -, separated by /, at most 16", pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,15}$", maxLength: 200 };
 const topicPattern: Schema = { type: "string", title: "a topic pattern: levels separated by /, + for any one level, # at the end for the rest, at most 16 levels", pattern: "^(([^+#/\\u0000]+|\\+)(/([^+#/\\u0000]+|\\+)){0,14}(/#)?|#)$", maxLength: 200 };
 const path = (description: string, more: Schema = {}): Schema => ({ type: "string", title: "a path, absolute or relative to the configuration file", description, minLength: 1, maxLength: 1024, ...more });
 const absolutePath: Schema = { type: "string", title: "an absolute path", pattern: "^/[^\\u0000]*$", maxLength: 1024 };
 const resourceName: Schema = { type: "string", title: "a name such as arm/camera: levels of letters, digits, . _ and -, separated by /", pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,7}$", maxLength: 128 };
 const grantMode: Schema = { type: "string", enum: ["read", "write", "readWrite"], title: "one of read, write, readWrite" };
 const resourceDescription: Schema = { type: "string", title: "a text", description: "For people.", maxLength: 256, default: "" };
-const withText = (schema: Schema, description: string, more: Schema = {}): Schema => ({ ...schema, description, ...more });
-const none: readonly unknown[] = [];
 
 const dataId: Schema = {
   anyOf: [
@@ -224,31 +212,11 @@ const definitions: Record<string, Schema> = {
     autoDisarmAfterSilentMs: milliseconds("Armed, but no command from anybody for so long: disarmed again; 0 never.", 0, hourMs, { default: 1000 }),
   }),
 
-  PlanValue: { anyOf: [{ type: "number", title: "a number" }, { type: "string", title: "the name of a value", minLength: 1, maxLength: 128 }], description: "Physical value, or the name of a value.", title: "a number or the name of a value" },
   PlanSend: {
     description: "A message of the plan with all its values; nothing about what goes to a motor is guessed.",
     oneOf: [ref("CanPlanSend"), ref("SerialPlanSend")],
   },
-  CanPlanSend: object("On a CAN bus.", {
-    bus: withText(linkName, "The bus."),
-    message: withText(messageName, "The message."),
-    values: { type: "object", title: "a table of signals and values", description: "Signal to physical value or value name; counters and checksums are filled in.", propertyNames: withText(fieldName, "Signal."), additionalProperties: ref("PlanValue"), default: {} },
-  }),
-  SerialPlanSend: object("On a serial link.", {
-    serial: withText(linkName, "The serial link."),
-    message: withText(messageName, "The message (direction: out)."),
-    values: { type: "object", title: "a table of fields and values", description: "Field to physical value or value name.", propertyNames: withText(fieldName, "Field."), additionalProperties: ref("PlanValue"), default: {} },
-  }),
-  PlanCondition: object("A measured condition.", {
-    topic: withText(topicName, "Where it is measured."),
-    signal: withText({ type: "string", title: "the name of a signal" }, "Which signal.", { minLength: 1, maxLength: 128 }),
-    "absMax?": number("Magnitude at most this.", { minimum: 0 }),
-    "minimum?": number("At least this."),
-    "maximum?": number("At most this."),
-    "equals?": ref("PlanValue"),
-    holdMs: milliseconds("It must hold for so long without interruption.", 0, hourMs, { default: 0 }),
-    ageMsMax: milliseconds("Older samples do not count.", 1, hourMs, { default: 100 }),
-  }),
+  ...planParts,
   PlanStep: object("A step of the safe pose: what is sent together, and what is waited for.", {
     name: withText(linkName, "Name of the step."),
     send: list(ref("PlanSend"), { description: "Messages sent at the start of the step.", title: "a list of messages", maxItems: 64, default: none }),

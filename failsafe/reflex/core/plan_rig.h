@@ -55,6 +55,7 @@ struct rig {
   struct ipcnet_reflex_plan_runner runner;
   struct ipcnet_reflex_run journal;
   unsigned journalled;
+  unsigned unjournalled;           /* frames and ends that the journal did not know of */
   bool ended;
   unsigned points, dies_at;        /* 0: lives */
   jmp_buf death;
@@ -67,9 +68,16 @@ static inline void rig_point(struct rig *self)
   if (++self->points == self->dies_at) longjmp(self->death, 1);
 }
 
+/* Whoever goes on with the journal must know what this runner knows. */
+static inline void rig_compare(struct rig *self)
+{
+  if (memcmp(&self->journal, &self->runner.run, sizeof self->journal) != 0) self->unjournalled++;
+}
+
 static inline bool rig_send(void *context, uint16_t row)
 {
   struct rig *self = context;
+  rig_compare(self);
   rig_point(self); /* before send */
   self->asked[row]++;
   if (self->log) self->log(self, "send", row);
@@ -192,7 +200,7 @@ static inline void rig_close(struct rig *self)
 static inline void rig_power_up(struct rig *self, uint64_t now_us)
 {
   self->now_us = now_us;
-  self->points = self->dies_at = self->journalled = 0;
+  self->points = self->dies_at = self->journalled = self->unjournalled = 0;
   self->ended = false;
   memset(&self->journal, 0, sizeof self->journal);
   memset(self->held, 0, sizeof self->held);
@@ -232,6 +240,7 @@ static inline enum ipcnet_reflex_verdict rig_run(struct rig *self, uint64_t unti
       ipcnet_reflex_plan_call_done(&self->runner, self->runner.run.run_id, (uint16_t)i, !self->answers_no, self->now_us);
     }
     enum ipcnet_reflex_verdict verdict = ipcnet_reflex_plan_poll(&self->runner, self->now_us);
+    rig_compare(self);
     if (verdict != IPCNET_VERDICT_NONE) {
       self->ended = true;
       return verdict;

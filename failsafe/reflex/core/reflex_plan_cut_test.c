@@ -43,6 +43,7 @@ static void judge_end(enum ipcnet_reflex_verdict verdict, const struct course *c
     explain("too late", dies_at, course->deaths);
   }
   if (verdict != rig.journal.verdict) explain("the journal has another verdict", dies_at, course->deaths);
+  if (rig.unjournalled > 0) explain("something was done that the journal does not know", dies_at, course->deaths);
   bool all_reached = true;
   for (unsigned i = 0; i < plan->steps_count; i++) {
     const struct ipcnet_reflex_step *step = &rig.steps[i];

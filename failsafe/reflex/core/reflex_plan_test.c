@@ -29,6 +29,7 @@ static enum ipcnet_reflex_verdict run_all(void)
   enum ipcnet_reflex_verdict verdict = rig_run(&rig, NEVER - 1, &stuck);
   CHECK(!stuck);
   CHECK_INT(rig.journal.verdict, verdict);
+  CHECK_INT(rig.unjournalled, 0);
   CHECK_INT(ipcnet_reflex_plan_poll(&rig.runner, rig.now_us), IPCNET_VERDICT_NONE); /* told once */
   CHECK(ipcnet_reflex_plan_next_deadline_us(&rig.runner) == NEVER);
   return verdict;

@@ -37,7 +37,8 @@ struct ipcnet_reflex_status { /* 512 bytes */
   uint64_t sent_frames, echoed_frames, received_frames, rejected_frames, foreign_frames, reports_lost, set_points_expired, plans_run, plans_resumed, takeovers, claims_sent,
       higher_epochs_heard, stale_claims_heard;
   uint64_t refused[16];        /* by enum ipcnet_reflex_refusal */
-  uint64_t reserved[10];
+  struct ipcnet_reflex_lack missing[16]; /* what stands between now and armed, from ipcnet_reflex_missing; as many as missing_count says, at most 16 */
+  uint64_t reserved[2];
 };
 _Static_assert(sizeof(struct ipcnet_reflex_status) == 512 && IPCNET_REFUSALS <= 16, "docs/specs/reflex.md says 512");
 

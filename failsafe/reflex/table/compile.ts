@@ -15,7 +15,7 @@ import { messageChecks } from "./checks.ts";
 import { fieldOf, noField } from "./field.ts";
 import { checkHolds } from "./judge.ts";
 import {
-  busDrivers, busFlags, dataIdModes, fieldFlags, messageFlags, NO_CLAIM_ID, nodeFlags, NONE, onTimeouts, profileNumbers, stepFlags, tableFlags, triggerFlags, headerStruct, type E2eRow, type FieldRow, type TableRows,
+  busDrivers, busFlags, dataIdModes, fieldFlags, messageFlags, NO_CLAIM_ID, nodeFlags, NONE, onTimeouts, profileNumbers, sectionRowsMax, stepFlags, tableFlags, triggerFlags, headerStruct, type E2eRow, type FieldRow, type TableRows,
 } from "./layout.ts";
 import { writeTable } from "./write.ts";
 
@@ -108,6 +108,13 @@ export interface CompiledTable {
 const HEARTBEAT_BASE = 0x700;
 const EXTENDED_FROM = 0x800;
 const U8_MAX = 0xff;
+/** As long as nodes remember a silent owner (docs/specs/claim.md). */
+const WITNESS_TIMEOUT_MS = 500;
+/** Longest life, age, hold and silence that the table takes. */
+const TIME_MS_MAX = 60_000;
+/** For probes where a message has 0x7FF itself. */
+const STANDARD_PROBE_ID = 0x7ff;
+const EXTENDED_PROBE_ID = 0x1fffffff;
 
 export function compileTable(input: ReflexTableInput): CompiledTable | { ok: false; faults: TableFault[] } {
   return new Compiler(input).compile();
@@ -121,6 +128,8 @@ class Compiler {
   readonly #messages = new Map<string, number>();
   readonly #watches = new Map<string, number>();
   readonly #calls: CompiledCall[] = [];
+  /** In falling priority; the place is the row. */
+  readonly #triggers: { trigger: CompiledTrigger; subject: number }[] = [];
 
   constructor(input: ReflexTableInput) {
     this.#input = input;
@@ -130,11 +139,13 @@ class Compiler {
   compile(): CompiledTable | { ok: false; faults: TableFault[] } {
     const { generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, buses, commands, measured, nodes, plans } = this.#input;
     for (const bus of buses) this.#bus(bus);
+    for (const [row, { bus, message }] of commands.entries()) this.#messages.set(`${bus}/${message.name}`, row);
+    this.#expandTriggers(plans.triggers);
     for (const command of commands) this.#command(command);
-    for (const message of measured) if (message.epoch !== undefined) this.#watch(message.bus, message.message.name, `witness ${message.message.name}`);
-    for (const trigger of plans.triggers) this.#trigger(trigger);
     for (const node of nodes) this.#node(node);
+    for (const message of measured) if (message.epoch !== undefined && buses.some(({ name, claimId }) => name === message.bus && claimId !== undefined)) this.#witness(message);
     for (const plan of plans.plans) this.#plan(plan);
+    this.#addTriggers();
     const finished = this.#table.finish();
     if (!finished.ok) this.#fault("table", `it would have ${finished.count} ${finished.section}, more than ${finished.most}`);
     if (!finished.ok || this.#faults.length > 0) return { ok: false, faults: this.#faults };
@@ -154,8 +165,12 @@ class Compiler {
       name: this.#table.text(bus.name), interface: this.#table.text(bus.interface), bitrateBps: bus.bitrateBps ?? 0, dataBitrateBps: bus.dataBitrateBps ?? 0, deadAfterUs: bus.deadAfterMs * 1e3,
       claimId: claimId ?? NO_CLAIM_ID, loadPermilleMax: bus.bitrateBps === undefined ? 0 : Math.floor(bus.busLoadMaxPercent * 10), txQueueFrames: bus.txQueueFrames, driver: busDrivers.indexOf(bus.driver),
       flags: (bus.fd ? busFlags.fd : 0) | (bus.listenOnly ? busFlags.listenOnly : 0) | (claimId !== undefined && claimId >= EXTENDED_FROM ? busFlags.extendedClaimId : 0), host: bus.host,
-      selfFenceUs: (bus.selfFenceMs ?? 0) * 1e3, probeId: 0,
+      selfFenceUs: (bus.selfFenceMs ?? 0) * 1e3, probeId: this.#isUsed(bus.name, STANDARD_PROBE_ID) ? EXTENDED_PROBE_ID : 0,
     });
+  }
+
+  #isUsed(bus: string, canId: number): boolean {
+    return [...this.#input.commands, ...this.#input.measured].some((each) => each.bus === bus && each.message.canId === canId && !each.message.extended);
   }
 
   #busOf(name: string, subject: string): number {
@@ -169,18 +184,49 @@ class Compiler {
     const made = messageChecks(message, { filledIn, filledBits, lengthBytes });
     if (!made.ok) this.#fault(message.name, made.text);
     const checks = made.ok ? made.checks : [];
-    // What only the plan sends refers to no rate: it is sent when the plan says.
-    const row = this.#table.add("messages", {
+    this.#table.add("messages", {
       name: this.#table.text(message.name), canId: message.canId, canFlags: canFlags(message), lengthBytes, bus: this.#busOf(bus, message.name), flags: poseOnly ? messageFlags.poseOnly : 0,
       ttlUsMax: Math.round(ttlMsMax * 1e3), intervalUsMin: Math.round(1e6 / rateHzMax), bits, checksFirst: this.#table.addAll("checks", checks), checksCount: checks.length,
-      ...this.#claimFields(command), expiredTrigger: poseOnly ? NONE : this.#triggerFor(["expired"], (subject) => subject === undefined || ("message" in subject && subject.bus === bus && subject.message === message.name)), e2e: this.#e2e(command),
+      ...this.#claimFields(command), expiredTrigger: this.#triggerFor("expired", this.#messages.get(`${bus}/${message.name}`)!), e2e: this.#e2e(command),
     });
-    this.#messages.set(`${bus}/${message.name}`, row);
   }
 
-  /** The highest trigger of a kind that concerns something; triggers stand in falling priority, each with the row of its place. */
-  #triggerFor(kinds: readonly CompiledTrigger["on"][], concerns: (subject: CompiledTrigger["subject"]) => boolean): number {
-    const row = this.#input.plans.triggers.findIndex(({ on, subject }) => kinds.includes(on) && concerns(subject));
+  /**
+   * In the table each trigger names one node, message, bus or category. One that stands for all of them becomes as many rows, each below those that are named: the one that is named
+   * counts for its subject. The order stays what it was; the numbers of the priorities are given anew.
+   */
+  #expandTriggers(triggers: readonly CompiledTrigger[]): void {
+    const named = new Set<string>();
+    const rowOf = (trigger: CompiledTrigger): number | undefined => (trigger.subject && !("condition" in trigger.subject) ? this.#subjectRow(trigger.name, trigger.subject) : undefined);
+    for (const trigger of triggers) {
+      const row = rowOf(trigger);
+      if (row !== undefined) named.add(`${trigger.on} ${row}`);
+    }
+    for (const trigger of triggers.toSorted((a, b) => b.priority - a.priority)) {
+      const own = rowOf(trigger);
+      const all = trigger.subject === undefined ? this.#allSubjects(trigger.on).filter((row) => !named.has(`${trigger.on} ${row}`)) : [own ?? NONE];
+      for (const subject of all) {
+        named.add(`${trigger.on} ${subject}`);
+        this.#triggers.push({ trigger, subject });
+      }
+    }
+  }
+
+  #allSubjects(kind: CompiledTrigger["on"]): number[] {
+    const { nodes, commands, buses } = this.#input;
+    const rows = (count: number): number[] => Array.from({ length: count }, (_, row) => row);
+    switch (kind) {
+      case "request": return [0, 1, 2];
+      case "nodeLost": return nodes.flatMap(({ required }, row) => (required ? [row] : []));
+      case "expired": return commands.flatMap(({ poseOnly }, row) => (poseOnly ? [] : [row]));
+      case "busDead": return rows(buses.length);
+      default: return [NONE];
+    }
+  }
+
+  /** The row of the trigger that fires for this subject. */
+  #triggerFor(kind: CompiledTrigger["on"], subject: number): number {
+    const row = this.#triggers.findIndex((each) => each.trigger.on === kind && each.subject === subject);
     return row < 0 ? NONE : row;
   }
 
@@ -214,14 +260,14 @@ class Compiler {
 
   /** The row of a measured message; made when it is first asked for. */
   #watch(bus: string, name: string, subject: string): number {
-    const key = `${bus}/${name}`;
-    const before = this.#watches.get(key);
-    if (before !== undefined) return before;
     const found = this.#input.measured.find((each) => each.bus === bus && each.message.name === name);
     if (!found) {
-      this.#fault(subject, `the reflex cannot measure ${key}: it is not received, or not protected in a way that the reflex can check`);
+      this.#fault(subject, `the reflex cannot measure ${bus}/${name}: it is not received, or not protected in a way that the reflex can check`);
       return 0;
     }
+    const key = watchKey(bus, found.message);
+    const before = this.#watches.get(key);
+    if (before !== undefined) return before;
     const row = this.#table.add("watches", {
       name: this.#table.text(name), canId: found.message.canId, canFlags: canFlags(found.message) & ~CanFlag.bitRateSwitch, lengthBytes: found.lengthBytes, bus: this.#busOf(bus, subject), flags: 0, e2e: this.#e2e(found), ...this.#claimFields(found),
     });
@@ -230,7 +276,7 @@ class Compiler {
   }
 
   #canopenWatch(bus: string, node: number): number {
-    const key = `${bus}/#${node}`;
+    const key = watchKey(bus, { canId: HEARTBEAT_BASE + node, extended: false });
     const row = this.#watches.get(key) ?? this.#table.add("watches", {
       name: this.#table.text(`heartbeat ${node}`), canId: HEARTBEAT_BASE + node, canFlags: 0, lengthBytes: 1, bus: this.#busOf(bus, `node ${node}`), flags: 0, e2e: noProtection, epoch: noField, owner: noField,
     });
@@ -240,11 +286,20 @@ class Compiler {
 
   #node(node: ReflexNodeInput): void {
     const { name, bus, heartbeat, timeoutMs, required } = node;
+    if (timeoutMs > TIME_MS_MAX) this.#fault(`node ${name}`, `timeoutMs ${timeoutMs}: the reflex counts up to ${TIME_MS_MAX}`);
     const watch = "canopen" in heartbeat ? this.#canopenWatch(bus, heartbeat.canopen) : this.#watch(bus, heartbeat.message, `node ${name}`);
     this.#table.add("nodes", {
       name: this.#table.text(name), timeoutUs: timeoutMs * 1e3, watch, bus: this.#busOf(bus, `node ${name}`),
-      lostTrigger: required ? this.#triggerFor(["nodeLost"], (subject) => subject === undefined || ("node" in subject && subject.node === name)) : NONE,
+      lostTrigger: this.#triggerFor("nodeLost", this.#table.rows.nodes.length),
       flags: (required ? nodeFlags.required : 0) | ("canopen" in heartbeat ? nodeFlags.canopen | nodeFlags.mustBeOperational : 0),
+    });
+  }
+
+  /** A frame in which a node says whom it follows is a node of its own: required, because who does not follow us cannot be commanded. */
+  #witness({ bus, message }: ReflexMessage): void {
+    const timeoutMs = Math.max(WITNESS_TIMEOUT_MS, ...this.#input.nodes.filter((node) => node.bus === bus).map((node) => node.timeoutMs));
+    this.#table.add("nodes", {
+      name: this.#table.text(message.name), timeoutUs: timeoutMs * 1e3, watch: this.#watch(bus, message.name, `witness ${message.name}`), bus: this.#busOf(bus, message.name), lostTrigger: NONE, flags: nodeFlags.required,
     });
   }
 
@@ -288,16 +343,20 @@ class Compiler {
     return { label: this.#table.text(label), watch: this.#watch(bus, message, subject), field: fieldRow(field), holdUs, ageUsMax, rawMin: BigInt.asIntN(64, rawMin), rawMax: BigInt.asIntN(64, rawMax) };
   }
 
-  #trigger({ name, on, plan, priority, latched, onlyArmed, subject }: CompiledTrigger): void {
-    this.#table.add("triggers", {
-      name: this.#table.text(name), plan, priority, kind: triggerKinds.indexOf(on), subject: this.#subjectRow(name, subject), flags: (latched ? triggerFlags.latched : 0) | (onlyArmed ? triggerFlags.onlyWhileArmed : 0),
-    });
+  #addTriggers(): void {
+    if (this.#triggers.length > sectionRowsMax.triggers) return this.#fault("table", `it would have ${this.#triggers.length} triggers, more than ${sectionRowsMax.triggers}: each node, command and bus is one`);
+    for (const [index, { trigger, subject }] of this.#triggers.entries()) {
+      const { name, on, plan, latched, onlyArmed } = trigger;
+      const condition = trigger.subject && "condition" in trigger.subject ? this.#table.add("conditions", this.#condition(trigger.subject.condition, `trigger ${name}`)) : undefined;
+      this.#table.add("triggers", {
+        name: this.#table.text(name), plan, priority: sectionRowsMax.triggers - 1 - index, kind: triggerKinds.indexOf(on), subject: condition ?? subject,
+        flags: (latched ? triggerFlags.latched : 0) | (onlyArmed ? triggerFlags.onlyWhileArmed : 0),
+      });
+    }
   }
 
-  #subjectRow(name: string, subject: CompiledTrigger["subject"]): number {
-    if (subject === undefined) return NONE;
+  #subjectRow(name: string, subject: Exclude<CompiledTrigger["subject"], undefined | { condition: CompiledCondition }>): number {
     if ("category" in subject) return subject.category;
-    if ("condition" in subject) return this.#table.add("conditions", this.#condition(subject.condition, `trigger ${name}`));
     if ("node" in subject) {
       const row = this.#input.nodes.findIndex((node) => node.name === subject.node);
       if (row < 0) this.#fault(`trigger ${name}`, `there is no node ${subject.node} that the reflex can hear`);
@@ -322,6 +381,10 @@ function canFlags({ extended, fd }: Message): number {
 
 function fieldRow({ startBit, bits, bigEndian, signed, float }: CompiledField): FieldRow {
   return { startBit, bits, flags: (bigEndian ? fieldFlags.bigEndian : 0) | (signed ? fieldFlags.signed : 0) | (float ? fieldFlags.ieee : 0) };
+}
+
+function watchKey(bus: string, { canId, extended }: Pick<Message, "canId" | "extended">): string {
+  return `${bus}/${canId}${extended ? "x" : ""}`;
 }
 
 /** The first 8 bytes of a table's hash, as commands and HELLO carry them. */

@@ -10,7 +10,7 @@ const core = join(import.meta.dirname, "../../../../../failsafe/reflex/core");
 
 /** Compiles C text that stands beside the core's headers, without making anything of it. */
 function compiles(text: string): void {
-  execFileSync(process.env["CC"] ?? "gcc", ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", `-I${core}`, "-x", "c", "-"], { input: text, stdio: ["pipe", "ignore", "pipe"] });
+  execFileSync(process.env["CC"] ?? "gcc", ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", `-I${core}`, "-x", "c", "-"], { input: text, stdio: ["pipe", "ignore", "pipe"] });
 }
 
 test("a C compiler lays every struct of the table out as it is described here", () => {
