@@ -14,6 +14,7 @@ import { checkLinks } from "./check/links.ts";
 import { checkLoops } from "./check/loops.ts";
 import { checkMachine } from "./check/machine.ts";
 import { checkMqtt, checkMqttTopics, loadSchemas } from "./check/mqttRules.ts";
+import { checkRedundancy } from "./check/redundancy.ts";
 import { checkNames } from "./check/names.ts";
 import { checkRoutes } from "./check/routes.ts";
 import { JsonSchemas } from "./check/schemaFiles.ts";
@@ -94,6 +95,7 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
   checkLoops(context, routes, topics);
   checkNodes(context, { links, messages, topics });
   checkSafePose(context, messages, topics);
+  checkRedundancy(context, messages);
   checkMqtt(context, links);
   checkMqttTopics(context, topics);
   const files = Object.fromEntries(context.fileHashes);

@@ -76,6 +76,9 @@ const definitions: Record<string, Schema> = {
     busLoadMaxPercent: { type: "number", title: "a percentage above 0 and up to 100", description: "Commands that would load the bus beyond this are refused.", exclusiveMinimum: 0, maximum: 100, default: 70 },
     deadAfterMs: milliseconds("A frame that nobody has acknowledged for so long means: the bus is dead.", 1, 60_000, { default: 20 }),
     busOff: ref("BusOff", { default: {} }),
+    "claimId?": whole("a CAN id, a multiple of 4", "CAN id of the frames by which the reflex says who commands the bus (CLAIM, docs/specs/claim.md); the owner's number, 0 to 3, is added. Above 0x7FF: 29 bits. Absent: none are sent.", 0, 0x1ffffffc, { examples: [0x10] }),
+    host: whole("0 or 1", "Of two hosts on this bus, which one this is; the lower one claims first.", 0, 1, { default: 0 }),
+    "selfFenceMs?": milliseconds("There is another host on this bus: silent after so long without a node that follows us. Absent: this is the only host.", 1, 1000, { examples: [12] }),
     publishRaw: flag(true, "Also publish each frame as it came, on can/<name>/raw."),
     databases: list(ref("DatabaseFile"), { description: "What the frames mean.", title: "a list of databases", maxItems: 64, default: none }),
   }),
@@ -254,8 +257,21 @@ const definitions: Record<string, Schema> = {
     onTimeout: { type: "string", enum: ["continue", "fail"], title: "continue or fail", description: "continue: go on with the next step. fail: the verdict is failed; the remaining steps are still sent.", default: "continue" },
   }),
   SafePose: object("What is done when the gateway stops or something is lost.", {
+    "plan?": path("A plan file with several plans, fallbacks and triggers (docs/specs/plan.md), instead of steps; needs redundancy.reflex.", { examples: ["arm.plan.yaml"] }),
     budgetMs: milliseconds("The whole plan ends within this.", 1, hourMs, { default: 3000 }),
     steps: list(ref("PlanStep"), { description: "In order.", title: "a list of steps", maxItems: 64, default: none }),
+  }),
+
+  Redundancy: object("What goes on when a part of the gateway dies.", {
+    reflex: { type: "string", enum: ["none", "single", "pair"], title: "none, single or pair", description: "Processes of their own (ipcnet-reflex) that own the CAN buses, send commands and run the safe pose whatever becomes of the gateway. none: the gateway does it. pair: two, one of which stands by and takes over within milliseconds.", default: "none" },
+    brains: { type: "string", enum: ["single", "pair"], title: "single or pair", description: "How many gateways (ipcnetd) there are; of a pair one stands by, with every client's connection in its hands.", default: "single" },
+    resumeArmed: flag(false, "After a takeover of the reflex: go on armed, under a new epoch. false: the plan for takeovers runs, or the robot is disarmed."),
+    twinDeadlineMs: milliseconds("A reflex whose beat stands still for so long is killed and replaced by its twin.", 2, 1000, { default: 10 }),
+    beatPeriodMs: milliseconds("How often the owner says so on buses with a claimId.", 1, 1000, { default: 20 }),
+    brainTimeoutMs: milliseconds("Armed and nothing heard from a gateway for so long: the safe pose begins without it; 0 never.", 0, 60_000, { default: 1000 }),
+    drills: flag(false, "Let operators kill a reflex or a gateway on purpose (ipcnet kill --test)."),
+    "runFolder?": path("Where control sockets and the lock are. Absent: beside the client socket.", { examples: ["/run/ipcnet"] }),
+    "stateFolder?": path("Where epoch, table and journal are kept over restarts. Absent: /var/lib/ipcnet if that folder exists, else $XDG_STATE_HOME/ipcnet.", { examples: ["/var/lib/ipcnet"] }),
   }),
 
   Resource: {
@@ -316,6 +332,7 @@ export const configSchema: RootSchema = {
     resources: list(ref("Resource"), { description: "What programs may be granted as a descriptor, if the policy lets them.", title: "a list of resources", maxItems: 256, default: none }),
     arming: ref("Arming", { default: {} }),
     safePose: ref("SafePose", { default: {} }),
+    redundancy: ref("Redundancy", { default: {} }),
     routes: list(ref("Route"), { description: "What is passed from topic to topic.", title: "a list of routes", maxItems: 1000, default: none }),
   }),
   definitions,

@@ -81,7 +81,7 @@ struct ipcnet_reflex_bus { /* 64 bytes */
   uint16_t load_permille_max; /* of commands; 0 unlimited */
   uint16_t tx_queue_frames;
   uint8_t driver;           /* 0 socketcan, 1 emulated */
-  uint8_t flags;            /* 1 fd, 2 listen only, 4 claim id is extended */
+  uint8_t flags;            /* enum ipcnet_reflex_bus_flags */
   uint8_t host;             /* 0 or 1: of two hosts on one bus, who we are; the lower claims first */
   uint8_t reserved8;
   uint32_t self_fence_us;   /* another host is on this bus: silent after so long without a node that follows us; 1 000 … 1 000 000. 0: we are the only host */
@@ -89,7 +89,9 @@ struct ipcnet_reflex_bus { /* 64 bytes */
   uint8_t reserved[24];
 };
 
-/* Identifiers the reflex sends by itself: claim_id | owner, and the probe's. No message may have them. */
+enum ipcnet_reflex_bus_flags { IPCNET_REFLEX_BUS_FD = 1, IPCNET_REFLEX_BUS_LISTEN_ONLY = 2, IPCNET_REFLEX_BUS_CLAIM_EXTENDED = 4 };
+#define IPCNET_REFLEX_NO_CLAIM_ID 0xFFFFFFFFu
+/* Identifiers the reflex sends by itself: claim_id | owner (so claim_id is a multiple of 4), and the probe's. No message and no watch may have them. */
 
 /* How a frame is protected; profiles as numbered in schemas/e2e/c: 0 none, 1 P01, 2 P02, 4 P04, 5 P05, 6 P06, 7 P07, 8 P08, 11 P11, 22 P22. */
 struct ipcnet_reflex_e2e { /* 24 bytes */
@@ -154,9 +156,14 @@ struct ipcnet_reflex_node { /* 24 bytes */
   uint32_t timeout_us;
   uint16_t watch;        /* whose arrival is the heartbeat */
   uint16_t lost_trigger; /* row of triggers, or NONE */
-  uint8_t flags;         /* 1 required: no arming without it; 2 CANopen heartbeat: the first byte is its state; 4 must be operational (5) */
+  uint8_t flags;         /* enum ipcnet_reflex_node_flags */
   uint8_t bus;
   uint8_t reserved[10];
+};
+enum ipcnet_reflex_node_flags {
+  IPCNET_REFLEX_NODE_REQUIRED = 1,    /* no arming without it */
+  IPCNET_REFLEX_NODE_CANOPEN = 2,     /* a CANopen heartbeat: the first byte is its state */
+  IPCNET_REFLEX_NODE_OPERATIONAL = 4, /* alive only while that state is operational (5) */
 };
 
 /* Something measured. Holds while the watch's newest frame is no older than `age_us_max` and the value was within the limits for `hold_us`. */
@@ -190,8 +197,12 @@ struct ipcnet_reflex_step { /* 64 bytes */
   uint16_t call;         /* asks a brain (number of a call); NONE. Met when the brain says done. */
   uint8_t tries;         /* 1… */
   uint8_t on_timeout;    /* enum ipcnet_reflex_on_timeout */
-  uint8_t flags;         /* 1 mandatory: begins always, whatever else; 2 runs only as a fallback */
+  uint8_t flags;         /* enum ipcnet_reflex_step_flags */
   uint8_t reserved[29];
+};
+enum ipcnet_reflex_step_flags {
+  IPCNET_REFLEX_STEP_MANDATORY = 1, /* begins always, whatever else */
+  IPCNET_REFLEX_STEP_FALLBACK = 2,  /* runs only as a fallback */
 };
 enum ipcnet_reflex_on_timeout {
   IPCNET_REFLEX_CONTINUE = 0, /* goes on; the verdict is at best "cut" */
@@ -216,8 +227,12 @@ struct ipcnet_reflex_trigger { /* 32 bytes */
   uint16_t subject;      /* node, message, bus or condition: by kind */
   uint8_t kind;          /* enum ipcnet_reflex_trigger_kind */
   uint8_t priority;      /* a higher one pre-empts a running lower one; a lower one never cancels */
-  uint8_t flags;         /* 1 latched: arming needs a reset; 2 only while armed */
+  uint8_t flags;         /* enum ipcnet_reflex_trigger_flags */
   uint8_t reserved[21];
+};
+enum ipcnet_reflex_trigger_flags {
+  IPCNET_REFLEX_TRIGGER_LATCHED = 1,     /* arming needs a reset */
+  IPCNET_REFLEX_TRIGGER_WHILE_ARMED = 2, /* means nothing while not armed */
 };
 enum ipcnet_reflex_trigger_kind {
   IPCNET_REFLEX_ON_REQUEST,     /* ipcnet safe-pose; subject: category 0, 1, 2, one row each */
@@ -262,7 +277,7 @@ struct ipcnet_reflex_table {
 
 /* What is wrong with a table: which rule, in which section and row. */
 struct ipcnet_reflex_table_fault {
-  const char *code; /* stable: "crc", "version", "offset", "count", "reference", "text", "field", "circle", "range", "order", "budget", "duplicate", … */
+  const char *code; /* stable, see below */
   uint32_t section, row;
 };
 
@@ -273,6 +288,9 @@ struct ipcnet_reflex_table_fault {
  */
 bool ipcnet_reflex_table_open(struct ipcnet_reflex_table *self, const void *bytes, size_t length, struct ipcnet_reflex_table_fault *fault);
 
+/* Codes of faults: alignment, length, crc, magic, version, hash, flags, reserved, range, count, offset, overlap, text, reference, frame, field, e2e, duplicate, listenOnly, fallback, circle,
+ * budget, order. */
+
 /* A text of the table. */
 const char *ipcnet_reflex_table_text(const struct ipcnet_reflex_table *self, uint32_t at);
 
@@ -280,5 +298,13 @@ const char *ipcnet_reflex_table_text(const struct ipcnet_reflex_table *self, uin
 int64_t ipcnet_reflex_field_get(struct ipcnet_reflex_field field, const uint8_t *payload);
 /* Writes the lowest bits of `value`. */
 void ipcnet_reflex_field_set(struct ipcnet_reflex_field field, uint8_t *payload, uint64_t value);
+/* Unsigned with 64 bits: its raw values are compared as unsigned. */
+bool ipcnet_reflex_field_is_u64(struct ipcnet_reflex_field field);
+bool ipcnet_reflex_field_within(struct ipcnet_reflex_field field, const uint8_t *payload, int64_t raw_min, int64_t raw_max);
+
+/* Whether all checks of `message` hold for a payload of its length. */
+bool ipcnet_reflex_checks_hold(const struct ipcnet_reflex_table *self, const struct ipcnet_reflex_message *message, const uint8_t *payload);
+
+uint32_t ipcnet_reflex_probe_id(const struct ipcnet_reflex_bus *bus);
 
 #endif

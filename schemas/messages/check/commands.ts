@@ -24,7 +24,7 @@ export function checkCommands(context: CheckContext, messages: BusMessages): voi
   }
   checkBudget(context);
   const moves = context.config.commands.length > 0;
-  if (moves && context.config.safePose.steps.length === 0 && !context.loaded.isIncomplete("safePose") && !context.loaded.isIncomplete("safePose.steps")) {
+  if (moves && context.config.safePose.steps.length === 0 && context.config.safePose.plan === undefined && !context.loaded.isIncomplete("safePose") && !context.loaded.isIncomplete("safePose.steps")) {
     context.warning("noSafePose", ["commands"], "something can be moved, but no safe pose says how it is brought to rest", { part: "key", hint: "add safePose.steps" });
   }
 }

@@ -139,6 +139,11 @@ static void by_lanes(void) {
   struct ipcnet_writer *writer, *refused;
   struct ipcnet_subscription *subscription;
   CHECK(ipcnet_advertise(writer_client, "cmd/no", NULL, &refused) == -IPCNET_FORBIDDEN && refused == NULL);
+  /* Without options: docs/specs/lanes.md. */
+  struct ipcnet_writer *plain;
+  CHECK(ipcnet_advertise(writer_client, "plain/x", NULL, &plain) == 0 && strcmp(ipcnet_topic_encoding_name(ipcnet_writer_topic(plain)), "cbor") == 0 && ipcnet_writer_payload_bytes_max(plain) >= 65536);
+  for (int i = 0; i < 300; i++) CHECK(ipcnet_writer_publish(plain, "\x00", 1, NULL) == 0);
+  ipcnet_writer_close(plain);
   CHECK(ipcnet_subscribe(reader_client, "arm/#", &subscribe, &subscription) == 1);
   CHECK(ipcnet_advertise(writer_client, "arm/joint", &advertise, &writer) == 0);
   UNTIL(readers.readers == 1, writer_client, reader_client);
@@ -375,6 +380,18 @@ static void services(void) {
   provider.call = NULL;
   CHECK(ipcnet_request_next(caller, (uint32_t)request, &reply, &status, PATIENCE_MS) == 0 && status == -IPCNET_REQUEST_TIMEOUT);
   ipcnet_reply_free(&reply);
+  /* Dropped: its provider is told, what it still sends is passed over, and nothing is kept. */
+  request = ipcnet_request_start(caller, "talk/add", NULL, 0, &stream, NULL, NULL, NULL);
+  UNTIL(provider.call != NULL, NULL, provider_client);
+  CHECK(ipcnet_call_item(provider.call, "\x00", 1, NULL, 0) == 0 && ipcnet_ping(provider_client) == 0 && ipcnet_ping(caller) == 0);
+  CHECK(ipcnet_request_drop(caller, (uint32_t)request) == 0 && ipcnet_request_drop(caller, (uint32_t)request) == -IPCNET_NOT_FOUND);
+  CHECK(ipcnet_request_next(caller, (uint32_t)request, &reply, &status, 0) == -IPCNET_NOT_FOUND);
+  UNTIL(provider.cancels == 2, NULL, provider_client);
+  CHECK(ipcnet_call_answer(provider.call, IPCNET_OK, NULL, NULL, 0, NULL, 0) == 0 && ipcnet_ping(caller) == 0 && ipcnet_is_connected(caller));
+  provider.call = NULL;
+  /* No more credit than the gateway bears. */
+  struct ipcnet_request_options rich = {.credit = 4097};
+  CHECK(ipcnet_request_start(caller, "talk/add", NULL, 0, &rich, NULL, NULL, NULL) == -IPCNET_BAD_REQUEST);
   /* Nobody answers; a large answer in fragments; a resource. */
   struct ipcnet_request_options short_time = {.timeout_ms = 20};
   CHECK(ipcnet_request(caller, "gateway/do", "\x67silence", 8, &short_time, NULL) == -IPCNET_REQUEST_TIMEOUT);
@@ -388,7 +405,7 @@ static void services(void) {
   CHECK(ipcnet_request_start(caller, "talk/add", NULL, 0, &stream, on_end, NULL, &answered) > 0);
   UNTIL(provider.call != NULL, NULL, provider_client);
   CHECK(ipcnet_request_json(provider_client, "gateway/do", "\"goodbye\"", 0, NULL) == -IPCNET_SERVICE_UNAVAILABLE);
-  UNTIL(provider.cancels == 2, NULL, provider_client);
+  UNTIL(provider.cancels == 3, NULL, provider_client);
   CHECK(ipcnet_call_answer(provider.call, IPCNET_OK, NULL, NULL, 0, NULL, 0) == -IPCNET_SERVICE_UNAVAILABLE);
   CHECK(ipcnet_poll(provider_client, 0) == -IPCNET_SERVICE_UNAVAILABLE && !ipcnet_is_connected(provider_client));
   UNTIL(answered.ends == 3, caller, NULL);

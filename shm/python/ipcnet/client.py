@@ -13,7 +13,7 @@ from .core import SLICE_MS, Core, LeavingNotice
 from .descriptor import AnyFd, Descriptor
 from .message import Message, Topic
 from .reading import MESSAGES_PER_DRAIN, SubscriptionHandle
-from .services import Call, OfferHandle, Pending, Reply, as_error
+from .services import LATER, Call, OfferHandle, Pending, Reply, as_error
 from .status import IpcnetError, Status
 from .writing import Loan, WriterHandle, meta_of
 
@@ -315,8 +315,8 @@ class Client:
     ) -> Writer:
         """
         A topic to write, through a lane of this program's own. ``encoding``: record (with ``fields``: {"angle": "f64"} or {"angle": {"type": "f64", "unit": "rad", "minimum": 0, "maximum": 3}}), cbor, json, bytes, tensor, video, audio,
-        points, haptic, file. ``policy``: the most that readers may ask for; ``deadline``: seconds that a lossless reader may keep this program waiting (0.1). ``queue``: messages that the lane remembers (16).
-        ``payload_bytes_max``: 4000 unless told; tensors and pictures need more.
+        points, haptic, file. ``policy``: the most that readers may ask for; ``deadline``: seconds that a lossless reader may keep this program waiting (1). ``queue``: messages that the lane remembers (256).
+        ``payload_bytes_max``: the record's size, else 64 KiB unless told; tensors and pictures need more. Without ``encoding`` a topic with ``fields`` is of records, any other of CBOR.
         """
         options = {
             "encoding": encoding, "fields": fields, "json_schema": json_schema, "constraints": constraints, "schema_hash": schema_hash, "policy": policy, "queue": queue, "payload_bytes_max": payload_bytes_max,
@@ -326,16 +326,16 @@ class Client:
 
     # --- services ---
 
-    def request(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True) -> Any:
-        """Calls a service and waits for its answer's body. IpcnetError: what it refused with; 203 nobody offers it, 204 no answer in time."""
-        reply = self.request_full(service, body, timeout=timeout, fds=fds, idempotent=idempotent)
+    def request(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None) -> Any:
+        """Calls a service and waits for its answer's body. ``group``: of its providers only those of this group. IpcnetError: what it refused with; 203 nobody offers it, 204 no answer in time."""
+        reply = self.request_full(service, body, timeout=timeout, fds=fds, idempotent=idempotent, group=group)
         for descriptor in reply.descriptors:
             descriptor.close()
         return reply.body
 
-    def request_full(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True) -> "FullReply":
+    def request_full(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None) -> "FullReply":
         """The same with status, text and descriptors of the answer."""
-        pending = Pending(self._core, service, body, timeout, fds, idempotent, 0)
+        pending = Pending(self._core, service, body, timeout, fds, idempotent, 0, group)
         try:
             # The gateway keeps the time; the second beyond is for a gateway that hangs.
             if not self._core.wait(lambda: pending.done, timeout + 1):
@@ -345,19 +345,35 @@ class Client:
             raise
         return FullReply(pending.result())
 
-    def stream(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = ()) -> Generator[Any, None, None]:
-        """Calls a service that answers with items: iterate over them. ``credit``: how many may come before they are taken. Leaving the loop cancels the call."""
-        pending = Pending(self._core, service, body, timeout, fds, True, credit)
+    def stream(
+        self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None,
+    ) -> Generator[Any, None, None]:
+        """Calls a service that answers with items: iterate over them. ``credit``: how many may come before they are taken (1 … 4096). Leaving the loop cancels the call."""
+        items = self.stream_full(service, body, timeout=timeout, credit=credit, fds=fds, idempotent=idempotent, group=group)
+        try:
+            for item in items:
+                for descriptor in item.descriptors:
+                    descriptor.close()
+                yield item.body
+        finally:
+            items.close()
+
+    def stream_full(
+        self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None,
+    ) -> Generator["FullReply", None, None]:
+        """The same with the descriptors of each item."""
+        pending = Pending(self._core, service, body, timeout, fds, idempotent, max(1, credit), group)
         try:
             while True:
                 self._core.wait(lambda: bool(pending.items) or pending.done, None)
                 item = pending.next_item()
                 if item is None:
                     break
-                value = item.body()
-                item.close()
-                yield value
-            pending.result().close()
+                yield FullReply(item)
+            last = FullReply(pending.result())
+            # Whoever answers at once, without a stream, gives one item.
+            if last.body is not None:
+                yield last
         finally:
             pending.cancel()
 
@@ -367,7 +383,8 @@ class Client:
     ) -> Any:
         """
         Offers a service; as a decorator without ``handler``. The handler gets the call's body (and the call, if it takes two arguments) in ``run``, ``poll`` and iterations; what it returns is the answer, what it
-        yields are items of a stream, an IpcnetError that it raises is the refusal, ``ipcnet.Reply`` carries descriptors. Returns the Offer (as a decorator: the handler).
+        yields are items of a stream, an IpcnetError that it raises is the refusal, ``ipcnet.Reply`` carries descriptors; after ``ipcnet.LATER`` it answers by ``call.answer`` when it can. Returns the Offer (as a decorator:
+        the handler). ``group``: providers of the same group share the work, and callers may ask for one.
         """
         options = {"capacity": capacity, "group": group, "description": description, "allow": allow, "deny": deny, "rate_hz_max": rate_hz_max, "calls_max": calls_max}
         if handler is None:
@@ -391,6 +408,8 @@ class Client:
             if inspect.isgenerator(result) and not call.wants_stream:
                 result.close()
                 call.answer(IpcnetError(Status.BAD_REQUEST, f"{service} answers with a stream: call it by stream()"))
+            elif result is LATER:
+                return
             elif inspect.isgenerator(result):
                 self._streams.append((call, result, []))
             else:
@@ -407,13 +426,14 @@ class Client:
                 items.close()  # type: ignore[attr-defined]
                 call.answer(IpcnetError(Status.REQUEST_TIMEOUT, call.cancelled))
                 continue
-            if call.credit <= 0:
+            if kept and call.credit <= 0:
                 self._streams.append((call, items, kept))
                 continue
             moved = True
             try:
+                # Without credit too: behind the last item that the caller takes may stand the end.
                 value = kept.pop() if kept else next(items)
-                if not call.item(value):
+                if call.credit <= 0 or not call.item(value):
                     kept.append(value)
             except StopIteration as end:
                 _answer(call, end.value)
@@ -458,6 +478,10 @@ class Client:
         """Called with the reason when the connection has ended."""
         self._core.end_listeners.append(listener)
 
+    def on_return(self, listener: Callable[[], Any]) -> None:
+        """With ``reconnect``: called when there is a new connection and everything has been renewed."""
+        self._core.return_listeners.append(listener)
+
     def close(self) -> None:
         """Ends the connection and everything made from it; again does nothing."""
         self._core.close()
@@ -487,4 +511,4 @@ def _answer(call: Call, value: Any) -> None:
             call.answer(error)
 
 
-__all__ = ["connect", "Client", "Subscription", "Lease", "Writer", "Offer", "Descriptor", "FullReply", "Call", "Reply", "Loan", "LeavingNotice"]
+__all__ = ["connect", "Client", "Subscription", "Lease", "Writer", "Offer", "Descriptor", "FullReply", "Call", "LATER", "Reply", "Loan", "LeavingNotice"]

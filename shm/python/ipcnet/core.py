@@ -49,6 +49,8 @@ def _on_end(target: "Core", why: bytes) -> None:
 @callback(c_api.OnReturn)
 def _on_return(target: "Core") -> None:
     target.why_ended = None
+    for listener in target.return_listeners:
+        target.note(listener)
 
 
 @callback(c_api.OnLeaving)
@@ -122,6 +124,7 @@ class Core:
         self.kept: Set[Any] = set()
         self.notice_listeners: List[Callable[..., Any]] = []
         self.end_listeners: List[Callable[..., Any]] = []
+        self.return_listeners: List[Callable[..., Any]] = []
         self.leaving_listeners: List[Callable[..., Any]] = []
         self.why_ended: Optional[str] = None
         self.is_over = False
