@@ -1,14 +1,11 @@
 /** Two gateways, one of which dies: programs keep their connection, what they have asked is answered once, what they have subscribed to goes on. */
 import assert from "node:assert/strict";
-import { userInfo } from "node:os";
 import { test } from "node:test";
-import { PairRig } from "./pairRig.ts";
+import { pairConfiguration, PairRig } from "../bench/failover/pairRig.ts";
 import { eventually } from "./waiting.ts";
 
-export const configuration = `version: 1\nrobot: pair-test\ntopics:\n  - { name: app/state, encoding: cbor, writers: [ { user: ${userInfo().username} } ] }\n`;
-
 test("kill -9: a subscription, an offer, a call under way and a lane go on over the same connections", async (t) => {
-  const rig = new PairRig({ configuration });
+  const rig = new PairRig({ configuration: pairConfiguration });
   t.after(() => rig.close());
   await rig.startBoth();
   const [provider, caller, listener] = await Promise.all([rig.connect("provider"), rig.connect("caller"), rig.connect("listener")]);

@@ -52,6 +52,7 @@ export class PairInstance {
   #link: ActiveLink | undefined;
   #server: SeqpacketServer | undefined;
   #legacy: Legacy | undefined;
+  #topics = "";
   #refusal = "";
   #stopWanted = false;
   #failed: (error: unknown) => void = () => {};
@@ -81,6 +82,8 @@ export class PairInstance {
       inherited: () => this.#legacy && { listener: this.#legacy.listener, path: this.#legacy.path, inheritance: this.#legacy.inheritance },
       listening: (server) => (this.#server = server),
     });
+    // What the configuration says, before programs make topics of their own.
+    this.#topics = this.#gateway.topicsFingerprint;
     const words = this.#page.words;
     setInterval(() => (words[Word.progress] = (words[Word.progress]! + 1) >>> 0), this.#options.deadlineMs / 10);
     process.on("uncaughtExceptionMonitor", () => (words[Word.fate] = Fate.fault));
@@ -146,7 +149,7 @@ export class PairInstance {
     const { folder, instance, deadlineMs, clock, version } = this.#options;
     try {
       this.#standby = new Standby({
-        path: join(folder, "pair.sock"), instance, topics: this.#gateway!.topicsFingerprint, seal: this.#seal, deadlineMs, nowUs: () => clock.nowUs(), ...(version ? { version } : {}),
+        path: join(folder, "pair.sock"), instance, topics: this.#topics, seal: this.#seal, deadlineMs, nowUs: () => clock.nowUs(), ...(version ? { version } : {}),
         happened: (event, text) => this.happened(event, text),
       });
     } catch (error) {
@@ -167,11 +170,9 @@ export class PairInstance {
   /** What begins is an active's work; when clients can connect, a standby can come. */
   async #begin(started: Promise<void>): Promise<void> {
     const { folder, instance, version } = this.#options;
-    // What the configuration says, before programs make topics of their own.
-    const topics = this.#gateway!.topicsFingerprint;
     await started;
     this.#link = new ActiveLink({
-      path: join(folder, "pair.sock"), instance, topics, page: this.#page, keeper: this.#keeper, seal: this.#seal, ...(version ? { version } : {}),
+      path: join(folder, "pair.sock"), instance, topics: this.#topics, page: this.#page, keeper: this.#keeper, seal: this.#seal, ...(version ? { version } : {}),
       listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }),
       event: (code, text) => this.#gateway!.event({ severity: code === "standbyGone" ? "warning" : code === "standbyRefused" ? "error" : "info", code, source: "pair", text }),
     });

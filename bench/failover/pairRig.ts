@@ -2,16 +2,19 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { connect, type Client } from "../shm/client/index.ts";
-import { eventually } from "./waiting.ts";
+import { connect, type Client } from "../../shm/client/index.ts";
+import { eventually } from "../../hil-tests/waiting.ts";
 
-const entry = join(import.meta.dirname, "../gateway/bin/ipcnetd.js");
+const entry = join(import.meta.dirname, "../../gateway/bin/ipcnetd.js");
 /** A loaded machine starts two Node processes in seconds. */
 const START_MS = 60_000;
 
 export type InstanceName = "a" | "b";
+
+/** A gateway for programs alone: one topic that they publish through it; all others are theirs. */
+export const pairConfiguration = `version: 1\nrobot: pair\ntopics:\n  - { name: app/state, encoding: cbor, writers: [ { user: ${userInfo().username} } ] }\n`;
 
 export class Instance {
   readonly name: InstanceName;
