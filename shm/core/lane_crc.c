@@ -1,28 +1,7 @@
-#include "ipcnet_crc_fast.h"
 #include "lane_layout.h"
 
 #if defined(__x86_64__)
 #include <emmintrin.h>
-#endif
-
-#ifdef IPCNET_LANE_TSAN
-uint32_t ipcnet_lane_copy_in_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes) {
-  ipcnet_lane_copy_in(to_lane, from, bytes);
-  return ipcnet_crc32_iscsi_fast(previous, from, bytes);
-}
-
-uint32_t ipcnet_lane_copy_out_crc(uint32_t previous, void *to, const void *from_lane, size_t bytes) {
-  ipcnet_lane_copy_out(to, from_lane, bytes);
-  return ipcnet_crc32_iscsi_fast(previous, to, bytes);
-}
-#else
-uint32_t ipcnet_lane_copy_in_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes) {
-  return ipcnet_crc32_iscsi_copy(previous, to_lane, from, bytes);
-}
-
-uint32_t ipcnet_lane_copy_out_crc(uint32_t previous, void *to, const void *from_lane, size_t bytes) {
-  return ipcnet_crc32_iscsi_copy(previous, to, from_lane, bytes);
-}
 #endif
 
 #if defined(__x86_64__) && !defined(IPCNET_LANE_TSAN)
@@ -68,10 +47,6 @@ uint32_t ipcnet_lane_crc(uint32_t previous, const void *in_lane, size_t bytes) {
 #else
   return ipcnet_crc32_iscsi_fast(previous, in_lane, bytes);
 #endif
-}
-
-uint32_t ipcnet_lane_header_crc(uint32_t id_crc, const uint64_t words[8]) {
-  return ipcnet_crc32_iscsi_fast(id_crc, (const uint8_t *)words, offsetof(struct ipcnet_lane_slot_header, header_crc));
 }
 
 uint32_t ipcnet_lane_fixed_crc(const struct ipcnet_lane_fixed *fixed) {

@@ -1,5 +1,4 @@
 /* The writer's memory and its messages. What it does about its readers is in lane_audience.c. */
-#include "ipcnet_crc_fast.h"
 #include "lane_writer.h"
 
 #include <errno.h>
@@ -69,6 +68,7 @@ int ipcnet_lane_writer_create(struct ipcnet_lane_writer **out, const struct ipcn
   self->owner = getpid();
   self->id_crc = ipcnet_lane_crc(0, fixed.lane_id, IPCNET_LANE_ID_BYTES);
   self->next = fixed.first_sequence;
+  ipcnet_lane_clock_init(&self->clock);
   ipcnet_lane_audience_init(self);
   *out = self;
   return 0;
@@ -210,11 +210,11 @@ static int meta_check(const struct ipcnet_lane_writer *self, const struct ipcnet
 }
 
 static void now(struct ipcnet_lane_writer *self, uint64_t *time_ns, int64_t *wall_time_ns) {
-  const uint64_t read_ns = ipcnet_lane_clock_ns(CLOCK_MONOTONIC);
+  const uint64_t read_ns = ipcnet_lane_clock_now(&self->clock);
   if (*time_ns == 0) *time_ns = read_ns;
   if (*wall_time_ns != 0) return;
   if (read_ns - self->wall_read_ns >= WALL_OFFSET_AGE_NS) {
-    self->wall_offset_ns = ipcnet_lane_clock_ns(CLOCK_REALTIME) - read_ns;
+    self->wall_offset_ns = ipcnet_lane_clock_ns(CLOCK_REALTIME) - ipcnet_lane_clock_ns(CLOCK_MONOTONIC);
     self->wall_read_ns = read_ns;
   }
   *wall_time_ns = (int64_t)(read_ns + self->wall_offset_ns);

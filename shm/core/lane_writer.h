@@ -5,6 +5,7 @@
 #ifndef IPCNET_LANE_WRITER_H
 #define IPCNET_LANE_WRITER_H
 
+#include "lane_clock.h"
 #include "lane_layout.h"
 
 #include <sys/types.h>
@@ -64,6 +65,7 @@ struct ipcnet_lane_writer {
   uint8_t loaned;
   struct ipcnet_lane_ways ways;
 
+  struct ipcnet_lane_clock clock;
   uint64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC, modulo 2^64 */
   uint64_t wall_read_ns;   /* when it was read */
 
