@@ -16,6 +16,7 @@ import { FRESHNESS_PERIOD_MS, FreshnessMonitor } from "./pipeline/freshness.ts";
 import type { ServiceReply } from "./front/services.ts";
 import type { Link } from "./links/link.ts";
 import type { Supervisor } from "./supervisor/supervisor.ts";
+import { topicsFingerprint } from "./topics/handover.ts";
 import type { TopicTable } from "./topics/table.ts";
 
 /** Something with deadlines that is served by the gateway's timer. */
@@ -53,6 +54,9 @@ export interface GatewayParts {
   reload(file: string): ServiceReply;
 }
 
+/** Between two attempts to open a link after a takeover, ms. */
+const LINK_RETRY_MS = 1_000;
+
 /** How often rates are counted, s. */
 const RATE_INTERVAL_S = 1;
 
@@ -68,6 +72,55 @@ export class Gateway {
     this.#parts = parts;
     this.#startedUs = parts.clock.nowUs();
     this.#lastRatesUs = this.#startedUs;
+  }
+
+  /**
+   * Goes on where a predecessor has left off: the clients first, who have been waiting since it died; then the links, one by one as they open. One that does not open is tried again,
+   * and is missing until then.
+   */
+  async takeOver(): Promise<void> {
+    const { front, table, clock, stats, links } = this.#parts;
+    table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
+    this.#freshness = new FreshnessMonitor(table);
+    await front.start();
+    this.#parts.policy.start();
+    stats.start();
+    this.#running = true;
+    this.#turn();
+    for (const link of links) void this.#openUntilItWorks(link);
+    this.event({ severity: "warning", code: "tookOver", source: "gateway", text: `the other instance is dead; ${links.length} links are opened anew, and nothing moves before it is armed again` });
+  }
+
+  async #openUntilItWorks(link: Link): Promise<void> {
+    for (;;) {
+      try {
+        await link.start();
+        return this.reschedule();
+      } catch (error) {
+        this.event({ severity: "error", code: "linkNotOpened", source: link.name, text: error instanceof Error ? error.message : String(error) });
+      }
+      const { clock } = this.#parts;
+      await new Promise<void>((resolve) => void clock.at(clock.nowUs() + LINK_RETRY_MS * 1e3, resolve));
+      if (!this.#running) return;
+    }
+  }
+
+  /** Ends for a successor: the links are closed in an orderly way, no safe pose is run, the clients are not told anything. */
+  async handOver(): Promise<void> {
+    this.#running = false;
+    this.#cancelTimer?.();
+    this.#parts.policy.stop();
+    await Promise.all(this.#parts.links.map((link) => link.stop()));
+    this.#parts.stats.stop();
+  }
+
+  get isArmed(): boolean {
+    return this.#parts.supervisor.armed;
+  }
+
+  /** What the two instances of a pair have to have in common. */
+  get topicsFingerprint(): string {
+    return topicsFingerprint(this.#parts.table);
   }
 
   /** Opens the links, then the client socket. Rejects with the first link's error that may not be missing; what was opened is closed again. */

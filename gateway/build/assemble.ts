@@ -26,7 +26,7 @@ import { reloadConfiguration } from "./reload.ts";
 import { buildRoutes } from "./routes.ts";
 import { buildSerialLink } from "./serialPorts.ts";
 import { declareWritableTopics } from "./writableTopics.ts";
-import { LocalFront } from "../front/localFront.ts";
+import { type FrontPair, LocalFront } from "../front/localFront.ts";
 import { version } from "../version.ts";
 
 export interface AssembleOptions {
@@ -35,9 +35,11 @@ export interface AssembleOptions {
   clock: Clock;
   /** Where events are written, one call each. */
   write(event: GatewayEvent): void;
+  /** A twin that can take over. */
+  pair?: FrontPair;
 }
 
-export async function assemble({ accepted, instance, clock, write }: AssembleOptions): Promise<Gateway> {
+export async function assemble({ accepted, instance, clock, write, pair }: AssembleOptions): Promise<Gateway> {
   const { config, parts, file: configFile } = accepted;
   let running = accepted;
   const identity = { robot: config.robot, version, instance, boot: randomBytes(8).toString("hex") };
@@ -102,7 +104,7 @@ export async function assemble({ accepted, instance, clock, write }: AssembleOpt
 
   const routes = buildRoutes({ config, table, publisher, frameLinks, clock, gate });
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
-  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running });
+  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, pair });
   gateway = new Gateway({
     identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, policy, stats: new ProcessStats(),
     reload: (file) => reloadConfiguration({ ...running, policyHash: policy.hash }, file, (changed) => {
