@@ -175,7 +175,7 @@ struct ipcnet_reflex_options {
   bool (*may_purge)(void *context, uint8_t bus); /* context of os */
 };
 
-struct ipcnet_reflex; /* about 1 MiB, given by the caller: ipcnet_reflex_size() bytes, aligned to 64 */
+struct ipcnet_reflex; /* about 240 KiB, given by the caller: ipcnet_reflex_size() bytes, aligned to 64 */
 size_t ipcnet_reflex_size(void);
 
 /* `page` is our own, writable (a plain struct in the simulator). */

@@ -16,7 +16,7 @@ static enum ipcnet_reflex_arming next_arming(uint8_t state, enum arming_event ev
   return (enum ipcnet_reflex_arming)TABLE[state][event];
 }
 
-static void tell_state(struct ipcnet_reflex *self) {
+void ipcnet_reflex_tell_state(struct ipcnet_reflex *self) {
   struct ipcnet_reflex_state_record state;
   ipcnet_reflex_state(self, &state);
   ipcnet_reflex_report(self, IPCNET_REPORT_STATE, 0, 0, &state, sizeof state);
@@ -29,7 +29,7 @@ void ipcnet_reflex_set_arming(struct ipcnet_reflex *self, enum ipcnet_reflex_arm
   self->arming = (uint8_t)to;
   self->arming_since_us = self->now_us;
   ipcnet_reflex_keep(self);
-  tell_state(self);
+  ipcnet_reflex_tell_state(self);
 }
 
 static void step(struct ipcnet_reflex *self, enum arming_event event) {
@@ -38,23 +38,26 @@ static void step(struct ipcnet_reflex *self, enum arming_event event) {
 
 /* ---- Triggers --------------------------------------------------------------------------------------------------------------------------- */
 
-static bool has_subject(enum ipcnet_reflex_trigger_kind kind) {
-  switch (kind) {
+static bool concerns(const struct ipcnet_reflex_trigger *trigger, uint16_t subject) {
+  switch (trigger->kind) {
     case IPCNET_REFLEX_ON_REQUEST:
     case IPCNET_REFLEX_ON_CONDITION:
     case IPCNET_REFLEX_ON_NODE_LOST:
     case IPCNET_REFLEX_ON_EXPIRED:
-    case IPCNET_REFLEX_ON_BUS_DEAD: return true;
-    default: return false;
+    case IPCNET_REFLEX_ON_BUS_DEAD: return trigger->subject == subject || trigger->subject == IPCNET_REFLEX_NONE;
+    default: return true;
   }
 }
 
+/* The highest that concerns it. */
 uint16_t ipcnet_reflex_find_trigger(const struct ipcnet_reflex *self, enum ipcnet_reflex_trigger_kind kind, uint16_t subject) {
+  uint16_t found = IPCNET_REFLEX_NONE;
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_TRIGGERS); row++) {
     const struct ipcnet_reflex_trigger *trigger = &self->table.triggers[row];
-    if (trigger->kind == kind && (!has_subject(kind) || trigger->subject == subject)) return row;
+    if (trigger->kind != kind || !concerns(trigger, subject)) continue;
+    if (found == IPCNET_REFLEX_NONE || trigger->priority > self->table.triggers[found].priority) found = row;
   }
-  return IPCNET_REFLEX_NONE;
+  return found;
 }
 
 static void latch(struct ipcnet_reflex *self, uint16_t row) {
@@ -65,7 +68,7 @@ static void latch(struct ipcnet_reflex *self, uint16_t row) {
   self->trigger_latched = true;
   self->latched_trigger = row;
   ipcnet_reflex_keep(self);
-  tell_state(self);
+  ipcnet_reflex_tell_state(self);
 }
 
 void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t row, bool was_armed) {
@@ -73,29 +76,28 @@ void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t row, bool was_a
   if (!ipcnet_twin_may_send(self->role)) return;
   if ((trigger->flags & IPCNET_REFLEX_TRIGGER_WHILE_ARMED) && !was_armed) return;
   latch(self, row);
-  bool runs = self->arming == IPCNET_SAFE_POSE;
-  /* A lower one never cancels. One with the plan that runs already changes nothing but what may pre-empt from now on. */
-  if (runs && trigger->priority <= self->standing_priority) return;
-  self->standing_priority = trigger->priority;
-  if (runs && trigger->plan == self->plan.run.plan) return;
+  /* A lower one never cancels, and one with the plan that runs already lets it go on. */
+  uint64_t run_id = (uint64_t)self->epoch << 32 | (self->run_count + 1u);
+  if (!ipcnet_reflex_plan_start(&self->plan, row, run_id, self->now_us)) return;
+  if (self->plan.run.run_id == run_id) {
+    self->run_count++;
+    self->counters.plans_run++;
+  }
   step(self, POSE);
-  self->run_count++;
-  self->counters.plans_run++;
-  ipcnet_reflex_plan_start(&self->plan, row, (uint64_t)self->epoch << 32 | self->run_count, self->now_us);
 }
 
 void ipcnet_reflex_fire(struct ipcnet_reflex *self, enum ipcnet_reflex_trigger_kind kind, uint16_t subject, bool or_disarm) {
   if (!ipcnet_twin_may_send(self->role)) return;
   uint16_t row = ipcnet_reflex_find_trigger(self, kind, subject);
   if (row != IPCNET_REFLEX_NONE) ipcnet_reflex_fire_row(self, row, self->arming == IPCNET_ARMED);
-  else if (or_disarm) step(self, DISARM);
+  if (or_disarm && self->arming == IPCNET_ARMED) step(self, DISARM); /* there is no plan for it, or one for other times */
 }
 
 void ipcnet_reflex_malfunctions(struct ipcnet_reflex *self, enum ipcnet_reflex_malfunction why) {
   if (self->malfunction != IPCNET_MALFUNCTION_NONE) return;
   self->malfunction = (uint8_t)why;
   ipcnet_reflex_keep(self);
-  tell_state(self);
+  ipcnet_reflex_tell_state(self);
   /* To the pose first, while somebody may still hear us; then silent for good. */
   ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_COMPROMISE, 0, true);
   if (self->arming == IPCNET_SAFE_POSE) self->stop_after_run = true;

@@ -194,7 +194,8 @@ static void ask_nodes(const struct ipcnet_reflex *self, uint16_t epoch, bool *fo
     if (field.bits == 0 || self->nodes[row].life != NODE_ALIVE) continue;
     *any = true;
     uint16_t mask = (uint16_t)((1u << field.bits) - 1u);
-    if (self->nodes[row].epoch != 0 && self->nodes[row].epoch == (epoch & mask)) *follows = true;
+    bool nobodys = self->nodes[row].epoch == 0 || self->nodes[row].owner > 3; /* claim.md: it says 7 when its owner fell silent */
+    if (!nobodys && self->nodes[row].epoch == (epoch & mask)) *follows = true;
   }
 }
 
@@ -314,16 +315,15 @@ void ipcnet_reflex_claim_echo(struct ipcnet_reflex *self, uint8_t number) {
   self->buses[number].claim_in_flight = false;
 }
 
-void ipcnet_reflex_claim_witness(struct ipcnet_reflex *self, uint8_t number, uint16_t epoch, uint8_t bits) {
-  uint16_t mask = (uint16_t)((1u << bits) - 1u);
-  bool claiming = self->role == IPCNET_TWIN_CLAIMING, contested = claiming || self->role == IPCNET_TWIN_OWNER;
-  uint16_t known = claiming ? self->proposed_epoch : contested ? self->epoch : self->heard_epoch;
-  if (epoch == (known & mask)) {
-    if (contested) self->buses[number].witness_us = self->now_us;
-    return;
-  }
+void ipcnet_reflex_claim_witness(struct ipcnet_reflex *self, uint16_t row) {
+  const struct ipcnet_reflex_watch *watch = &self->table.watches[self->table.nodes[row].watch];
+  uint16_t epoch = self->nodes[row].epoch, mask = (uint16_t)((1u << watch->epoch.bits) - 1u);
+  bool contested = self->role == IPCNET_TWIN_CLAIMING || self->role == IPCNET_TWIN_OWNER;
+  uint16_t known = self->role == IPCNET_TWIN_CLAIMING ? self->proposed_epoch : contested ? self->epoch : self->heard_epoch;
+  if (contested && ipcnet_reflex_watch_follows(self, row)) self->buses[watch->bus].witness_us = self->now_us;
   uint16_t ahead = (uint16_t)((epoch - known) & mask);
-  if (epoch == 0 || bits < WITNESS_BITS_MIN || ahead > mask >> 1) return; /* nobody's, or an older owner's */
+  /* 0: it has heard nobody since it was powered. Beyond the half: an older owner's. */
+  if (epoch == 0 || ahead == 0 || ahead > mask >> 1 || watch->epoch.bits < WITNESS_BITS_MIN) return;
   hear_epoch(self, known == 0 ? epoch : (uint16_t)(known + ahead));
   if (contested) outvoted_by(self);
 }

@@ -85,6 +85,7 @@ struct bus_state {
   bool link_up, confirms, sends /* has messages or a claim id */;
   uint32_t stale_frames;
   uint64_t budget_microbits, budget_us;
+  uint16_t first_in_line; /* a message that waits for load */
   /* Our claims. */
   bool claimed, claim_in_flight;
   uint8_t claim_counter;
@@ -105,26 +106,25 @@ struct ipcnet_reflex {
   struct ipcnet_reflex_plan_runner plan;
   struct ipcnet_reflex_counters counters;
   struct ipcnet_reflex_table table;
-  bool has_table, table_in_page;
+  bool has_table;
   uint64_t now_us, turned_us;
 
   /* Roles. */
   enum ipcnet_twin_role role;
   uint16_t epoch, proposed_epoch, stored_epoch, heard_epoch;
   const struct ipcnet_reflex_page *other;
-  struct { uint8_t event; } events[TWIN_EVENTS_MAX];
+  uint8_t events[TWIN_EVENTS_MAX];
   uint32_t events_first, events_count;
   bool stepping;
   bool claim_listening, claim_wanted; /* CLAIMING: two hosts first listen; the claims are not all out yet */
   uint64_t claim_since_us, outvoted_us;
   bool adopt_wanted;      /* owner, but what the one before left was not looked at yet: no table */
-  bool previous_wanted;   /* the other's page is to be looked at then */
+
 
   /* Arming. */
   uint8_t arming, malfunction;
   bool trigger_latched, stop_after_run;
   uint16_t latched_trigger;
-  uint8_t standing_priority; /* of the highest trigger since the run began */
   uint64_t arming_since_us;
   uint32_t run_count;
   bool condition_fired[IPCNET_REFLEX_TRIGGERS_MAX];
@@ -140,7 +140,7 @@ struct ipcnet_reflex {
   struct ipcnet_reflex_image restored;
   bool has_restored;
 
-  uint32_t next_serial, first_row /* of the next round, so that none is always served first */;
+  uint32_t next_serial;
   struct bus_state buses[IPCNET_REFLEX_BUSES_MAX];
   struct message_state messages[IPCNET_REFLEX_MESSAGES_MAX];
   struct watch_state watches[IPCNET_REFLEX_WATCHES_MAX];
@@ -201,6 +201,7 @@ bool ipcnet_reflex_watch_follows(const struct ipcnet_reflex *self, uint16_t node
 void ipcnet_reflex_fire(struct ipcnet_reflex *self, enum ipcnet_reflex_trigger_kind kind, uint16_t subject, bool or_disarm);
 void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t trigger, bool was_armed);
 void ipcnet_reflex_set_arming(struct ipcnet_reflex *self, enum ipcnet_reflex_arming to);
+void ipcnet_reflex_tell_state(struct ipcnet_reflex *self);
 void ipcnet_reflex_malfunctions(struct ipcnet_reflex *self, enum ipcnet_reflex_malfunction why);
 /* Conditions, set-points, the brain's silence, the run. */
 void ipcnet_reflex_arming_turn(struct ipcnet_reflex *self);
@@ -218,8 +219,8 @@ void ipcnet_reflex_claim_farewell(struct ipcnet_reflex *self, enum ipcnet_claim_
 /* Whether the frame was somebody's claim. */
 bool ipcnet_reflex_claim_frame(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frame);
 void ipcnet_reflex_claim_echo(struct ipcnet_reflex *self, uint8_t bus);
-/* An epoch heard from a node's report of so many bits. */
-void ipcnet_reflex_claim_witness(struct ipcnet_reflex *self, uint8_t bus, uint16_t epoch, uint8_t bits);
+/* What a node has just reported about whom it follows. */
+void ipcnet_reflex_claim_witness(struct ipcnet_reflex *self, uint16_t node);
 bool ipcnet_reflex_shared(const struct ipcnet_reflex *self);
 
 /* ---- reflex_bus.c ------------------------------------------------------------------------------------------------------------------------ */

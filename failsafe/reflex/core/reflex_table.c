@@ -4,6 +4,7 @@
 
 #include "../../../drivers/can/core/ipcnet_can.h"
 #include "../../../shm/core/sha256.h"
+#include "reflex_plan.h"
 #include "reflex_protect.h"
 
 /* ---- Limits ----------------------------------------------------------------------------------------------------------------------------- */
@@ -225,7 +226,7 @@ static bool fields_collide(const struct ipcnet_reflex_message *message) {
 static bool trigger_fits(const struct look *look, uint16_t row, enum ipcnet_reflex_trigger_kind kind, uint32_t subject) {
   if (row == IPCNET_REFLEX_NONE) return true;
   if (row >= rows(look, IPCNET_REFLEX_TRIGGERS)) return false;
-  return look->table.triggers[row].kind == kind && look->table.triggers[row].subject == subject;
+  return look->table.triggers[row].kind == kind && (look->table.triggers[row].subject == subject || look->table.triggers[row].subject == IPCNET_REFLEX_NONE);
 }
 
 static bool look_at_message(struct look *look, uint32_t row) {
@@ -328,48 +329,6 @@ static bool look_at_step(struct look *look, uint32_t row) {
   return all_zero(step->reserved, sizeof step->reserved) ? true : refuse(look, "reserved", here, row);
 }
 
-/* A step waits for its measured conditions and its call; without either it ends when its frames are out. */
-static uint64_t step_worst_us(const struct ipcnet_reflex_step *step) {
-  if (step->conditions_count == 0 && step->call == IPCNET_REFLEX_NONE) return 0;
-  return (uint64_t)step->tries * step->deadline_us + (uint64_t)(step->tries - 1) * step->backoff_us;
-}
-
-/* The plan's steps in an order in which each comes after all it needs, and after its fallback. False: they form a circle. */
-static bool put_in_order(const struct ipcnet_reflex_table *table, const struct ipcnet_reflex_plan *plan, uint16_t order[IPCNET_REFLEX_STEPS_MAX]) {
-  bool placed[IPCNET_REFLEX_STEPS_MAX] = {false};
-  uint32_t count = 0;
-  for (bool progress = true; progress;) {
-    progress = false;
-    for (uint32_t place = 0; place < plan->steps_count; place++) {
-      const struct ipcnet_reflex_step *step = &table->steps[plan->steps_first + place];
-      bool ready = !placed[place] && (step->fallback == IPCNET_REFLEX_NONE || placed[step->fallback - plan->steps_first]);
-      for (uint32_t need = 0; need < step->needs_count && ready; need++) ready = placed[table->needs[step->needs_first + need] - plan->steps_first];
-      if (!ready) continue;
-      placed[place] = true;
-      order[count++] = (uint16_t)place;
-      progress = true;
-    }
-  }
-  return count == plan->steps_count;
-}
-
-/* The longest the plan can take: along the needs, each step with all its tries and then its fallback's. Saturates nowhere: 256 × 2 × 255 × an hour fits 64 bits. */
-static uint64_t plan_worst_us(const struct ipcnet_reflex_table *table, const struct ipcnet_reflex_plan *plan, const uint16_t *order) {
-  uint64_t takes[IPCNET_REFLEX_STEPS_MAX] = {0}, ends[IPCNET_REFLEX_STEPS_MAX] = {0}, worst = 0;
-  for (uint32_t i = 0; i < plan->steps_count; i++) {
-    const struct ipcnet_reflex_step *step = &table->steps[plan->steps_first + order[i]];
-    uint64_t begins = 0;
-    for (uint32_t need = 0; need < step->needs_count; need++) {
-      uint64_t end = ends[table->needs[step->needs_first + need] - plan->steps_first];
-      if (end > begins) begins = end;
-    }
-    takes[order[i]] = step_worst_us(step) + (step->fallback == IPCNET_REFLEX_NONE ? 0 : takes[step->fallback - plan->steps_first]);
-    ends[order[i]] = begins + takes[order[i]];
-    if (!(step->flags & IPCNET_REFLEX_STEP_FALLBACK) && ends[order[i]] > worst) worst = ends[order[i]];
-  }
-  return worst;
-}
-
 /* That everything a step names belongs to its own plan. */
 static bool look_at_step_of_plan(struct look *look, const struct ipcnet_reflex_plan *plan, uint32_t row) {
   const struct ipcnet_reflex_table *table = &look->table;
@@ -400,21 +359,22 @@ static bool look_at_plan(struct look *look, uint32_t row) {
   for (uint32_t step = 0; step < plan->steps_count; step++) {
     if (!look_at_step_of_plan(look, plan, plan->steps_first + step)) return false;
   }
-  uint16_t order[IPCNET_REFLEX_STEPS_MAX] = {0};
-  if (!put_in_order(&look->table, plan, order)) return refuse(look, "circle", here, row);
-  return plan->worst_us <= plan->budget_us && plan_worst_us(&look->table, plan, order) <= plan->budget_us ? true : refuse(look, "budget", here, row);
+  uint64_t worst_us = ipcnet_reflex_plan_worst_us(&look->table, (uint16_t)row);
+  if (worst_us == UINT64_MAX) return refuse(look, "circle", here, row);
+  return plan->worst_us <= plan->budget_us && worst_us <= plan->budget_us ? true : refuse(look, "budget", here, row);
 }
 
 /* ---- Triggers --------------------------------------------------------------------------------------------------------------------------- */
 
 static bool subject_valid(const struct look *look, const struct ipcnet_reflex_trigger *trigger) {
+  if (trigger->subject == IPCNET_REFLEX_NONE) return trigger->kind != IPCNET_REFLEX_ON_CONDITION;
   switch (trigger->kind) {
     case IPCNET_REFLEX_ON_REQUEST: return trigger->subject <= 2;
     case IPCNET_REFLEX_ON_CONDITION: return trigger->subject < rows(look, IPCNET_REFLEX_CONDITIONS);
     case IPCNET_REFLEX_ON_NODE_LOST: return trigger->subject < rows(look, IPCNET_REFLEX_NODES);
     case IPCNET_REFLEX_ON_EXPIRED: return trigger->subject < rows(look, IPCNET_REFLEX_MESSAGES);
     case IPCNET_REFLEX_ON_BUS_DEAD: return trigger->subject < rows(look, IPCNET_REFLEX_BUSES);
-    default: return trigger->subject == 0 || trigger->subject == IPCNET_REFLEX_NONE;
+    default: return trigger->subject == 0;
   }
 }
 

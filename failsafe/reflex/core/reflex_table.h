@@ -224,7 +224,7 @@ struct ipcnet_reflex_plan { /* 64 bytes */
 struct ipcnet_reflex_trigger { /* 32 bytes */
   uint32_t name;
   uint16_t plan;
-  uint16_t subject;      /* node, message, bus or condition: by kind */
+  uint16_t subject;      /* node, message, bus or condition: by kind; NONE: any of them (not of conditions) */
   uint8_t kind;          /* enum ipcnet_reflex_trigger_kind */
   uint8_t priority;      /* a higher one pre-empts a running lower one; a lower one never cancels */
   uint8_t flags;         /* enum ipcnet_reflex_trigger_flags */

@@ -65,7 +65,9 @@ static void lose(struct ipcnet_reflex *self, uint16_t row) {
   const struct ipcnet_reflex_node *rules = &self->table.nodes[row];
   self->nodes[row].life = NODE_LOST;
   tell(self, row);
-  ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_NODE_LOST, row, rules->flags & IPCNET_REFLEX_NODE_REQUIRED);
+  bool was_armed = self->arming == IPCNET_ARMED;
+  if (rules->lost_trigger != IPCNET_REFLEX_NONE) ipcnet_reflex_fire_row(self, rules->lost_trigger, was_armed);
+  else if (was_armed && (rules->flags & IPCNET_REFLEX_NODE_REQUIRED)) ipcnet_reflex_set_arming(self, IPCNET_DISARMED);
 }
 
 static void hear_node(struct ipcnet_reflex *self, uint16_t row) {
@@ -77,7 +79,7 @@ static void hear_node(struct ipcnet_reflex *self, uint16_t row) {
   if (watch->epoch.bits != 0) {
     node->epoch = (uint16_t)ipcnet_reflex_field_get(watch->epoch, data);
     node->owner = (uint8_t)ipcnet_reflex_field_get(watch->owner, data);
-    ipcnet_reflex_claim_witness(self, watch->bus, node->epoch, watch->epoch.bits);
+    ipcnet_reflex_claim_witness(self, row);
   }
   if ((rules->flags & IPCNET_REFLEX_NODE_OPERATIONAL) && node->canopen_state != CANOPEN_OPERATIONAL) {
     if (before.life == NODE_ALIVE) lose(self, row);
