@@ -39,6 +39,7 @@ static void ask_the_others_file(struct ipcnet_process *self) {
   else memset(self->borrowed, 0, sizeof *self->borrowed);
   self->borrowed->magic = IPCNET_REFLEX_PAGE_MAGIC;
   self->borrowed->major = 1;
+  memcpy(self->borrowed->boot_id, self->page.page->boot_id, sizeof self->borrowed->boot_id);
   self->borrowed->epoch = kept;
 }
 
