@@ -1,14 +1,13 @@
 /** The gateway's side of the reflex, built: its client, the buses that it owns, the supervisor that obeys it. */
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
 import { ReflexBus } from "../../../failsafe/reflex/client/bus.ts";
 import { ReflexClient } from "../../../failsafe/reflex/client/client.ts";
 import type { CompiledTable } from "../../../failsafe/reflex/table/compile.ts";
 import type { Clock } from "../../../schemas/clock.ts";
 import type { Bus, Config } from "../../../schemas/messages/config.ts";
 import { isReflexBus } from "../../../schemas/messages/check/redundancy.ts";
-import { defaultSocketPath } from "../../front/socketPath.ts";
 import type { EventInput } from "../../observe/events.ts";
+import { reflexRunFolder } from "./folders.ts";
 
 /** One brain alone, or one of a pair that hands its clients over: their commands follow each other in time, so that one epoch serves both. */
 const BRAIN_EPOCH = 1;
@@ -18,12 +17,6 @@ export interface ReflexParts {
   /** The bus's row in the table; undefined: the gateway itself opens it. */
   busRow(bus: string): number | undefined;
   driver(bus: Bus, row: number, onRefused: (token: number, reason: string) => void): ReflexBus;
-}
-
-/** Where the control sockets are. */
-export function reflexRunFolder(config: Pick<Config, "redundancy" | "socket">, configFile: string): string {
-  const { runFolder } = config.redundancy;
-  return runFolder === undefined ? dirname(config.socket.path ?? defaultSocketPath()) : resolve(dirname(configFile), runFolder);
 }
 
 export async function buildReflexParts({ config, configFile, table, clock, event }: { config: Config; configFile: string; table: CompiledTable; clock: Clock; event: (input: EventInput) => void }): Promise<ReflexParts> {

@@ -18,7 +18,7 @@ export type ReflexTable = { ok: true; table: CompiledTable; plans: CompiledPlanS
 /** Undefined: the configuration has no reflex. `generation` rises with each table that is made. */
 export function compileReflexTable({ config, parts, file, generation }: { config: Config; parts: CheckedParts; file: string; generation: number }): ReflexTable | undefined {
   if (config.redundancy.reflex === "none") return undefined;
-  const plans = compilePlansOf(config, undefined, { messages: parts.messages, topics: parts.topics, hearsBus: (name) => config.buses.some((bus) => bus.name === name && isReflexBus(bus)) });
+  const plans = compilePlansOf(config, parts.plan?.plan, { messages: parts.messages, topics: parts.topics, hearsBus: (name) => config.buses.some((bus) => bus.name === name && isReflexBus(bus)) });
   const compiled = compileTable(tableInput(config, parts, plans, generation));
   return compiled.ok ? { ok: true, table: compiled, plans } : { ok: false, faults: compiled.faults.map((fault) => asFault(fault, config, file, (path) => parts.locate(path))) };
 }
