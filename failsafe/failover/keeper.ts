@@ -65,11 +65,13 @@ export class Keeper {
   readonly #cbor = new CborWriter({ lengthMax: STATE_BYTES_MAX });
   readonly #live = new Map<string, Live>();
   readonly #changed = new Set<string>();
+  readonly #gone = new Set<string>();
   readonly #connections = new Map<number, TurnConnection>();
   readonly #touched = new Set<TurnConnection>();
   readonly #numbers = new WeakMap<Descriptor, number>();
   readonly #handed = new Map<number, Descriptor>();
   readonly #beforeCommit: (() => void)[] = [];
+  readonly #afterCommit: (() => void)[] = [];
   #outputs: PutOff[] = [];
   #arena = new Uint8Array(1 << 20);
   #arenaBytes = 0;
@@ -80,6 +82,8 @@ export class Keeper {
   #lastNumber = 0;
   #scheduled = false;
   #committing = false;
+  /** The journal is long enough. */
+  #renew = false;
   /** Counters that only rise. */
   readonly counters = { turns: 0, journalBytes: 0, journals: 0 };
 
@@ -91,6 +95,12 @@ export class Keeper {
   /** Called before each commit: what is still to come in this turn comes now. */
   beforeCommit(hook: () => void): void {
     this.#beforeCommit.push(hook);
+  }
+
+  /** Called once after the next commit. */
+  afterCommit(hook: () => void): void {
+    this.#afterCommit.push(hook);
+    this.#schedule();
   }
 
   /** The state under `key` has changed; it is asked for at the end of the turn. */
@@ -107,7 +117,6 @@ export class Keeper {
     this.#gone.add(key);
     this.#schedule();
   }
-  readonly #gone = new Set<string>();
 
   /** A connection begins. */
   join(connection: TurnConnection): void {
@@ -166,6 +175,11 @@ export class Keeper {
     queueMicrotask(() => this.commit());
   }
 
+  /** The turn was cut short by a mistake in the program: nothing of it is written or sent, and no other one begins. The process is to end. */
+  abandon(): void {
+    this.#committing = true;
+  }
+
   /** Ends the turn. */
   commit(): void {
     this.#scheduled = false;
@@ -189,6 +203,7 @@ export class Keeper {
     this.#page.words[Word.connection] = 0;
     this.#committing = false;
     for (const connection of touched) connection.settle();
+    for (const hook of this.#afterCommit.splice(0)) hook();
   }
 
   /** Writes the turn as one transaction. */
@@ -213,7 +228,6 @@ export class Keeper {
     if (this.#journalBytes > JOURNAL_BYTES_MAX) this.#renew = true;
     if (this.#renew) queueMicrotask(() => this.#snapshotIfDue());
   }
-  #renew = false;
 
   #snapshotIfDue(): void {
     if (!this.#renew || this.#committing) return;

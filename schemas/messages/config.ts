@@ -7,6 +7,7 @@ export interface Config {
   /** Name of the robot; part of MQTT topics. */
   robot: string;
   socket: Socket;
+  redundancy: Redundancy;
   /** CAN buses. */
   buses: readonly Bus[];
   /** Serial links. */
@@ -30,6 +31,18 @@ export interface Config {
   safePose: SafePose;
   /** What is passed from topic to topic. */
   routes: readonly Route[];
+}
+
+/** Processes that stand in for each other (docs/specs/pair.md). */
+export interface Redundancy {
+  /** pair: two instances of ipcnetd, one active and one that has everything open already. none: one alone. Default: "none". */
+  brains: "none" | "pair";
+  /** Where the two instances of ipcnetd find each other; theirs alone. Absent: the folder pair beside the socket. */
+  folder?: string;
+  /** An active instance without progress for so long is ended, and the other one takes over. Default: 500. */
+  progressMs: number;
+  /** Whether ipcnet kill --test may end an instance. Default: false. */
+  drills: boolean;
 }
 
 /** The Unix socket on which local clients connect. */

@@ -37,6 +37,13 @@ const dataId: Schema = {
 };
 
 const definitions: Record<string, Schema> = {
+  Redundancy: object("Processes that stand in for each other (docs/specs/pair.md).", {
+    brains: { type: "string", enum: ["none", "pair"], title: "none or pair", description: "pair: two instances of ipcnetd, one active and one that has everything open already. none: one alone.", default: "none" },
+    "folder?": path("Where the two instances of ipcnetd find each other; theirs alone. Absent: the folder pair beside the socket."),
+    progressMs: milliseconds("An active instance without progress for so long is ended, and the other one takes over.", 250, 1000, { default: 500 }),
+    drills: { type: "boolean", title: "true or false", description: "Whether ipcnet kill --test may end an instance.", default: false },
+  }),
+
   Socket: object("The Unix socket on which local clients connect.", {
     "path?": path("Where the socket is made. Absent: /run/ipcnet/ipcnet.sock if that folder exists, else $XDG_RUNTIME_DIR/ipcnet/ipcnet.sock.", { examples: ["/run/ipcnet/ipcnet.sock"] }),
     mode: { type: "string", title: 'file permissions in quotes, such as "0660"', description: "Permissions of the socket.", pattern: "^0[0-7]{3}$", default: "0660" },
@@ -304,6 +311,7 @@ export const configSchema: RootSchema = {
     version: { type: "integer", const: 1, title: "1", description: "Version of this format." },
     robot: { type: "string", title: "a name: lower-case letters, digits and -, at most 32 in all", description: "Name of the robot; part of MQTT topics.", pattern: "^[a-z0-9-]{1,32}$", examples: ["demo-arm"] },
     socket: ref("Socket", { default: {} }),
+    redundancy: ref("Redundancy", { default: {} }),
     buses: list(ref("Bus"), { description: "CAN buses.", title: "a list of buses", maxItems: 64, default: none }),
     serial: list(ref("SerialPort"), { description: "Serial links.", title: "a list of serial links", maxItems: 64, default: none }),
     mqtt: ref("Mqtt", { default: {} }),

@@ -18,7 +18,7 @@ test("the smallest configuration gets every default, and its sections are all th
   assert.deepEqual(faults, []);
   assert.deepEqual(config, {
     version: 1, robot: "demo", socket: { mode: "0660" }, buses: [], serial: [], mqtt: { clients: [], inputs: [], publish: [] }, nodes: [], topics: [], commands: [], resources: [],
-    arming: { autoDisarmAfterSilentMs: 1000 }, safePose: { budgetMs: 3000, steps: [] }, routes: [],
+    redundancy: { brains: "none", progressMs: 500, drills: false }, arming: { autoDisarmAfterSilentMs: 1000 }, safePose: { budgetMs: 3000, steps: [] }, routes: [],
   });
 });
 

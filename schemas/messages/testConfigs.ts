@@ -6,6 +6,7 @@ export const everyKey: Config = {
   version: 1,
   robot: "demo-arm",
   socket: { path: "/run/ipcnet/ipcnet.sock", mode: "0660", group: "ipcnet" },
+  redundancy: { brains: "none", progressMs: 500, drills: false },
   buses: [
     {
       name: "arm", driver: "emulator", interface: "bus.sock", bitrateBps: 500000, dataBitrateBps: 2000000, fd: true, listenOnly: false, optional: true,
