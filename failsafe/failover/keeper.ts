@@ -61,6 +61,7 @@ const STATE_BYTES_MAX = 32 << 20;
 export class Keeper {
   readonly #page: OwnPage;
   readonly #seal: PacketSeal;
+  readonly #checkpoint: ((point: "opened" | "written") => void) | undefined;
   readonly #writer = new TransactionWriter();
   readonly #cbor = new CborWriter({ lengthMax: STATE_BYTES_MAX });
   readonly #live = new Map<string, Live>();
@@ -87,8 +88,10 @@ export class Keeper {
   /** Counters that only rise. */
   readonly counters = { turns: 0, journalBytes: 0, journals: 0 };
 
-  constructor({ page, seal }: { page: OwnPage; seal: PacketSeal }) {
+  /** `checkpoint`: whoever supervises the turns. */
+  constructor({ page, seal, checkpoint }: { page: OwnPage; seal: PacketSeal; checkpoint?: (point: "opened" | "written") => void }) {
     this.#page = page;
+    this.#checkpoint = checkpoint;
     this.#seal = seal;
   }
 
@@ -172,6 +175,7 @@ export class Keeper {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
+    this.#checkpoint?.("opened");
     queueMicrotask(() => this.commit());
   }
 
@@ -182,7 +186,6 @@ export class Keeper {
 
   /** Ends the turn. */
   commit(): void {
-    this.#scheduled = false;
     if (this.#committing) return;
     this.#committing = true;
     for (const hook of this.#beforeCommit) hook();
@@ -201,6 +204,8 @@ export class Keeper {
     this.counters.turns += 1;
     // From here on nothing of this turn is done again.
     this.#page.words[Word.connection] = 0;
+    if (this.#scheduled) this.#checkpoint?.("written");
+    this.#scheduled = false;
     this.#committing = false;
     for (const connection of touched) connection.settle();
     for (const hook of this.#afterCommit.splice(0)) hook();

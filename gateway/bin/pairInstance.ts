@@ -12,6 +12,8 @@ import { Fate, Word } from "../../failsafe/failover/page.ts";
 import { QuarantineFile } from "../../failsafe/failover/quarantineFile.ts";
 import { nextRole, type Role, type RoleEffect, type RoleEvent } from "../../failsafe/failover/roles.ts";
 import { type Legacy, Standby } from "../../failsafe/failover/standby.ts";
+import { brainSupervision, SUPERVISION_CYCLE_MS } from "../../failsafe/watchdog/brain.ts";
+import { Supervision } from "../../failsafe/watchdog/supervision.ts";
 import type { PairVersion } from "../../failsafe/failover/version.ts";
 import { type Descriptor, lockFile, nativeSeal, OwnPage, type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { clientQueue } from "../broker/broker.ts";
@@ -58,6 +60,7 @@ export class PairInstance {
   #standby: Standby | undefined;
   #link: ActiveLink | undefined;
   #server: SeqpacketServer | undefined;
+  readonly #supervision = new Supervision(brainSupervision);
   #legacy: Legacy | undefined;
   #quarantine!: QuarantineFile;
   #topics = "";
@@ -67,7 +70,9 @@ export class PairInstance {
 
   constructor(options: PairOptions) {
     this.#options = options;
-    this.#keeper = new Keeper({ page: this.#page, seal: this.#seal });
+    this.#keeper = new Keeper({ page: this.#page, seal: this.#seal, checkpoint: (point) => this.#supervision.passed("turns", point, options.clock.nowUs()) });
+    // A standby has no crank to turn yet.
+    this.#supervision.deactivate("crank");
     this.#connections = new HandedConnections({ keeper: this.#keeper, page: this.#page, connection: { queue: clientQueue() }, failpoint: failpointOf((text) => queueMicrotask(() => options.say({ severity: "error", code: "failpoint", source: "pair", text }))) });
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
@@ -87,7 +92,7 @@ export class PairInstance {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
     this.#quarantine = new QuarantineFile(join(this.#options.folder, "quarantine.json"), () => {});
     this.#gateway = await this.#options.build({
-      keeper: this.#keeper, connections: this.#connections, port: this.#port(), guard: () => this.#guard(),
+      keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, guard: () => this.#guard(),
       inherited: () => this.#legacy && { listener: this.#legacy.listener, path: this.#legacy.path, inheritance: this.#legacy.inheritance },
       listening: (server) => (this.#server = server),
     });
@@ -95,9 +100,18 @@ export class PairInstance {
     this.#topics = this.#gateway.topicsFingerprint;
     const words = this.#page.words;
     setInterval(() => (words[Word.progress] = (words[Word.progress]! + 1) >>> 0), this.#options.deadlineMs / 10);
+    setInterval(() => this.#supervise(), SUPERVISION_CYCLE_MS);
     process.on("uncaughtExceptionMonitor", () => (words[Word.fate] = Fate.fault));
     this.#page.markCrash(Word.fate, Fate.fault);
     this.#perform("look");
+  }
+
+  /** Fault: a report. Expired: a loud one. Stopped: this instance has nothing more to say, and the other one goes on. */
+  #supervise(): void {
+    for (const { entity, to, why } of this.#supervision.cycle(this.#options.clock.nowUs())) {
+      this.#options.say({ severity: to === "ok" || to === "deactivated" ? "info" : to === "failed" ? "warning" : "error", code: `supervision${to[0]!.toUpperCase()}${to.slice(1)}`, source: entity ?? "supervision", text: why });
+    }
+    if (!this.#supervision.mayFeed) this.happened("expired");
   }
 
   #port(): PairPort {
@@ -125,6 +139,7 @@ export class PairInstance {
     const { turns, journalBytes } = this.#keeper.counters;
     return {
       active: instance, pid: process.pid, ...(standby ? { standby: { instance: standby.instance, pid: standby.pid, ready: standby.isReady } } : {}), progressMs: deadlineMs, drills,
+      supervision: this.#supervision.state,
       since: this.#legacy ? { how: "tookOver", from: this.#legacy.instance, death: this.#legacy.death } : { how: "started" }, turns, journalBytes,
     };
   }
@@ -220,6 +235,7 @@ export class PairInstance {
   async #begin(started: Promise<void>): Promise<void> {
     const { folder, instance, version } = this.#options;
     await started;
+    this.#supervision.activate("crank");
     this.#link = new ActiveLink({
       path: join(folder, "pair.sock"), instance, topics: this.#topics, page: this.#page, keeper: this.#keeper, seal: this.#seal, ...(version ? { version } : {}),
       listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }),

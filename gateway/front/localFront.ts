@@ -9,6 +9,7 @@ import { type Descriptor, type SeqpacketServer, SocketError } from "../../shm/so
 import type { HandedConnections } from "../../failsafe/failover/connections.ts";
 import type { Inheritance } from "../../failsafe/failover/inheritance.ts";
 import type { Keeper } from "../../failsafe/failover/keeper.ts";
+import type { Supervision } from "../../failsafe/watchdog/supervision.ts";
 import { createBroker, goOnListening, listenForClients, type Broker } from "../broker/broker.ts";
 import type { Guard } from "../broker/guard.ts";
 import { defaultLimits } from "../broker/limits.ts";
@@ -54,6 +55,8 @@ export interface FrontPair {
   keeper: Keeper;
   connections: HandedConnections;
   port: PairPort;
+  /** Judges the gateway's own tasks. */
+  supervision: Supervision;
   guard(): Guard;
   /** What a predecessor has left: its listening socket and its clients. Asked for once, at the start. */
   inherited(): { listener: Descriptor; path: string; inheritance: Inheritance } | undefined;

@@ -1,6 +1,7 @@
 /** The services of a pair: who is active, a planned hand-over, drills, and who is kept out. */
 import { Status } from "../../schemas/status.ts";
 import { type Quarantine } from "../../failsafe/failover/quarantine.ts";
+import type { GlobalState } from "../../failsafe/watchdog/status.ts";
 import { toJson } from "../../failsafe/failover/quarantineFile.ts";
 import type { ServiceReply } from "./services.ts";
 
@@ -11,6 +12,8 @@ export interface PairReport {
   standby?: { instance: string; pid: number; ready: boolean };
   progressMs: number;
   drills: boolean;
+  /** What its own supervision says of its tasks: degraded unless ok. */
+  supervision: GlobalState;
   /** How it came to be active, and how the one before it ended. */
   since: { how: "started" | "tookOver"; from?: string; death?: string };
   /** Turns written for the standby, and their bytes; only rise. */
