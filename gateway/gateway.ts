@@ -52,6 +52,8 @@ export interface GatewayParts {
   policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
   reload(file: string): ServiceReply;
+  /** Told what the crank has come to: whoever supervises it. */
+  checkpoint?: ((point: "begin" | "links" | "nodes" | "safety" | "end", nowUs: number) => void) | undefined;
 }
 
 /** Between two attempts to open a link after a takeover, ms. */
@@ -226,15 +228,20 @@ export class Gateway {
   }
 
   #turn(): void {
-    const { clock, links, routes, supervisor, nodes } = this.#parts;
+    const { clock, links, routes, supervisor, nodes, checkpoint } = this.#parts;
     const nowUs = clock.nowUs();
+    checkpoint?.("begin", nowUs);
     for (const link of links) link.poll(nowUs);
     for (const route of routes) route.poll(nowUs);
+    checkpoint?.("links", nowUs);
     for (const event of nodes.poll(nowUs)) this.nodeEvent(event);
     this.#freshness?.poll(nowUs);
+    checkpoint?.("nodes", nowUs);
     supervisor.poll(nowUs);
+    checkpoint?.("safety", nowUs);
     if (nowUs - this.#lastRatesUs >= RATE_INTERVAL_S * 1e6) this.#closeInterval(nowUs);
     if (this.#running) this.#schedule();
+    if (checkpoint) checkpoint("end", clock.nowUs());
   }
 
   #schedule(): void {

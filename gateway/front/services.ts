@@ -5,6 +5,7 @@ import type { GatewayEvent } from "../observe/events.ts";
 import type { RejectCounter } from "../observe/rejects.ts";
 import type { StatusReport } from "../../schemas/messages/statusReport.ts";
 import type { Peer } from "../broker/ports.ts";
+import { failoverService, type PairPort, quarantineService } from "./pairServices.ts";
 import { peerWords } from "../identity/words.ts";
 
 export interface ServiceReply {
@@ -26,6 +27,8 @@ export interface ServicePorts {
   /** Explains a decision, or shows the policy. */
   policy(body: Readonly<Record<string, unknown>>): ServiceReply;
   config(): { file: string; hash: string; config: unknown };
+  /** The pair that this gateway is one of. */
+  pair?: PairPort | undefined;
   /** Judges a file and says what taking it over would need; applies what can be applied while running. */
   reload(path: string): ServiceReply;
 }
@@ -56,6 +59,8 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
       await ports.reset(reason(body, `reset by ${who}`));
       return ok();
     }],
+    ["gateway/failover", (body) => failoverService(body, ports.pair)],
+    ["gateway/quarantine", (body) => quarantineService(body, ports.pair)],
     ["gateway/safe-pose", async (body, who) => ok(await ports.safePose(reason(body, `asked for by ${who}`)))],
     ["gateway/reload", (body) => (typeof body["path"] === "string" ? ports.reload(body["path"]) : { status: Status.badRequest, text: "path names the configuration file" })],
   ]);
