@@ -38,6 +38,7 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["encode"], group: groups.files, online: false, load: () => import("./encode.ts") },
   { verbs: ["dbc"], group: groups.files, online: false, load: () => import("./dbc.ts") },
   { verbs: ["config"], group: groups.files, online: false, load: () => import("./config.ts") },
+  { verbs: ["plan"], group: groups.files, online: false, load: () => import("./plan.ts") },
   { verbs: ["policy"], group: groups.files, online: true, load: () => import("./policy.ts") },
   { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
   { verbs: ["completion", "__complete"], group: groups.machine, online: false, load: () => import("./completion.ts") },
