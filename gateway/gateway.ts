@@ -15,7 +15,7 @@ import type { RejectCounter, Rejects } from "./observe/rejects.ts";
 import { FRESHNESS_PERIOD_MS, FreshnessMonitor } from "./pipeline/freshness.ts";
 import type { ServiceReply } from "./front/services.ts";
 import type { Link } from "./links/link.ts";
-import type { Supervisor } from "./supervisor/supervisor.ts";
+import type { SupervisorPort } from "./supervisor/port.ts";
 import { topicsFingerprint } from "./topics/handover.ts";
 import type { TopicTable } from "./topics/table.ts";
 
@@ -47,11 +47,13 @@ export interface GatewayParts {
   nodes: NodeMonitor;
   links: readonly Link[];
   routes: readonly Due[];
-  supervisor: Supervisor;
+  supervisor: SupervisorPort;
   front: Front;
   policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
   reload(file: string): ServiceReply;
+  /** Told what the crank has come to: whoever supervises it. */
+  checkpoint?: ((point: "begin" | "links" | "nodes" | "safety" | "end", nowUs: number) => void) | undefined;
 }
 
 /** Between two attempts to open a link after a takeover, ms. */
@@ -150,7 +152,7 @@ export class Gateway {
     const { links, front, stats, clock, supervisor } = this.#parts;
     this.reschedule();
     // The pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
-    const pose = supervisor.safePose(why, clock.nowUs());
+    const pose = supervisor.safePose(why, clock.nowUs(), "onStop");
     const [verdict] = await Promise.all([pose, front.sayFarewell(why)]);
     this.#running = false;
     this.#cancelTimer?.();
@@ -172,7 +174,7 @@ export class Gateway {
   }
 
   /** Arms, or says what is missing. A bus that was dead and has proved alive is opened again, but only if nothing else stands in the way: a refusal changes nothing. */
-  arm(why: string): string[] {
+  arm(why: string): string[] | Promise<string[]> {
     const { links, supervisor, clock } = this.#parts;
     const refused = supervisor.missing().length > 0;
     // A bus that has given up its restarts gets new ones in any case: until it is back, it is itself what is missing.
@@ -184,8 +186,8 @@ export class Gateway {
     this.#parts.supervisor.disarm(why, this.#parts.clock.nowUs());
   }
 
-  reset(why: string): void {
-    this.#parts.supervisor.reset(why, this.#parts.clock.nowUs());
+  reset(why: string): void | Promise<void> {
+    return this.#parts.supervisor.reset(why, this.#parts.clock.nowUs());
   }
 
   safePose(why: string): Promise<PoseVerdict> {
@@ -217,7 +219,7 @@ export class Gateway {
     const text = event.type === "stateChanged" ? `is ${event.state}` : words[event.type];
     this.event({ severity: event.type === "duplicate" ? "error" : event.type === "lost" ? (node.required ? "error" : "warning") : "info", code: `node${event.type[0]!.toUpperCase()}${event.type.slice(1)}`, source: node.name, text: `node ${node.name} on ${node.link} ${text}` });
     const stillThere = event.type !== "lost" && event.type !== "duplicate" && (event.type !== "stateChanged" || event.state === "operational");
-    if ((node.required || event.type === "duplicate") && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs);
+    if ((node.required || event.type === "duplicate") && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs, event.type === "duplicate" ? undefined : node.link);
   }
 
   /** Something new may be due earlier than the timer thinks: after a command was held, or the safe pose began. */
@@ -226,15 +228,20 @@ export class Gateway {
   }
 
   #turn(): void {
-    const { clock, links, routes, supervisor, nodes } = this.#parts;
+    const { clock, links, routes, supervisor, nodes, checkpoint } = this.#parts;
     const nowUs = clock.nowUs();
+    checkpoint?.("begin", nowUs);
     for (const link of links) link.poll(nowUs);
     for (const route of routes) route.poll(nowUs);
+    checkpoint?.("links", nowUs);
     for (const event of nodes.poll(nowUs)) this.nodeEvent(event);
     this.#freshness?.poll(nowUs);
+    checkpoint?.("nodes", nowUs);
     supervisor.poll(nowUs);
+    checkpoint?.("safety", nowUs);
     if (nowUs - this.#lastRatesUs >= RATE_INTERVAL_S * 1e6) this.#closeInterval(nowUs);
     if (this.#running) this.#schedule();
+    if (checkpoint) checkpoint("end", clock.nowUs());
   }
 
   #schedule(): void {

@@ -1,5 +1,5 @@
 /** The active's end of the link: lets one standby in, hands it what there is, and then what changes. A standby that cannot follow is let go; it never holds the active up. */
-import { closeAll, type Descriptor, type OwnPage, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
+import { closeAll, type Descriptor, killBehind, type OwnPage, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
 import type { PacketSeal } from "../../shm/protocol/packet.ts";
 import type { Heir, Keeper } from "./keeper.ts";
 import { Word } from "./page.ts";
@@ -37,8 +37,14 @@ export class ActiveLink {
   }
 
   /** The standby, if there is one. */
-  get standby(): { instance: string; isReady: boolean } | undefined {
-    return this.#standby && { instance: this.#standby.instance, isReady: this.#standby.isReady };
+  get standby(): { instance: string; pid: number; isReady: boolean } | undefined {
+    return this.#standby && { instance: this.#standby.instance, pid: this.#standby.link.connection.peer.pid, isReady: this.#standby.isReady };
+  }
+
+  /** kill -9 of the standby, for drills. */
+  killStandby(): void {
+    const pidfd = this.#standby?.link.connection.peer.pidfd;
+    if (pidfd) killBehind(pidfd);
   }
 
   close(): void {

@@ -4,7 +4,7 @@
  * The order is always the same: a sign (the link ended, no progress) → SIGKILL through the pidfd → the pidfd says that it is dead → only then is anything taken over. A stopped
  * process that is woken up later finds that it is dead.
  */
-import { readSync } from "node:fs";
+import { readFileSync, readSync } from "node:fs";
 import type { PacketSeal } from "../../shm/protocol/packet.ts";
 import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, TwinPage } from "../../shm/sockets/index.ts";
 import { Inheritance } from "./inheritance.ts";
@@ -12,6 +12,7 @@ import { readTransaction, transactionBytes, TRANSACTION_HEADER_BYTES } from "./j
 import { ProgressJudge } from "./judge.ts";
 import { Fate, handlingOf, Word } from "./page.ts";
 import { type LinkMessage, PairLink } from "./pairLink.ts";
+import type { Death } from "./quarantine.ts";
 import { Replica } from "./replica.ts";
 import { PAIR_VERSION, type PairVersion, versionFault } from "./version.ts";
 
@@ -38,9 +39,7 @@ export interface Legacy {
   listener: Descriptor;
   path: string;
   instance: string;
-  fate: number;
-  /** Whether it had to be killed because it made no progress. */
-  hung: boolean;
+  death: Death;
 }
 
 export class Standby {
@@ -58,6 +57,8 @@ export class Standby {
   #journals: Journal[] = [];
   #replica: Replica | undefined;
   #hung = false;
+  /** Of this machine, when the active was last seen alive. */
+  #memoryKills = outOfMemoryKills();
   #dead = false;
   #fault: string | undefined;
 
@@ -111,7 +112,14 @@ export class Standby {
     const { page } = twin;
     const replica = this.#replica ?? new Replica({ sent: () => undefined, drop: () => {} });
     const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: handlingOf(page.words) });
-    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, fate: page.words[Word.fate] ?? Fate.unknown, hung: this.#hung };
+    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!) };
+  }
+
+  #death(fate: number): Death {
+    if (fate === Fate.handover) return "handover";
+    if (fate === Fate.fault) return "fault";
+    if (this.#hung) return "hung";
+    return outOfMemoryKills() > this.#memoryKills ? "outOfMemory" : "killed";
   }
 
   #message(message: LinkMessage, descriptors: Descriptor[]): void {
@@ -206,9 +214,11 @@ export class Standby {
   }
 
   #askJudge(): void {
+    this.#memoryKills = outOfMemoryKills();
     const words = this.#twin?.page.words;
     if (this.#dead || !words || this.#judge.judge(words[Word.progress]!, this.#options.nowUs()) !== "late") return;
-    this.#hung = true;
+    // One that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
+    this.#hung = !isStopped(this.#link.connection.peer.pid);
     this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
   }
 
@@ -222,6 +232,25 @@ export class Standby {
     if (!this.#link.connection.isOpen) return finish();
     // It ends when the last message has been read.
     this.#link.connection.onClose(finish);
+  }
+}
+
+/** Whether somebody has stopped the process. By its number: the pidfd still holds it, so it is the same process. */
+function isStopped(pid: number): boolean {
+  try {
+    return /^\d+ \(.*\) [Tt]/s.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    // Gone meanwhile: then it is not stopped.
+    return false;
+  }
+}
+
+/** How many processes the kernel has killed for lack of memory since the boot; 0 where it does not say. */
+function outOfMemoryKills(): number {
+  try {
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync("/proc/vmstat", "latin1"))?.[1] ?? 0);
+  } catch {
+    return 0;
   }
 }
 

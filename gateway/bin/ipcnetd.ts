@@ -5,6 +5,7 @@
  * 3 a link or the client socket could not be opened. SIGINT and SIGTERM run the safe pose first; a second one within it changes nothing.
  * On stdout there is nothing but, at the end, the verdict as one line of JSON; everything else goes to stderr.
  */
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { DriverError } from "../../drivers/driver.ts";
 import { systemClock } from "../../schemas/clock.ts";
@@ -15,6 +16,7 @@ import { eventLine, type GatewayEvent } from "../observe/events.ts";
 import { loadConfiguration, type AcceptedConfig } from "../build/configuration.ts";
 import { assemble } from "../build/assemble.ts";
 import type { Gateway } from "../gateway.ts";
+import { defaultSocketPath } from "../front/socketPath.ts";
 import { PairInstance } from "./pairInstance.ts";
 
 const usage = `ipcnetd: the IPCNet gateway
@@ -28,8 +30,6 @@ const usage = `ipcnetd: the IPCNet gateway
 const log = new LogWriter(2);
 /** For log lines that are still on their way when everything else has ended. */
 const FLUSH_MS = 500;
-/** Without progress of its event loop for so long an active is killed. */
-const DEADLINE_MS = 500;
 
 async function main(): Promise<number> {
   let values;
@@ -64,7 +64,9 @@ async function main(): Promise<number> {
   const write = (event: GatewayEvent): void => log.line(eventLine(event, form));
   const options: RunOptions = { accepted: loaded.accepted, instance: values.instance, write, untilStdinCloses: values["until-stdin-closes"] };
   try {
-    return await (values.pair === undefined ? run(options) : runPair(options, values.pair));
+    const { redundancy, socket } = loaded.accepted.config;
+    const isPair = values.pair !== undefined || redundancy.brains === "pair";
+    return await (isPair ? runPair(options, values.pair ?? redundancy.folder ?? join(dirname(socket.path ?? defaultSocketPath()), "pair")) : run(options));
   } catch (error) {
     if (error instanceof DriverError) {
       process.stderr.write(`ipcnetd: ${error.message}\n        remedy: ${error.remedy}\n`);
@@ -95,7 +97,7 @@ async function run({ accepted, instance, write, untilStdinCloses }: RunOptions):
 async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptions, folder: string): Promise<number> {
   const clock = systemClock;
   const pair: PairInstance = new PairInstance({
-    folder, instance, deadlineMs: DEADLINE_MS, clock, build: (front) => assemble({ accepted, instance, clock, write, pair: front }),
+    folder, instance, deadlineMs: accepted.config.redundancy.progressMs, drills: accepted.config.redundancy.drills, clock, build: (front) => assemble({ accepted, instance, clock, write, pair: front }),
     say: (input) => (pair.gateway ? pair.gateway.event(input) : write({ ...input, atUs: clock.nowUs(), wallTime: new Date().toISOString() })),
   });
   await pair.start();

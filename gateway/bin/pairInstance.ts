@@ -9,12 +9,17 @@ import { HandedConnections } from "../../failsafe/failover/connections.ts";
 import { ActiveLink } from "../../failsafe/failover/activeLink.ts";
 import { Keeper } from "../../failsafe/failover/keeper.ts";
 import { Fate, Word } from "../../failsafe/failover/page.ts";
+import { QuarantineFile } from "../../failsafe/failover/quarantineFile.ts";
 import { nextRole, type Role, type RoleEffect, type RoleEvent } from "../../failsafe/failover/roles.ts";
 import { type Legacy, Standby } from "../../failsafe/failover/standby.ts";
+import { brainSupervision, SUPERVISION_CYCLE_MS } from "../../failsafe/watchdog/brain.ts";
+import { Supervision } from "../../failsafe/watchdog/supervision.ts";
 import type { PairVersion } from "../../failsafe/failover/version.ts";
 import { type Descriptor, lockFile, nativeSeal, OwnPage, type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { clientQueue } from "../broker/broker.ts";
+import { Guard } from "../broker/guard.ts";
 import type { FrontPair } from "../front/localFront.ts";
+import type { PairPort, PairReport } from "../front/pairServices.ts";
 import type { Gateway } from "../gateway.ts";
 import type { EventInput } from "../observe/events.ts";
 import { failpointOf } from "./failpoint.ts";
@@ -23,6 +28,8 @@ export interface PairOptions {
   folder: string;
   instance: string;
   deadlineMs: number;
+  /** Whether `ipcnet kill --test` may end an instance. */
+  drills: boolean;
   clock: Clock;
   version?: PairVersion;
   /** Builds the gateway around the pair's front. */
@@ -36,6 +43,8 @@ export type PairEnd = "stopped" | "left" | "handedOver" | "expired";
 
 /** Between two looks for the active, ms: it may be starting, or ending. */
 const LOOK_AGAIN_MS = 50;
+/** Between the answer to who asked for a drill and the drill, ms. */
+const DRILL_MS = 20;
 
 export class PairInstance {
   readonly #options: PairOptions;
@@ -51,7 +60,9 @@ export class PairInstance {
   #standby: Standby | undefined;
   #link: ActiveLink | undefined;
   #server: SeqpacketServer | undefined;
+  readonly #supervision = new Supervision(brainSupervision);
   #legacy: Legacy | undefined;
+  #quarantine!: QuarantineFile;
   #topics = "";
   #refusal = "";
   #stopWanted = false;
@@ -59,7 +70,9 @@ export class PairInstance {
 
   constructor(options: PairOptions) {
     this.#options = options;
-    this.#keeper = new Keeper({ page: this.#page, seal: this.#seal });
+    this.#keeper = new Keeper({ page: this.#page, seal: this.#seal, checkpoint: (point) => this.#supervision.passed("turns", point, options.clock.nowUs()) });
+    // A standby has no crank to turn yet.
+    this.#supervision.deactivate("crank");
     this.#connections = new HandedConnections({ keeper: this.#keeper, page: this.#page, connection: { queue: clientQueue() }, failpoint: failpointOf((text) => queueMicrotask(() => options.say({ severity: "error", code: "failpoint", source: "pair", text }))) });
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
@@ -77,8 +90,9 @@ export class PairInstance {
 
   async start(): Promise<void> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
+    this.#quarantine = new QuarantineFile(join(this.#options.folder, "quarantine.json"), () => {});
     this.#gateway = await this.#options.build({
-      keeper: this.#keeper, connections: this.#connections,
+      keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, guard: () => this.#guard(),
       inherited: () => this.#legacy && { listener: this.#legacy.listener, path: this.#legacy.path, inheritance: this.#legacy.inheritance },
       listening: (server) => (this.#server = server),
     });
@@ -86,8 +100,58 @@ export class PairInstance {
     this.#topics = this.#gateway.topicsFingerprint;
     const words = this.#page.words;
     setInterval(() => (words[Word.progress] = (words[Word.progress]! + 1) >>> 0), this.#options.deadlineMs / 10);
+    setInterval(() => this.#supervise(), SUPERVISION_CYCLE_MS);
     process.on("uncaughtExceptionMonitor", () => (words[Word.fate] = Fate.fault));
+    this.#page.markCrash(Word.fate, Fate.fault);
     this.#perform("look");
+  }
+
+  /** Fault: a report. Expired: a loud one. Stopped: this instance has nothing more to say, and the other one goes on. */
+  #supervise(): void {
+    for (const { entity, to, why } of this.#supervision.cycle(this.#options.clock.nowUs())) {
+      this.#options.say({ severity: to === "ok" || to === "deactivated" ? "info" : to === "failed" ? "warning" : "error", code: `supervision${to[0]!.toUpperCase()}${to.slice(1)}`, source: entity ?? "supervision", text: why });
+    }
+    if (!this.#supervision.mayFeed) this.happened("expired");
+  }
+
+  #port(): PairPort {
+    const self = (): string => this.#options.instance;
+    const isArmed = (): boolean => this.#gateway!.isArmed;
+    const { quarantine } = this.#quarantine;
+    return {
+      report: () => this.#report(), quarantine, saveQuarantine: () => this.#quarantine.save(), switchOver: () => this.happened("switchAsked"),
+      get isArmed() {
+        return isArmed();
+      },
+      kill: (instance) => {
+        if (instance === this.#link?.standby?.instance) this.#link.killStandby();
+        else if (instance !== self()) return false;
+        // After the answer has gone.
+        else setTimeout(() => process.kill(process.pid, "SIGKILL"), DRILL_MS);
+        return true;
+      },
+    };
+  }
+
+  #report(): PairReport {
+    const { instance, deadlineMs, drills } = this.#options;
+    const standby = this.#link?.standby;
+    const { turns, journalBytes } = this.#keeper.counters;
+    return {
+      active: instance, pid: process.pid, ...(standby ? { standby: { instance: standby.instance, pid: standby.pid, ready: standby.isReady } } : {}), progressMs: deadlineMs, drills,
+      supervision: this.#supervision.state,
+      since: this.#legacy ? { how: "tookOver", from: this.#legacy.instance, death: this.#legacy.death } : { how: "started" }, turns, journalBytes,
+    };
+  }
+
+  /** As it is when this instance becomes active: the other one may have written it since. */
+  #guard(): Guard {
+    const { clock, say } = this.#options;
+    this.#quarantine.reload((text) => say({ severity: "error", code: "quarantineUnreadable", source: "pair", text }));
+    return new Guard({
+      file: this.#quarantine, keeper: this.#keeper, death: this.#legacy?.death ?? "killed", wallTime: () => new Date(Number(clock.wallTimeNs() / 1_000_000n)).toISOString(),
+      quarantined: ({ name, component, pid, why, lengthBytes }) => say({ severity: "error", code: "quarantined", source: component, text: `${component} (pid ${pid}) is kept out as ${name}: ${why} (${lengthBytes} bytes)` }),
+    });
   }
 
   /** SIGTERM and the like. */
@@ -171,6 +235,7 @@ export class PairInstance {
   async #begin(started: Promise<void>): Promise<void> {
     const { folder, instance, version } = this.#options;
     await started;
+    this.#supervision.activate("crank");
     this.#link = new ActiveLink({
       path: join(folder, "pair.sock"), instance, topics: this.#topics, page: this.#page, keeper: this.#keeper, seal: this.#seal, ...(version ? { version } : {}),
       listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }),
@@ -180,10 +245,10 @@ export class PairInstance {
   }
 
   async #handOver(): Promise<void> {
+    // First what takes time, while the clients are still served.
+    await this.#gateway!.handOver();
     // From here on no turn begins: what clients say waits in their sockets for the successor.
     this.#connections.freeze();
-    this.#keeper.commit();
-    await this.#gateway!.handOver();
     this.#keeper.commit();
     this.#page.words[Word.fate] = Fate.handover;
     this.#end("handedOver");

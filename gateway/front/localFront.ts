@@ -9,7 +9,9 @@ import { type Descriptor, type SeqpacketServer, SocketError } from "../../shm/so
 import type { HandedConnections } from "../../failsafe/failover/connections.ts";
 import type { Inheritance } from "../../failsafe/failover/inheritance.ts";
 import type { Keeper } from "../../failsafe/failover/keeper.ts";
+import type { Supervision } from "../../failsafe/watchdog/supervision.ts";
 import { createBroker, goOnListening, listenForClients, type Broker } from "../broker/broker.ts";
+import type { Guard } from "../broker/guard.ts";
 import { defaultLimits } from "../broker/limits.ts";
 import { fitted, openFilesMax } from "../broker/quota/fit.ts";
 import { IdentifiedPeer } from "../identity/peer.ts";
@@ -26,6 +28,7 @@ import { noteTopics, restoreTopics } from "../topics/handover.ts";
 import type { Publisher } from "../topics/publisher.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { Grants } from "../resources/grants.ts";
+import type { PairPort } from "./pairServices.ts";
 import { callService, gatewayServices } from "./services.ts";
 import { defaultSocketPath } from "./socketPath.ts";
 
@@ -51,6 +54,10 @@ export interface LocalFrontOptions {
 export interface FrontPair {
   keeper: Keeper;
   connections: HandedConnections;
+  port: PairPort;
+  /** Judges the gateway's own tasks. */
+  supervision: Supervision;
+  guard(): Guard;
   /** What a predecessor has left: its listening socket and its clients. Asked for once, at the start. */
   inherited(): { listener: Descriptor; path: string; inheritance: Inheritance } | undefined;
   /** Clients can connect: for a standby to be handed the listening socket. */
@@ -91,13 +98,13 @@ export class LocalFront implements Front {
         return { file, hash, config };
       },
       reload: (file) => gateway().reload(file),
-      policy: (body) => policyService(body, policy.engine, system),
+      policy: (body) => policyService(body, policy.engine, system), pair: pair?.port,
     });
     const directTopics = new DirectTopicTable(table, clock, publisher);
     if (inherited) restoreTopics(inherited.inheritance, table, directTopics);
     if (pair) noteTopics(table, directTopics, pair.keeper);
     this.#broker = createBroker({
-      ...(pair ? { handover: { keeper: pair.keeper, connections: pair.connections, inheritance: inherited?.inheritance } } : {}),
+      ...(pair ? { handover: { keeper: pair.keeper, connections: pair.connections, guard: pair.guard(), inheritance: inherited?.inheritance } } : {}),
       server: this.#server, topics: table, directTopics, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity, limits: { shared: fitted(defaultLimits.shared, openFilesMax()) },
       identify: (peer, facts) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who), facts }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
