@@ -44,6 +44,8 @@ void ipcnet_reflex_bus_load(struct ipcnet_reflex *self) {
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     struct bus_state *bus = &self->buses[number];
     bus->confirms = true;
+    bus->first_in_line = IPCNET_REFLEX_NONE;
+    bus->claimed_us = self->now_us;
     bus->sends = self->table.buses[number].claim_id != IPCNET_REFLEX_NO_CLAIM_ID;
     bus->owned = ipcnet_twin_may_send(self->role);
     bus->budget_us = self->now_us;

@@ -163,6 +163,21 @@ static enum ipcnet_reflex_refusal closed(const struct ipcnet_reflex *self, uint3
   return 0;
 }
 
+/* Whose turn it is where the load is used up: who found too little is served before others, or many small frames would starve a large one. NONE: nobody waits for it. */
+static uint16_t first_in_line(const struct ipcnet_reflex *self, uint32_t bus) {
+  uint16_t row = self->buses[bus].first_in_line;
+  return row != IPCNET_REFLEX_NONE && self->messages[row].waiting ? row : IPCNET_REFLEX_NONE;
+}
+
+static bool takes_load(struct ipcnet_reflex *self, uint32_t row) {
+  const struct ipcnet_reflex_message *rules = &self->table.messages[row];
+  uint16_t first = first_in_line(self, rules->bus);
+  if (first != IPCNET_REFLEX_NONE && first != row) return false;
+  bool taken = ipcnet_reflex_bus_take(self, rules->bus, rules->bits, false);
+  self->buses[rules->bus].first_in_line = taken ? IPCNET_REFLEX_NONE : (uint16_t)row;
+  return taken;
+}
+
 /* Sends what waits in the slot, if everything allows it now. */
 static void flush(struct ipcnet_reflex *self, uint32_t row) {
   struct message_state *message = &self->messages[row];
@@ -178,7 +193,7 @@ static void flush(struct ipcnet_reflex *self, uint32_t row) {
     give_up(self, row, why);
     return;
   }
-  if (message->in_flight || self->now_us < message->next_allowed_us || !ipcnet_reflex_bus_take(self, rules->bus, rules->bits, false)) return;
+  if (message->in_flight || self->now_us < message->next_allowed_us || !takes_load(self, row)) return;
   message->waiting = false;
   done_with(self, row, message->brain_epoch, message->sequence);
   enum ipcnet_can_verdict verdict = transmit(self, row, message->data, message->deadline_us, message->deadline_us, message->token);
@@ -264,12 +279,7 @@ static uint64_t give_up_echo_us(const struct ipcnet_reflex *self, uint32_t row) 
 }
 
 void ipcnet_reflex_gate_turn(struct ipcnet_reflex *self) {
-  uint32_t rows = ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES);
-  if (rows == 0) return;
-  /* Where the load is all used, whoever comes first in the round gets the next bit: so everybody comes first in turn. */
-  self->first_row = (self->first_row + 1) % rows;
-  for (uint32_t i = 0; i < rows; i++) {
-    uint32_t row = (self->first_row + i) % rows;
+  for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) {
     if (self->messages[row].in_flight && self->now_us >= give_up_echo_us(self, row)) settled(self, row, 0);
     flush(self, row);
   }
@@ -283,7 +293,8 @@ uint64_t ipcnet_reflex_gate_next_us(const struct ipcnet_reflex *self) {
     if (message->in_flight) {
       due = give_up_echo_us(self, row);
     } else if (message->waiting && ipcnet_twin_may_send(self->role)) {
-      due = ipcnet_reflex_bus_take_at_us(self, self->table.messages[row].bus, self->table.messages[row].bits);
+      uint16_t first = first_in_line(self, self->table.messages[row].bus);
+      due = ipcnet_reflex_bus_take_at_us(self, self->table.messages[row].bus, self->table.messages[first == IPCNET_REFLEX_NONE ? row : first].bits);
       if (message->next_allowed_us > due) due = message->next_allowed_us;
     }
     if (message->waiting && message->deadline_us < due) due = message->deadline_us;

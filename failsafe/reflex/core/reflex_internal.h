@@ -85,6 +85,7 @@ struct bus_state {
   bool link_up, confirms, sends /* has messages or a claim id */;
   uint32_t stale_frames;
   uint64_t budget_microbits, budget_us;
+  uint16_t first_in_line; /* a message that waits for load */
   /* Our claims. */
   bool claimed, claim_in_flight;
   uint8_t claim_counter;
@@ -139,7 +140,7 @@ struct ipcnet_reflex {
   struct ipcnet_reflex_image restored;
   bool has_restored;
 
-  uint32_t next_serial, first_row /* of the next round, so that none is always served first */;
+  uint32_t next_serial;
   struct bus_state buses[IPCNET_REFLEX_BUSES_MAX];
   struct message_state messages[IPCNET_REFLEX_MESSAGES_MAX];
   struct watch_state watches[IPCNET_REFLEX_WATCHES_MAX];
