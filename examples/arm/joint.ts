@@ -3,17 +3,21 @@
  * `tick` take the time and return what it sends; examples/arm/robot.ts puts it on the emulated bus.
  *
  * It behaves as a careful firmware does: silent until powered, it believes only frames whose E2E check passed, feeds its dead-man from
- * valid, fresh motion commands alone, and stops by itself and holds when they end.
+ * valid, fresh motion commands alone, and stops by itself and holds when they end. On a bus with CLAIM frames it obeys the newest owner
+ * alone and says whom it follows (docs/specs/claim.md).
  */
 import { CanFlag, type CanFrame } from "../../drivers/can/frame.ts";
 import type { MessageCodec } from "../../schemas/dbc/index.ts";
-import { CheckResult, type FrameCheck, type FrameProtector } from "../../schemas/e2e/index.ts";
+import { CLAIM_OWNERS } from "../../drivers/nodekit/claimFrame.ts";
+import { CLAIM_TIMEOUT_MS_DEFAULT, NodeRules, type OwnerField } from "../../drivers/nodekit/nodeRules.ts";
+import type { FrameCheck, FrameProtector } from "../../schemas/e2e/index.ts";
 
 /** Without a valid command for so long the joint stops and holds. */
 export const DEAD_MAN_MS = 200;
 const STATE_PERIOD_US = 10_000;
 const STATUS_PERIOD_US = 100_000;
 const HEARTBEAT_PERIOD_US = 100_000;
+const WITNESS_PERIOD_US = 10_000;
 /** rad/s²: what the motor can do. */
 const ACCELERATION_RAD_S2 = 8;
 /** Where "Park" goes. */
@@ -30,6 +34,10 @@ export interface JointCodecs {
   protectState: FrameProtector;
   protectStatus: FrameProtector;
   checkCommand: FrameCheck;
+  witness: MessageCodec;
+  protectWitness: FrameProtector;
+  /** Where the command says who commands. */
+  ownerFields: { epoch: OwnerField; owner: OwnerField };
 }
 
 export class Joint {
@@ -40,38 +48,51 @@ export class Joint {
   mode: JointMode = "Hold";
   fault: "None" | "CommandLost" = "None";
   readonly #codecs: JointCodecs;
+  readonly #rules: NodeRules;
+  readonly #claimId: number | undefined;
   #target: { positionRad: number; velocityLimitRadS: number };
-  #lastCommandUs = -Infinity;
   #integratedUs: number | undefined;
-  #due = { stateUs: 0, statusUs: 0, heartbeatUs: 0 };
+  #due = { stateUs: 0, statusUs: 0, heartbeatUs: 0, witnessUs: 0 };
   #booted = false;
 
-  constructor({ nodeId, codecs, positionRad = 0 }: { nodeId: number; codecs: JointCodecs; positionRad?: number }) {
+  /** `claimId`: of the bus's CLAIM frames; undefined: nobody claims, every valid command counts. */
+  constructor({ nodeId, codecs, positionRad = 0, claimId }: { nodeId: number; codecs: JointCodecs; positionRad?: number; claimId?: number | undefined }) {
     this.nodeId = nodeId;
     this.#codecs = codecs;
+    this.#claimId = claimId;
     this.positionRad = positionRad;
     this.#target = { positionRad, velocityLimitRadS: 0 };
+    const { checkCommand: check, command, ownerFields } = codecs;
+    this.#rules = new NodeRules({
+      claimTimeoutUs: claimId === undefined ? 0 : CLAIM_TIMEOUT_MS_DEFAULT * 1e3, deadManUs: DEAD_MAN_MS * 1e3,
+      commands: [{ check, canId: command.message.canId, motion: true, ...ownerFields }],
+    });
   }
 
-  /** A frame from the bus. Frames for others are ignored. */
-  receive(frame: CanFrame, nowUs: number): void {
-    const { command, checkCommand } = this.#codecs;
-    if (frame.canId !== command.message.canId || (frame.flags & (CanFlag.extended | CanFlag.remote | CanFlag.error)) !== 0) return;
-    if (checkCommand.check(frame.data, 0, frame.data.length, frame.canId, nowUs) > CheckResult.okSomeLost) {
-      this.counters.commandsRejected += 1;
-      return;
-    }
+  /** Whom it follows: epoch (0: nobody claimed since power-up) and owner (7: nobody). */
+  get follows(): { epoch: number; owner: number } {
+    return { epoch: this.#rules.epoch, owner: this.#rules.owner };
+  }
+
+  /** A frame from the bus. Frames for others are ignored. Returns what is to be sent at once. */
+  receive(frame: CanFrame, nowUs: number): CanFrame[] {
+    if ((frame.flags & (CanFlag.extended | CanFlag.remote | CanFlag.error)) !== 0) return [];
+    const claimId = this.#claimId;
+    if (claimId !== undefined && frame.canId >= claimId && frame.canId < claimId + CLAIM_OWNERS) return this.#hear(frame.canId - claimId, frame.data, nowUs);
+    const { command } = this.#codecs;
+    if (frame.canId !== command.message.canId) return [];
+    // What it says must make sense before it may count as a command.
     const decoded = command.decode(frame.data, 0, frame.data.length);
-    if (!decoded.ok) {
+    if (!decoded.ok || this.#rules.judge(0, frame.data, nowUs) !== "accepted") {
       this.counters.commandsRejected += 1;
-      return;
+      return [];
     }
     this.counters.commandsAccepted += 1;
-    this.#lastCommandUs = nowUs;
     this.fault = "None";
     this.mode = (["Off", "Hold", "Move", "Park"] as const)[Number(decoded.signals["mode"])] ?? "Hold";
     if (this.mode === "Move") this.#target = { positionRad: Number(decoded.signals["targetPosition"]), velocityLimitRadS: Number(decoded.signals["velocityLimit"]) };
     else if (this.mode === "Park") this.#target = { positionRad: PARK_POSITION_RAD, velocityLimitRadS: PARK_VELOCITY_RAD_S };
+    return [];
   }
 
   /** Moves the joint to `nowUs` and returns the frames that are due. */
@@ -95,22 +116,39 @@ export class Joint {
       frames.push(protectedFrame(status, protectStatus, { crc: 0, counter: 0, temperature: Math.round(31 + 4 * Math.abs(this.velocityRadS)), current: Math.round(currentA * 1e3) / 1e3, supply: 24 }));
       this.#due.statusUs = nowUs + STATUS_PERIOD_US;
     }
+    if (this.#claimId !== undefined && nowUs >= this.#due.witnessUs) frames.push(this.#witness(nowUs));
     return frames;
   }
 
   /** When `tick` has something to do next, µs. */
   nextDeadlineUs(): number {
-    return Math.min(this.#due.stateUs, this.#due.statusUs, this.#due.heartbeatUs);
+    const { stateUs, statusUs, heartbeatUs, witnessUs } = this.#due;
+    return Math.min(stateUs, statusUs, heartbeatUs, this.#claimId === undefined ? Infinity : witnessUs);
+  }
+
+  #hear(idOwner: number, data: Uint8Array, nowUs: number): CanFrame[] {
+    const before = this.follows;
+    this.#rules.hear(idOwner, data, nowUs);
+    const { epoch, owner } = this.follows;
+    return epoch === before.epoch && owner === before.owner ? [] : [this.#witness(nowUs)];
+  }
+
+  #witness(nowUs: number): CanFrame {
+    this.#due.witnessUs = nowUs + WITNESS_PERIOD_US;
+    return protectedFrame(this.#codecs.witness, this.#codecs.protectWitness, { crc: 0, counter: 0, ...this.follows });
   }
 
   #integrate(nowUs: number): void {
     const seconds = Math.min(0.1, (nowUs - (this.#integratedUs ?? nowUs)) / 1e6);
     this.#integratedUs = nowUs;
-    const moving = this.mode === "Move" || this.mode === "Park";
-    if (moving && nowUs - this.#lastCommandUs > DEAD_MAN_MS * 1e3) {
-      this.counters.deadManStops += 1;
+    this.#rules.poll(nowUs);
+    if ((this.mode === "Move" || this.mode === "Park") && this.#rules.outputs !== "follow") {
+      // A new owner that has not commanded yet: it holds, and nothing is wrong.
+      if (this.#rules.outputs === "safe") {
+        this.counters.deadManStops += 1;
+        this.fault = "CommandLost";
+      }
       this.mode = "Hold";
-      this.fault = "CommandLost";
     }
     const wantedRadS = this.mode === "Move" || this.mode === "Park" ? this.#velocityTowardsTarget() : 0;
     const step = ACCELERATION_RAD_S2 * seconds;

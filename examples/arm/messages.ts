@@ -1,6 +1,7 @@
 /** The arm's definitions as both ends read them: the DBC with one message set per joint, and the checks beside it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { OwnerField } from "../../drivers/nodekit/nodeRules.ts";
 import { applyTemplate, compileMessage, parseDbc, type Message } from "../../schemas/dbc/index.ts";
 import { loadChecks, type CheckSet } from "../../schemas/e2e/index.ts";
 import { checkedMessage } from "../../schemas/messages/check/databases.ts";
@@ -21,10 +22,16 @@ export function jointCodecs(folder: string): Record<JointName, JointCodecs> {
 
 function codecsOf(joint: JointName, messages: readonly Message[], checks: CheckSet): JointCodecs {
   const find = (name: string): Message => messages.find((message) => message.name === `${joint}_${name}`)!;
-  const [state, command, status] = [find("State"), find("Command"), find("Status")];
+  const [state, command, status, witness] = [find("State"), find("Command"), find("Status"), find("Witness")];
+  const field = (name: string): OwnerField => {
+    const { startBit, lengthBits } = command.signals.find((signal) => signal.name === name)!;
+    return { startBit, bits: lengthBits };
+  };
   return {
     state: compileMessage(state), command: compileMessage(command, { checkRanges: true }), status: compileMessage(status),
     protectState: checks.protectorFor(checkedMessage(state))!, protectStatus: checks.protectorFor(checkedMessage(status))!,
     checkCommand: checks.forMessage(checkedMessage(command))!,
+    witness: compileMessage(witness), protectWitness: checks.protectorFor(checkedMessage(witness))!,
+    ownerFields: { epoch: field("epoch"), owner: field("owner") },
   };
 }

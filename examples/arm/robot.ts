@@ -1,6 +1,6 @@
 /**
  * The simulated robot in a process of its own: six joints on an emulated CAN bus, a hand controller on a pseudo-terminal, an IMU on MQTT.
- * `node robot.js FOLDER MQTT_PORT`: serves FOLDER/bus.sock and the terminal FOLDER/hand, prints one line when both are there, ends with its standard input.
+ * `node robot.js FOLDER MQTT_PORT [CLAIM_ID]` (the id of the bus's CLAIM frames, for joints that follow them): serves FOLDER/bus.sock and the terminal FOLDER/hand, prints one line when both are there, ends with its standard input.
  */
 import { readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -26,16 +26,17 @@ const HAND_PERIOD_MS = 20;
 const IMU_PERIOD_MS = 20;
 const sourceFolder = join(import.meta.dirname, "../../../../examples/arm");
 
-const [folder, mqttPort] = process.argv.slice(2);
-if (folder === undefined || mqttPort === undefined) {
-  process.stderr.write("usage: robot.js FOLDER MQTT_PORT\n");
+const [folder, mqttPort, claimIdText] = process.argv.slice(2);
+const claimId = claimIdText === undefined ? undefined : Number(claimIdText);
+if (folder === undefined || mqttPort === undefined || Number.isNaN(claimId)) {
+  process.stderr.write("usage: robot.js FOLDER MQTT_PORT [CLAIM_ID]\n");
   process.exit(2);
 }
 
 const bus = new BusHost({ name: "arm", bitrateBps: 500_000 });
 const server = await serveBuses({ socketPath: join(folder, "bus.sock"), buses: [bus] });
 const codecs = jointCodecs(sourceFolder);
-for (const joint of JOINTS) runJoint(new Joint({ nodeId: NODE_NUMBERS[joint], codecs: codecs[joint] }));
+for (const joint of JOINTS) runJoint(new Joint({ nodeId: NODE_NUMBERS[joint], codecs: codecs[joint], claimId }));
 const hand = await runHand(join(folder, "hand"));
 const imu = runImu(Number(mqttPort), readFileSync(join(folder, "imu.password"), "utf8").trim());
 
@@ -53,7 +54,9 @@ process.stdout.write(`${JSON.stringify({ bus: server.socketPath, hand: join(fold
 
 function runJoint(joint: Joint): void {
   const { port } = attachInProcess(bus, { name: `joint ${joint.nodeId}` });
-  port.onFrame((frame) => joint.receive(frame, systemClock.nowUs()));
+  port.onFrame((frame) => {
+    for (const answer of joint.receive(frame, systemClock.nowUs())) port.send(answer);
+  });
   const turn = (): void => {
     const nowUs = systemClock.nowUs();
     for (const frame of joint.tick(nowUs)) port.send(frame);

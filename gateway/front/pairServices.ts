@@ -37,7 +37,7 @@ export interface PairPort {
 type Body = Readonly<Record<string, unknown>>;
 
 const never = new Promise<ServiceReply>(() => {});
-const noPair: ServiceReply = { status: Status.preconditionFailed, text: "this gateway runs alone: redundancy.brains is none" };
+const noPair: ServiceReply = { status: Status.preconditionFailed, text: "this gateway runs alone: redundancy.brains is single" };
 
 export function failoverService(body: Body, port: PairPort | undefined): ServiceReply | Promise<ServiceReply> {
   if (!port) return noPair;

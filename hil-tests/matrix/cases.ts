@@ -59,6 +59,10 @@ export interface Cases {
   bytes: Pattern;
   refusal: { status: number; text: string };
   stream: { count: number; credit: number };
+  /** Groups of providers of one service. */
+  groups: string[];
+  /** Items of a stream, each a sealed file. */
+  handed: Pattern[];
   /** The reader of an endless stream leaves after so many items. */
   cancelAfter: number;
   deadlineMs: number;

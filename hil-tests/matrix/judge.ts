@@ -113,13 +113,16 @@ function judgeBurst(said: readonly Line[], { policy, burst }: TopicCase): void {
   if (policy === "lossless") assert.equal(lost, 0);
 }
 
-function expectedCalls({ echoes, bytes, refusal, stream, cancelAfter, file }: Cases): Map<string, { status: number; body?: unknown; text?: string }> {
+function expectedCalls({ echoes, bytes, refusal, stream, groups, handed, cancelAfter, file }: Cases): Map<string, { status: number; body?: unknown; text?: string }> {
   const turned = patternBytes(file).map((byte) => byte ^ 0xff);
   return new Map<string, { status: number; body?: unknown; text?: string }>([
     ...echoes.map((body, i): [string, { status: number; body: unknown }] => [`echo ${i}`, { status: 100, body }]),
     ["bytes", { status: 100, body: sha(patternBytes(bytes)) }],
     ["refuse", { status: refusal.status, body: undefined, text: refusal.text }],
     ["count", { status: 100, body: Array.from({ length: stream.count }, (_, i) => ({ i, square: i * i })) }],
+    ...groups.map((group): [string, { status: number; body: unknown }] => [`which ${group}`, { status: 100, body: group }]),
+    ["which nobody", { status: 203, body: undefined }],
+    ["handed", { status: 100, body: handed.map((pattern, i) => ({ i, sha: sha(patternBytes(pattern)) })) }],
     ["endless", { status: 100, body: Array.from({ length: cancelAfter }, (_, i) => i) }],
     ["never", { status: 204, body: undefined }],
     ["cancelled", { status: 100, body: true }],

@@ -1,4 +1,4 @@
-/* The matrix in C: `peer_c write SOCKET CASES NAME READERS` or `peer_c read SOCKET CASES NAME WRITER`. README.md says what each does; JSON lines on stdout. */
+/* The matrix in C: `peer_c write SOCKET CASES NAME READERS`, `peer_c read SOCKET CASES NAME WRITER` `peer_c plain SOCKET CASES NAME -` or `peer_c guest SOCKET CASES NAME -`. README.md says what each does; JSON lines on stdout. */
 #include "ipcnet_media.h"
 #include "peer.h"
 #include "sealed_file.h"
@@ -283,6 +283,32 @@ static void go_on(struct stream *stream) {
   }
 }
 
+/* A sealed file with a pattern, to be closed. */
+static int sealed_pattern(struct ipcnet_cbor one) {
+  const size_t length = (size_t)peer_integer(one, "length", 0);
+  uint8_t *bytes = malloc(length + 1);
+  if (bytes == NULL) peer_fail("pattern", "no memory");
+  peer_pattern((uint32_t)peer_integer(one, "seed", 0), bytes, length);
+  const int sealed = ipcnet_sealed_file_make(NULL, bytes, length);
+  free(bytes);
+  return sealed;
+}
+
+static void on_handed(void *context, struct ipcnet_call *call) {
+  struct ipcnet_cbor one;
+  size_t position = 0;
+  (void)context;
+  for (uint8_t i = 0; ipcnet_cbor_next(peer_get(cases, "handed"), &position, NULL, &one); i++) {
+    const int sealed = sealed_pattern(one);
+    check(ipcnet_call_item(call, &i, 1, &sealed, 1), "handed");
+    close(sealed);
+  }
+  ipcnet_call_answer(call, IPCNET_OK, NULL, NULL, 0, NULL, 0);
+}
+
+/* The context is the group's name in JSON. */
+static void on_which(void *context, struct ipcnet_call *call) { ipcnet_call_answer_json(call, context); }
+
 static struct stream *stream_of(struct services *services, const struct ipcnet_call *call) {
   for (int i = 0; i < STREAMS_MAX; i++) {
     if (services->streams[i].call == call) return &services->streams[i];
@@ -401,6 +427,13 @@ static void run_writer(const char *owner, uint32_t readers) {
   offer(owner, "refuse", on_refuse, &services);
   offer(owner, "count", on_count, &services);
   offer(owner, "endless", on_endless, &services);
+  offer(owner, "handed", on_handed, &services);
+  for (position = 0; ipcnet_cbor_next(peer_get(cases, "groups"), &position, NULL, &topic);) {
+    char group[32];
+    const struct ipcnet_offer_options which = { .context = ipcnet_cbor_to_json(topic), .on_call = on_which, .group = group, .capacity = 8 };
+    if (ipcnet_cbor_to_text(topic, group, sizeof group) < 0) peer_fail("groups", "too long");
+    check(ipcnet_offer(client, name_of(name, owner, "which"), &which, NULL), "which");
+  }
   offer(owner, "never", on_never, &services);
   offer(owner, "cancelled", on_cancelled, &services);
   offer(owner, "file", on_file, &services);
@@ -583,6 +616,37 @@ static void ask_stream(const char *call, const char *service, uint32_t credit, i
   printf("],\"status\":%d}\n", items_max > 0 && status == -IPCNET_REQUEST_TIMEOUT ? IPCNET_OK : status < 0 ? -status : status);
 }
 
+static void ask_group(const char *service, const char *group) {
+  const struct ipcnet_request_options options = { .group = group };
+  struct ipcnet_reply reply;
+  char call[64];
+  const int status = ipcnet_request(client, service, NULL, 0, &options, &reply);
+  snprintf(call, sizeof call, "which %s", group);
+  answered(call, status, json_of(reply.body, reply.body_bytes), reply.text);
+  ipcnet_reply_free(&reply);
+}
+
+static void ask_handed(const char *service) {
+  const struct ipcnet_request_options options = { .credit = (uint32_t)ipcnet_cbor_count(peer_get(cases, "handed")) };
+  struct ipcnet_reply item;
+  int status = 0, more;
+  const int number = check(ipcnet_request_start(client, service, NULL, 0, &options, NULL, NULL, NULL), service);
+  printf("{\"call\":\"handed\",\"body\":[");
+  for (int items = 0; (more = ipcnet_request_next(client, (uint32_t)number, &item, &status, 20000)) == 1; items++) {
+    const void *content = NULL;
+    size_t length = 0;
+    char *json = json_of(item.body, item.body_bytes);
+    if (item.fd_count != 1 || ipcnet_sealed_file_map(item.fds[0], &content, &length) < 0) peer_fail(service, "gave no file");
+    printf("%s{\"i\":%s,\"sha\":\"%s\"}", items > 0 ? "," : "", json, peer_sha(content, length).text);
+    if (length > 0) munmap((void *)(uintptr_t)content, length);
+    ipcnet_free(json);
+    ipcnet_reply_free(&item);
+  }
+  check(more, service);
+  ipcnet_reply_free(&item);
+  printf("],\"status\":%d}\n", status < 0 ? -status : status);
+}
+
 static void ask_file(const char *service) {
   const struct ipcnet_cbor wanted = peer_get(cases, "file");
   const size_t length = (size_t)peer_integer(wanted, "length", 0);
@@ -619,6 +683,13 @@ static void call_all(const char *writer) {
   ask_bytes(service);
   ask("refuse", name_of(service, writer, "refuse"), NULL, 0, 0);
   ask_stream("count", name_of(service, writer, "count"), (uint32_t)peer_integer(peer_get(cases, "stream"), "credit", 1), 0);
+  ask_group(name_of(service, writer, "which"), "nobody");
+  for (position = 0; ipcnet_cbor_next(peer_get(cases, "groups"), &position, NULL, &body);) {
+    char group[32];
+    if (ipcnet_cbor_to_text(body, group, sizeof group) < 0) peer_fail("groups", "too long");
+    ask_group(service, group);
+  }
+  ask_handed(name_of(service, writer, "handed"));
   ask_stream("endless", name_of(service, writer, "endless"), 4, peer_integer(cases, "cancelAfter", 0));
   ask("never", name_of(service, writer, "never"), NULL, 0, (uint32_t)peer_integer(cases, "deadlineMs", 0));
   while (cancelled != 2) {
@@ -653,15 +724,63 @@ static void run_reader(const char *writer) {
   printf("{\"end\":true}\n");
 }
 
+static void run_plain(const char *owner) {
+  char name[NAME_BYTES];
+  struct ipcnet_writer *writer;
+  check(ipcnet_advertise(client, name_of(name, "plain", owner), NULL, &writer), name);
+  printf("{\"advertised\":1}\n");
+  for (;;) {
+    check(ipcnet_poll(client, 0), "poll");
+    peer_wait(client, -1);
+  }
+}
+
+static void on_leaving(void *context, uint32_t deadline_ms, const char *text) {
+  (void)context;
+  (void)text;
+  printf("{\"told\":%u,\"given\":%d}\n", deadline_ms, check(ipcnet_more_time(client, deadline_ms + 2000), "more time"));
+  check(ipcnet_ready(client), "ready");
+  printf("{\"ready\":true}\n");
+}
+
+static void run_guest(const char *name) {
+  const struct ipcnet_handlers handlers = { .on_leaving = on_leaving };
+  struct ipcnet_cbor_writer cbor;
+  struct ipcnet_reply reply;
+  struct ipcnet_cbor list, entry;
+  char notes[64], called[NAME_BYTES];
+  size_t position = 0;
+  ipcnet_set_handlers(client, &handlers);
+  ipcnet_cbor_begin(&cbor, NULL, 0);
+  check(ipcnet_cbor_from_json(&cbor, "{\"version\":\"1.2\"}", 17), "cbor");
+  check(ipcnet_announce(client, cbor.bytes, (size_t)check(ipcnet_cbor_finish(&cbor), "cbor")), "announce");
+  ipcnet_cbor_end(&cbor);
+  const int fd = check(ipcnet_grant(client, "notes", "read"), "notes");
+  const ssize_t length = read(fd, notes, sizeof notes - 1);
+  close(fd);
+  check(ipcnet_find(client, "components", NULL, &reply), "components");
+  if (length < 0 || ipcnet_cbor_open(reply.body, reply.body_bytes, &list) < 0) peer_fail("notes or components", "cannot be read");
+  while (ipcnet_cbor_next(list, &position, NULL, &entry)) {
+    if (strcmp(peer_text(entry, "name", called, sizeof called), name) != 0) continue;
+    char *json = ipcnet_cbor_to_json(peer_get(entry, "announced"));
+    printf("{\"guest\":true,\"granted\":\"%.*s\",\"announced\":%s}\n", (int)length, notes, json);
+    ipcnet_free(json);
+  }
+  ipcnet_reply_free(&reply);
+  while (ipcnet_poll(client, 0) >= 0) peer_wait(client, -1);
+}
+
 int main(int count, char **words) {
   char name[NAME_BYTES];
-  if (count != 6) peer_fail("usage", "peer_c write|read SOCKET CASES NAME READERS|WRITER");
+  if (count != 6) peer_fail("usage", "peer_c write|read|plain|guest SOCKET CASES NAME READERS|WRITER|-");
   setvbuf(stdout, NULL, _IOLBF, 0);
   cases = peer_cases(words[3]);
   snprintf(name, sizeof name, "%s-%s", words[4], words[1]);
   const struct ipcnet_connect_options options = { .socket_path = words[2], .name = name, .timeout_ms = 20000 };
   check(ipcnet_connect(&client, &options), "connect");
-  if (strcmp(words[1], "write") == 0) run_writer(words[4], (uint32_t)atoi(words[5]));
+  if (strcmp(words[1], "plain") == 0) run_plain(words[4]);
+  else if (strcmp(words[1], "guest") == 0) run_guest(name);
+  else if (strcmp(words[1], "write") == 0) run_writer(words[4], (uint32_t)atoi(words[5]));
   else run_reader(words[5]);
   ipcnet_close(client);
   return 0;

@@ -1,4 +1,4 @@
-// The matrix in C++: `peer_cpp write SOCKET CASES NAME READERS` or `peer_cpp read SOCKET CASES NAME WRITER`. README.md says what each does; JSON lines on stdout.
+// The matrix in C++: `peer_cpp write SOCKET CASES NAME READERS`, `peer_cpp read SOCKET CASES NAME WRITER` `peer_cpp plain SOCKET CASES NAME -` or `peer_cpp guest SOCKET CASES NAME -`. README.md says what each does; JSON lines on stdout.
 #include <cinttypes>
 #include <cstring>
 #include <deque>
@@ -177,7 +177,7 @@ static Payload read_file(const Cbor &body, const ipcnet::Descriptor &fd, ::ipcne
   throw ipcnet::Error(IPCNET_INTEGRITY_FAILURE, "this is not the file that its header names");
 }
 
-// A call that is answered later, or never.
+// A stream that is answered as its caller takes it.
 struct Running {
   ipcnet::Call call;
   std::int64_t next, end; // end 0: without end; -1: no items at all
@@ -187,36 +187,64 @@ struct Services {
   std::list<Running> running;
   std::map<std::int32_t, std::int64_t> cancelled;
 
-  // Items as far as there is credit; returns whether the call has ended.
-  bool go_on(Running &one) {
-    if (one.call.info().cancelled != 0) {
-      cancelled[one.call.info().pid]++;
-      one.call.refuse(IPCNET_REQUEST_TIMEOUT, "cancelled");
-      return true;
-    }
-    for (; one.end >= 0; one.next++) {
+  // Items as far as there is credit. The call may end with them.
+  void go_on(std::list<Running>::iterator one) {
+    for (; one->end >= 0; one->next++) {
       CborWriter item;
-      if (one.end > 0 && one.next == one.end) return one.call.answer(), true;
-      if (one.end > 0) item.map(2).text("i").integer(one.next).text("square").integer(one.next * one.next);
-      else item.integer(one.next);
-      if (!one.call.item(item.bytes())) return false;
+      if (one->end > 0 && one->next == one->end) {
+        one->call.answer();
+        running.erase(one);
+        return;
+      }
+      if (one->end > 0) item.map(2).text("i").integer(one->next).text("square").integer(one->next * one->next);
+      else item.integer(one->next);
+      if (!one->call.item(item.bytes())) return;
     }
-    return false;
+  }
+
+  void begin(ipcnet::Call &call, std::int64_t end) {
+    const auto one = running.insert(running.end(), {std::move(call), 0, end});
+    one->call.on_credit([this, one](std::uint32_t) { go_on(one); });
+    one->call.on_cancel([this, one](int, std::string_view) {
+      cancelled[one->call.info().pid]++;
+      one->call.refuse(IPCNET_REQUEST_TIMEOUT, "cancelled");
+      running.erase(one);
+    });
+    go_on(one);
   }
 };
+
+static void hand_over(ipcnet::Call &call, const Cbor &handed) {
+  std::int64_t i = 0;
+  for (const auto &one : handed.items()) {
+    const auto content = pattern(integer_of(one, "seed"), integer_of(one, "length"));
+    const ipcnet::Descriptor sealed(ipcnet_sealed_file_make(nullptr, content.data(), content.size()));
+    CborWriter number;
+    number.integer(i++);
+    call.item(number.bytes(), {sealed.get()});
+  }
+  call.answer();
+}
 
 static std::vector<ipcnet::Offer> offer_all(Peer &peer, Services &services) {
   std::vector<ipcnet::Offer> offers;
   ipcnet::OfferOptions options;
   options.capacity = 8;
   const auto offer = [&](const char *service, ipcnet::Offer::Handler handler) { offers.push_back(peer.client.offer(peer.at(peer.name, service), std::move(handler), options)); };
+  for (const auto &one : peer.cases["groups"].items()) {
+    const auto group = one.text();
+    options.group = group;
+    offer("which", [group](ipcnet::Call &call) { call.answer_json(quoted(group)); });
+  }
+  options.group = "";
+  offer("handed", [handed = peer.cases["handed"]](ipcnet::Call &call) { hand_over(call, handed); });
   const auto refusal = peer.cases["refusal"];
   const auto count = integer_of(peer.cases["stream"], "count");
   offer("echo", [](ipcnet::Call &call) { call.answer(Bytes(call.info().body, call.info().body_bytes)); });
   offer("refuse", [refusal](ipcnet::Call &) { throw ipcnet::Error(static_cast<int>(integer_of(refusal, "status")), text_of(refusal, "text")); });
-  offer("count", [&services, count](ipcnet::Call &call) { services.running.push_back({std::move(call), 0, count}); });
-  offer("endless", [&services](ipcnet::Call &call) { services.running.push_back({std::move(call), 0, 0}); });
-  offer("never", [&services](ipcnet::Call &call) { services.running.push_back({std::move(call), 0, -1}); });
+  offer("count", [&services, count](ipcnet::Call &call) { services.begin(call, count); });
+  offer("endless", [&services](ipcnet::Call &call) { services.begin(call, 0); });
+  offer("never", [&services](ipcnet::Call &call) { services.begin(call, -1); });
   offer("cancelled", [&services](ipcnet::Call &call) { call.answer_json(std::to_string(services.cancelled[call.info().pid])); });
   offer("file", [](ipcnet::Call &call) {
     ::ipcnet_media_file file = {};
@@ -244,10 +272,7 @@ static void write(Peer &peer, std::uint32_t readers) {
   for (const auto &writer : writers) peer.until([&] { return writer.readers() >= readers; });
   for (std::size_t i = 0; i < topics.size(); i++) publish_all(peer, topics[i], writers[i], inputs);
   say("\"published\":true");
-  for (;;) {
-    peer.until([again = false]() mutable { return std::exchange(again, true); }, services.running.empty() ? -1 : 5);
-    services.running.remove_if([&](Running &one) { return services.go_on(one); });
-  }
+  peer.until([] { return false; });
 }
 
 // ---------------------------------------------------------------- reading --
@@ -325,26 +350,35 @@ static void answered(const std::string &call, Ask &&ask) {
   }
 }
 
-// By the C calls: the wrapper has no streams for callers. Items up to `items_max`, then cancelled; 0: to the end.
+// Items up to `items_max`, then it is left; 0: to the end.
 static std::string stream(Peer &peer, const std::string &service, std::uint32_t credit, std::int64_t items_max) {
-  ::ipcnet_request_options options = {};
+  ipcnet::StreamOptions options;
   options.credit = credit;
-  const int number = ipcnet_request_start(peer.client.get(), service.c_str(), nullptr, 0, &options, nullptr, nullptr, nullptr);
-  if (number < 0) throw ipcnet::Error(-number, peer.client.last_error());
+  auto stream = peer.client.stream(service, {}, options);
   std::string list;
-  for (std::int64_t items = 0;;) {
-    ::ipcnet_reply raw = {};
-    int status = 0;
-    const int more = ipcnet_request_next(peer.client.get(), static_cast<std::uint32_t>(number), &raw, &status, 20000);
-    const ipcnet::Reply item(raw);
-    if (more < 0) throw ipcnet::Error(-more, peer.client.last_error());
-    // A stream that was left ends with 204.
-    if (more == 0 && status < 0 && items_max == 0) throw ipcnet::Error(-status, std::string(item.text()));
-    if (more == 0) return "[" + list + "]";
-    if (items_max == 0 || items < items_max) list += (list.empty() ? "" : ",") + item.body().json();
-    if (++items == items_max) ipcnet_request_cancel(peer.client.get(), static_cast<std::uint32_t>(number));
-    else ipcnet_request_credit(peer.client.get(), static_cast<std::uint32_t>(number), 1);
+  for (std::int64_t items = 1;; items++) {
+    const auto item = stream.next(20000);
+    if (!item) break;
+    list += (list.empty() ? "" : ",") + item->body().json();
+    if (items == items_max) break;
   }
+  return "[" + list + "]";
+}
+
+static std::string handed(Peer &peer, const std::string &service) {
+  ipcnet::StreamOptions options;
+  options.credit = static_cast<std::uint32_t>(peer.cases["handed"].items().size());
+  auto stream = peer.client.stream(service, {}, options);
+  std::string list;
+  while (auto item = stream.next(20000)) {
+    const auto fd = item->take_fd(0);
+    const void *content = nullptr;
+    std::size_t length = 0;
+    if (ipcnet_sealed_file_map(fd.get(), &content, &length) < 0) throw std::runtime_error("this is no sealed file");
+    list += std::string(list.empty() ? "" : ",") + "{\"i\":" + item->body().json() + ",\"sha\":" + quoted(peer_sha(content, length).text) + "}";
+    if (length > 0) munmap(const_cast<void *>(content), length);
+  }
+  return "[" + list + "]";
 }
 
 static std::string turned_file(Peer &peer, const std::string &service) {
@@ -380,6 +414,16 @@ static void call_all(Peer &peer, const std::string &writer) {
   });
   answered("refuse", [&] { return ask("refuse").body().json(); });
   answered("count", [&] { return stream(peer, peer.at(writer, "count"), static_cast<std::uint32_t>(integer_of(peer.cases["stream"], "credit")), 0); });
+  std::vector<std::string> groups = {"nobody"};
+  for (const auto &group : peer.cases["groups"].items()) groups.push_back(group.text());
+  for (const auto &group : groups) {
+    answered("which " + group, [&] {
+      ipcnet::RequestOptions options;
+      options.group = group;
+      return peer.client.request(peer.at(writer, "which"), {}, options).body().json();
+    });
+  }
+  answered("handed", [&] { return handed(peer, peer.at(writer, "handed")); });
   answered("endless", [&] { return stream(peer, peer.at(writer, "endless"), 4, integer_of(peer.cases, "cancelAfter")); });
   answered("never", [&] { return ask("never", {}, static_cast<std::uint32_t>(integer_of(peer.cases, "deadlineMs"))).body().json(); });
   peer.until([&] { return ask("cancelled").body().integer() == 2; }, 5);
@@ -416,14 +460,40 @@ static void read(Peer &peer, const std::string &writer) {
   say("\"end\":true");
 }
 
+static void plain(Peer &peer) {
+  const auto writer = peer.client.advertise(peer.at("plain", peer.name));
+  say("\"advertised\":1");
+  peer.until([] { return false; });
+}
+
+static void guest(Peer &peer) {
+  peer.client.on_leaving([&](std::uint32_t deadline_ms, std::string_view) {
+    say("\"told\":" + std::to_string(deadline_ms) + ",\"given\":" + std::to_string(peer.client.more_time(deadline_ms + 2000)));
+    peer.client.ready();
+    say("\"ready\":true");
+  });
+  CborWriter component;
+  peer.client.announce(component.map(1).text("version").text("1.2").bytes());
+  char notes[64];
+  const auto fd = peer.client.grant("notes", "read");
+  const auto length = ::read(fd.get(), notes, sizeof notes);
+  const auto found = peer.client.find("components");
+  for (const auto &entry : found.body().items()) {
+    if (text_of(entry, "name") == peer.name + "-guest") say("\"guest\":true,\"granted\":" + quoted({notes, static_cast<std::size_t>(length)}) + ",\"announced\":" + entry["announced"].json());
+  }
+  while (peer.client.poll(0) >= 0) peer_wait(peer.client.get(), -1);
+}
+
 int main(int count, char **words) try {
-  if (count != 6) throw std::runtime_error("usage: peer_cpp write|read SOCKET CASES NAME READERS|WRITER");
+  if (count != 6) throw std::runtime_error("usage: peer_cpp write|read|plain|guest SOCKET CASES NAME READERS|WRITER|-");
   ipcnet::ConnectOptions options;
   options.socket_path = words[2];
   options.name = std::string(words[4]) + "-" + words[1];
   options.timeout_ms = 20000;
   Peer peer{Cbor(peer_cases(words[3])), words[4], ipcnet::Client(options)};
-  if (std::string(words[1]) == "write") write(peer, static_cast<std::uint32_t>(std::stoul(words[5])));
+  if (std::string(words[1]) == "plain") plain(peer);
+  else if (std::string(words[1]) == "guest") guest(peer);
+  else if (std::string(words[1]) == "write") write(peer, static_cast<std::uint32_t>(std::stoul(words[5])));
   else read(peer, words[5]);
   return 0;
 } catch (const std::exception &error) {

@@ -1,8 +1,7 @@
-"""The matrix in Python: ``peer.py write SOCKET CASES NAME READERS`` or ``peer.py read SOCKET CASES NAME WRITER``. README.md says what each does; JSON lines on stdout."""
+"""The matrix in Python: ``peer.py write SOCKET CASES NAME READERS``, ``peer.py read SOCKET CASES NAME WRITER`` ``peer.py plain SOCKET CASES NAME -`` or ``peer.py guest SOCKET CASES NAME -``. README.md says what each does; JSON lines on stdout."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
@@ -127,7 +126,23 @@ def offer_all(client: ipcnet.Client) -> None:
         finally:
             count_cancel(call)
 
-    threading.Thread(target=lambda: asyncio.run(offer_never(count_cancel)), daemon=True).start()
+    @at("never")
+    def never(_: Any, call: ipcnet.Call) -> Any:
+        def cancelled_by(why: str) -> None:
+            count_cancel(call)
+            call.answer(ipcnet.IpcnetError(204, why))
+
+        call.on_cancel(cancelled_by)
+        return ipcnet.LATER
+
+    for group in CASES["groups"]:
+        client.offer(f"matrix/{NAME}/which", which(group), capacity=8, group=group)
+
+    @at("handed")
+    def handed(_: Any) -> Any:
+        for i, one in enumerate(CASES["handed"]):
+            with ipcnet.seal_bytes(pattern(one["seed"], one["length"])) as sealed:
+                yield ipcnet.Reply(i, [sealed])
 
     @at("cancelled")
     def how_many(_: Any, call: ipcnet.Call) -> int:
@@ -142,18 +157,27 @@ def offer_all(client: ipcnet.Client) -> None:
         return ipcnet.Reply(ipcnet.media.encode(reply), [ipcnet.seal_bytes(content)])
 
 
-async def offer_never(count_cancel: Callable[[ipcnet.Call], None]) -> None:
-    """By asyncio: the plain client answers a call with one value when its handler returns, and so cannot be cancelled before."""
+def guest(client: ipcnet.Client) -> None:
+    def leaving(notice: ipcnet.LeavingNotice) -> None:
+        say(told=notice.deadline_ms, given=notice.more_time(notice.deadline_ms + 2000))
+        notice.ready()
+        say(ready=True)
 
-    async def never(_: Any, call: ipcnet.Call) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            count_cancel(call)
+    client.on_leaving(leaving)
+    client.announce(version="1.2")
+    with client.grant("notes", "read").open("r") as notes:
+        granted = notes.read()
+    announced = [entry.get("announced") for entry in client.find("components") if entry["name"] == f"{NAME}-guest"]
+    say(guest=True, granted=granted, announced=announced[0])
+    try:
+        client.run()
+    except ipcnet.IpcnetError as error:
+        if error.status != 303:
+            raise
 
-    async with ipcnet.aio.connect(SOCKET, name=f"{NAME}-asyncio", timeout=20) as client:
-        await client.offer(f"matrix/{NAME}/never", never, capacity=8)
-        await asyncio.Event().wait()
+
+def which(group: str) -> Callable[[Any], str]:
+    return lambda _: group
 
 
 # --- reading ---
@@ -225,11 +249,19 @@ def call_all(client: ipcnet.Client, at: str) -> None:
     answered("bytes", lambda: sha(client.request(f"{at}echo", pattern(CASES["bytes"]["seed"], CASES["bytes"]["length"]))))
     answered("refuse", lambda: client.request(f"{at}refuse"))
     answered("count", lambda: list(client.stream(f"{at}count", credit=CASES["stream"]["credit"])))
+    for group in [*CASES["groups"], "nobody"]:
+        answered(f"which {group}", lambda group=group: client.request(f"{at}which", group=group))
+    answered("handed", lambda: [{"i": item.body, "sha": sealed_sha(item.descriptors[0])} for item in client.stream_full(f"{at}handed", credit=len(CASES["handed"]))])
     answered("endless", lambda: first_items(client, f"{at}endless"))
     answered("never", lambda: client.request(f"{at}never", timeout=CASES["deadlineMs"] / 1000))
     until(client, lambda: client.request(f"{at}cancelled") == 2)
     say(call="cancelled", status=100, body=True)
     answered("file", lambda: turned_file(client, f"{at}file"))
+
+
+def sealed_sha(fd: ipcnet.Descriptor) -> str:
+    with fd:
+        return sha(ipcnet.open_sealed(fd))
 
 
 def first_items(client: ipcnet.Client, service: str) -> List[Any]:
@@ -272,5 +304,11 @@ threading.Thread(target=end_with_input, daemon=True).start()
 with ipcnet.connect(SOCKET, name=f"{NAME}-{ROLE}", timeout=20) as connected:
     if ROLE == "write":
         write(connected, int(OTHER))
+    elif ROLE == "plain":
+        plain = connected.advertise(f"matrix/plain/{NAME}")
+        say(advertised=1)
+        connected.run()
+    elif ROLE == "guest":
+        guest(connected)
     else:
         read(connected, OTHER)

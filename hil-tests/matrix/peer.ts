@@ -1,5 +1,6 @@
-/** The matrix in TypeScript: `peer.js write SOCKET CASES NAME READERS` or `peer.js read SOCKET CASES NAME WRITER`. README.md says what each does; JSON lines on stdout. */
+/** The matrix in TypeScript: `peer.js write SOCKET CASES NAME READERS`, `peer.js read SOCKET CASES NAME WRITER` `peer.js plain SOCKET CASES NAME -` or `peer.js guest SOCKET CASES NAME -`. README.md says what each does; JSON lines on stdout. */
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { IpcnetError, mediaCodec, openSealed, sealBytes, sealedFilePayload, fileContent, type AdvertiseOptions, type Call, type Client, type Message, type Tensor, type TopicWriter, type VideoFrame, connect } from "../../shm/client/index.ts";
 import { type Cases, messageCount, patternBytes, readCases, type TopicCase } from "./cases.ts";
 
@@ -10,7 +11,25 @@ const sha = (bytes: Uint8Array): string => createHash("sha256").update(bytes).di
 const client = await connect({ socketPath, name: `${name}-${role}`, timeoutMs: 20_000 });
 // Whoever started this program may end it by closing its input.
 process.stdin.resume().on("end", () => process.exit());
-await (role === "write" ? write(client, cases, Number(other)) : read(client, cases, other));
+await (role === "write" ? write(client, cases, Number(other)) : role === "plain" ? plainWriter(client) : role === "guest" ? guest(client) : read(client, cases, other));
+
+async function plainWriter(client: Client): Promise<void> {
+  await client.advertise(`matrix/plain/${name}`);
+  say({ advertised: 1 });
+}
+
+async function guest(client: Client): Promise<void> {
+  client.onLeaving(async ({ deadlineMs, moreTime, ready }) => {
+    say({ told: deadlineMs, given: await moreTime(deadlineMs + 2_000) });
+    await ready();
+    say({ ready: true });
+  });
+  await client.announce({ version: "1.2" });
+  const notes = await client.grant("notes", "read");
+  const found = await client.find("components");
+  say({ guest: true, granted: readFileSync(notes.fd, "utf8"), announced: found.find((entry) => entry["name"] === `${name}-guest`)?.["announced"] });
+  notes.close();
+}
 
 async function write(client: Client, cases: Cases, readers: number): Promise<void> {
   await offerAll(client, cases);
@@ -44,7 +63,7 @@ async function publishAll({ values, patterns, tensors, frames, inputs, burst, op
   }
 }
 
-async function offerAll(client: Client, { refusal, stream }: Cases): Promise<void> {
+async function offerAll(client: Client, { refusal, stream, groups, handed }: Cases): Promise<void> {
   /** By the caller's process. */
   const cancelled = new Map<number, number>();
   const at = (service: string): string => `matrix/${name}/${service}`;
@@ -59,6 +78,14 @@ async function offerAll(client: Client, { refusal, stream }: Cases): Promise<voi
   });
   await client.offer(at("count"), { capacity }, async function* () {
     for (let i = 0; i < stream.count; i++) yield { i, square: i * i };
+  });
+  for (const group of groups) await client.offer(at("which"), { capacity, group }, () => group);
+  await client.offer(at("handed"), { capacity }, async (_body, call) => {
+    for (const [i, pattern] of handed.entries()) {
+      const sealed = sealBytes(patternBytes(pattern));
+      await call.item(i, [sealed]);
+      sealed.close();
+    }
   });
   await client.offer(at("endless"), { capacity }, async (_body, call) => {
     void onCancel(call);
@@ -150,7 +177,7 @@ function plain(value: unknown): unknown {
   return value;
 }
 
-async function callAll(client: Client, { echoes, bytes, stream, cancelAfter, deadlineMs, file }: Cases, at: string): Promise<void> {
+async function callAll(client: Client, { echoes, bytes, stream, groups, handed, cancelAfter, deadlineMs, file }: Cases, at: string): Promise<void> {
   for (const [index, body] of echoes.entries()) await answered(`echo ${index}`, client.request(`${at}echo`, body ?? undefined));
   await answered("bytes", client.request(`${at}echo`, patternBytes(bytes)).then((body) => sha(body as Uint8Array)));
   await answered("refuse", client.request(`${at}refuse`));
@@ -158,6 +185,15 @@ async function callAll(client: Client, { echoes, bytes, stream, cancelAfter, dea
   await answered("count", (async () => {
     for await (const item of client.stream(`${at}count`, undefined, { credit: stream.credit })) items.push(item);
     return items;
+  })());
+  for (const group of [...groups, "nobody"]) await answered(`which ${group}`, client.request(`${at}which`, undefined, { group }));
+  const files: unknown[] = [];
+  await answered("handed", (async () => {
+    for await (const { body, descriptors: [descriptor] } of client.streamFull(`${at}handed`, undefined, { credit: handed.length })) {
+      files.push({ i: body, sha: sha(openSealed(descriptor!).read()) });
+      descriptor!.close();
+    }
+    return files;
   })());
   const first: unknown[] = [];
   await answered("endless", (async () => {

@@ -8,14 +8,14 @@ import { Verdict } from "./codec.ts";
 import { profileFacts, receiverFaults, validateE2eConfig } from "./config.ts";
 import type { E2eConfig, ReceiverConfig } from "./config.ts";
 import { readChecks } from "./checksReader.ts";
-import type { CheckEntry, CheckFault, EntryPlaces } from "./checksReader.ts";
+import type { CheckEntry, CheckFault, ClaimSignals, EntryPlaces } from "./checksReader.ts";
 import { canDiscriminator, derivedDataId } from "./dataId.ts";
 import type { LayoutHash } from "./dataId.ts";
 import { FrameCheck, FrameProtector } from "./frameCheck.ts";
 import { e2eCodec } from "./profiles.ts";
 import { vendorCodec } from "./vendor/checksum.ts";
 
-export type { CheckFault } from "./checksReader.ts";
+export type { CheckFault, ClaimSignals } from "./checksReader.ts";
 
 /** What the checks need to know of a message. */
 export interface CheckedMessage {
@@ -31,16 +31,19 @@ export type LoadedChecks = { ok: true; checks: CheckSet } | { ok: false; faults:
 
 /** Reads a checks file's text. `file` only names it in faults. */
 export function loadChecks(text: string, { file }: { file: string }): LoadedChecks {
-  const { entries, faults } = readChecks(text, file);
-  return faults.length > 0 ? { ok: false, faults } : { ok: true, checks: new CheckSet(file, entries) };
+  const { entries, claims, faults } = readChecks(text, file);
+  return faults.length > 0 ? { ok: false, faults } : { ok: true, checks: new CheckSet(file, entries, claims) };
 }
 
 export class CheckSet {
   readonly file: string;
+  /** The names of the signals that carry who commands the bus; a message has them if it has signals of these names. */
+  readonly claims: ClaimSignals;
   readonly #entries: ReadonlyMap<string, CheckEntry>;
 
-  constructor(file: string, entries: ReadonlyMap<string, CheckEntry>) {
+  constructor(file: string, entries: ReadonlyMap<string, CheckEntry>, claims: ClaimSignals = {}) {
     this.file = file;
+    this.claims = claims;
     this.#entries = entries;
   }
 
@@ -88,11 +91,18 @@ export class CheckSet {
     return compiled && new FrameProtector(compiled.codec);
   }
 
+  /** How this message's frames are protected, with every number worked out: for whoever protects and checks outside of this process. Undefined without an entry; throws as `forMessage` does. */
+  protectionOf(message: CheckedMessage): { kind: "e2e"; config: E2eConfig } | { kind: "vendor" | "link" } | undefined {
+    const compiled = this.#compiled(message);
+    if (!compiled) return undefined;
+    return compiled.config ? { kind: "e2e", config: compiled.config } : { kind: this.kindOf(message.name) === "link" ? "link" : "vendor" };
+  }
+
   #entryOf(name: string): CheckEntry | undefined {
     return this.#entries.get(name) ?? this.#entries.get("*");
   }
 
-  #compiled(message: CheckedMessage): { codec: FrameCodec; receiver: ReceiverConfig } | undefined {
+  #compiled(message: CheckedMessage): Extract<Compiled, { ok: true }> | undefined {
     const compiled = this.#compile(message);
     if (compiled && !compiled.ok) throw new RangeError(compiled.faults.map((fault) => `${fault.file}:${fault.line}:${fault.column}: ${fault.message} (${fault.hint})`).join("; "));
     return compiled;
@@ -131,11 +141,11 @@ export class CheckSet {
     if (faults.length > 0) {
       return { ok: false, faults: faults.map((fault) => faultAt(this.file, entry.places, fault.key, `${message.name} (${message.lengthBytes} bytes): ${fault.message}`, fault.hint)) };
     }
-    return { ok: true, codec: e2eCodec(config), receiver: config };
+    return { ok: true, codec: e2eCodec(config), receiver: config, config };
   }
 }
 
-type Compiled = { ok: true; codec: FrameCodec; receiver: ReceiverConfig } | { ok: false; faults: CheckFault[] };
+type Compiled = { ok: true; codec: FrameCodec; receiver: ReceiverConfig; config?: E2eConfig } | { ok: false; faults: CheckFault[] };
 
 /** `integrity: link`: the bus's own CRC is accepted as enough; only the length is checked. */
 class LinkCodec implements FrameCodec {

@@ -52,9 +52,15 @@ const stateMachineKeys = [
   "maxErrorStateInit", "maxErrorStateValid", "maxErrorStateInvalid", "clearToInvalid",
 ] as const satisfies (keyof StateMachineConfig)[];
 
-export function readChecks(text: string, file: string): { entries: Map<string, CheckEntry>; faults: CheckFault[] } {
+/** Signals, by name, in which messages carry who commands the bus (docs/specs/claim.md). In a command the owner of the bus fills them in; in a frame of a node they say whom it follows. */
+export interface ClaimSignals {
+  epoch?: string;
+  owner?: string;
+}
+
+export function readChecks(text: string, file: string): { entries: Map<string, CheckEntry>; claims: ClaimSignals; faults: CheckFault[] } {
   const reader = new Reader(text, file);
-  return { entries: reader.read(), faults: reader.faults };
+  return { entries: reader.read(), claims: reader.claims, faults: reader.faults };
 }
 
 /** The pairs of one map: by key, the value and both places. */
@@ -62,6 +68,7 @@ type Pairs = Map<string, { value: Tree; keyPlace: Place; valuePlace: Place }>;
 
 class Reader {
   readonly faults: CheckFault[] = [];
+  readonly claims: ClaimSignals = {};
   readonly #file: string;
   readonly #text: string;
   readonly #lineStarts: number[] = [0];
@@ -76,7 +83,9 @@ class Reader {
     const entries = new Map<string, CheckEntry>();
     const root = this.#root();
     if (!root) return entries;
-    const pairs = this.#pairs(root, ["version", "messages"], "a checks file");
+    const pairs = this.#pairs(root, ["version", "claims", "messages"], "a checks file");
+    const claims = pairs.get("claims");
+    if (claims) this.#readClaims(claims.value, claims.valuePlace);
     const version = pairs.get("version");
     if (!version) this.#fault({ line: 1, column: 1 }, "version is missing", "begin with version: 1");
     else if (scalar(version.value) !== 1) this.#fault(version.valuePlace, "this version is not known", "version: 1");
@@ -90,6 +99,18 @@ class Reader {
       }
     }
     return entries;
+  }
+
+  #readClaims(tree: Tree, place: Place): void {
+    if (tree.kind !== "map") {
+      this.#fault(place, "claims is not a map", "claims: { epoch: SIGNAL, owner: SIGNAL }");
+      return;
+    }
+    for (const [key, { value, valuePlace }] of this.#pairs(tree, ["epoch", "owner"], "claims")) {
+      const name = scalar(value);
+      if (typeof name === "string" && name !== "") this.claims[key as keyof ClaimSignals] = name;
+      else this.#fault(valuePlace, `claims.${key} is not the name of a signal`, `claims: { ${key}: ${key} }`);
+    }
   }
 
   #root(): TreeMap | undefined {

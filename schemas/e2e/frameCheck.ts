@@ -37,6 +37,11 @@ export class FrameCheck {
     return result;
   }
 
+  /** What the frame by itself is worth, whatever came before: changes nothing. For whoever must look into a frame before its counter may count. */
+  inspect(bytes: Uint8Array, at: number, lengthBytes: number, canId: number): Verdict {
+    return this.#codec.inspect(bytes, at, lengthBytes, canId);
+  }
+
   /** For a receiver that is called cyclically: nothing came since the last call. */
   noNewData(): void {
     this.#machine.step(NO_NEW_DATA);
@@ -69,6 +74,11 @@ export class FrameCheck {
     this.#lastAcceptedUs = Number.NEGATIVE_INFINITY;
     this.counter = -1;
     this.lost = 0;
+  }
+
+  /** Forgets the counter alone: the next frame is accepted as the first of a new sender. */
+  restartSequence(): void {
+    this.#judge.reset();
   }
 
   #result(bytes: Uint8Array, at: number, lengthBytes: number, canId: number): CheckResult {

@@ -7,7 +7,6 @@ export interface Config {
   /** Name of the robot; part of MQTT topics. */
   robot: string;
   socket: Socket;
-  redundancy: Redundancy;
   /** CAN buses. */
   buses: readonly Bus[];
   /** Serial links. */
@@ -29,20 +28,9 @@ export interface Config {
   resources: readonly Resource[];
   arming: Arming;
   safePose: SafePose;
+  redundancy: Redundancy;
   /** What is passed from topic to topic. */
   routes: readonly Route[];
-}
-
-/** Processes that stand in for each other (docs/specs/pair.md). */
-export interface Redundancy {
-  /** pair: two instances of ipcnetd, one active and one that has everything open already. none: one alone. Default: "none". */
-  brains: "none" | "pair";
-  /** Where the two instances of ipcnetd find each other; theirs alone. Absent: the folder pair beside the socket. */
-  folder?: string;
-  /** An active instance without progress for so long is ended, and the other one takes over. Default: 500. */
-  progressMs: number;
-  /** Whether ipcnet kill --test may end an instance. Default: false. */
-  drills: boolean;
 }
 
 /** The Unix socket on which local clients connect. */
@@ -113,6 +101,12 @@ export interface Bus {
   /** A frame that nobody has acknowledged for so long means: the bus is dead. Default: 20. */
   deadAfterMs: number;
   busOff: BusOff;
+  /** CAN id of the frames by which the reflex says who commands the bus (CLAIM, docs/specs/claim.md); the owner's number, 0 to 3, is added. Above 0x7FF: 29 bits. Absent: none are sent. */
+  claimId?: number;
+  /** Of two hosts on this bus, which one this is; the lower one claims first. Default: 0. */
+  host: number;
+  /** There is another host on this bus: silent after so long without a node that follows us. Absent: this is the only host. */
+  selfFenceMs?: number;
   /** Also publish each frame as it came, on can/<name>/raw. Default: true. */
   publishRaw: boolean;
   /** What the frames mean. */
@@ -371,11 +365,11 @@ export interface Arming {
   autoDisarmAfterSilentMs: number;
 }
 
-/** Physical value, or the name of a value. */
-export type PlanValue = number | string;
-
 /** A message of the plan with all its values; nothing about what goes to a motor is guessed. */
 export type PlanSend = CanPlanSend | SerialPlanSend;
+
+/** Physical value, or the name of a value. */
+export type PlanValue = number | string;
 
 /** On a CAN bus. */
 export interface CanPlanSend {
@@ -432,10 +426,36 @@ export interface PlanStep {
 
 /** What is done when the gateway stops or something is lost. */
 export interface SafePose {
+  /** A plan file with several plans, fallbacks and triggers (docs/specs/plan.md), instead of steps; needs redundancy.reflex. */
+  plan?: string;
   /** The whole plan ends within this. Default: 3000. */
   budgetMs: number;
   /** In order. */
   steps: readonly PlanStep[];
+}
+
+/** What goes on when a part of the gateway dies. */
+export interface Redundancy {
+  /** Processes of their own (ipcnet-reflex) that own the CAN buses, send commands and run the safe pose whatever becomes of the gateway. none: the gateway does it. pair: two, one of which stands by and takes over within milliseconds. Default: "none". */
+  reflex: "none" | "single" | "pair";
+  /** How many gateways (ipcnetd) there are; of a pair one stands by, with every client's connection in its hands. Default: "single". */
+  brains: "single" | "pair";
+  /** A gateway whose event loop makes no progress for so long is killed, and its twin takes over. Default: 500. */
+  progressMs: number;
+  /** After a takeover of the reflex: go on armed, under a new epoch. false: the plan for takeovers runs, or the robot is disarmed. Default: false. */
+  resumeArmed: boolean;
+  /** A reflex whose beat stands still for so long is killed and replaced by its twin. Default: 10. */
+  twinDeadlineMs: number;
+  /** How often the owner says so on buses with a claimId. Default: 20. */
+  beatPeriodMs: number;
+  /** Armed and nothing heard from a gateway for so long: the safe pose begins without it; 0 never. Default: 1000. */
+  brainTimeoutMs: number;
+  /** Let operators kill a reflex or a gateway on purpose (ipcnet kill --test). Default: false. */
+  drills: boolean;
+  /** Where control sockets and the lock are. Absent: beside the client socket. */
+  runFolder?: string;
+  /** Where epoch, table and journal are kept over restarts. Absent: /var/lib/ipcnet if that folder exists, else $XDG_STATE_HOME/ipcnet. */
+  stateFolder?: string;
 }
 
 /** Something that programs may be granted as a descriptor; exactly one of the keys device, directory, file and connect. */

@@ -5,29 +5,17 @@
  * Every key has a default where a default can be safe: what could move something, open a port to others or weaken a check has none, or the closed one.
  */
 import { list, object, ref } from "./schema.ts";
+import { planParts } from "./planParts.ts";
 import type { RootSchema, Schema } from "./schema.ts";
+import { fieldName, flag, hourMs, linkName, messageName, milliseconds, none, number, text, topicName, whole, withText } from "./schemaWords.ts";
 
-const text = (title: string, description: string, more: Schema = {}): Schema => ({ type: "string", title, description, minLength: 1, maxLength: 256, ...more });
-const flag = (byDefault: boolean, description: string): Schema => ({ type: "boolean", title: "true or false", description, default: byDefault });
-const whole = (title: string, description: string, minimum: number, maximum: number, more: Schema = {}): Schema =>
-  ({ type: "integer", title: `${title}, ${minimum} to ${maximum}`, description, minimum, maximum, ...more });
-const milliseconds = (description: string, minimum: number, maximum: number, more: Schema = {}): Schema => whole("a whole number of milliseconds", description, minimum, maximum, more);
 const rateHz = (description: string): Schema => ({ type: "number", title: "a rate in hertz, above 0 and up to 10000", description, exclusiveMinimum: 0, maximum: 10_000 });
-const number = (description: string, more: Schema = {}): Schema => ({ type: "number", title: "a number", description, ...more });
-
-const hourMs = 3_600_000;
-const linkName: Schema = { type: "string", title: "a name: a lower-case letter, then lower-case letters, digits, - and _, at most 32 in all", pattern: "^[a-z][a-z0-9_-]{0,31}$" };
-const fieldName: Schema = { type: "string", title: "a name: a letter or _, then letters, digits and _, at most 64 in all", pattern: "^[A-Za-z_][A-Za-z0-9_]{0,63}$" };
-const messageName: Schema = { ...fieldName, title: "a message name: a letter or _, then letters, digits and _, at most 128 in all", pattern: "^[A-Za-z_][A-Za-z0-9_]{0,127}$" };
-const topicName: Schema = { type: "string", title: "a topic name such as can/arm/State: levels of letters, digits, . _ and -, separated by /, at most 16", pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,15}$", maxLength: 200 };
 const topicPattern: Schema = { type: "string", title: "a topic pattern: levels separated by /, + for any one level, # at the end for the rest, at most 16 levels", pattern: "^(([^+#/\\u0000]+|\\+)(/([^+#/\\u0000]+|\\+)){0,14}(/#)?|#)$", maxLength: 200 };
 const path = (description: string, more: Schema = {}): Schema => ({ type: "string", title: "a path, absolute or relative to the configuration file", description, minLength: 1, maxLength: 1024, ...more });
 const absolutePath: Schema = { type: "string", title: "an absolute path", pattern: "^/[^\\u0000]*$", maxLength: 1024 };
 const resourceName: Schema = { type: "string", title: "a name such as arm/camera: levels of letters, digits, . _ and -, separated by /", pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,7}$", maxLength: 128 };
 const grantMode: Schema = { type: "string", enum: ["read", "write", "readWrite"], title: "one of read, write, readWrite" };
 const resourceDescription: Schema = { type: "string", title: "a text", description: "For people.", maxLength: 256, default: "" };
-const withText = (schema: Schema, description: string, more: Schema = {}): Schema => ({ ...schema, description, ...more });
-const none: readonly unknown[] = [];
 
 const dataId: Schema = {
   anyOf: [
@@ -37,13 +25,6 @@ const dataId: Schema = {
 };
 
 const definitions: Record<string, Schema> = {
-  Redundancy: object("Processes that stand in for each other (docs/specs/pair.md).", {
-    brains: { type: "string", enum: ["none", "pair"], title: "none or pair", description: "pair: two instances of ipcnetd, one active and one that has everything open already. none: one alone.", default: "none" },
-    "folder?": path("Where the two instances of ipcnetd find each other; theirs alone. Absent: the folder pair beside the socket."),
-    progressMs: milliseconds("An active instance without progress for so long is ended, and the other one takes over.", 250, 1000, { default: 500 }),
-    drills: { type: "boolean", title: "true or false", description: "Whether ipcnet kill --test may end an instance.", default: false },
-  }),
-
   Socket: object("The Unix socket on which local clients connect.", {
     "path?": path("Where the socket is made. Absent: /run/ipcnet/ipcnet.sock if that folder exists, else $XDG_RUNTIME_DIR/ipcnet/ipcnet.sock.", { examples: ["/run/ipcnet/ipcnet.sock"] }),
     mode: { type: "string", title: 'file permissions in quotes, such as "0660"', description: "Permissions of the socket.", pattern: "^0[0-7]{3}$", default: "0660" },
@@ -83,6 +64,9 @@ const definitions: Record<string, Schema> = {
     busLoadMaxPercent: { type: "number", title: "a percentage above 0 and up to 100", description: "Commands that would load the bus beyond this are refused.", exclusiveMinimum: 0, maximum: 100, default: 70 },
     deadAfterMs: milliseconds("A frame that nobody has acknowledged for so long means: the bus is dead.", 1, 60_000, { default: 20 }),
     busOff: ref("BusOff", { default: {} }),
+    "claimId?": whole("a CAN id, a multiple of 4", "CAN id of the frames by which the reflex says who commands the bus (CLAIM, docs/specs/claim.md); the owner's number, 0 to 3, is added. Above 0x7FF: 29 bits. Absent: none are sent.", 0, 0x1ffffffc, { examples: [0x10] }),
+    host: whole("0 or 1", "Of two hosts on this bus, which one this is; the lower one claims first.", 0, 1, { default: 0 }),
+    "selfFenceMs?": milliseconds("There is another host on this bus: silent after so long without a node that follows us. Absent: this is the only host.", 1, 1000, { examples: [12] }),
     publishRaw: flag(true, "Also publish each frame as it came, on can/<name>/raw."),
     databases: list(ref("DatabaseFile"), { description: "What the frames mean.", title: "a list of databases", maxItems: 64, default: none }),
   }),
@@ -228,31 +212,11 @@ const definitions: Record<string, Schema> = {
     autoDisarmAfterSilentMs: milliseconds("Armed, but no command from anybody for so long: disarmed again; 0 never.", 0, hourMs, { default: 1000 }),
   }),
 
-  PlanValue: { anyOf: [{ type: "number", title: "a number" }, { type: "string", title: "the name of a value", minLength: 1, maxLength: 128 }], description: "Physical value, or the name of a value.", title: "a number or the name of a value" },
   PlanSend: {
     description: "A message of the plan with all its values; nothing about what goes to a motor is guessed.",
     oneOf: [ref("CanPlanSend"), ref("SerialPlanSend")],
   },
-  CanPlanSend: object("On a CAN bus.", {
-    bus: withText(linkName, "The bus."),
-    message: withText(messageName, "The message."),
-    values: { type: "object", title: "a table of signals and values", description: "Signal to physical value or value name; counters and checksums are filled in.", propertyNames: withText(fieldName, "Signal."), additionalProperties: ref("PlanValue"), default: {} },
-  }),
-  SerialPlanSend: object("On a serial link.", {
-    serial: withText(linkName, "The serial link."),
-    message: withText(messageName, "The message (direction: out)."),
-    values: { type: "object", title: "a table of fields and values", description: "Field to physical value or value name.", propertyNames: withText(fieldName, "Field."), additionalProperties: ref("PlanValue"), default: {} },
-  }),
-  PlanCondition: object("A measured condition.", {
-    topic: withText(topicName, "Where it is measured."),
-    signal: withText({ type: "string", title: "the name of a signal" }, "Which signal.", { minLength: 1, maxLength: 128 }),
-    "absMax?": number("Magnitude at most this.", { minimum: 0 }),
-    "minimum?": number("At least this."),
-    "maximum?": number("At most this."),
-    "equals?": ref("PlanValue"),
-    holdMs: milliseconds("It must hold for so long without interruption.", 0, hourMs, { default: 0 }),
-    ageMsMax: milliseconds("Older samples do not count.", 1, hourMs, { default: 100 }),
-  }),
+  ...planParts,
   PlanStep: object("A step of the safe pose: what is sent together, and what is waited for.", {
     name: withText(linkName, "Name of the step."),
     send: list(ref("PlanSend"), { description: "Messages sent at the start of the step.", title: "a list of messages", maxItems: 64, default: none }),
@@ -261,8 +225,22 @@ const definitions: Record<string, Schema> = {
     onTimeout: { type: "string", enum: ["continue", "fail"], title: "continue or fail", description: "continue: go on with the next step. fail: the verdict is failed; the remaining steps are still sent.", default: "continue" },
   }),
   SafePose: object("What is done when the gateway stops or something is lost.", {
+    "plan?": path("A plan file with several plans, fallbacks and triggers (docs/specs/plan.md), instead of steps; needs redundancy.reflex.", { examples: ["arm.plan.yaml"] }),
     budgetMs: milliseconds("The whole plan ends within this.", 1, hourMs, { default: 3000 }),
     steps: list(ref("PlanStep"), { description: "In order.", title: "a list of steps", maxItems: 64, default: none }),
+  }),
+
+  Redundancy: object("What goes on when a part of the gateway dies.", {
+    reflex: { type: "string", enum: ["none", "single", "pair"], title: "none, single or pair", description: "Processes of their own (ipcnet-reflex) that own the CAN buses, send commands and run the safe pose whatever becomes of the gateway. none: the gateway does it. pair: two, one of which stands by and takes over within milliseconds.", default: "none" },
+    brains: { type: "string", enum: ["single", "pair"], title: "single or pair", description: "How many gateways (ipcnetd) there are; of a pair one stands by, with every client's connection in its hands.", default: "single" },
+    progressMs: milliseconds("A gateway whose event loop makes no progress for so long is killed, and its twin takes over.", 250, 1000, { default: 500 }),
+    resumeArmed: flag(false, "After a takeover of the reflex: go on armed, under a new epoch. false: the plan for takeovers runs, or the robot is disarmed."),
+    twinDeadlineMs: milliseconds("A reflex whose beat stands still for so long is killed and replaced by its twin.", 2, 1000, { default: 10 }),
+    beatPeriodMs: milliseconds("How often the owner says so on buses with a claimId.", 1, 1000, { default: 20 }),
+    brainTimeoutMs: milliseconds("Armed and nothing heard from a gateway for so long: the safe pose begins without it; 0 never.", 0, 60_000, { default: 1000 }),
+    drills: flag(false, "Let operators kill a reflex or a gateway on purpose (ipcnet kill --test)."),
+    "runFolder?": path("Where control sockets and the lock are. Absent: beside the client socket.", { examples: ["/run/ipcnet"] }),
+    "stateFolder?": path("Where epoch, table and journal are kept over restarts. Absent: /var/lib/ipcnet if that folder exists, else $XDG_STATE_HOME/ipcnet.", { examples: ["/var/lib/ipcnet"] }),
   }),
 
   Resource: {
@@ -311,7 +289,6 @@ export const configSchema: RootSchema = {
     version: { type: "integer", const: 1, title: "1", description: "Version of this format." },
     robot: { type: "string", title: "a name: lower-case letters, digits and -, at most 32 in all", description: "Name of the robot; part of MQTT topics.", pattern: "^[a-z0-9-]{1,32}$", examples: ["demo-arm"] },
     socket: ref("Socket", { default: {} }),
-    redundancy: ref("Redundancy", { default: {} }),
     buses: list(ref("Bus"), { description: "CAN buses.", title: "a list of buses", maxItems: 64, default: none }),
     serial: list(ref("SerialPort"), { description: "Serial links.", title: "a list of serial links", maxItems: 64, default: none }),
     mqtt: ref("Mqtt", { default: {} }),
@@ -324,6 +301,7 @@ export const configSchema: RootSchema = {
     resources: list(ref("Resource"), { description: "What programs may be granted as a descriptor, if the policy lets them.", title: "a list of resources", maxItems: 256, default: none }),
     arming: ref("Arming", { default: {} }),
     safePose: ref("SafePose", { default: {} }),
+    redundancy: ref("Redundancy", { default: {} }),
     routes: list(ref("Route"), { description: "What is passed from topic to topic.", title: "a list of routes", maxItems: 1000, default: none }),
   }),
   definitions,

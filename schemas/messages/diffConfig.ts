@@ -77,7 +77,7 @@ const liveLinkKeys: Readonly<Record<string, readonly string[]>> = {
 
 function wayOf(path: Path, kind: ConfigChange["kind"]): { applyBy: ApplyBy; link?: string } {
   const [section, item, key] = path.map(String) as [string?, string?, string?];
-  if (section === "version" || section === "robot" || section === "socket") return { applyBy: "restart" };
+  if (section === "version" || section === "robot" || section === "socket" || section === "redundancy") return { applyBy: "restart" };
   if (section === "buses" || section === "serial") {
     if (item === undefined) return { applyBy: "restart" };
     return kind !== "changed" && key === undefined ? { applyBy: "reopen", link: item } : liveLinkKeys[section]!.includes(key ?? "") ? { applyBy: "live" } : { applyBy: "reopen", link: item };

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { configSchema } from "./configSchema.ts";
 import { generateTypes } from "./generateTypes.ts";
 import { mqttSchema } from "./mqttSchema.ts";
+import { planSchema } from "./planSchema.ts";
 import { policySchema } from "./policySchema.ts";
 import type { RootSchema } from "./schema.ts";
 import { statusSchema } from "./statusSchema.ts";
@@ -15,9 +16,11 @@ export function generatedFiles(): Map<string, string> {
   return new Map([
     ["config.schema.json", asJson(configSchema)],
     ["mqtt.schema.json", asJson(mqttSchema)],
+    ["plan.schema.json", asJson(planSchema)],
     ["policy.schema.json", asJson(policySchema)],
     ["status.schema.json", asJson(statusSchema)],
     ["config.ts", generateTypes(configSchema, { rootName: "Config", source: "configSchema.ts" })],
+    ["plan.ts", generateTypes(planSchema, { rootName: "PlanFile", source: "planSchema.ts" })],
     ["policy.ts", generateTypes(policySchema, { rootName: "Policy", source: "policySchema.ts" })],
   ]);
 }

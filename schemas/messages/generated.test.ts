@@ -6,6 +6,7 @@ import { Ajv } from "ajv";
 import { configSchema } from "./configSchema.ts";
 import { generatedFiles, sourceFolder } from "./generate.ts";
 import { mqttSchema } from "./mqttSchema.ts";
+import { planSchema } from "./planSchema.ts";
 import { policySchema } from "./policySchema.ts";
 import type { GatewayState, NodeState, StatusReport } from "./statusReport.ts";
 import { statusSchema } from "./statusSchema.ts";
@@ -17,7 +18,7 @@ for (const [name, text] of generatedFiles()) {
 }
 
 test("the schemas are strict draft-07, and their examples are valid", () => {
-  for (const schema of [configSchema, mqttSchema, policySchema, statusSchema]) {
+  for (const schema of [configSchema, mqttSchema, planSchema, policySchema, statusSchema]) {
     const ajv = new Ajv({ strict: true, strictTypes: false, allErrors: true });
     assert.equal(ajv.validateSchema(schema), true);
     ajv.addSchema(schema);

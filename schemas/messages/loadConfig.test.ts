@@ -18,7 +18,8 @@ test("the smallest configuration gets every default, and its sections are all th
   assert.deepEqual(faults, []);
   assert.deepEqual(config, {
     version: 1, robot: "demo", socket: { mode: "0660" }, buses: [], serial: [], mqtt: { clients: [], inputs: [], publish: [] }, nodes: [], topics: [], commands: [], resources: [],
-    redundancy: { brains: "none", progressMs: 500, drills: false }, arming: { autoDisarmAfterSilentMs: 1000 }, safePose: { budgetMs: 3000, steps: [] }, routes: [],
+    arming: { autoDisarmAfterSilentMs: 1000 }, safePose: { budgetMs: 3000, steps: [] }, routes: [],
+    redundancy: { reflex: "none", brains: "single", progressMs: 500, resumeArmed: false, twinDeadlineMs: 10, beatPeriodMs: 20, brainTimeoutMs: 1000, drills: false },
   });
 });
 
@@ -31,7 +32,7 @@ test("defaults below a list item and a broker are filled in", () => {
   const { config } = load(`${minimal}buses: [ { name: arm, interface: can0 } ]\nmqtt: { broker: {} }\n`);
   assert.deepEqual(config?.buses[0], {
     name: "arm", driver: "socketcan", interface: "can0", fd: false, listenOnly: false, optional: false, txQueueFrames: 16, busLoadMaxPercent: 70, deadAfterMs: 20,
-    busOff: { restartMinMs: 100, restartMaxMs: 5000, restartBudget: 10 }, publishRaw: true, databases: [],
+    busOff: { restartMinMs: 100, restartMaxMs: 5000, restartBudget: 10 }, host: 0, publishRaw: true, databases: [],
   });
   assert.deepEqual(config?.mqtt.broker, { name: "broker", listen: { host: "127.0.0.1", port: 1883 }, users: [], allowAnonymous: false });
 });
@@ -93,7 +94,7 @@ robot.yaml:7:9: error wrongType: buses[0].fd: found the text "yes"
 robot.yaml:8:5: error unknownKey: buses[0].dead_after_ms: unknown key "dead_after_ms"
     8 |     dead_after_ms: 5
       |     ^^^^^^^^^^^^^
-      expected: one of name, driver, interface, bitrateBps, dataBitrateBps, fd, listenOnly, optional, txQueueFrames, busLoadMaxPercent, deadAfterMs, busOff, publishRaw, databases
+      expected: one of name, driver, interface, bitrateBps, dataBitrateBps, fd, listenOnly, optional, txQueueFrames, busLoadMaxPercent, deadAfterMs, busOff, claimId, host, selfFenceMs, publishRaw, databases
       hint: did you mean "deadAfterMs"?`,
   );
 });

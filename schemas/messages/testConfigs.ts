@@ -6,11 +6,10 @@ export const everyKey: Config = {
   version: 1,
   robot: "demo-arm",
   socket: { path: "/run/ipcnet/ipcnet.sock", mode: "0660", group: "ipcnet" },
-  redundancy: { brains: "none", progressMs: 500, drills: false },
   buses: [
     {
       name: "arm", driver: "emulator", interface: "bus.sock", bitrateBps: 500000, dataBitrateBps: 2000000, fd: true, listenOnly: false, optional: true,
-      txQueueFrames: 8, busLoadMaxPercent: 62.5, deadAfterMs: 30, busOff: { restartMinMs: 50, restartMaxMs: 400, restartBudget: 3 }, publishRaw: false,
+      txQueueFrames: 8, busLoadMaxPercent: 62.5, deadAfterMs: 30, busOff: { restartMinMs: 50, restartMaxMs: 400, restartBudget: 3 }, claimId: 0x10, host: 1, selfFenceMs: 12, publishRaw: false,
       databases: [{ dbc: "arm.dbc", checks: "arm.checks.yaml", lint: "required", template: { id: "node_id << 5 | message_id", nodes: { shoulder: 1, elbow: 2 }, extended: false, messages: ["State"] } }],
     },
   ],
@@ -49,7 +48,9 @@ export const everyKey: Config = {
     { name: "plc", connect: "tcp://192.0.2.7:502", timeoutMs: 500, description: "" },
   ],
   arming: { autoDisarmAfterSilentMs: 0 },
+  redundancy: { reflex: "pair", brains: "pair", progressMs: 500, resumeArmed: true, twinDeadlineMs: 20, beatPeriodMs: 10, brainTimeoutMs: 500, drills: true, runFolder: "/run/ipcnet", stateFolder: "/var/lib/ipcnet" },
   safePose: {
+    plan: "arm.plan.yaml",
     budgetMs: 2500,
     steps: [
       {

@@ -297,9 +297,10 @@ IPCNET_API uint64_t ipcnet_text_id(const char *text);
 struct ipcnet_subscription;
 
 enum ipcnet_policy {
-  IPCNET_LATEST = 0,   /* while this program is behind, the newest message of each topic */
-  IPCNET_QUEUE = 1,    /* the newest `queue` messages (topics by the gateway), or what the writer's ring remembers (lanes); losses are counted exactly */
-  IPCNET_LOSSLESS = 2, /* lanes: the writer waits for this program, until its deadline */
+  IPCNET_POLICY_DEFAULT = 0, /* of a subscription latest, of an advert queue */
+  IPCNET_LATEST = 1,   /* while this program is behind, the newest message of each topic */
+  IPCNET_QUEUE = 2,    /* the newest `queue` messages (topics by the gateway), or what the writer's ring remembers (lanes); losses are counted exactly */
+  IPCNET_LOSSLESS = 3, /* lanes: the writer waits for this program, until its deadline */
 };
 
 enum ipcnet_subscribe_flags {
@@ -399,12 +400,12 @@ struct ipcnet_field_definition { /* 40 bytes */
 };
 
 struct ipcnet_advertise_options { /* 128 bytes */
-  const char *encoding;        /* "bytes", "cbor", "json", "record", …; NULL: record with fields, else bytes */
+  const char *encoding;        /* "bytes", "cbor", "json", "record", …; NULL: record with fields, else cbor */
   const char *record_name;     /* of a record; NULL: the topic's name */
   const struct ipcnet_field_definition *fields;
   const char *json_schema;     /* JSON text that describes the values; NULL = none */
   uint64_t schema_hash;        /* 0: computed from the fields or the JSON schema */
-  uint64_t payload_bytes_max;  /* largest message with up to four inputs in its lineage; 0: the record's size, else 3936 */
+  uint64_t payload_bytes_max;  /* largest message with up to four inputs in its lineage; 0: the record's size, else 65,536 */
   void *context;
   /* A lossless reader that kept this program waiting has read on. */
   void (*on_space)(void *context, struct ipcnet_writer *writer);
@@ -413,8 +414,8 @@ struct ipcnet_advertise_options { /* 128 bytes */
   /* The topic is lost: the gateway took it back, or did not accept it again after a reconnection. */
   void (*on_lost)(void *context, struct ipcnet_writer *writer, int status, const char *text);
   uint32_t field_count;
-  uint32_t policy;             /* enum ipcnet_policy: the most that readers may ask for */
-  uint32_t queue;              /* messages that the lane remembers, rounded up to a power of two; 0 = 16 */
+  uint32_t policy;             /* enum ipcnet_policy: the most that readers may ask for; 0 = queue */
+  uint32_t queue;              /* messages that the lane remembers, rounded up to a power of two; 0 = 256. So many of the largest if both this and payload_bytes_max are given, else four of those */
   uint32_t deadline_ms;        /* how long a lossless reader may keep this program waiting; 0: the gateway's (1000) */
   uint32_t flags;              /* 0 */
   uint32_t reserved[7];
@@ -485,7 +486,7 @@ struct ipcnet_request_options { /* 48 bytes */
   const int *fds;         /* go with the request; stay the caller's */
   uint32_t fd_count;      /* at most IPCNET_FDS_MAX */
   uint32_t timeout_ms;    /* at most 600,000; 0: the client's */
-  uint32_t credit;        /* items of a stream that may come before more credit is given; 0: no stream */
+  uint32_t credit;        /* items of a stream that may come before more credit is given, at most 4096; 0: no stream */
   uint32_t flags;         /* enum ipcnet_request_flags */
   const char *group;      /* ask only providers of this group; NULL = of any */
   uint64_t reserved[2];
@@ -524,10 +525,12 @@ typedef void (*ipcnet_on_item)(void *context, uint32_t request, struct ipcnet_re
 IPCNET_API int ipcnet_request_start(struct ipcnet_client *client, const char *service, const void *body, size_t body_bytes, const struct ipcnet_request_options *options, ipcnet_on_reply on_reply, ipcnet_on_item on_item, void *context);
 /* The next item (1) or the end (0, *status says how; the number is used up) of a request started without callbacks; -204 nothing within timeout_ms (-1: without end), -203 no such request. */
 IPCNET_API int ipcnet_request_next(struct ipcnet_client *client, uint32_t request, struct ipcnet_reply *reply, int *status, int timeout_ms);
-/* Lets so many more items come. */
+/* Lets so many more items come; never more than 4096 at once (-200). */
 IPCNET_API int ipcnet_request_credit(struct ipcnet_client *client, uint32_t request, uint32_t items);
 /* Its end comes as status -204. */
 IPCNET_API int ipcnet_request_cancel(struct ipcnet_client *client, uint32_t request);
+/* Cancels a request that was started without callbacks, and forgets it with all that is kept of it: its number is used up. Waits for nothing. -203 there is no such request. */
+IPCNET_API int ipcnet_request_drop(struct ipcnet_client *client, uint32_t request);
 
 /* ----------------------------------------------------- offering services -- */
 

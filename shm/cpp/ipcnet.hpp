@@ -8,7 +8,7 @@
  *
  * Errors are thrown as ipcnet::Error (status and sentence); only what happens all the time is a result: publish says false when a lossless reader is behind.
  * Callbacks run in Client::poll. What they throw does not pass through C: poll catches it there and throws it to its own caller, when the C library has returned.
- * Owners (Client, Subscription, Writer, Offer, Call, Reply, Descriptor) can be moved and not copied; all of a client must be gone before it (they hold a share of it, so that
+ * Owners (Client, Subscription, Writer, Offer, Call, Stream, Reply, Descriptor) can be moved and not copied; all of a client must be gone before it (they hold a share of it, so that
  * the order of destruction does not matter). One thread at a time per client, as in C; only Client::wakeup may be called from any thread.
  */
 #ifndef IPCNET_HPP
@@ -20,9 +20,11 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -263,16 +265,22 @@ struct ConnectOptions {
   std::uint32_t timeout_ms = 0;
   bool reconnect = false;
   bool undumpable = false;
+  int fd = -1; /* a connected socket, such as one inherited from the gateway; the client takes it */
 };
 
+
 struct AdvertiseOptions {
-  std::string encoding; /* "": bytes, or record with fields */
+  std::string encoding; /* "": record with fields, else cbor */
   std::vector<::ipcnet_field_definition> fields;
   std::string json_schema;
-  std::uint32_t policy = IPCNET_LATEST;
+  std::uint32_t policy = IPCNET_QUEUE;
   std::uint32_t queue = 0;
   std::uint64_t payload_bytes_max = 0;
   std::uint32_t deadline_ms = 0;
+  std::uint64_t schema_hash = 0; /* 0: computed from the fields or the JSON schema */
+  std::function<void()> on_space;                 /* a lossless reader that kept this program waiting has read on */
+  std::function<void(std::uint32_t)> on_readers;  /* so many now */
+  std::function<void(const Error &)> on_lost;     /* the gateway took the topic back */
 };
 
 struct SubscribeOptions {
@@ -287,20 +295,41 @@ struct RequestOptions {
   std::uint32_t timeout_ms = 0;
   std::vector<int> fds; /* stay the caller's */
   bool idempotent = true;
+  std::string group; /* "": providers of any */
+};
+
+struct StreamOptions : RequestOptions {
+  std::uint32_t credit = 16; /* items that may come before they are taken, at most 4096 */
 };
 
 struct OfferOptions {
   std::string group;
   std::string description;
   std::uint32_t capacity = 1;
+  std::optional<std::vector<std::string>> allow; /* principals that may call: narrows what the policy allows */
+  std::vector<std::string> deny;
+  double rate_hz_max = 0;      /* per caller; 0 = any */
+  std::uint32_t calls_max = 0; /* per caller, outstanding; 0 = any */
 };
 
 namespace detail {
+
+/* A call that is to be answered, and who wants to know what becomes of it. */
+struct CallState {
+  ::ipcnet_call *handle;
+  std::function<void(int, std::string_view)> on_cancel;
+  std::function<void(std::uint32_t)> on_credit;
+};
 
 /* The client and what its callbacks threw; shared by all owners, so that it goes last. */
 struct Core {
   ::ipcnet_client *client = nullptr;
   std::exception_ptr thrown;
+  std::unordered_map<::ipcnet_call *, std::weak_ptr<CallState>> calls;
+  std::function<void(int, std::string_view, std::uint64_t)> on_notice;
+  std::function<void(std::string_view)> on_end;
+  std::function<void()> on_return;
+  std::function<void(std::uint32_t, std::string_view)> on_leaving;
 
   ~Core() { ipcnet_close(client); }
   /* Runs a callback of the program; nothing passes through C. */
@@ -363,6 +392,11 @@ class Subscription {
     state_->core->check(ipcnet_subscription_release(state_->handle));
     return true;
   }
+  struct ::ipcnet_subscription_stats stats() const {
+    struct ::ipcnet_subscription_stats stats;
+    ipcnet_subscription_stats(state_->handle, &stats);
+    return stats;
+  }
 
  private:
   friend class Client;
@@ -416,67 +450,142 @@ class Writer {
   }
   bool wait(int timeout_ms) { return ipcnet_writer_wait(state_->handle, timeout_ms) == 1; }
   std::uint32_t readers() const { return ipcnet_writer_readers(state_->handle); }
+  /* Wakes readers after messages with `more`. */
+  void flush() { ipcnet_writer_flush(state_->handle); }
+  struct ::ipcnet_writer_stats stats() const {
+    struct ::ipcnet_writer_stats stats;
+    ipcnet_writer_stats(state_->handle, &stats);
+    return stats;
+  }
   Topic topic() const { return Topic(ipcnet_writer_topic(state_->handle)); }
   ::ipcnet_writer *get() const { return state_->handle; }
 
  private:
   friend class Client;
-  struct State {
+  struct State : std::enable_shared_from_this<State> {
     detail::Shared core;
     ::ipcnet_writer *handle = nullptr;
+    std::function<void()> on_space;
+    std::function<void(std::uint32_t)> on_readers;
+    std::function<void(const Error &)> on_lost;
   };
+  static void on_space(void *context, ::ipcnet_writer *) {
+    const auto state = static_cast<State *>(context)->shared_from_this();
+    state->core->guard([&] { state->on_space(); });
+  }
+  static void on_readers(void *context, ::ipcnet_writer *, std::uint32_t readers) {
+    const auto state = static_cast<State *>(context)->shared_from_this();
+    state->core->guard([&] { state->on_readers(readers); });
+  }
+  static void on_lost(void *context, ::ipcnet_writer *, int status, const char *text) {
+    const auto state = static_cast<State *>(context)->shared_from_this();
+    state->core->guard([&] { state->on_lost(Error(status, text)); });
+  }
   bool taken(int status) {
     if (status == -IPCNET_TOO_MANY_REQUESTS) return false;
     state_->core->check(status);
     return true;
   }
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 /* A call to be answered; one that is dropped unanswered is answered with 300. */
 class Call {
  public:
-  Call(detail::Shared core, ::ipcnet_call *call) : core_(std::move(core)), call_(call) {}
-  Call(Call &&other) noexcept : core_(std::move(other.core_)), call_(std::exchange(other.call_, nullptr)) {}
+  Call(detail::Shared core, ::ipcnet_call *call) : core_(std::move(core)), state_(std::make_shared<detail::CallState>()) {
+    state_->handle = call;
+    core_->calls[call] = state_;
+  }
+  Call(Call &&other) noexcept = default;
   Call &operator=(Call &&other) noexcept {
     std::swap(core_, other.core_);
-    std::swap(call_, other.call_);
+    std::swap(state_, other.state_);
     return *this;
   }
   ~Call() {
-    if (call_ != nullptr) ipcnet_call_answer(call_, IPCNET_INTERNAL_ERROR, "the provider gave no answer", nullptr, 0, nullptr, 0);
+    if (*this) ipcnet_call_answer(done(), IPCNET_INTERNAL_ERROR, "the provider gave no answer", nullptr, 0, nullptr, 0);
   }
   /* Whether it is still to be answered here. */
-  explicit operator bool() const noexcept { return call_ != nullptr; }
+  explicit operator bool() const noexcept { return state_ != nullptr && state_->handle != nullptr; }
   struct ::ipcnet_call_info info() const {
     struct ::ipcnet_call_info info;
-    ipcnet_call_info(call_, &info);
+    ipcnet_call_info(state_->handle, &info);
     return info;
   }
   Cbor body() const {
     const auto i = info();
     return Cbor(Bytes(i.body, i.body_bytes));
   }
-  Descriptor take_fd(std::uint32_t index) { return Descriptor(core_->check(ipcnet_call_take_fd(call_, index))); }
+  /* Nobody waits for the answer any more: listener(status, text), in poll, while its offer is open. It is still to be answered. */
+  void on_cancel(std::function<void(int, std::string_view)> listener) { state_->on_cancel = std::move(listener); }
+  /* The caller of a stream takes so many more items: listener(items), in poll, while its offer is open. */
+  void on_credit(std::function<void(std::uint32_t)> listener) { state_->on_credit = std::move(listener); }
+  Descriptor take_fd(std::uint32_t index) { return Descriptor(core_->check(ipcnet_call_take_fd(state_->handle, index))); }
   /* false: the caller has no credit left for it. */
   bool item(Bytes body, const std::vector<int> &fds = {}) {
-    const int status = ipcnet_call_item(call_, body.data(), body.size(), fds.data(), static_cast<std::uint32_t>(fds.size()));
+    const int status = ipcnet_call_item(state_->handle, body.data(), body.size(), fds.data(), static_cast<std::uint32_t>(fds.size()));
     if (status == -IPCNET_TOO_MANY_REQUESTS) return false;
     core_->check(status);
     return true;
   }
   void answer(Bytes body = {}, int status = IPCNET_OK, const std::vector<int> &fds = {}) {
-    core_->check(ipcnet_call_answer(std::exchange(call_, nullptr), status, nullptr, body.data(), body.size(), fds.data(), static_cast<std::uint32_t>(fds.size())));
+    core_->check(ipcnet_call_answer(done(), status, nullptr, body.data(), body.size(), fds.data(), static_cast<std::uint32_t>(fds.size())));
   }
   void answer_json(const std::string &json) {
-    core_->check(ipcnet_call_answer_json(call_, json.c_str()));
-    call_ = nullptr;
+    core_->check(ipcnet_call_answer_json(state_->handle, json.c_str()));
+    done();
   }
-  void refuse(int status, const std::string &text) { core_->check(ipcnet_call_answer(std::exchange(call_, nullptr), status, text.c_str(), nullptr, 0, nullptr, 0)); }
+  void refuse(int status, const std::string &text) { core_->check(ipcnet_call_answer(done(), status, text.c_str(), nullptr, 0, nullptr, 0)); }
+
+ private:
+  ::ipcnet_call *done() {
+    core_->calls.erase(state_->handle);
+    return std::exchange(state_->handle, nullptr);
+  }
+  detail::Shared core_;
+  std::shared_ptr<detail::CallState> state_;
+};
+
+/* A call that is answered with items. Dropped before its end, it is cancelled. Wants no poll: next() reads what comes, also in a callback. */
+class Stream {
+ public:
+  Stream(detail::Shared core, std::uint32_t request, std::uint32_t credit) : core_(std::move(core)), request_(request), credit_(credit) {}
+  Stream(Stream &&other) noexcept : core_(std::move(other.core_)), request_(std::exchange(other.request_, 0)), credit_(other.credit_), taken_(other.taken_) {}
+  Stream &operator=(Stream &&other) noexcept {
+    std::swap(core_, other.core_);
+    std::swap(request_, other.request_);
+    std::swap(credit_, other.credit_);
+    std::swap(taken_, other.taken_);
+    return *this;
+  }
+  ~Stream() { cancel(); }
+  /* The next item, or none when the stream has ended well. Throws what it was refused with; 204 when nothing came within timeout_ms (-1: within the call's own time). */
+  std::optional<Reply> next(int timeout_ms = -1) {
+    if (request_ == 0) return std::nullopt;
+    /* Half of it at a time: one message for many items. What has ended needs none. */
+    if (taken_ * 2 >= credit_ && ipcnet_request_credit(core_->client, request_, taken_) == 0) taken_ = 0;
+    ::ipcnet_reply raw;
+    int status = 0;
+    const int more = ipcnet_request_next(core_->client, request_, &raw, &status, timeout_ms);
+    Reply reply(raw);
+    if (more == 1) {
+      taken_++;
+      return reply;
+    }
+    if (more == 0) request_ = 0;
+    core_->check(more < 0 ? more : status);
+    /* Whoever answers at once, without a stream, gives one item. */
+    if (reply.body()) return reply;
+    return std::nullopt;
+  }
+  /* Nothing more comes, and nobody need wait for it. */
+  void cancel() {
+    if (request_ != 0) ipcnet_request_drop(core_->client, std::exchange(request_, 0u));
+  }
 
  private:
   detail::Shared core_;
-  ::ipcnet_call *call_;
+  std::uint32_t request_, credit_, taken_ = 0;
 };
 
 /* Ends with its owner. */
@@ -517,6 +626,25 @@ class Offer {
       }
     });
   }
+  /* A share, because a listener may answer the call, and with it end itself. */
+  static std::shared_ptr<detail::CallState> call_of(detail::Core &core, ::ipcnet_call *call) {
+    const auto found = core.calls.find(call);
+    return found == core.calls.end() ? nullptr : found->second.lock();
+  }
+  static void on_cancel(void *context, ::ipcnet_call *call, int status, const char *text) {
+    const auto core = static_cast<State *>(context)->core;
+    const auto known = call_of(*core, call);
+    if (known == nullptr || !known->on_cancel) return;
+    const auto listener = known->on_cancel;
+    core->guard([&] { listener(status, text); });
+  }
+  static void on_credit(void *context, ::ipcnet_call *call, std::uint32_t items) {
+    const auto core = static_cast<State *>(context)->core;
+    const auto known = call_of(*core, call);
+    if (known == nullptr || !known->on_credit) return;
+    const auto listener = known->on_credit;
+    core->guard([&] { listener(items); });
+  }
   std::shared_ptr<State> state_;
 };
 
@@ -529,7 +657,24 @@ class Client {
     wanted.name = options.name.empty() ? nullptr : options.name.c_str();
     wanted.flags = (options.reconnect ? std::uint32_t{IPCNET_RECONNECT} : 0u) | (options.undumpable ? std::uint32_t{IPCNET_UNDUMPABLE} : 0u);
     wanted.timeout_ms = options.timeout_ms;
+    if (options.fd >= 0) {
+      wanted.flags |= std::uint32_t{IPCNET_USE_FD};
+      wanted.fd = options.fd;
+    }
     core_->check(ipcnet_connect(&core_->client, &wanted));
+    set_handlers();
+  }
+
+  /* What answers no call: listener(status, text, how often since the last one of its kind). One listener each; they run in poll. */
+  void on_notice(std::function<void(int, std::string_view, std::uint64_t)> listener) { core_->on_notice = std::move(listener); }
+  /* The connection has ended: listener(why); without reconnect for good. */
+  void on_end(std::function<void(std::string_view)> listener) { core_->on_end = std::move(listener); }
+  /* With reconnect: there is a new connection, and everything has been renewed. */
+  void on_return(std::function<void()> listener) { core_->on_return = std::move(listener); }
+  /* The gateway or the robot goes down: listener(deadline_ms, text); then ready(), or more_time(). Without it the client is ready at once. */
+  void on_leaving(std::function<void(std::uint32_t, std::string_view)> listener) {
+    core_->on_leaving = std::move(listener);
+    set_handlers();
   }
 
   /* As ipcnet_poll, but that it throws what a callback threw. -303 when nothing can come any more. */
@@ -573,9 +718,17 @@ class Client {
   }
 
   [[nodiscard]] Writer advertise(const std::string &topic, const AdvertiseOptions &options = {}) {
-    auto state = std::make_unique<Writer::State>();
+    auto state = std::make_shared<Writer::State>();
     ::ipcnet_advertise_options wanted = {};
     state->core = core_;
+    state->on_space = options.on_space;
+    state->on_readers = options.on_readers;
+    state->on_lost = options.on_lost;
+    wanted.context = state.get();
+    wanted.on_space = state->on_space ? Writer::on_space : nullptr;
+    wanted.on_readers = state->on_readers ? Writer::on_readers : nullptr;
+    wanted.on_lost = state->on_lost ? Writer::on_lost : nullptr;
+    wanted.schema_hash = options.schema_hash;
     wanted.encoding = options.encoding.empty() ? nullptr : options.encoding.c_str();
     wanted.fields = options.fields.data();
     wanted.field_count = static_cast<std::uint32_t>(options.fields.size());
@@ -590,17 +743,13 @@ class Client {
     return writer;
   }
 
-  /* Through the gateway, with its verdict (commands). */
-  void publish(const std::string &topic, Bytes payload, std::uint32_t ttl_ms = 0) {
-    ::ipcnet_publish_options options = {};
-    options.flags = IPCNET_ACKNOWLEDGE;
-    options.ttl_ms = ttl_ms;
+  /* Through the gateway, which checks everything (commands). Without `acknowledge` refusals come to on_notice. */
+  void publish(const std::string &topic, Bytes payload, std::uint32_t ttl_ms = 0, bool acknowledge = true) {
+    const auto options = publishing(ttl_ms, acknowledge);
     core_->check(ipcnet_publish(core_->client, topic.c_str(), payload.data(), payload.size(), &options));
   }
-  void publish_json(const std::string &topic, const std::string &json, std::uint32_t ttl_ms = 0) {
-    ::ipcnet_publish_options options = {};
-    options.flags = IPCNET_ACKNOWLEDGE;
-    options.ttl_ms = ttl_ms;
+  void publish_json(const std::string &topic, const std::string &json, std::uint32_t ttl_ms = 0, bool acknowledge = true) {
+    const auto options = publishing(ttl_ms, acknowledge);
     core_->check(ipcnet_publish_json(core_->client, topic.c_str(), json.c_str(), &options));
   }
 
@@ -615,12 +764,8 @@ class Client {
   }
 
   Reply request(const std::string &service, Bytes body = {}, const RequestOptions &options = {}) {
-    ::ipcnet_request_options wanted = {};
+    const auto wanted = requesting(options);
     ::ipcnet_reply reply = {};
-    wanted.fds = options.fds.data();
-    wanted.fd_count = static_cast<std::uint32_t>(options.fds.size());
-    wanted.timeout_ms = options.timeout_ms;
-    wanted.flags = options.idempotent ? 0u : std::uint32_t{IPCNET_NOT_IDEMPOTENT};
     const int status = ipcnet_request(core_->client, service.c_str(), body.empty() ? nullptr : body.data(), body.size(), &wanted, &reply);
     Reply owner(reply);
     core_->check(status);
@@ -634,6 +779,14 @@ class Client {
     return text;
   }
 
+  /* Calls a service that answers with items: while (auto item = stream.next()) use(item->body()); */
+  [[nodiscard]] Stream stream(const std::string &service, Bytes body = {}, const StreamOptions &options = {}) {
+    auto wanted = requesting(options);
+    wanted.credit = options.credit == 0 ? 1 : options.credit;
+    const int request = core_->check(ipcnet_request_start(core_->client, service.c_str(), body.empty() ? nullptr : body.data(), body.size(), &wanted, nullptr, nullptr, nullptr));
+    return Stream(core_, static_cast<std::uint32_t>(request), wanted.credit);
+  }
+
   [[nodiscard]] Offer offer(const std::string &service, Offer::Handler handler, const OfferOptions &options = {}) {
     auto state = std::make_shared<Offer::State>();
     ::ipcnet_offer_options wanted = {};
@@ -641,6 +794,19 @@ class Client {
     state->handler = std::move(handler);
     wanted.context = state.get();
     wanted.on_call = Offer::on_call;
+    wanted.on_cancel = Offer::on_cancel;
+    wanted.on_credit = Offer::on_credit;
+    std::vector<const char *> allow, deny;
+    static const char *const nobody = nullptr;
+    if (options.allow)
+      for (const auto &one : *options.allow) allow.push_back(one.c_str());
+    for (const auto &one : options.deny) deny.push_back(one.c_str());
+    wanted.allow = !options.allow ? nullptr : allow.empty() ? &nobody : allow.data();
+    wanted.allow_count = static_cast<std::uint32_t>(allow.size());
+    wanted.deny = deny.data();
+    wanted.deny_count = static_cast<std::uint32_t>(deny.size());
+    wanted.rate_hz_max = options.rate_hz_max;
+    wanted.calls_max = options.calls_max;
     wanted.group = options.group.empty() ? nullptr : options.group.c_str();
     wanted.description = options.description.empty() ? nullptr : options.description.c_str();
     wanted.capacity = options.capacity;
@@ -652,10 +818,67 @@ class Client {
 
   Descriptor grant(const std::string &resource, const char *mode = nullptr) { return Descriptor(core_->check(ipcnet_grant(core_->client, resource.c_str(), mode))); }
 
+  /* A CBOR map about this program, such as {version, description}. */
+  void announce(Bytes component) { core_->check(ipcnet_announce(core_->client, component.data(), component.size())); }
+  /* "components", "topics", "services" or "resources" under `pattern`, as a CBOR array. */
+  Reply find(const char *what, const char *pattern = nullptr) {
+    ::ipcnet_reply reply = {};
+    const int status = ipcnet_find(core_->client, what, pattern, &reply);
+    Reply owner(reply);
+    core_->check(status);
+    return owner;
+  }
+  /* This program goes in deadline_ms: no new calls come, running ones may finish. */
+  void leaving(std::uint32_t deadline_ms, const std::string &text = "") { core_->check(ipcnet_leaving(core_->client, deadline_ms, text.c_str())); }
+  /* Answers on_leaving: prepared. */
+  void ready() { core_->check(ipcnet_ready(core_->client)); }
+  /* Asks for so many ms from now on; returns the deadline that holds then, ms from now. */
+  std::uint32_t more_time(std::uint32_t for_ms) { return static_cast<std::uint32_t>(core_->check(ipcnet_more_time(core_->client, for_ms))); }
+  /* For the calls that wait and have no timeout of their own; at first 5000. */
+  void set_timeout(std::uint32_t timeout_ms) { ipcnet_set_timeout(core_->client, timeout_ms); }
+
   /* For everything that is not here. */
   ::ipcnet_client *get() const { return core_->client; }
 
  private:
+  void set_handlers() {
+    ::ipcnet_handlers handlers = {};
+    handlers.context = core_.get();
+    handlers.on_notice = [](void *context, int status, const char *text, std::uint64_t count) {
+      auto &core = *static_cast<detail::Core *>(context);
+      if (core.on_notice) core.guard([&, listener = core.on_notice] { listener(status, text, count); });
+    };
+    handlers.on_end = [](void *context, const char *why) {
+      auto &core = *static_cast<detail::Core *>(context);
+      if (core.on_end) core.guard([&, listener = core.on_end] { listener(why); });
+    };
+    handlers.on_return = [](void *context) {
+      auto &core = *static_cast<detail::Core *>(context);
+      if (core.on_return) core.guard([listener = core.on_return] { listener(); });
+    };
+    /* Without a handler the C client answers the gateway's notice by itself. */
+    if (core_->on_leaving) handlers.on_leaving = [](void *context, std::uint32_t deadline_ms, const char *text) {
+      auto &core = *static_cast<detail::Core *>(context);
+      core.guard([&, listener = core.on_leaving] { listener(deadline_ms, text); });
+    };
+    ipcnet_set_handlers(core_->client, &handlers);
+  }
+  static ::ipcnet_publish_options publishing(std::uint32_t ttl_ms, bool acknowledge) {
+    ::ipcnet_publish_options options = {};
+    options.flags = acknowledge ? std::uint32_t{IPCNET_ACKNOWLEDGE} : 0u;
+    options.ttl_ms = ttl_ms;
+    return options;
+  }
+  /* Points into `options`. */
+  static ::ipcnet_request_options requesting(const RequestOptions &options) {
+    ::ipcnet_request_options wanted = {};
+    wanted.fds = options.fds.data();
+    wanted.fd_count = static_cast<std::uint32_t>(options.fds.size());
+    wanted.timeout_ms = options.timeout_ms;
+    wanted.flags = options.idempotent ? 0u : std::uint32_t{IPCNET_NOT_IDEMPOTENT};
+    wanted.group = options.group.empty() ? nullptr : options.group.c_str();
+    return wanted;
+  }
   detail::Shared core_;
 };
 

@@ -30,7 +30,7 @@ const laneId = lane && describeLane(lane.descriptors[0]!)?.laneId;
 if (!laneId) throw new Error("no lane to read");
 const own = await smallLane(laneId);
 process.stdout.write(`${JSON.stringify("ready")}\n`);
-await client.cutOff(); console.error("s2");
+await client.cutOff();
 const next = await openAgain(socketPath);
 const { status } = await next.ask(advert("open/mine"), [own.descriptor]);
 process.stdout.write(`${JSON.stringify(status)}\n`);

@@ -27,8 +27,10 @@ export interface BusMessage extends LoadedDatabase {
   isProtected: boolean | undefined;
   /** Whether the errors of its definition were reported already, as those of the whole file. */
   isReported: boolean;
-  /** Signals that the protection fills in: counters, checksums, data ids. */
+  /** Signals that are filled in when a frame is sent: counters, checksums, data ids, and who commands the bus. */
   managed: ReadonlySet<string>;
+  /** Every bit that it fills in, whether a signal owns it or not; bit n of byte k at k·8+n. */
+  managedBits: bigint;
 }
 
 export class BusMessages {
@@ -164,10 +166,10 @@ function namesOf(signal: Signal): { names?: ReadonlyMap<string, number> } {
 }
 
 /** Whichever bits a sender's protection changes, whatever stood there, are its own. */
-function protectionOf(message: Message, checks: CheckSet | undefined): { isProtected: boolean; managed: ReadonlySet<string> } {
+function protectionOf(message: Message, checks: CheckSet | undefined): Pick<BusMessage, "managed" | "managedBits"> & { isProtected: boolean } {
   const sender = checks?.protectorFor(checkedMessage(message));
   const { lengthBytes, canId } = message;
-  if (!sender || lengthBytes === 0) return { isProtected: false, managed: new Set() };
+  if (!sender || lengthBytes === 0) return { isProtected: false, managed: new Set(), managedBits: 0n };
   let changed = 0n;
   // All zeros and all ones in turn show every constant and every counter bit; 64 checksums of changing counters show every bit of theirs.
   for (let trial = 0; trial < 64; trial++) {
@@ -176,5 +178,6 @@ function protectionOf(message: Message, checks: CheckSet | undefined): { isProte
     sender.protect(frame, 0, lengthBytes, canId);
     for (const [at, byte] of frame.entries()) changed |= BigInt(byte ^ before) << BigInt(at * 8);
   }
-  return { isProtected: changed !== 0n, managed: new Set(message.signals.filter((signal) => (bitMask(signal) & changed) !== 0n).map((signal) => signal.name)) };
+  const claims: readonly (string | undefined)[] = [checks!.claims.epoch, checks!.claims.owner];
+  return { isProtected: changed !== 0n, managedBits: changed, managed: new Set(message.signals.filter((signal) => (bitMask(signal) & changed) !== 0n || claims.includes(signal.name)).map((signal) => signal.name)) };
 }

@@ -21,12 +21,6 @@
 static uint64_t *samples;
 static size_t sample_count;
 
-static inline void relax(void) {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
-
 /* ----------------------------------------------------------- bare exchange -- */
 
 /* The least that two processors need: a flag and the bytes there, the same back, all written and read. With 8 B it is one cache line each way, with 64 B two. */
@@ -44,7 +38,7 @@ static void *bare_answer(void *argument) {
   uint64_t local[8] = { 0 };
   bench_pin(1);
   for (uint64_t turn = 1; turn <= bare->turns; turn++) {
-    while (atomic_load_explicit(&bare->there, memory_order_acquire) != turn) relax();
+    while (atomic_load_explicit(&bare->there, memory_order_acquire) != turn) bench_relax();
     memcpy(local, bare->there_bytes, bare->words * 8);
     memcpy(bare->back_bytes, local, bare->words * 8);
     atomic_store_explicit(&bare->back, turn, memory_order_release);
@@ -65,7 +59,7 @@ static void bare_rounds(size_t words, uint32_t turns) {
     local[0] = turn;
     memcpy(bare.there_bytes, local, words * 8);
     atomic_store_explicit(&bare.there, turn, memory_order_release);
-    while (atomic_load_explicit(&bare.back, memory_order_acquire) != turn) relax();
+    while (atomic_load_explicit(&bare.back, memory_order_acquire) != turn) bench_relax();
     memcpy(local, bare.back_bytes, words * 8);
     if (turn > turns / 10 && sample_count < SAMPLES_MAX) samples[sample_count++] = bench_now() - begin;
   }
@@ -235,7 +229,7 @@ static void *read_on(void *argument) {
       idle = 0;
       sched_yield(); /* sixteen of them share a processor */
     } else {
-      relax();
+      bench_relax();
     }
   }
   return NULL;
@@ -249,7 +243,7 @@ static void publish_batches(struct ipcnet_lane_writer *writer, uint32_t batches,
     for (int i = 0; i < 100; i++) BENCH_CHECK(ipcnet_lane_writer_publish(writer, NULL, NULL, payload, sizeof payload, 0) == 0);
     const uint64_t end = bench_now();
     if (batch > batches / 10 && sample_count < SAMPLES_MAX) samples[sample_count++] = end - begin;
-    while (bench_now() - end < pause_ns) relax();
+    while (bench_now() - end < pause_ns) bench_relax();
   }
 }
 

@@ -92,13 +92,13 @@ struct text *client_text(struct ipcnet_client *client, const void *bytes, size_t
 }
 
 const char *policy_name(uint32_t policy) {
-  return policy == IPCNET_LOSSLESS ? "lossless" : policy == IPCNET_QUEUE ? "queue" : "latest";
+  return policy == IPCNET_LANE_LOSSLESS ? "lossless" : policy == IPCNET_LANE_QUEUE ? "queue" : "latest";
 }
 
 int policy_of(struct ipcnet_cbor map, const char *key, uint32_t *policy) {
   struct ipcnet_cbor value;
   if (!ipcnet_cbor_get(map, key, &value)) return 0;
-  for (*policy = IPCNET_LATEST; *policy <= IPCNET_LOSSLESS; *policy += 1)
+  for (*policy = IPCNET_LANE_LATEST; *policy <= IPCNET_LANE_LOSSLESS; *policy += 1)
     if (ipcnet_cbor_is_text(value, policy_name(*policy))) return 1;
   return 0;
 }

@@ -233,6 +233,8 @@ uint32_t put_seq(struct ipcnet_client *client);
 int message_send(struct ipcnet_client *client, const int *fds, uint32_t fd_count);
 /* Gives it a number and sends it; `pending->done` will be called, unless this fails. */
 int message_call(struct ipcnet_client *client, struct pending *pending, pending_done done, int64_t deadline_ns, const int *fds, uint32_t fd_count);
+/* Whatever is answered to it is passed over. */
+void pending_forget(struct ipcnet_client *client, struct pending *pending);
 /* Likewise, and waits: the status (>= 100), or negative. `reply` may be NULL. */
 int message_ask(struct ipcnet_client *client, const int *fds, uint32_t fd_count, struct ipcnet_reply *reply);
 /* Sends the data packet of `length` bytes in `packet`. */

@@ -139,6 +139,11 @@ static void by_lanes(void) {
   struct ipcnet_writer *writer, *refused;
   struct ipcnet_subscription *subscription;
   CHECK(ipcnet_advertise(writer_client, "cmd/no", NULL, &refused) == -IPCNET_FORBIDDEN && refused == NULL);
+  /* Without options: docs/specs/lanes.md. */
+  struct ipcnet_writer *plain;
+  CHECK(ipcnet_advertise(writer_client, "plain/x", NULL, &plain) == 0 && strcmp(ipcnet_topic_encoding_name(ipcnet_writer_topic(plain)), "cbor") == 0 && ipcnet_writer_payload_bytes_max(plain) >= 65536);
+  for (int i = 0; i < 300; i++) CHECK(ipcnet_writer_publish(plain, "\x00", 1, NULL) == 0);
+  ipcnet_writer_close(plain);
   CHECK(ipcnet_subscribe(reader_client, "arm/#", &subscribe, &subscription) == 1);
   CHECK(ipcnet_advertise(writer_client, "arm/joint", &advertise, &writer) == 0);
   UNTIL(readers.readers == 1, writer_client, reader_client);
@@ -184,6 +189,59 @@ static void by_lanes(void) {
   UNTIL(readers.lost == IPCNET_FORBIDDEN, writer_client, reader_client);
   CHECK(ipcnet_writer_publish(writer, record, sizeof record, NULL) == -IPCNET_FORBIDDEN);
   ipcnet_writer_close(writer);
+  ipcnet_close(writer_client);
+  ipcnet_close(reader_client);
+}
+
+struct by_origin {
+  uint64_t own, stolen, lost;
+};
+
+static void see_origin(void *context, const struct ipcnet_message *message) {
+  struct by_origin *seen = context;
+  if (strcmp(message->origin, "test/1/a/b") == 0) seen->own += 1;
+  else seen->stolen += 1;
+  seen->lost += message->lost_before;
+}
+
+/* What is kept of a lane belongs to its topic and process: who puts the same id on a lane of its own neither continues it nor keeps it from being continued. */
+static void left_lanes(void) {
+  struct ipcnet_client *writer_client = connected(0), *reader_client = connected(0);
+  struct readers_seen readers = {.readers = 0};
+  struct by_origin seen = {.own = 0};
+  struct ipcnet_advertise_options advertise = {.encoding = "bytes", .queue = 64, .payload_bytes_max = 64, .context = &readers, .on_readers = see_readers};
+  struct ipcnet_subscribe_options subscribe = {.context = &seen, .on_message = see_origin, .policy = IPCNET_QUEUE};
+  struct ipcnet_writer *writer;
+  struct ipcnet_subscription *subscription;
+  struct ipcnet_subscription_stats stats;
+  CHECK(ipcnet_subscribe(reader_client, "arm/#", &subscribe, &subscription) == 1);
+  CHECK(ipcnet_advertise(writer_client, "arm/left", &advertise, &writer) == 0);
+  UNTIL(readers.readers == 1, writer_client, reader_client);
+  for (int i = 0; i < 10; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
+  UNTIL(seen.own == 10, writer_client, reader_client);
+  /* While it is read: another lane with its id is another lane. */
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"steal\"", 0, NULL) == 100);
+  UNTIL(seen.stolen == 5, writer_client, reader_client);
+  for (int i = 0; i < 3; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
+  UNTIL(seen.own == 13, writer_client, reader_client);
+  /* Left, and handed out again: first the stranger's, then its own. It goes on where it was left, nothing twice and nothing lost. */
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"retire\"", 0, NULL) == 100);
+  UNTIL((ipcnet_subscription_stats(subscription, &stats), stats.lanes == 0), writer_client, reader_client);
+  for (int i = 0; i < 4; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"steal\"", 0, NULL) == 100);
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"show\"", 0, NULL) == 100);
+  /* Its five more go on where its own five ended. */
+  UNTIL(seen.own == 17 && seen.stolen == 10, writer_client, reader_client);
+  for (int i = 0; i < 2; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
+  UNTIL(seen.own == 19, writer_client, reader_client);
+  CHECK(seen.lost == 0);
+  /* What overran it meanwhile is told exactly. */
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"retire\"", 0, NULL) == 100);
+  UNTIL((ipcnet_subscription_stats(subscription, &stats), stats.lanes == 0), writer_client, reader_client);
+  for (int i = 0; i < 100; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"show\"", 0, NULL) == 100);
+  UNTIL(seen.own + seen.lost == 119, writer_client, reader_client);
+  CHECK(seen.lost == 100 - 64 && seen.own == 83);
   ipcnet_close(writer_client);
   ipcnet_close(reader_client);
 }
@@ -375,6 +433,18 @@ static void services(void) {
   provider.call = NULL;
   CHECK(ipcnet_request_next(caller, (uint32_t)request, &reply, &status, PATIENCE_MS) == 0 && status == -IPCNET_REQUEST_TIMEOUT);
   ipcnet_reply_free(&reply);
+  /* Dropped: its provider is told, what it still sends is passed over, and nothing is kept. */
+  request = ipcnet_request_start(caller, "talk/add", NULL, 0, &stream, NULL, NULL, NULL);
+  UNTIL(provider.call != NULL, NULL, provider_client);
+  CHECK(ipcnet_call_item(provider.call, "\x00", 1, NULL, 0) == 0 && ipcnet_ping(provider_client) == 0 && ipcnet_ping(caller) == 0);
+  CHECK(ipcnet_request_drop(caller, (uint32_t)request) == 0 && ipcnet_request_drop(caller, (uint32_t)request) == -IPCNET_NOT_FOUND);
+  CHECK(ipcnet_request_next(caller, (uint32_t)request, &reply, &status, 0) == -IPCNET_NOT_FOUND);
+  UNTIL(provider.cancels == 2, NULL, provider_client);
+  CHECK(ipcnet_call_answer(provider.call, IPCNET_OK, NULL, NULL, 0, NULL, 0) == 0 && ipcnet_ping(caller) == 0 && ipcnet_is_connected(caller));
+  provider.call = NULL;
+  /* No more credit than the gateway bears. */
+  struct ipcnet_request_options rich = {.credit = 4097};
+  CHECK(ipcnet_request_start(caller, "talk/add", NULL, 0, &rich, NULL, NULL, NULL) == -IPCNET_BAD_REQUEST);
   /* Nobody answers; a large answer in fragments; a resource. */
   struct ipcnet_request_options short_time = {.timeout_ms = 20};
   CHECK(ipcnet_request(caller, "gateway/do", "\x67silence", 8, &short_time, NULL) == -IPCNET_REQUEST_TIMEOUT);
@@ -388,7 +458,7 @@ static void services(void) {
   CHECK(ipcnet_request_start(caller, "talk/add", NULL, 0, &stream, on_end, NULL, &answered) > 0);
   UNTIL(provider.call != NULL, NULL, provider_client);
   CHECK(ipcnet_request_json(provider_client, "gateway/do", "\"goodbye\"", 0, NULL) == -IPCNET_SERVICE_UNAVAILABLE);
-  UNTIL(provider.cancels == 2, NULL, provider_client);
+  UNTIL(provider.cancels == 3, NULL, provider_client);
   CHECK(ipcnet_call_answer(provider.call, IPCNET_OK, NULL, NULL, 0, NULL, 0) == -IPCNET_SERVICE_UNAVAILABLE);
   CHECK(ipcnet_poll(provider_client, 0) == -IPCNET_SERVICE_UNAVAILABLE && !ipcnet_is_connected(provider_client));
   UNTIL(answered.ends == 3, caller, NULL);
@@ -549,6 +619,7 @@ int main(void) {
   small_things();
   through_the_gateway();
   by_lanes();
+  left_lanes();
   drained_lossless();
   services();
   leaving_is_answered();

@@ -168,9 +168,13 @@ int link_send_data(struct ipcnet_client *client, uint8_t *packet, size_t length)
 
 /* ---- calls -------------------------------------------------------------------------------------------------------------------------- */
 
-static void finish(struct ipcnet_client *client, struct pending *pending, struct answer *answer) {
+void pending_forget(struct ipcnet_client *client, struct pending *pending) {
   table_remove(&client->pendings, pending->seq);
   list_remove(&pending->link);
+}
+
+static void finish(struct ipcnet_client *client, struct pending *pending, struct answer *answer) {
+  pending_forget(client, pending);
   pending->done(client, pending, answer);
 }
 

@@ -7,7 +7,8 @@
 #include "client.h"
 
 #define TIMEOUT_MS_MAX 600000u
-#define CREDIT_MAX 65536u
+/* Items of a stream under way; the gateway ends the connection of whoever gives more. */
+#define CREDIT_MAX 4096u
 
 struct item {
   struct list link;
@@ -116,8 +117,7 @@ int ipcnet_request_start(struct ipcnet_client *client, const char *service, cons
   list_append(&client->requests, &self->link);
   if (table_set(&client->requests_by_seq, self->number, self) < 0) {
     /* It can be neither found nor told: as if it had not been sent. */
-    table_remove(&client->pendings, self->number);
-    list_remove(&self->pending.link);
+    pending_forget(client, &self->pending);
     request_free(self);
     return client_no_memory(client);
   }
@@ -224,6 +224,18 @@ int ipcnet_request_cancel(struct ipcnet_client *client, uint32_t request) {
   message_begin(client, "cancel");
   put_unsigned(client, "request", request);
   return message_send(client, NULL, 0);
+}
+
+int ipcnet_request_drop(struct ipcnet_client *client, uint32_t request) {
+  struct request *self = table_get(&client->requests_by_seq, request);
+  if (self == NULL || self->on_reply != NULL) return client_fail(client, IPCNET_NOT_FOUND, "there is no request %u to be dropped", request);
+  if (!self->finished) {
+    /* Without room for the word, its deadline ends the call. */
+    (void)ipcnet_request_cancel(client, request);
+    pending_forget(client, &self->pending);
+  }
+  request_free(self);
+  return 0;
 }
 
 void requests_hand_out(struct ipcnet_client *client) {

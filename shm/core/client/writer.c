@@ -9,8 +9,11 @@
 
 #include "client.h"
 
-#define QUEUE_DEFAULT 16u
-#define PAYLOAD_BYTES_DEFAULT 3936u
+/* As in all languages: docs/specs/lanes.md. */
+#define QUEUE_DEFAULT 256u
+#define PAYLOAD_BYTES_DEFAULT 65536u
+/* Payloads of the largest size that a lane keeps, unless its program says how many and how large. */
+#define LARGE_PAYLOADS 4u
 /* Room for a lineage of four inputs beside the payload. */
 #define LINEAGE_BYTES 96u
 #define INLINE_BYTES_MAX 4032u
@@ -103,14 +106,15 @@ static int lane_plan(struct ipcnet_writer *self, uint64_t payload_bytes) {
   uint64_t slots = power_of_two(self->options.queue == 0 ? QUEUE_DEFAULT : self->options.queue), small = payload_bytes + LINEAGE_BYTES;
   if (slots > IPCNET_LANE_SLOTS_MAX || payload_bytes > IPCNET_LANE_BYTES_MAX / 2) return client_fail(self->client, IPCNET_PAYLOAD_TOO_LARGE, "%s: a lane of %llu messages of %llu bytes is too large", self->name, (unsigned long long)slots, (unsigned long long)payload_bytes);
   lane->slot_count = (uint32_t)slots;
-  lane->policy = (uint8_t)self->options.policy;
+  lane->policy = (uint8_t)(self->options.policy == IPCNET_LATEST ? IPCNET_LANE_LATEST : self->options.policy == IPCNET_LOSSLESS ? IPCNET_LANE_LOSSLESS : IPCNET_LANE_QUEUE);
   if (small <= INLINE_BYTES_MAX) {
     lane->inline_bytes = (uint32_t)((small + 64 + 127) / 128 * 128 - 64);
     return 0;
   }
   lane->inline_bytes = INLINE_BYTES_OF_LARGE;
   /* One message may take half; positions are multiples of 64. */
-  uint64_t each = (small + 63) & ~(uint64_t)63, wanted = each * (slots < 2 ? 2 : slots), most = IPCNET_LANE_BYTES_MAX / 2;
+  uint64_t count = self->options.queue != 0 && self->options.payload_bytes_max != 0 ? slots : LARGE_PAYLOADS;
+  uint64_t each = (small + 63) & ~(uint64_t)63, wanted = each * count, most = IPCNET_LANE_BYTES_MAX / 2;
   lane->large_bytes = ((wanted > most && 2 * each <= most ? most : wanted) + 4095) & ~(uint64_t)4095;
   return 0;
 }
@@ -306,7 +310,7 @@ static int say_advertise(struct ipcnet_writer *self) {
   put_text(client, "topic", self->name);
   put_text(client, "encoding", self->encoding);
   put_text(client, "schemaHash", hash);
-  put_text(client, "policy", policy_name(self->options.policy));
+  put_text(client, "policy", policy_name(self->lane_options.policy));
   if (self->layout != NULL) put_raw(client, "layout", self->layout, self->layout_bytes);
   if (self->json_schema != NULL) put_raw(client, "jsonSchema", self->json_schema, self->json_schema_bytes);
   if (self->options.deadline_ms > 0) put_unsigned(client, "deadlineMs", self->options.deadline_ms);
@@ -368,7 +372,7 @@ int ipcnet_advertise(struct ipcnet_client *client, const char *topic, const stru
   list_init(&self->ready);
   list_append(&client->writers, &self->link);
   self->name = strdup(topic);
-  self->encoding = strdup(options->encoding != NULL ? options->encoding : options->field_count > 0 ? "record" : "bytes");
+  self->encoding = strdup(options->encoding != NULL ? options->encoding : options->field_count > 0 ? "record" : "cbor");
   self->audience = calloc(IPCNET_LANE_READERS_MAX, sizeof *self->audience);
   int status = self->name == NULL || self->encoding == NULL || self->audience == NULL ? client_no_memory(client) : plan(self, options);
   if (status == 0) status = lane_make(self, 1, &lane);

@@ -16,7 +16,7 @@ from .library import library
 from .media import Audio, File, Haptic, MediaFault, Plane, PointField, Points, Video
 from .message import CanFrame, Lineage, Message, Topic
 from .records import Layout, RecordField
-from .services import Call, Reply
+from .services import LATER, Call, Reply
 from .sealed import file_of, open_sealed, seal_bytes, sealed_size
 from .status import IpcnetError, Status, status_text
 from .tensor import Tensor
@@ -33,6 +33,6 @@ def text_id(text: str) -> int:
 
 
 __all__ = [
-    "connect", "Client", "Subscription", "Lease", "Writer", "Loan", "Offer", "Call", "Reply", "FullReply", "Descriptor", "LeavingNotice", "Message", "Topic", "CanFrame", "Lineage", "Layout", "RecordField", "Tensor", "Video", "Plane",
+    "connect", "Client", "Subscription", "Lease", "Writer", "Loan", "Offer", "Call", "LATER", "Reply", "FullReply", "Descriptor", "LeavingNotice", "Message", "Topic", "CanFrame", "Lineage", "Layout", "RecordField", "Tensor", "Video", "Plane",
     "Audio", "Points", "PointField", "Haptic", "File", "MediaFault", "IpcnetError", "Status", "status_text", "seal_bytes", "sealed_size", "open_sealed", "file_of", "text_id", "aio", "cbor", "media", "library",
 ]

@@ -9,14 +9,14 @@ import asyncio
 import collections
 import functools
 import inspect
-from typing import Any, AsyncIterator, Awaitable, Callable, Deque, Dict, List, Optional, Sequence, Set
+from typing import Any, AsyncGenerator, AsyncIterator, Awaitable, Callable, Deque, Dict, List, Optional, Sequence, Set
 
 from .client import CREDIT, TIMEOUT, FullReply, Lease, Writer as PlainWriter, takes_call
 from .core import Core, LeavingNotice
 from .descriptor import AnyFd, Descriptor
 from .message import Message, Topic
 from .reading import SubscriptionHandle
-from .services import Call, OfferHandle, Pending, as_error
+from .services import LATER, Call, OfferHandle, Pending, as_error
 from .status import IpcnetError, Status
 from .writing import WriterHandle
 
@@ -259,17 +259,17 @@ class Client:
 
     # --- services ---
 
-    async def request(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True) -> Any:
-        """Calls a service: its answer's body, or its refusal as IpcnetError."""
-        reply = await self.request_full(service, body, timeout=timeout, fds=fds, idempotent=idempotent)
+    async def request(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None) -> Any:
+        """Calls a service: its answer's body, or its refusal as IpcnetError. ``group``: of its providers only those of this group."""
+        reply = await self.request_full(service, body, timeout=timeout, fds=fds, idempotent=idempotent, group=group)
         for descriptor in reply.descriptors:
             descriptor.close()
         return reply.body
 
-    async def request_full(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True) -> FullReply:
+    async def request_full(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None) -> FullReply:
         """The same with status, text and descriptors of the answer."""
         self._check()
-        pending = Pending(self._core, service, body, timeout, fds, idempotent, 0)
+        pending = Pending(self._core, service, body, timeout, fds, idempotent, 0, group)
         with _Changes(self, pending) as changed:
             try:
                 while not pending.done:
@@ -278,22 +278,38 @@ class Client:
                 raise IpcnetError(Status.REQUEST_TIMEOUT, f"{service}: no answer within {timeout} s") from None
         return FullReply(pending.result())
 
-    async def stream(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = ()) -> AsyncIterator[Any]:
-        """Calls a service that answers with items: ``async for item in client.stream(…)``. Leaving the loop cancels the call."""
+    async def stream(
+        self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None,
+    ) -> AsyncGenerator[Any, None]:
+        """Calls a service that answers with items: ``async for item in client.stream(…)``. Leaving the loop cancels the call (``aclose`` at once, else the collector)."""
+        items = self.stream_full(service, body, timeout=timeout, credit=credit, fds=fds, idempotent=idempotent, group=group)
+        try:
+            async for item in items:
+                for descriptor in item.descriptors:
+                    descriptor.close()
+                yield item.body
+        finally:
+            await items.aclose()
+
+    async def stream_full(
+        self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None,
+    ) -> AsyncGenerator[FullReply, None]:
+        """The same with the descriptors of each item."""
         self._check()
-        pending = Pending(self._core, service, body, timeout, fds, True, credit)
+        pending = Pending(self._core, service, body, timeout, fds, idempotent, max(1, credit), group)
         with _Changes(self, pending) as changed:
             while True:
                 item = pending.next_item()
                 if item is not None:
-                    value = item.body()
-                    item.close()
-                    yield value
+                    yield FullReply(item)
                 elif pending.done:
                     break
                 else:
                     await changed()
-        pending.result().close()
+        last = FullReply(pending.result())
+        # Whoever answers at once, without a stream, gives one item.
+        if last.body is not None:
+            yield last
 
     async def offer(self, service: str, handler: Callable[..., Any], *, capacity: int = 0, **options: Any) -> Offer:
         """
@@ -304,7 +320,7 @@ class Client:
 
         def came(_: OfferHandle, call: Call) -> Any:
             task = self._spawn(self._serve(handler, both, call))
-            
+
             def changed() -> None:
                 if call.cancelled is not None:
                     task.cancel()
@@ -323,7 +339,8 @@ class Client:
                     raise IpcnetError(Status.BAD_REQUEST, f"{call.service} answers with a stream: call it by stream()")
                 await self._send_items(result, call)
                 result = None
-            call.answer(result)
+            if result is not LATER:
+                call.answer(result)
         except asyncio.CancelledError:
             if call.is_open and not self._closed:
                 call.answer(IpcnetError(Status.REQUEST_TIMEOUT, call.cancelled or "cancelled"))
@@ -384,6 +401,10 @@ class Client:
     def on_end(self, listener: Callable[[str], Any]) -> None:
         """Called with the reason when the connection has ended."""
         self._core.end_listeners.append(listener)
+
+    def on_return(self, listener: Callable[[], Any]) -> None:
+        """With ``reconnect``: called when there is a new connection and everything has been renewed."""
+        self._core.return_listeners.append(listener)
 
     async def close(self) -> None:
         """Ends the connection and everything made from it, and cancels its coroutines; again does nothing."""

@@ -13,7 +13,7 @@ from .core import SLICE_MS, Core, LeavingNotice
 from .descriptor import AnyFd, Descriptor
 from .message import Message, Topic
 from .reading import MESSAGES_PER_DRAIN, SubscriptionHandle
-from .services import Call, OfferHandle, Pending, Reply, as_error
+from .services import LATER, Call, OfferHandle, Pending, Reply, as_error
 from .status import IpcnetError, Status
 from .writing import Loan, WriterHandle, meta_of
 
@@ -37,25 +37,22 @@ class Subscription:
     def __init__(self, client: "Client", handle: SubscriptionHandle, callback: Optional[Callable[[Message], Any]]) -> None:
         self._client, self._handle, self._callback = client, handle, callback
         self._batch: Deque[Message] = collections.deque()
-        if callback is not None:
-            handle.ready_listener = self._deliver
 
     @property
     def matches(self) -> bool:
         """Whether a topic matched when the subscription began."""
         return bool(self._handle.matches)
 
+    @property
+    def _is_due(self) -> bool:
+        return not self._handle.is_closed and (bool(self._batch) or self._handle.is_ready)
+
     def _deliver(self) -> None:
-        """Calls the callback for what is there; what comes meanwhile, in the next turn."""
-        if self._handle.is_closed or self._callback is None:
-            return
-        messages = self._handle.drain()
-        for message in messages:
-            if self._handle.is_closed:
-                return
-            self._callback(message)
-        if messages:
-            self._client._core.note(self._deliver)
+        """Calls the callback for a batch. What the callback raises (or Ctrl-C) leaves the rest for the next turn."""
+        if not self._batch:
+            self._batch.extend(self._handle.drain())
+        while self._batch and not self._handle.is_closed and self._callback is not None:
+            self._callback(self._batch.popleft())
 
     def drain(self, limit: int = MESSAGES_PER_DRAIN) -> List[Message]:
         """What has come so far, at most ``limit`` messages (and at most 256 at once); waits for nothing."""
@@ -225,7 +222,9 @@ class Client:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._streams: Deque[Tuple[Call, Iterator[Any], List[Any]]] = collections.deque()
-        self._serving = threading.Lock()
+        #: The thread that has its turn, and whether it is calling the program's functions.
+        self._turns: Dict[str, int] = {}
+        self._serving = False
         self._stopped = False
         self._subscriptions: List[Subscription] = []
 
@@ -234,21 +233,37 @@ class Client:
     def _wait(self, done: Callable[[], bool], timeout: Optional[float]) -> bool:
         return self._core.wait(done, timeout, self._turn)
 
-    def _turn(self) -> None:
-        """The program's functions, and an item of each stream whose caller wants one. They run one at a time: not from two threads, and not inside each other."""
-        if not self._serving.acquire(blocking=False):
-            return
+    def _turn(self) -> bool:
+        """
+        The program's functions, a batch of messages of each subscription, an item of each stream whose caller wants one. They run one at a time: not from two threads, and not inside each other.
+        Returns whether there is more to do at once.
+        """
+        me = threading.get_ident()
+        # Ctrl-C may strike between any two of these: a turn that was taken and not begun is this thread's to take again.
+        if self._turns.setdefault("who", me) != me or self._serving:
+            return False
         try:
+            self._serving = True
             self._core.dispatch()
-            while self._streams and self._pump_streams():
-                self._core.poll(0)
-                self._core.dispatch()
+            for subscription in [one for one in self._subscriptions if one._is_due]:
+                # The one before may have ended it.
+                if subscription._is_due:
+                    subscription._deliver()
+            return self._pump_streams() or self._is_busy()
         finally:
-            self._serving.release()
+            self._serving = False
+            self._turns.pop("who", None)
+
+    def _is_busy(self) -> bool:
+        if any(subscription._handle.is_closed for subscription in self._subscriptions):
+            self._subscriptions = [subscription for subscription in self._subscriptions if not subscription._handle.is_closed]
+        return bool(self._core.events) or any(subscription._is_due for subscription in self._subscriptions)
 
     def poll(self, timeout: Optional[float] = 0) -> None:
         """Waits up to ``timeout`` seconds (None: without end) for something to do, and does it: callbacks, services."""
-        if not self._core.events:
+        if self._is_busy():
+            self._core.poll(0)
+        else:
             self._core.poll(SLICE_MS if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 0x7FFFFFFF)))
         self._turn()
 
@@ -315,8 +330,8 @@ class Client:
     ) -> Writer:
         """
         A topic to write, through a lane of this program's own. ``encoding``: record (with ``fields``: {"angle": "f64"} or {"angle": {"type": "f64", "unit": "rad", "minimum": 0, "maximum": 3}}), cbor, json, bytes, tensor, video, audio,
-        points, haptic, file. ``policy``: the most that readers may ask for; ``deadline``: seconds that a lossless reader may keep this program waiting (0.1). ``queue``: messages that the lane remembers (16).
-        ``payload_bytes_max``: 4000 unless told; tensors and pictures need more.
+        points, haptic, file. ``policy``: the most that readers may ask for; ``deadline``: seconds that a lossless reader may keep this program waiting (1). ``queue``: messages that the lane remembers (256).
+        ``payload_bytes_max``: the record's size, else 64 KiB unless told; tensors and pictures need more. Without ``encoding`` a topic with ``fields`` is of records, any other of CBOR.
         """
         options = {
             "encoding": encoding, "fields": fields, "json_schema": json_schema, "constraints": constraints, "schema_hash": schema_hash, "policy": policy, "queue": queue, "payload_bytes_max": payload_bytes_max,
@@ -326,16 +341,16 @@ class Client:
 
     # --- services ---
 
-    def request(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True) -> Any:
-        """Calls a service and waits for its answer's body. IpcnetError: what it refused with; 203 nobody offers it, 204 no answer in time."""
-        reply = self.request_full(service, body, timeout=timeout, fds=fds, idempotent=idempotent)
+    def request(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None) -> Any:
+        """Calls a service and waits for its answer's body. ``group``: of its providers only those of this group. IpcnetError: what it refused with; 203 nobody offers it, 204 no answer in time."""
+        reply = self.request_full(service, body, timeout=timeout, fds=fds, idempotent=idempotent, group=group)
         for descriptor in reply.descriptors:
             descriptor.close()
         return reply.body
 
-    def request_full(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True) -> "FullReply":
+    def request_full(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None) -> "FullReply":
         """The same with status, text and descriptors of the answer."""
-        pending = Pending(self._core, service, body, timeout, fds, idempotent, 0)
+        pending = Pending(self._core, service, body, timeout, fds, idempotent, 0, group)
         try:
             # The gateway keeps the time; the second beyond is for a gateway that hangs.
             if not self._core.wait(lambda: pending.done, timeout + 1):
@@ -345,19 +360,35 @@ class Client:
             raise
         return FullReply(pending.result())
 
-    def stream(self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = ()) -> Generator[Any, None, None]:
-        """Calls a service that answers with items: iterate over them. ``credit``: how many may come before they are taken. Leaving the loop cancels the call."""
-        pending = Pending(self._core, service, body, timeout, fds, True, credit)
+    def stream(
+        self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None,
+    ) -> Generator[Any, None, None]:
+        """Calls a service that answers with items: iterate over them. ``credit``: how many may come before they are taken (1 … 4096). Leaving the loop cancels the call."""
+        items = self.stream_full(service, body, timeout=timeout, credit=credit, fds=fds, idempotent=idempotent, group=group)
+        try:
+            for item in items:
+                for descriptor in item.descriptors:
+                    descriptor.close()
+                yield item.body
+        finally:
+            items.close()
+
+    def stream_full(
+        self, service: str, body: Any = None, *, timeout: float = TIMEOUT, credit: int = CREDIT, fds: Sequence[AnyFd] = (), idempotent: bool = True, group: Optional[str] = None,
+    ) -> Generator["FullReply", None, None]:
+        """The same with the descriptors of each item."""
+        pending = Pending(self._core, service, body, timeout, fds, idempotent, max(1, credit), group)
         try:
             while True:
                 self._core.wait(lambda: bool(pending.items) or pending.done, None)
                 item = pending.next_item()
                 if item is None:
                     break
-                value = item.body()
-                item.close()
-                yield value
-            pending.result().close()
+                yield FullReply(item)
+            last = FullReply(pending.result())
+            # Whoever answers at once, without a stream, gives one item.
+            if last.body is not None:
+                yield last
         finally:
             pending.cancel()
 
@@ -367,7 +398,8 @@ class Client:
     ) -> Any:
         """
         Offers a service; as a decorator without ``handler``. The handler gets the call's body (and the call, if it takes two arguments) in ``run``, ``poll`` and iterations; what it returns is the answer, what it
-        yields are items of a stream, an IpcnetError that it raises is the refusal, ``ipcnet.Reply`` carries descriptors. Returns the Offer (as a decorator: the handler).
+        yields are items of a stream, an IpcnetError that it raises is the refusal, ``ipcnet.Reply`` carries descriptors; after ``ipcnet.LATER`` it answers by ``call.answer`` when it can. Returns the Offer (as a decorator:
+        the handler). ``group``: providers of the same group share the work, and callers may ask for one.
         """
         options = {"capacity": capacity, "group": group, "description": description, "allow": allow, "deny": deny, "rate_hz_max": rate_hz_max, "calls_max": calls_max}
         if handler is None:
@@ -391,6 +423,8 @@ class Client:
             if inspect.isgenerator(result) and not call.wants_stream:
                 result.close()
                 call.answer(IpcnetError(Status.BAD_REQUEST, f"{service} answers with a stream: call it by stream()"))
+            elif result is LATER:
+                return
             elif inspect.isgenerator(result):
                 self._streams.append((call, result, []))
             else:
@@ -407,13 +441,14 @@ class Client:
                 items.close()  # type: ignore[attr-defined]
                 call.answer(IpcnetError(Status.REQUEST_TIMEOUT, call.cancelled))
                 continue
-            if call.credit <= 0:
+            if kept and call.credit <= 0:
                 self._streams.append((call, items, kept))
                 continue
             moved = True
             try:
+                # Without credit too: behind the last item that the caller takes may stand the end.
                 value = kept.pop() if kept else next(items)
-                if not call.item(value):
+                if call.credit <= 0 or not call.item(value):
                     kept.append(value)
             except StopIteration as end:
                 _answer(call, end.value)
@@ -458,6 +493,10 @@ class Client:
         """Called with the reason when the connection has ended."""
         self._core.end_listeners.append(listener)
 
+    def on_return(self, listener: Callable[[], Any]) -> None:
+        """With ``reconnect``: called when there is a new connection and everything has been renewed."""
+        self._core.return_listeners.append(listener)
+
     def close(self) -> None:
         """Ends the connection and everything made from it; again does nothing."""
         self._core.close()
@@ -487,4 +526,4 @@ def _answer(call: Call, value: Any) -> None:
             call.answer(error)
 
 
-__all__ = ["connect", "Client", "Subscription", "Lease", "Writer", "Offer", "Descriptor", "FullReply", "Call", "Reply", "Loan", "LeavingNotice"]
+__all__ = ["connect", "Client", "Subscription", "Lease", "Writer", "Offer", "Descriptor", "FullReply", "Call", "LATER", "Reply", "Loan", "LeavingNotice"]

@@ -82,7 +82,7 @@ FDS_MAX = 4
 
 
 class RequestOptions(Structure):
-    _fields_ = [("fds", POINTER(c_int)), ("fd_count", c_uint32), ("timeout_ms", c_uint32), ("credit", c_uint32), ("flags", c_uint32), ("reserved", c_uint64 * 3)]
+    _fields_ = [("fds", POINTER(c_int)), ("fd_count", c_uint32), ("timeout_ms", c_uint32), ("credit", c_uint32), ("flags", c_uint32), ("group", c_char_p), ("reserved", c_uint64 * 2)]
 
 
 class Reply(Structure):

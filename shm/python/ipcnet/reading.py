@@ -13,7 +13,7 @@ from .message import Message
 from .status import IpcnetError, Status
 from .tensor import Memory
 
-POLICIES = {"latest": 0, "queue": 1, "lossless": 2}
+POLICIES = {"latest": 1, "queue": 2, "lossless": 3}
 MESSAGES_PER_DRAIN = 256
 SCRATCH_BYTES = 256 << 10
 #: Batches up to this are copied to memory of their own size, so that a small message that is kept keeps little.

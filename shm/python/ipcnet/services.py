@@ -41,6 +41,7 @@ def _on_cancel(target: "OfferHandle", call: int, status: int, text: bytes) -> No
     if known is not None:
         known.cancelled = f"{status} {text_of(text)}"
         target.core.note(known.changed)
+        target.core.note(known.tell_cancel)
 
 
 @callback(c_api.OnCredit)
@@ -49,12 +50,13 @@ def _on_credit(target: "OfferHandle", call: int, items: int) -> None:
     if known is not None:
         known.credit += items
         target.core.note(known.changed)
+        target.core.note(known.tell_credit)
 
 
 class Pending:
     """A request on its way."""
 
-    def __init__(self, core: Core, service: str, body: Any, timeout: Optional[float], fds: Sequence[AnyFd], idempotent: bool, credit: int) -> None:
+    def __init__(self, core: Core, service: str, body: Any, timeout: Optional[float], fds: Sequence[AnyFd], idempotent: bool, credit: int, group: Optional[str] = None) -> None:
         if len(fds) > FDS_MAX:
             raise IpcnetError(Status.BAD_REQUEST, f"{len(fds)} descriptors, at most {FDS_MAX}")
         self.core = core
@@ -68,7 +70,7 @@ class Pending:
         self._credit = credit
         raw = None if body is None else cbor.dumps(body)
         array = fd_array(fds)
-        options = c_api.RequestOptions(array, len(fds), 0 if timeout is None else max(1, milliseconds(timeout)), credit, 0 if idempotent else _NOT_IDEMPOTENT)
+        options = c_api.RequestOptions(array, len(fds), 0 if timeout is None else max(1, milliseconds(timeout)), credit, 0 if idempotent else _NOT_IDEMPOTENT, bytes_of(group))
         with core.locked() as handle:
             self.number: int = core.check(library().request_start(handle, service.encode(), raw, len(raw or b""), ctypes.byref(options), _on_reply, _on_item, enlist(self)))
 
@@ -114,8 +116,20 @@ class Reply:
         self.body, self.fds, self.status, self.text = body, list(fds), int(status), text
 
 
+class _Later:
+    def __repr__(self) -> str:
+        return "ipcnet.LATER"
+
+
+#: What a handler returns that will answer its call later, by ``call.answer`` (and, in a stream, ``call.item``).
+LATER = _Later()
+
+
 class Call:
-    """A call that somebody made. The handler's return value answers it; ``fds`` are closed then, unless ``take_fd`` has taken them."""
+    """
+    A call that somebody made. The handler's return value answers it, or, after ``LATER``, ``answer``; ``fds`` are closed then, unless ``take_fd`` has taken them.
+    Every call is answered once, also a cancelled one: until then it takes one of the offer's places.
+    """
 
     def __init__(self, core: Core, handle: int) -> None:
         info = CallInfo()
@@ -137,6 +151,8 @@ class Call:
         self.cancelled: Optional[str] = None
         self.fds: List[int] = list(info.fds[: min(info.fd_count, FDS_MAX)])
         self.listener: Optional[Callable[[], Any]] = None
+        self._cancel_listener: Optional[Callable[[str], Any]] = None
+        self._credit_listener: Optional[Callable[[], Any]] = None
         core.calls[handle] = self
 
     @property
@@ -150,6 +166,25 @@ class Call:
     @property
     def is_open(self) -> bool:
         return self._handle is not None
+
+    def on_cancel(self, listener: Callable[[str], Any]) -> None:
+        """Called once with the reason when nobody waits for the answer any more; at once in the next turn if that is so already. Not after the answer, nor when its offer was closed."""
+        self._cancel_listener = listener
+        if self.cancelled is not None:
+            self._core.note(self.tell_cancel)
+
+    def on_credit(self, listener: Callable[[], Any]) -> None:
+        """Called when the caller of a stream takes more items: ``credit`` says how many."""
+        self._credit_listener = listener
+
+    def tell_cancel(self) -> None:
+        listener, self._cancel_listener = self._cancel_listener, None
+        if listener is not None and self.is_open:
+            listener(self.cancelled or "cancelled")
+
+    def tell_credit(self) -> None:
+        if self._credit_listener is not None and self.is_open:
+            self._credit_listener()
 
     def take_fd(self, index: int = 0) -> Descriptor:
         """Descriptor number ``index``, from now on the handler's."""

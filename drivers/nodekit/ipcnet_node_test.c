@@ -1,0 +1,167 @@
+/* The node kit: vectors from a file (or standard input: "-"), and a model check of every short history of owners. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipcnet_node.h"
+
+static struct ipcnet_node_options options;
+static struct ipcnet_node_command commands[2];
+static struct ipcnet_node node;
+
+static void switch_on(uint32_t claim_timeout_us, uint32_t dead_man_us) {
+  options = (struct ipcnet_node_options){ .claim_timeout_us = claim_timeout_us, .dead_man_us = dead_man_us };
+  commands[0] = (struct ipcnet_node_command){ .inspect = ipcnet_e2e_p05_inspect, .e2e = { .data_id = 0x1234, .min_length_bytes = 8, .max_length_bytes = 8 },
+                                              .counter_max = IPCNET_E2E_P05_COUNTER_MAX, .motion = true, .epoch = { 28, 4 }, .owner = { 60, 2 } };
+  commands[1] = (struct ipcnet_node_command){ .inspect = ipcnet_e2e_p05_inspect, .e2e = { .data_id = 0x1235, .min_length_bytes = 8, .max_length_bytes = 8 },
+                                              .counter_max = IPCNET_E2E_P05_COUNTER_MAX };
+  ipcnet_node_init(&node, &options, commands, 2);
+}
+
+static int fail(const char *what, const char *line) {
+  fprintf(stderr, "%s: %s\n", what, line);
+  return EXIT_FAILURE;
+}
+
+/* ---- Vectors ------------------------------------------------------------------------------------------------------------------------- */
+
+static size_t bytes_of(const char *hex, uint8_t *to, size_t max) {
+  size_t length = 0;
+  unsigned value;
+  while (length < max && sscanf(hex + length * 2, "%2x", &value) == 1) to[length++] = (uint8_t)value;
+  return length;
+}
+
+static int check_state(const char *line, int outputs, int epoch, int owner) {
+  return node.outputs == outputs && node.epoch == epoch && ipcnet_node_reported_owner(&node) == owner ? 0 : fail("another state", line);
+}
+
+static int row(const char *line) {
+  unsigned long at, timeout, dead_man;
+  int which, expected, outputs, epoch, owner;
+  char hex[64];
+  uint8_t frame[32];
+  if (sscanf(line, "node %lu %lu", &timeout, &dead_man) == 2) {
+    switch_on((uint32_t)timeout, (uint32_t)dead_man);
+    return 0;
+  }
+  if (sscanf(line, "poll %lu %d %d %d", &at, &outputs, &epoch, &owner) == 4) {
+    ipcnet_node_poll(&node, (uint32_t)at);
+    return check_state(line, outputs, epoch, owner);
+  }
+  if (sscanf(line, "hear %lu %d %63s %d %d %d %d", &at, &which, hex, &expected, &outputs, &epoch, &owner) == 7) {
+    const size_t length = bytes_of(hex, frame, sizeof frame);
+    if ((int)ipcnet_node_hear(&node, (uint8_t)which, frame, length, (uint32_t)at) != expected) return fail("heard otherwise", line);
+    return check_state(line, outputs, epoch, owner);
+  }
+  if (sscanf(line, "judge %lu %d %63s %d %d %d %d", &at, &which, hex, &expected, &outputs, &epoch, &owner) == 7) {
+    const size_t length = bytes_of(hex, frame, sizeof frame);
+    if ((int)ipcnet_node_judge(&node, (uint8_t)which, frame, length, (uint32_t)at) != expected) return fail("judged otherwise", line);
+    return check_state(line, outputs, epoch, owner);
+  }
+  return fail("no such row", line);
+}
+
+static int vectors(const char *path) {
+  FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
+  char line[512];
+  int rows = 0;
+  if (file == NULL) return fail("cannot be read", path);
+  while (fgets(line, sizeof line, file) != NULL) {
+    if (line[0] == '#' || line[0] == '\n') continue;
+    if (row(line) != 0) return EXIT_FAILURE;
+    rows++;
+  }
+  if (file != stdin) fclose(file);
+  printf("%d rows passed\n", rows);
+  return EXIT_SUCCESS;
+}
+
+/* ---- Every history ------------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Two owners with two epochs each, their claims, beats, releases and commands, and time that passes: every sequence of SYMBOLS^DEPTH. Counters rise, so that what a frame
+ * means depends on its owner and epoch alone. Against a model in plain words: the newest epoch heard, who said so first, and what is true since.
+ */
+enum { OWNERS = 2, EPOCHS = 2, SENDERS = OWNERS * EPOCHS, CLAIM = 0, BEAT, RELEASE, COMMAND, CONFIGURE, ACTS, WAIT = SENDERS * ACTS, SYMBOLS = WAIT + 2, DEPTH = 4 };
+
+struct model { uint16_t epoch; uint8_t owner; bool following, moving, hold; uint32_t heard, fed; };
+
+static void claim_bytes(uint8_t frame[8], int kind, uint16_t epoch, uint8_t owner, uint32_t counter) {
+  const ipcnet_e2e_config e2e = { .data_id = IPCNET_NODE_CLAIM_DATA_ID };
+  memset(frame, 0, 8);
+  frame[3] = (uint8_t)(0x10 | kind);
+  frame[4] = (uint8_t)epoch;
+  frame[5] = (uint8_t)(epoch >> 8);
+  frame[6] = owner;
+  (void)ipcnet_e2e_p05_protect(&e2e, frame, 8, counter & 0xFFu);
+}
+
+static void command_bytes(uint8_t frame[8], int command, uint16_t epoch, uint8_t owner, uint32_t counter) {
+  memset(frame, 0, 8);
+  frame[3] = (uint8_t)(epoch << 4);
+  frame[7] = (uint8_t)(owner << 4);
+  (void)ipcnet_e2e_p05_protect(&commands[command].e2e, frame, 8, counter & 0xFFu);
+}
+
+static int model_step(struct model *self, int symbol, uint32_t now, uint32_t counter) {
+  uint8_t frame[8];
+  if (self->moving && now - self->fed >= 200) self->moving = false;
+  if (self->following && now - self->heard >= 500) self->following = self->moving = false;
+  if (symbol >= WAIT) {
+    ipcnet_node_poll(&node, now);
+  } else {
+    const uint8_t owner = (uint8_t)(symbol / ACTS % OWNERS);
+    const uint16_t epoch = (uint16_t)(0xFFFF + symbol / ACTS / OWNERS * 2); /* 0xFFFF, then 1: over the wrap */
+    const int act = symbol % ACTS;
+    const bool own = self->epoch == epoch && self->owner == owner;
+    if (act == COMMAND || act == CONFIGURE) {
+      command_bytes(frame, act == CONFIGURE, epoch, owner, counter);
+      const bool accepted = ipcnet_node_judge(&node, act == CONFIGURE, frame, 8, now) == IPCNET_NODE_ACCEPTED;
+      if (accepted != (self->following && (act == CONFIGURE || own))) return fail("model: accepted", accepted ? "wrongly" : "not");
+      if (accepted) self->heard = now;
+      if (accepted && act == COMMAND) { self->moving = true; self->hold = false; self->fed = now; }
+    } else {
+      claim_bytes(frame, act == CLAIM ? 0 : act == BEAT ? 1 : 4, epoch, owner, counter);
+      (void)ipcnet_node_hear(&node, owner, frame, 8, now);
+      if (own && act == RELEASE) self->following = self->moving = false;
+      else if (own) { self->following = true; self->heard = now; }
+      else if (act != RELEASE && (self->epoch == 0 || (self->epoch == 0xFFFF && epoch == 1))) {
+        *self = (struct model){ .epoch = epoch, .owner = owner, .following = true, .moving = self->moving, .hold = true, .heard = now, .fed = self->fed };
+      }
+    }
+  }
+  const int outputs = !self->moving ? IPCNET_NODE_SAFE : self->hold ? IPCNET_NODE_HOLD : IPCNET_NODE_FOLLOW;
+  if (node.outputs != outputs) return fail("model", "other outputs");
+  if (node.epoch != self->epoch || ipcnet_node_reported_owner(&node) != (self->following ? self->owner : IPCNET_NODE_NOBODY)) return fail("model", "another owner");
+  return 0;
+}
+
+static int every_history(void) {
+  long histories = 1, checked = 0;
+  for (int i = 0; i < DEPTH; i++) histories *= SYMBOLS;
+  for (long history = 0; history < histories; history++) {
+    struct model model = { 0 };
+    uint32_t now = UINT32_MAX - 300; /* the clock wraps */
+    long rest = history;
+    switch_on(500, 200);
+    for (int i = 0; i < DEPTH; i++, rest /= SYMBOLS) {
+      const int symbol = (int)(rest % SYMBOLS);
+      now += symbol == WAIT ? 250 : symbol == WAIT + 1 ? 600 : 10;
+      if (model_step(&model, symbol, now, (uint32_t)i) != 0) {
+        fprintf(stderr, "history %ld, step %d, symbol %d\n", history, i, symbol);
+        return EXIT_FAILURE;
+      }
+      checked++;
+    }
+  }
+  printf("%ld histories, %ld steps\n", histories, checked);
+  return EXIT_SUCCESS;
+}
+
+int main(int count, char **arguments) {
+  const int result = count > 1 ? vectors(arguments[1]) : EXIT_SUCCESS;
+  if (result != EXIT_SUCCESS || (count > 1 && strcmp(arguments[1], "-") == 0)) return result;
+  printf("node %zu bytes, command %zu bytes\n", sizeof(struct ipcnet_node), sizeof(struct ipcnet_node_command));
+  return every_history();
+}

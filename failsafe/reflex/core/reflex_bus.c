@@ -1,0 +1,248 @@
+#include <string.h>
+
+#include "reflex_internal.h"
+
+/*
+ * bus_health belongs to the owner. Whoever does not own the bus sends nothing, so it gets no echoes and can judge nothing; and what the machine wants done (purge, restart) would interrupt the
+ * owner. So others only remember how the link is, and the machine starts afresh when the bus becomes ours: trusted if our predecessor trusted it, else it has to be proven.
+ */
+
+/* Back-off after bus-off, as drivers/can has it. */
+#define RESTART_MIN_US 100000u
+#define RESTART_MAX_US 5000000u
+#define RESTART_BUDGET 8u
+#define PROBE_INTERVAL_US 1000000u
+#define PROBE_LIFE_US 1000000u
+#define MICRO 1000000u
+
+/* ---- Loading and owning ----------------------------------------------------------------------------------------------------------------- */
+
+static struct ipcnet_bus_health_options health_options(const struct ipcnet_reflex_bus *row, const struct bus_state *bus) {
+  uint32_t bitrate_bps = bus->link.bitrate_bps != 0 ? bus->link.bitrate_bps : row->bitrate_bps;
+  uint32_t data_bitrate_bps = bus->link.data_bitrate_bps != 0 ? bus->link.data_bitrate_bps : row->data_bitrate_bps;
+  return (struct ipcnet_bus_health_options){
+    .frame_time_us = ipcnet_can_frame_time_us(bitrate_bps, data_bitrate_bps, row->flags & IPCNET_REFLEX_BUS_FD),
+    .tx_queue_frames = row->tx_queue_frames,
+    .dead_after_us = row->dead_after_us,
+    .probe_interval_us = PROBE_INTERVAL_US,
+    .restart_min_us = RESTART_MIN_US,
+    .restart_max_us = RESTART_MAX_US,
+    .restart_budget = RESTART_BUDGET,
+    .confirms = bus->confirms,
+    .listen_only = row->flags & IPCNET_REFLEX_BUS_LISTEN_ONLY,
+  };
+}
+
+static void start_health(struct ipcnet_reflex *self, uint32_t number) {
+  struct bus_state *bus = &self->buses[number];
+  struct ipcnet_bus_health_options options = health_options(&self->table.buses[number], bus);
+  ipcnet_bus_health_init(&bus->health, &options, self->now_us);
+}
+
+void ipcnet_reflex_bus_load(struct ipcnet_reflex *self) {
+  memset(self->buses, 0, sizeof self->buses);
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    struct bus_state *bus = &self->buses[number];
+    bus->confirms = true;
+    bus->sends = self->table.buses[number].claim_id != IPCNET_REFLEX_NO_CLAIM_ID;
+    bus->owned = ipcnet_twin_may_send(self->role);
+    bus->budget_us = self->now_us;
+    start_health(self, number);
+  }
+  for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) self->buses[self->table.messages[row].bus].sends = true;
+}
+
+void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t number, bool trusted) {
+  struct bus_state *bus = &self->buses[number];
+  if (bus->owned) return;
+  start_health(self, number);
+  bus->owned = true;
+  bus->health.was_up = !trusted; /* a link that comes back must be proven, a first one need not */
+  if (!bus->link_up) return;
+  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_UP, bus->stale_frames, 0);
+  if (bus->link.bus_state_known && bus->link.bus_state > 0) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, bus->link.bus_state, 0);
+}
+
+void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t number) {
+  struct bus_state *bus = &self->buses[number];
+  bus->owned = false;
+  bus->claimed = false;
+  bus->claim_in_flight = false;
+  ipcnet_reflex_gate_settle(self, number, 0);
+}
+
+/* ---- Stepping --------------------------------------------------------------------------------------------------------------------------- */
+
+static void send_probe(struct ipcnet_reflex *self, uint32_t number) {
+  uint32_t id = ipcnet_reflex_probe_id(&self->table.buses[number]);
+  struct ipcnet_can_frame frame = {
+    .time_us = (double)(self->now_us + PROBE_LIFE_US), .can_id = id, .flags = id > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0, .bus = (uint16_t)number, .token = IPCNET_CAN_PROBE_TOKEN};
+  if (self->os.send(self->os.context, (uint8_t)number, &frame) != IPCNET_CAN_QUEUED) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_PROBE_FAILED, 0, 0);
+}
+
+static void perform(struct ipcnet_reflex *self, uint32_t number, const struct ipcnet_bus_effect *effect) {
+  switch ((enum ipcnet_bus_effect_kind)effect->kind) {
+    case IPCNET_EFFECT_REFUSE_COMMANDS:
+      self->buses[number].claimed = false; /* whoever listens again later is told anew */
+      ipcnet_reflex_gate_drop(self, number, false);
+      ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BUS_DEAD, (uint16_t)number, self->buses[number].sends);
+      break;
+    case IPCNET_EFFECT_STATE_CHANGED: {
+      uint32_t data[4] = {effect->a, effect->b, effect->c, effect->d};
+      self->page->bus_phases[number] = (uint8_t)effect->b;
+      ipcnet_reflex_report(self, IPCNET_REPORT_BUS, (uint16_t)number, 0, data, sizeof data);
+      break;
+    }
+    case IPCNET_EFFECT_PROBE: send_probe(self, number); break;
+    case IPCNET_EFFECT_PURGE:
+    case IPCNET_EFFECT_RESTART_BUS:
+    case IPCNET_EFFECT_REOPEN: self->os.bus_effect(self->os.context, (uint8_t)number, (enum ipcnet_bus_effect_kind)effect->kind); break;
+    default: break;
+  }
+}
+
+void ipcnet_reflex_bus_step(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_bus_event_kind kind, uint32_t a, uint32_t b) {
+  struct bus_state *bus = &self->buses[number];
+  if (!bus->owned) return;
+  struct ipcnet_bus_effect effects[IPCNET_BUS_EFFECTS_MAX];
+  struct ipcnet_bus_event event = {.kind = (uint32_t)kind, .a = a, .b = b};
+  size_t count = ipcnet_bus_health_step(&bus->health, &event, self->now_us, effects);
+  for (size_t i = 0; i < count; i++) perform(self, number, &effects[i]);
+}
+
+/* ---- Sending ---------------------------------------------------------------------------------------------------------------------------- */
+
+bool ipcnet_reflex_bus_reachable(const struct ipcnet_reflex *self, uint32_t number) {
+  const struct bus_state *bus = &self->buses[number];
+  return bus->owned && bus->link_up && !(self->table.buses[number].flags & IPCNET_REFLEX_BUS_LISTEN_ONLY) &&
+         (ipcnet_bus_health_accepts(&bus->health) || bus->health.phase == IPCNET_BUS_PROVEN);
+}
+
+bool ipcnet_reflex_bus_open(const struct ipcnet_reflex *self, uint32_t number) {
+  const struct bus_state *bus = &self->buses[number];
+  return ipcnet_reflex_bus_reachable(self, number) && ipcnet_bus_health_accepts(&bus->health) &&
+         (bus->claimed || self->table.buses[number].claim_id == IPCNET_REFLEX_NO_CLAIM_ID);
+}
+
+enum ipcnet_can_verdict ipcnet_reflex_bus_send(struct ipcnet_reflex *self, uint32_t number, const struct ipcnet_can_frame *frame) {
+  enum ipcnet_can_verdict verdict = self->os.send(self->os.context, (uint8_t)number, frame);
+  if (verdict == IPCNET_CAN_QUEUED) {
+    self->counters.sent_frames++;
+    ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TX_QUEUED, 1, 0);
+  } else if (verdict == IPCNET_CAN_QUEUE_FULL) {
+    ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TX_NO_BUFFER, 1, 0);
+  }
+  return verdict;
+}
+
+/* ---- The allowed load: a token bucket in millionths of bits ------------------------------------------------------------------------------- */
+
+/* Millionths of a bit per microsecond; 0: no limit. */
+static uint64_t budget_rate(const struct ipcnet_reflex *self, uint32_t number) {
+  const struct ipcnet_reflex_bus *row = &self->table.buses[number];
+  uint64_t bitrate_bps = row->bitrate_bps != 0 ? row->bitrate_bps : self->buses[number].link.bitrate_bps;
+  return bitrate_bps * row->load_permille_max / 1000u;
+}
+
+static uint64_t budget_now(const struct ipcnet_reflex *self, uint32_t number, uint64_t rate) {
+  const struct bus_state *bus = &self->buses[number];
+  uint64_t capacity = rate * BUDGET_BURST_US > (uint64_t)BUDGET_BITS_MIN * MICRO ? rate * BUDGET_BURST_US : (uint64_t)BUDGET_BITS_MIN * MICRO;
+  uint64_t elapsed_us = self->now_us - bus->budget_us;
+  /* A pause of a minute fills any bucket; more would overflow nothing, but why multiply it. */
+  uint64_t filled = bus->budget_microbits + (elapsed_us < 60u * MICRO ? elapsed_us : 60u * MICRO) * rate;
+  return filled < capacity ? filled : capacity;
+}
+
+bool ipcnet_reflex_bus_take(struct ipcnet_reflex *self, uint32_t number, uint32_t bits, bool force) {
+  uint64_t rate = budget_rate(self, number);
+  if (rate == 0) return true;
+  uint64_t there = budget_now(self, number, rate), wanted = (uint64_t)bits * MICRO;
+  if (there < wanted && !force) return false;
+  self->buses[number].budget_microbits = there < wanted ? 0 : there - wanted;
+  self->buses[number].budget_us = self->now_us;
+  return true;
+}
+
+uint64_t ipcnet_reflex_bus_take_at_us(const struct ipcnet_reflex *self, uint32_t number, uint32_t bits) {
+  uint64_t rate = budget_rate(self, number);
+  if (rate == 0) return self->now_us;
+  uint64_t there = budget_now(self, number, rate), wanted = (uint64_t)bits * MICRO;
+  return there >= wanted ? self->now_us : self->now_us + (wanted - there + rate - 1) / rate;
+}
+
+/* ---- Turns ------------------------------------------------------------------------------------------------------------------------------ */
+
+void ipcnet_reflex_bus_turn(struct ipcnet_reflex *self) {
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    if (self->buses[number].owned && self->now_us >= ipcnet_bus_health_next_deadline_us(&self->buses[number].health)) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TICK, 0, 0);
+  }
+}
+
+uint64_t ipcnet_reflex_bus_next_us(const struct ipcnet_reflex *self) {
+  uint64_t next = UINT64_MAX;
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    uint64_t due = self->buses[number].owned ? ipcnet_bus_health_next_deadline_us(&self->buses[number].health) : UINT64_MAX;
+    if (due < next) next = due;
+  }
+  return next;
+}
+
+/* ---- The link --------------------------------------------------------------------------------------------------------------------------- */
+
+static void link_up(struct ipcnet_reflex *self, uint32_t number, const struct ipcnet_can_link_event *event, const struct ipcnet_can_link *link) {
+  struct bus_state *bus = &self->buses[number];
+  bus->link_up = true;
+  bus->stale_frames = event->a;
+  bus->confirms = event->b != 1;
+  if (link != NULL) bus->link = *link;
+  struct ipcnet_bus_health_options options = health_options(&self->table.buses[number], bus);
+  bus->health.options.confirms = options.confirms;
+  ipcnet_bus_health_set_link(&bus->health, options.frame_time_us, options.tx_queue_frames);
+  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_UP, event->a, 0);
+  if (link != NULL && link->bus_state_known && link->bus_state > 0) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, link->bus_state, 0);
+}
+
+static void link_down(struct ipcnet_reflex *self, uint32_t number) {
+  struct bus_state *bus = &self->buses[number];
+  bus->link_up = false;
+  bus->claim_in_flight = false;
+  ipcnet_reflex_gate_settle(self, number, 0); /* an interface that goes down drops its queue */
+  if (bus->owned) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_DOWN, 0, 0);
+  else self->os.bus_effect(self->os.context, (uint8_t)number, IPCNET_EFFECT_REOPEN);
+}
+
+void ipcnet_reflex_link(struct ipcnet_reflex *self, uint8_t number, const struct ipcnet_can_link_event *event, const struct ipcnet_can_link *link, uint64_t now_us) {
+  if (now_us > self->now_us) self->now_us = now_us;
+  if (number >= ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES)) return;
+  uint32_t data[3] = {event->kind, event->a, event->b};
+  ipcnet_reflex_report(self, IPCNET_REPORT_LINK, number, 0, data, sizeof data);
+  switch ((enum ipcnet_can_link_event_kind)event->kind) {
+    case IPCNET_LINK_UP: link_up(self, number, event, link); break;
+    case IPCNET_LINK_DOWN:
+    case IPCNET_LINK_GONE: link_down(self, number); break;
+    case IPCNET_LINK_BUS_STATE:
+      self->buses[number].link.bus_state = (uint8_t)(event->a <= 3 ? event->a : 0);
+      self->buses[number].link.bus_state_known = true;
+      ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, event->a, 0);
+      break;
+    case IPCNET_LINK_PURGED:
+      self->buses[number].claim_in_flight = false;
+      ipcnet_reflex_gate_settle(self, number, 1);
+      ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_PURGED, 0, 0);
+      break;
+    case IPCNET_LINK_PURGE_FAILED: ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_PURGE_FAILED, event->a == 1 /* EPERM */ || event->a == 13 /* EACCES */, 0); break;
+    case IPCNET_LINK_RESTART_FAILED: ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_RESTART_FAILED, 0, 0); break;
+    case IPCNET_LINK_DROPPED:
+      if (!ipcnet_reflex_gate_dropped(self, number, event->key)) self->buses[number].claim_in_flight = false;
+      ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TX_DROPPED, 1, 0);
+      break;
+    case IPCNET_LINK_OVERFLOW:
+      /* Echoes may be among the lost: nobody waits for them any longer. */
+      self->buses[number].claim_in_flight = false;
+      ipcnet_reflex_gate_settle(self, number, 0);
+      ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_OVERFLOW, event->a, 0);
+      break;
+    default: break;
+  }
+  ipcnet_reflex_settle(self);
+}

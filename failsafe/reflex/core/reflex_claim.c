@@ -1,0 +1,329 @@
+#include <string.h>
+
+#include "reflex_internal.h"
+
+/* docs/specs/claim.md has the frame and the rules. */
+
+#define CLAIM_BYTES 8u
+#define CLAIM_VERSION 1u
+#define ARMED_FLAG 1u
+#define WITNESS_BITS_MIN 8u /* of fewer bits "newer" means too little to give up the bus for it */
+
+static const ipcnet_e2e_config CLAIM_E2E = {.data_id = 0xC1A1};
+
+static bool claims_on(const struct ipcnet_reflex *self, uint32_t number) {
+  return self->table.buses[number].claim_id != IPCNET_REFLEX_NO_CLAIM_ID;
+}
+
+static bool shared_on(const struct ipcnet_reflex *self, uint32_t number) {
+  return self->table.buses[number].self_fence_us != 0;
+}
+
+bool ipcnet_reflex_shared(const struct ipcnet_reflex *self) {
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    if (shared_on(self, number)) return true;
+  }
+  return false;
+}
+
+/* ---- Ours ------------------------------------------------------------------------------------------------------------------------------- */
+
+static uint8_t claim_flags(const struct ipcnet_reflex *self, uint32_t number) {
+  return self->table.buses[number].flags & IPCNET_REFLEX_BUS_CLAIM_EXTENDED ? IPCNET_CAN_EXTENDED : 0;
+}
+
+static bool send_claim(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_claim_kind kind, uint8_t last_byte) {
+  struct bus_state *bus = &self->buses[number];
+  uint8_t owner = ipcnet_reflex_owner_number(self, (uint8_t)number);
+  struct ipcnet_can_frame frame = {.time_us = (double)(self->now_us + self->table.header->beat_period_us),
+                                   .can_id = self->table.buses[number].claim_id | owner,
+                                   .flags = claim_flags(self, number),
+                                   .length_bytes = CLAIM_BYTES,
+                                   .bus = (uint16_t)number,
+                                   .token = ipcnet_reflex_next_token(self, TOKEN_CLAIM)};
+  frame.data[3] = (uint8_t)(CLAIM_VERSION << 4 | (uint32_t)kind);
+  frame.data[4] = (uint8_t)self->epoch;
+  frame.data[5] = (uint8_t)(self->epoch >> 8);
+  frame.data[6] = owner;
+  frame.data[7] = last_byte;
+  bus->claim_counter++;
+  ipcnet_e2e_p05_protect(&CLAIM_E2E, frame.data, CLAIM_BYTES, bus->claim_counter);
+  if (ipcnet_reflex_bus_send(self, number, &frame) != IPCNET_CAN_QUEUED) return false;
+  self->counters.claims_sent++;
+  bus->claim_in_flight = bus->confirms;
+  bus->claim_in_flight_us = self->now_us;
+  return true;
+}
+
+static uint8_t armed_flag(const struct ipcnet_reflex *self) {
+  return self->arming == IPCNET_ARMED ? ARMED_FLAG : 0;
+}
+
+/* The first frame on a bus, after which commands may follow. */
+static void claim(struct ipcnet_reflex *self, uint32_t number) {
+  struct bus_state *bus = &self->buses[number];
+  if (bus->claimed || !claims_on(self, number) || !ipcnet_reflex_bus_reachable(self, number)) return;
+  if (!send_claim(self, number, IPCNET_CLAIM, armed_flag(self))) return;
+  bus->claimed = true;
+  bus->claimed_us = self->now_us;
+  bus->beat_due_us = self->now_us + self->table.header->beat_period_us;
+  bus->probe_due_us = self->now_us + SPLIT_PROBE_PERIOD_US;
+}
+
+static void beat(struct ipcnet_reflex *self, uint32_t number) {
+  struct bus_state *bus = &self->buses[number];
+  if (!bus->claimed || self->now_us < bus->beat_due_us || !ipcnet_reflex_bus_reachable(self, number)) return;
+  /* From the schedule while it is kept: lateness of the loop must not stretch the period. */
+  uint64_t period_us = self->table.header->beat_period_us;
+  bus->beat_due_us = bus->beat_due_us + period_us > self->now_us + period_us / 2 ? bus->beat_due_us + period_us : self->now_us + period_us / 2;
+  if (bus->claim_in_flight && self->now_us - bus->claim_in_flight_us < 2 * ipcnet_bus_health_echo_patience_us(&bus->health)) return; /* one of them in the queue is enough */
+  bool probe = shared_on(self, number) && self->now_us >= bus->probe_due_us;
+  if (probe) bus->probe_due_us = self->now_us + SPLIT_PROBE_PERIOD_US;
+  send_claim(self, number, probe ? IPCNET_SPLIT_PROBE : IPCNET_BEAT, armed_flag(self));
+}
+
+void ipcnet_reflex_claim_farewell(struct ipcnet_reflex *self, enum ipcnet_claim_kind kind) {
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    if (!self->buses[number].claimed || !ipcnet_reflex_bus_reachable(self, number)) continue;
+    uint8_t successor = (uint8_t)(ipcnet_reflex_owner_number(self, (uint8_t)number) ^ 1u);
+    send_claim(self, number, kind, kind == IPCNET_HANDOVER ? successor : armed_flag(self));
+  }
+}
+
+/* ---- Becoming owner --------------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t quiet_needed_us(const struct ipcnet_reflex *self, uint32_t number) {
+  return (uint64_t)BEATS_MISSED * self->table.header->beat_period_us + (uint64_t)CLAIM_SLOT_US * self->table.buses[number].host;
+}
+
+static bool from_other_host(const struct ipcnet_reflex *self, uint32_t number, uint32_t owner) {
+  return owner >> 1 != self->table.buses[number].host;
+}
+
+/* When the other host's owner was last heard on any bus; 0: never, or it said goodbye. */
+static uint64_t other_host_heard_us(const struct ipcnet_reflex *self) {
+  uint64_t latest = 0;
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    for (uint32_t owner = 0; owner < 4; owner++) {
+      bool counts = self->buses[number].others[owner].heard && from_other_host(self, number, owner);
+      if (counts && self->buses[number].others[owner].heard_us > latest) latest = self->buses[number].others[owner].heard_us;
+    }
+  }
+  return latest;
+}
+
+void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
+  self->claim_wanted = true;
+  self->claim_since_us = self->now_us;
+  /* A predecessor on this host owned the bus until now: then nobody else has to be asked. */
+  self->claim_listening = ipcnet_reflex_shared(self) && !(ipcnet_reflex_page_valid(self, self->other) && self->other->role == IPCNET_TWIN_OWNER);
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_page_trusted(self, number));
+  ipcnet_reflex_claim_turn(self);
+}
+
+static uint64_t listening_ends_us(const struct ipcnet_reflex *self) {
+  uint64_t ends = self->claim_since_us;
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    uint64_t end = self->claim_since_us + quiet_needed_us(self, number);
+    if (shared_on(self, number) && end > ends) ends = end;
+  }
+  return ends;
+}
+
+static uint64_t confirmation_ends_us(const struct ipcnet_reflex *self) {
+  uint64_t patience_us = CLAIM_CONFIRM_US;
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    if (self->table.buses[number].self_fence_us > patience_us) patience_us = self->table.buses[number].self_fence_us;
+  }
+  return self->claim_since_us + patience_us;
+}
+
+/* On each shared bus a node has reported our epoch. */
+static bool confirmed(const struct ipcnet_reflex *self) {
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    const struct bus_state *bus = &self->buses[number];
+    if (shared_on(self, number) && (!bus->claimed || bus->witness_us < bus->claimed_us)) return false;
+  }
+  return true;
+}
+
+static void claiming_turn(struct ipcnet_reflex *self) {
+  if (self->epoch != self->proposed_epoch) return; /* not stored yet */
+  if (self->claim_wanted) {
+    if (self->claim_listening && self->now_us < listening_ends_us(self)) return;
+    bool all = true;
+    for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+      claim(self, number);
+      if (claims_on(self, number) && ipcnet_reflex_bus_reachable(self, number) && !self->buses[number].claimed) all = false;
+    }
+    if (!all) return;
+    self->claim_listening = false;
+    self->claim_wanted = false;
+    self->claim_since_us = self->now_us;
+    if (!ipcnet_reflex_shared(self)) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
+  } else if (ipcnet_reflex_shared(self)) {
+    if (confirmed(self)) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_CONFIRMED);
+    else if (self->now_us >= confirmation_ends_us(self)) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_EXPIRED);
+  }
+}
+
+/* ---- Owner of a bus that another host is on ---------------------------------------------------------------------------------------------- */
+
+/* Until when we may go on without another sign that we are heard and followed. */
+static uint64_t lease_ends_us(const struct ipcnet_reflex *self, uint32_t number) {
+  const struct bus_state *bus = &self->buses[number];
+  uint64_t witnessed_us = bus->witness_us > bus->claimed_us ? bus->witness_us : bus->claimed_us;
+  if (bus->claim_in_flight && bus->claim_in_flight_us < witnessed_us) witnessed_us = bus->claim_in_flight_us;
+  return witnessed_us + self->table.buses[number].self_fence_us;
+}
+
+static void owner_turn(struct ipcnet_reflex *self) {
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    claim(self, number);
+    beat(self, number);
+    if (shared_on(self, number) && self->now_us >= lease_ends_us(self, number)) ipcnet_reflex_raise(self, IPCNET_TWIN_SELF_FENCED);
+  }
+}
+
+/* ---- Outvoted --------------------------------------------------------------------------------------------------------------------------- */
+
+/* Whether a node that is heard still follows the owner of `epoch`; and whether any is heard at all. */
+static void ask_nodes(const struct ipcnet_reflex *self, uint16_t epoch, bool *follows, bool *any) {
+  for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); row++) {
+    const struct ipcnet_reflex_field field = self->table.watches[self->table.nodes[row].watch].epoch;
+    if (field.bits == 0 || self->nodes[row].life != NODE_ALIVE) continue;
+    *any = true;
+    uint16_t mask = (uint16_t)((1u << field.bits) - 1u);
+    bool nobodys = self->nodes[row].epoch == 0 || self->nodes[row].owner > 3; /* claim.md: it says 7 when its owner fell silent */
+    if (!nobodys && self->nodes[row].epoch == (epoch & mask)) *follows = true;
+  }
+}
+
+static uint64_t silence_due_us(const struct ipcnet_reflex *self) {
+  uint64_t rest_ends = self->outvoted_us + OUTVOTED_REST_US, heard_us = other_host_heard_us(self);
+  if (heard_us == 0) return rest_ends;
+  uint64_t due = heard_us + (uint64_t)BEATS_MISSED * self->table.header->beat_period_us;
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    uint64_t end = heard_us + quiet_needed_us(self, number);
+    if (end > due) due = end;
+  }
+  bool follows = false, any = false;
+  ask_nodes(self, self->heard_epoch, &follows, &any);
+  /* The nodes still hear the one that we no longer hear; but not for ever: they forget, or they only remember. */
+  if (follows && heard_us + OUTVOTED_REST_US > due) due = heard_us + OUTVOTED_REST_US;
+  return due;
+}
+
+static void outvoted_turn(struct ipcnet_reflex *self) {
+  bool follows = false, any = false;
+  ask_nodes(self, self->heard_epoch, &follows, &any);
+  if (ipcnet_reflex_shared(self) && !any) return; /* cut off ourselves */
+  if (self->now_us < silence_due_us(self)) return;
+  self->outvoted_us = self->now_us; /* asked again after a rest */
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    for (uint32_t owner = 0; owner < 4; owner++) self->buses[number].others[owner].heard = false;
+  }
+  ipcnet_reflex_raise(self, IPCNET_TWIN_OTHER_HOST_SILENT);
+}
+
+/* ---- Turns ------------------------------------------------------------------------------------------------------------------------------ */
+
+void ipcnet_reflex_claim_turn(struct ipcnet_reflex *self) {
+  if (!self->has_table) {
+    /* Nothing can be claimed without knowing buses, and nothing sent: owner by the lock alone. */
+    if (self->role == IPCNET_TWIN_CLAIMING && self->claim_wanted && self->epoch == self->proposed_epoch) {
+      self->claim_wanted = false;
+      ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
+    }
+    return;
+  }
+  if (self->role == IPCNET_TWIN_CLAIMING) claiming_turn(self);
+  else if (self->role == IPCNET_TWIN_OWNER) owner_turn(self);
+  else if (self->role == IPCNET_TWIN_OUTVOTED) outvoted_turn(self);
+}
+
+uint64_t ipcnet_reflex_claim_next_us(const struct ipcnet_reflex *self) {
+  uint64_t next = UINT64_MAX;
+  if (!self->has_table) return next;
+  if (self->role == IPCNET_TWIN_CLAIMING) return self->claim_wanted ? (self->claim_listening ? listening_ends_us(self) : self->now_us) : confirmation_ends_us(self);
+  if (self->role == IPCNET_TWIN_OUTVOTED) return silence_due_us(self);
+  if (self->role != IPCNET_TWIN_OWNER) return next;
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    if (self->buses[number].claimed && self->buses[number].beat_due_us < next) next = self->buses[number].beat_due_us;
+    if (shared_on(self, number) && lease_ends_us(self, number) < next) next = lease_ends_us(self, number);
+  }
+  return next;
+}
+
+/* ---- Others ----------------------------------------------------------------------------------------------------------------------------- */
+
+static void hear_epoch(struct ipcnet_reflex *self, uint16_t epoch) {
+  if (ipcnet_epoch_newer(epoch, self->heard_epoch)) self->heard_epoch = epoch;
+}
+
+static void outvoted_by(struct ipcnet_reflex *self) {
+  self->counters.higher_epochs_heard++;
+  ipcnet_reflex_raise(self, IPCNET_TWIN_HIGHER_EPOCH);
+}
+
+/* Somebody else says that he owns a bus of which we say the same. */
+static void contest(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t owner) {
+  bool claiming = self->role == IPCNET_TWIN_CLAIMING;
+  if (!claiming && self->role != IPCNET_TWIN_OWNER) return;
+  uint16_t ours = claiming ? self->proposed_epoch : self->epoch;
+  if (ipcnet_epoch_newer(epoch, ours)) {
+    outvoted_by(self);
+  } else if (epoch == ours) {
+    /* Arbitration let the lower one through first; but who already beats was there before a claim. */
+    bool was_there = claiming && kind != IPCNET_CLAIM;
+    if (owner < ipcnet_reflex_owner_number(self, (uint8_t)number) || was_there) outvoted_by(self);
+    else self->counters.stale_claims_heard++;
+  } else if (claiming && self->claim_listening && from_other_host(self, number, owner)) {
+    outvoted_by(self); /* the other host's owner works: no automatic return */
+  } else {
+    self->counters.stale_claims_heard++;
+  }
+}
+
+bool ipcnet_reflex_claim_frame(struct ipcnet_reflex *self, uint8_t number, const struct ipcnet_can_frame *frame) {
+  if (!claims_on(self, number) || (frame->can_id & ~3u) != self->table.buses[number].claim_id || ((frame->flags ^ claim_flags(self, number)) & IPCNET_CAN_EXTENDED) != 0) return false;
+  uint32_t counter = 0;
+  if ((frame->flags & IPCNET_CAN_REMOTE) || frame->length_bytes != CLAIM_BYTES ||
+      ipcnet_e2e_p05_inspect(&CLAIM_E2E, frame->data, CLAIM_BYTES, &counter) != IPCNET_E2E_INSPECTED_OK) {
+    self->counters.rejected_frames++;
+    return true;
+  }
+  uint32_t version = frame->data[3] >> 4u, kind = frame->data[3] & 15u;
+  uint16_t epoch = (uint16_t)(frame->data[4] | frame->data[5] << 8);
+  uint8_t owner = frame->data[6];
+  bool makes_sense = version == CLAIM_VERSION && kind <= IPCNET_RELEASE && epoch != 0 && owner <= 3 && owner == (frame->can_id & 3u);
+  bool repeated = makes_sense && self->buses[number].others[owner].heard_us != 0 && self->buses[number].others[owner].epoch == epoch && self->buses[number].others[owner].counter == counter;
+  if (!makes_sense || repeated) {
+    self->counters.rejected_frames++;
+    return true;
+  }
+  self->buses[number].others[owner].heard = kind != IPCNET_RELEASE;
+  self->buses[number].others[owner].heard_us = self->now_us;
+  self->buses[number].others[owner].epoch = epoch;
+  self->buses[number].others[owner].counter = (uint8_t)counter;
+  hear_epoch(self, epoch);
+  if (kind != IPCNET_RELEASE) contest(self, number, (enum ipcnet_claim_kind)kind, epoch, owner);
+  return true;
+}
+
+void ipcnet_reflex_claim_echo(struct ipcnet_reflex *self, uint8_t number) {
+  self->buses[number].claim_in_flight = false;
+}
+
+void ipcnet_reflex_claim_witness(struct ipcnet_reflex *self, uint16_t row) {
+  const struct ipcnet_reflex_watch *watch = &self->table.watches[self->table.nodes[row].watch];
+  uint16_t epoch = self->nodes[row].epoch, mask = (uint16_t)((1u << watch->epoch.bits) - 1u);
+  bool contested = self->role == IPCNET_TWIN_CLAIMING || self->role == IPCNET_TWIN_OWNER;
+  uint16_t known = self->role == IPCNET_TWIN_CLAIMING ? self->proposed_epoch : contested ? self->epoch : self->heard_epoch;
+  if (contested && ipcnet_reflex_watch_follows(self, row)) self->buses[watch->bus].witness_us = self->now_us;
+  uint16_t ahead = (uint16_t)((epoch - known) & mask);
+  /* 0: it has heard nobody since it was powered. Beyond the half: an older owner's. */
+  if (epoch == 0 || ahead == 0 || ahead > mask >> 1 || watch->epoch.bits < WITNESS_BITS_MIN) return;
+  hear_epoch(self, known == 0 ? epoch : (uint16_t)(known + ahead));
+  if (contested) outvoted_by(self);
+}

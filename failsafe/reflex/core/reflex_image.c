@@ -1,0 +1,171 @@
+#include <string.h>
+
+#include "../../../schemas/crc/c/ipcnet_crc_fast.h"
+#include "reflex_internal.h"
+
+/* ---- Keeping ---------------------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t image_crc(const struct ipcnet_reflex_image *image) {
+  return ipcnet_crc32_iscsi_fast(0, (const uint8_t *)image + sizeof image->crc32c, sizeof *image - sizeof image->crc32c);
+}
+
+void ipcnet_reflex_keep(struct ipcnet_reflex *self) {
+  /* Only the owner knows; and not before it has looked at what the one before it left. */
+  if (!ipcnet_twin_may_send(self->role) || self->adopt_wanted) return;
+  struct ipcnet_reflex_image *image = &self->image;
+  image->arming = self->arming;
+  image->epoch = self->epoch;
+  image->sequence = ++self->image_sequence;
+  memcpy(image->boot_id, self->options.boot_id, sizeof image->boot_id);
+  image->trigger_latched = self->trigger_latched;
+  image->malfunction = self->malfunction;
+  image->latched_trigger = self->latched_trigger;
+  image->brain_epoch = self->brain_epoch;
+  memcpy(&image->run, &self->plan.run, sizeof image->run);
+  image->crc32c = image_crc(image);
+  /* The older of the two is overwritten: whoever dies here leaves the other whole. */
+  memcpy(&self->page->images[image->sequence & 1u], image, sizeof *image);
+  atomic_thread_fence(memory_order_release); // SYNC: pairs with the successor's reading after our death
+  self->os.journal(self->os.context, image);
+}
+
+/* ---- Reading what another left ------------------------------------------------------------------------------------------------------------ */
+
+bool ipcnet_reflex_image_valid(const struct ipcnet_reflex_image *image) {
+  return image->crc32c == image_crc(image) && image->sequence != 0 && image->epoch != 0 && image->arming <= IPCNET_FAULT && image->trigger_latched <= 1;
+}
+
+bool ipcnet_reflex_page_valid(const struct ipcnet_reflex *self, const struct ipcnet_reflex_page *page) {
+  return page != NULL && page->magic == IPCNET_REFLEX_PAGE_MAGIC && page->major == IPCNET_REFLEX_TABLE_MAJOR && memcmp(page->boot_id, self->options.boot_id, sizeof page->boot_id) == 0;
+}
+
+bool ipcnet_reflex_page_trusted(const struct ipcnet_reflex *self, uint32_t bus) {
+  /* Who never owned has nothing to say. */
+  if (!ipcnet_reflex_page_valid(self, self->other) || self->other->role != IPCNET_TWIN_OWNER) return true;
+  uint8_t phase = self->other->bus_phases[bus];
+  return phase == IPCNET_BUS_UP || phase == IPCNET_BUS_DEGRADED || phase == IPCNET_BUS_SUSPECT;
+}
+
+static bool newer(const struct ipcnet_reflex_image *a, const struct ipcnet_reflex_image *b) {
+  if (a->epoch != b->epoch) return ipcnet_epoch_newer(a->epoch, b->epoch);
+  return a->sequence > b->sequence;
+}
+
+/* What was left, and by whom. */
+struct legacy {
+  bool any;
+  bool live;                              /* from memory of this boot, by an owner that stopped just now: not from a disk */
+  const struct ipcnet_reflex_page *page;  /* its page; NULL: there is none */
+  struct ipcnet_reflex_image image;
+};
+
+static void consider(struct legacy *legacy, const struct ipcnet_reflex_image *image, bool live, const struct ipcnet_reflex_page *page) {
+  struct ipcnet_reflex_image copy; /* once: who wrote it may still write */
+  memcpy(&copy, image, sizeof copy);
+  if (!ipcnet_reflex_image_valid(&copy) || (legacy->any && !newer(&copy, &legacy->image))) return;
+  memcpy(&legacy->image, &copy, sizeof copy);
+  legacy->any = true;
+  legacy->live = live;
+  legacy->page = page;
+}
+
+static void look_for_legacy(const struct ipcnet_reflex *self, struct legacy *legacy) {
+  *legacy = (struct legacy){.any = false};
+  consider(legacy, &self->image, true, self->page);
+  if (self->has_restored) consider(legacy, &self->restored, false, NULL);
+  if (!ipcnet_reflex_page_valid(self, self->other)) return;
+  consider(legacy, &self->other->images[0], true, self->other);
+  consider(legacy, &self->other->images[1], true, self->other);
+}
+
+/* ---- Taking over ------------------------------------------------------------------------------------------------------------------------ */
+
+static void adopt_message(struct ipcnet_reflex *self, uint32_t row, const struct ipcnet_reflex_page_message *left) {
+  struct message_state *message = &self->messages[row];
+  struct ipcnet_reflex_page_message *shown = &self->page->messages[row];
+  uint32_t counter_max = ipcnet_reflex_e2e_counter_max(&self->table.messages[row].e2e);
+  uint64_t latest_us = self->now_us + self->table.messages[row].ttl_us_max;
+  if (left->sent != 0 && left->e2e_counter <= counter_max) {
+    message->sent = left->sent;
+    message->e2e_counter = left->e2e_counter;
+  }
+  message->set_point_us = left->deadline_us < latest_us ? left->deadline_us : latest_us;
+  bool done = left->brain_epoch > message->brain_epoch || (left->brain_epoch == message->brain_epoch && left->sequence >= message->sequence);
+  if (done) message->waiting = false;
+  *shown = (struct ipcnet_reflex_page_message){.deadline_us = message->set_point_us, .sequence = left->sequence, .brain_epoch = left->brain_epoch, .e2e_counter = message->e2e_counter, .sent = message->sent};
+}
+
+static void adopt_messages(struct ipcnet_reflex *self, const struct ipcnet_reflex_page *page) {
+  if (page == NULL || memcmp(page->table_hash, self->table.header->hash, sizeof page->table_hash) != 0) return;
+  for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) {
+    struct ipcnet_reflex_page_message left = page->messages[row];
+    adopt_message(self, row, &left);
+  }
+}
+
+static void adopt_latch(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image, bool same_table) {
+  self->trigger_latched = image->trigger_latched;
+  bool known = same_table && image->latched_trigger < ipcnet_reflex_rows(self, IPCNET_REFLEX_TRIGGERS);
+  self->latched_trigger = image->trigger_latched && known ? image->latched_trigger : IPCNET_REFLEX_NONE;
+  /* Whoever latched has had its pose: it fires again when its condition comes again. */
+  bool posed = image->arming == IPCNET_SAFE_POSE || image->arming == IPCNET_POSED || image->arming == IPCNET_FAULT;
+  if (self->latched_trigger != IPCNET_REFLEX_NONE && posed) self->condition_fired[self->latched_trigger] = true;
+}
+
+static bool unfinished(const struct ipcnet_reflex_run *run) {
+  return run->plan != IPCNET_REFLEX_NONE && run->run_id != 0 && run->verdict == IPCNET_VERDICT_NONE;
+}
+
+static void adopt_run(struct ipcnet_reflex *self, struct ipcnet_reflex_run *run, bool same_boot) {
+  if (!same_boot) {
+    /* Times of another boot say nothing: what it had used up of its budget is unknown, it gets all of it. */
+    run->started_us = self->now_us;
+    for (uint32_t place = 0; place < IPCNET_REFLEX_STEPS_MAX; place++) run->steps[place].since_us = self->now_us;
+  }
+  self->arming = IPCNET_SAFE_POSE;
+  self->counters.plans_resumed++;
+  ipcnet_reflex_plan_resume(&self->plan, run, self->now_us);
+}
+
+/* The one before was armed and finished nothing. */
+static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy, bool same_table) {
+  bool goes_on = (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && legacy->live && same_table && legacy->image.malfunction == IPCNET_MALFUNCTION_NONE;
+  if (goes_on) {
+    self->arming = IPCNET_ARMED;
+    return;
+  }
+  uint16_t trigger = ipcnet_reflex_find_trigger(self, IPCNET_REFLEX_ON_TAKEOVER, 0);
+  if (trigger != IPCNET_REFLEX_NONE) ipcnet_reflex_fire_row(self, trigger, true);
+}
+
+void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
+  struct legacy legacy;
+  look_for_legacy(self, &legacy);
+  self->adopt_wanted = false;
+  self->has_restored = false;
+  self->counters.takeovers += legacy.page == self->other && legacy.any;
+  self->arming = IPCNET_DISARMED;
+  self->arming_since_us = self->now_us;
+  if (legacy.any) {
+    struct ipcnet_reflex_image *image = &legacy.image;
+    bool same_table = legacy.page != NULL && memcmp(legacy.page->table_hash, self->table.header->hash, sizeof legacy.page->table_hash) == 0;
+    bool same_boot = memcmp(image->boot_id, self->options.boot_id, sizeof image->boot_id) == 0;
+    if (image->sequence > self->image_sequence) self->image_sequence = image->sequence;
+    if (image->brain_epoch > self->brain_epoch) self->brain_epoch = image->brain_epoch;
+    adopt_messages(self, legacy.page);
+    adopt_latch(self, image, same_table);
+    if (unfinished(&image->run)) adopt_run(self, &image->run, same_boot);
+    else if (image->arming == IPCNET_ARMED) adopt_armed(self, &legacy, same_table);
+    else self->arming = (uint8_t)(image->arming == IPCNET_SAFE_POSE ? IPCNET_FAULT : image->arming); /* a pose without a run cannot be */
+  }
+  self->brain_heard_us = self->now_us; /* it may not have noticed us yet */
+  if (self->arming != IPCNET_ARMED) ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
+  ipcnet_reflex_keep(self);
+  ipcnet_reflex_tell_state(self);
+}
+
+void ipcnet_reflex_restore(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image, uint64_t now_us) {
+  if (now_us > self->now_us) self->now_us = now_us;
+  memcpy(&self->restored, image, sizeof self->restored);
+  self->has_restored = ipcnet_reflex_image_valid(&self->restored);
+}
