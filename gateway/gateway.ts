@@ -15,7 +15,8 @@ import type { RejectCounter, Rejects } from "./observe/rejects.ts";
 import { FRESHNESS_PERIOD_MS, FreshnessMonitor } from "./pipeline/freshness.ts";
 import type { ServiceReply } from "./front/services.ts";
 import type { Link } from "./links/link.ts";
-import type { Supervisor } from "./supervisor/supervisor.ts";
+import type { SupervisorPort } from "./supervisor/port.ts";
+import { topicsFingerprint } from "./topics/handover.ts";
 import type { TopicTable } from "./topics/table.ts";
 
 /** Something with deadlines that is served by the gateway's timer. */
@@ -46,12 +47,17 @@ export interface GatewayParts {
   nodes: NodeMonitor;
   links: readonly Link[];
   routes: readonly Due[];
-  supervisor: Supervisor;
+  supervisor: SupervisorPort;
   front: Front;
   policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
   reload(file: string): ServiceReply;
+  /** Told what the crank has come to: whoever supervises it. */
+  checkpoint?: ((point: "begin" | "links" | "nodes" | "safety" | "end", nowUs: number) => void) | undefined;
 }
+
+/** Between two attempts to open a link after a takeover, ms. */
+const LINK_RETRY_MS = 1_000;
 
 /** How often rates are counted, s. */
 const RATE_INTERVAL_S = 1;
@@ -68,6 +74,55 @@ export class Gateway {
     this.#parts = parts;
     this.#startedUs = parts.clock.nowUs();
     this.#lastRatesUs = this.#startedUs;
+  }
+
+  /**
+   * Goes on where a predecessor has left off: the clients first, who have been waiting since it died; then the links, one by one as they open. One that does not open is tried again,
+   * and is missing until then.
+   */
+  async takeOver(): Promise<void> {
+    const { front, table, clock, stats, links } = this.#parts;
+    table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
+    this.#freshness = new FreshnessMonitor(table);
+    await front.start();
+    this.#parts.policy.start();
+    stats.start();
+    this.#running = true;
+    this.#turn();
+    for (const link of links) void this.#openUntilItWorks(link);
+    this.event({ severity: "warning", code: "tookOver", source: "gateway", text: `the other instance is dead; ${links.length} links are opened anew, and nothing moves before it is armed again` });
+  }
+
+  async #openUntilItWorks(link: Link): Promise<void> {
+    for (;;) {
+      try {
+        await link.start();
+        return this.reschedule();
+      } catch (error) {
+        this.event({ severity: "error", code: "linkNotOpened", source: link.name, text: error instanceof Error ? error.message : String(error) });
+      }
+      const { clock } = this.#parts;
+      await new Promise<void>((resolve) => void clock.at(clock.nowUs() + LINK_RETRY_MS * 1e3, resolve));
+      if (!this.#running) return;
+    }
+  }
+
+  /** Ends for a successor: the links are closed in an orderly way, no safe pose is run, the clients are not told anything. */
+  async handOver(): Promise<void> {
+    this.#running = false;
+    this.#cancelTimer?.();
+    this.#parts.policy.stop();
+    await Promise.all(this.#parts.links.map((link) => link.stop()));
+    this.#parts.stats.stop();
+  }
+
+  get isArmed(): boolean {
+    return this.#parts.supervisor.armed;
+  }
+
+  /** What the two instances of a pair have to have in common. */
+  get topicsFingerprint(): string {
+    return topicsFingerprint(this.#parts.table);
   }
 
   /** Opens the links, then the client socket. Rejects with the first link's error that may not be missing; what was opened is closed again. */
@@ -97,7 +152,7 @@ export class Gateway {
     const { links, front, stats, clock, supervisor } = this.#parts;
     this.reschedule();
     // The pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
-    const pose = supervisor.safePose(why, clock.nowUs());
+    const pose = supervisor.safePose(why, clock.nowUs(), "onStop");
     const [verdict] = await Promise.all([pose, front.sayFarewell(why)]);
     this.#running = false;
     this.#cancelTimer?.();
@@ -119,7 +174,7 @@ export class Gateway {
   }
 
   /** Arms, or says what is missing. A bus that was dead and has proved alive is opened again, but only if nothing else stands in the way: a refusal changes nothing. */
-  arm(why: string): string[] {
+  arm(why: string): string[] | Promise<string[]> {
     const { links, supervisor, clock } = this.#parts;
     const refused = supervisor.missing().length > 0;
     // A bus that has given up its restarts gets new ones in any case: until it is back, it is itself what is missing.
@@ -131,8 +186,8 @@ export class Gateway {
     this.#parts.supervisor.disarm(why, this.#parts.clock.nowUs());
   }
 
-  reset(why: string): void {
-    this.#parts.supervisor.reset(why, this.#parts.clock.nowUs());
+  reset(why: string): void | Promise<void> {
+    return this.#parts.supervisor.reset(why, this.#parts.clock.nowUs());
   }
 
   safePose(why: string): Promise<PoseVerdict> {
@@ -164,7 +219,7 @@ export class Gateway {
     const text = event.type === "stateChanged" ? `is ${event.state}` : words[event.type];
     this.event({ severity: event.type === "duplicate" ? "error" : event.type === "lost" ? (node.required ? "error" : "warning") : "info", code: `node${event.type[0]!.toUpperCase()}${event.type.slice(1)}`, source: node.name, text: `node ${node.name} on ${node.link} ${text}` });
     const stillThere = event.type !== "lost" && event.type !== "duplicate" && (event.type !== "stateChanged" || event.state === "operational");
-    if ((node.required || event.type === "duplicate") && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs);
+    if ((node.required || event.type === "duplicate") && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs, event.type === "duplicate" ? undefined : node.link);
   }
 
   /** Something new may be due earlier than the timer thinks: after a command was held, or the safe pose began. */
@@ -173,15 +228,20 @@ export class Gateway {
   }
 
   #turn(): void {
-    const { clock, links, routes, supervisor, nodes } = this.#parts;
+    const { clock, links, routes, supervisor, nodes, checkpoint } = this.#parts;
     const nowUs = clock.nowUs();
+    checkpoint?.("begin", nowUs);
     for (const link of links) link.poll(nowUs);
     for (const route of routes) route.poll(nowUs);
+    checkpoint?.("links", nowUs);
     for (const event of nodes.poll(nowUs)) this.nodeEvent(event);
     this.#freshness?.poll(nowUs);
+    checkpoint?.("nodes", nowUs);
     supervisor.poll(nowUs);
+    checkpoint?.("safety", nowUs);
     if (nowUs - this.#lastRatesUs >= RATE_INTERVAL_S * 1e6) this.#closeInterval(nowUs);
     if (this.#running) this.#schedule();
+    if (checkpoint) checkpoint("end", clock.nowUs());
   }
 
   #schedule(): void {

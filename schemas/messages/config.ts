@@ -438,8 +438,12 @@ export interface SafePose {
 export interface Redundancy {
   /** Processes of their own (ipcnet-reflex) that own the CAN buses, send commands and run the safe pose whatever becomes of the gateway. none: the gateway does it. pair: two, one of which stands by and takes over within milliseconds. Default: "none". */
   reflex: "none" | "single" | "pair";
-  /** How many gateways (ipcnetd) there are; of a pair one stands by, with every client's connection in its hands. Default: "single". */
+  /** How many gateways (ipcnetd) there are; of a pair (docs/specs/pair.md) one stands by that has everything open already, every client's connection too. Default: "single". */
   brains: "single" | "pair";
+  /** Where the two instances of ipcnetd find each other; theirs alone. Absent: the folder pair beside the socket. */
+  folder?: string;
+  /** An active instance of ipcnetd without progress for so long is ended, and the other one takes over. Default: 500. */
+  progressMs: number;
   /** After a takeover of the reflex: go on armed, under a new epoch. false: the plan for takeovers runs, or the robot is disarmed. Default: false. */
   resumeArmed: boolean;
   /** A reflex whose beat stands still for so long is killed and replaced by its twin. Default: 10. */

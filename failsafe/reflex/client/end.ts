@@ -185,9 +185,10 @@ export class ReflexEnd {
         this.role = roles[packet.status.role] ?? "starting";
         this.epoch = packet.status.epoch;
         return this.#options.ports.statusChanged(this);
-      default:
-        // Kinds that a brain is not sent.
+      case "order": case "table": case "drill": case "commandLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look":
+        // A brain is not sent these.
         return closeAll(descriptors);
+      default: packet satisfies never;
     }
   }
 

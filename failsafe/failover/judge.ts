@@ -1,0 +1,37 @@
+/**
+ * Whether the active still makes progress. Pure: a counter and the time in, a verdict out.
+ *
+ * Timers never say that a process is dead, only that it is to be killed. And a judge that was late itself accuses nobody: if it was not asked for more than half the deadline, the
+ * machine was busy or stopped, and the time that it missed counts for nothing.
+ */
+export type Judgement = "fine" | "wasLate" | "late";
+
+export class ProgressJudge {
+  readonly #deadlineUs: number;
+  #last: number | undefined;
+  #changedUs = 0;
+  #askedUs: number | undefined;
+  /** How often the judge was late itself; only rises. */
+  wasLate = 0;
+
+  constructor(deadlineMs: number) {
+    this.#deadlineUs = deadlineMs * 1e3;
+  }
+
+  /** To be asked at least every quarter of the deadline. */
+  judge(progress: number, nowUs: number): Judgement {
+    const gapUs = nowUs - (this.#askedUs ?? nowUs);
+    this.#askedUs = nowUs;
+    if (progress !== this.#last) {
+      this.#last = progress;
+      this.#changedUs = nowUs;
+      return "fine";
+    }
+    if (gapUs > this.#deadlineUs / 2) {
+      this.wasLate += 1;
+      this.#changedUs = nowUs;
+      return "wasLate";
+    }
+    return nowUs - this.#changedUs >= this.#deadlineUs ? "late" : "fine";
+  }
+}

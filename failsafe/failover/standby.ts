@@ -1,0 +1,301 @@
+/**
+ * The standby's end: follows the active, judges whether it lives, and says when it is dead for certain. What it was can then be asked for as an `Inheritance`.
+ *
+ * The order is always the same: a sign (the link ended, no progress) → SIGKILL through the pidfd → the pidfd says that it is dead → only then is anything taken over. A stopped
+ * process that is woken up later finds that it is dead.
+ */
+import { readFileSync, readSync } from "node:fs";
+import type { PacketSeal } from "../../shm/protocol/packet.ts";
+import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, TwinPage } from "../../shm/sockets/index.ts";
+import { Inheritance } from "./inheritance.ts";
+import { readTransaction, transactionBytes, TRANSACTION_HEADER_BYTES } from "./journal.ts";
+import { ProgressJudge } from "./judge.ts";
+import { Fate, handlingOf, Word } from "./page.ts";
+import { type LinkMessage, PairLink } from "./pairLink.ts";
+import type { Death } from "./quarantine.ts";
+import { Replica } from "./replica.ts";
+import { PAIR_VERSION, type PairVersion, versionFault } from "./version.ts";
+
+export interface StandbyOptions {
+  path: string;
+  instance: string;
+  version?: PairVersion;
+  topics: string;
+  seal: PacketSeal;
+  /** Without progress for so long the active is killed, ms. */
+  deadlineMs: number;
+  nowUs(): number;
+  /** What happens, in the words of the roles' table (roles.ts). */
+  happened(event: "inSync" | "twinLate" | "twinGone" | "twinDead" | "refused", text: string): void;
+}
+
+/** Between two looks at the journal: what is left to read at a takeover is what the active wrote in this time. */
+const LOOK_MS = 10;
+const CHUNK_BYTES = 1 << 20;
+
+/** What the dead active has left. */
+export interface Legacy {
+  inheritance: Inheritance;
+  listener: Descriptor;
+  path: string;
+  instance: string;
+  death: Death;
+}
+
+export class Standby {
+  readonly #options: StandbyOptions;
+  readonly #link: PairLink;
+  readonly #pidfd: Descriptor;
+  readonly #judge: ProgressJudge;
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #descriptors = new Map<number, Descriptor>();
+  /** Numbers that nobody names any more, before their descriptors came. */
+  readonly #dropped = new Set<number>();
+  readonly #slots = new Map<number, number>();
+  #stopWatching: () => void;
+  #twin: { page: TwinPage; listener: Descriptor; path: string; instance: string } | undefined;
+  #journals: Journal[] = [];
+  #replica: Replica | undefined;
+  #hung = false;
+  /** Of this machine, when the active was last seen alive. */
+  #memoryKills = outOfMemoryKills();
+  #dead = false;
+  #fault: string | undefined;
+
+  /** Connects to the active. Throws a `SocketError` when nobody listens there. */
+  constructor(options: StandbyOptions) {
+    this.#options = options;
+    const { path, seal, deadlineMs } = options;
+    const connection = SeqpacketConnection.connect(path, { pidfd: "wanted" });
+    this.#link = new PairLink(connection, { role: "standby", seal });
+    const { pidfd, uid } = connection.peer;
+    this.#judge = new ProgressJudge(deadlineMs);
+    if (!pidfd || uid !== process.getuid?.()) {
+      connection.close();
+      throw new Error("the kernel does not say who the active is");
+    }
+    // Closed with the connection otherwise.
+    this.#pidfd = pidfd.dup();
+    this.#stopWatching = onDeath(this.#pidfd, () => this.#died());
+    connection.onClose(() => {
+      if (!this.#dead && this.#fault === undefined) options.happened("twinGone", "the active closed the link");
+    });
+    this.#link.onMessage((message, descriptors) => this.#message(message, descriptors), (text) => this.#refused(text));
+    this.#link.send({ op: "hello", ...(options.version ?? PAIR_VERSION), instance: options.instance, topics: options.topics });
+  }
+
+  /** For status. */
+  get twin(): { instance: string; pid: number } | undefined {
+    return this.#twin && { instance: this.#twin.instance, pid: this.#link.connection.peer.pid };
+  }
+
+  /** SIGKILL; `twinDead` happens when it is dead. */
+  fence(): void {
+    killBehind(this.#pidfd);
+  }
+
+  /** It is this instance that goes. */
+  close(): void {
+    this.#stopWatching();
+    this.#dead = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#link.connection.close();
+    closeAll([...this.#descriptors.values()]);
+    this.#twin?.listener.close();
+  }
+
+  /** After `twinDead`: reads what is left. undefined: it died before it had handed over so much as its socket. */
+  legacy(): Legacy | undefined {
+    this.#look();
+    const twin = this.#twin;
+    if (!twin) return undefined;
+    const { page } = twin;
+    const replica = this.#replica ?? new Replica({ sent: () => undefined, drop: () => {} });
+    const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: handlingOf(page.words) });
+    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!) };
+  }
+
+  #death(fate: number): Death {
+    if (fate === Fate.handover) return "handover";
+    if (fate === Fate.fault) return "fault";
+    if (this.#hung) return "hung";
+    return outOfMemoryKills() > this.#memoryKills ? "outOfMemory" : "killed";
+  }
+
+  #message(message: LinkMessage, descriptors: Descriptor[]): void {
+    const { version = PAIR_VERSION } = this.#options;
+    switch (message.op) {
+      case "welcome": {
+        const fault = versionFault(version, message);
+        if (fault !== undefined || descriptors.length !== 2) {
+          closeAll(descriptors);
+          return this.#refused(fault ?? "the active's welcome came without its page and socket");
+        }
+        const [page, listener] = descriptors as [Descriptor, Descriptor];
+        this.#twin = { page: new TwinPage(page), listener, path: message.path, instance: message.instance };
+        page.close();
+        this.#timers.push(setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#askJudge(), this.#options.deadlineMs / 10));
+        return;
+      }
+      case "refused":
+        closeAll(descriptors);
+        return this.#refused(message.text);
+      case "journal":
+        return this.#begin(new Journal(descriptors[0]!, this.#options.seal));
+      case "descriptors":
+        message.numbers.forEach((number, i) => this.#keep(number, descriptors[i]!));
+        return;
+      case "synced":
+        closeAll(descriptors);
+        this.#look();
+        return this.#options.happened("inSync", "everything is open here too");
+      case "hello":
+        return closeAll(descriptors);
+      default:
+        return message satisfies never;
+    }
+  }
+
+  /** A new journal: its snapshot is written. What came before it and is not in it is nobody's any more. */
+  #begin(journal: Journal): void {
+    const known = [...this.#descriptors.keys()];
+    this.#journals.push(journal);
+    this.#look();
+    const named = this.#replica!.named();
+    this.#drop(known.filter((number) => !named.has(number)));
+    this.#dropped.clear();
+  }
+
+  #refused(text: string): void {
+    this.#fault = text;
+    this.#options.happened("refused", text);
+  }
+
+  #keep(number: number, descriptor: Descriptor): void {
+    if (this.#dropped.delete(number)) descriptor.close();
+    else this.#descriptors.set(number, descriptor);
+  }
+
+  #drop(numbers: readonly number[]): void {
+    for (const number of numbers) {
+      const descriptor = this.#descriptors.get(number);
+      if (!descriptor) this.#dropped.add(number);
+      descriptor?.close();
+      this.#descriptors.delete(number);
+    }
+  }
+
+  /** Reads the journals as far as they are written. */
+  #look(): void {
+    for (;;) {
+      const [journal, next] = this.#journals;
+      if (!journal) return;
+      const replica = journal.replica ?? this.#newReplica();
+      journal.replica = replica;
+      journal.read(replica);
+      if (journal.transactions > 0) this.#replica = replica;
+      this.#replica?.prune();
+      if (!next) return;
+      journal.close();
+      this.#journals.shift();
+    }
+  }
+
+  #newReplica(): Replica {
+    const slots = this.#slots;
+    const replica: Replica = new Replica({
+      sent: (connection) => {
+        const slot = slots.get(connection);
+        return slot === undefined ? undefined : this.#twin?.page.sent(slot);
+      },
+      drop: (numbers) => this.#drop(numbers),
+    });
+    return replica;
+  }
+
+  #askJudge(): void {
+    this.#memoryKills = outOfMemoryKills();
+    const words = this.#twin?.page.words;
+    if (this.#dead || !words || this.#judge.judge(words[Word.progress]!, this.#options.nowUs()) !== "late") return;
+    // One that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
+    this.#hung = !isStopped(this.#link.connection.peer.pid);
+    this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
+  }
+
+  /** The kernel says so. What it had sent is still to be read from the link. */
+  #died(): void {
+    if (this.#dead) return;
+    this.#dead = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#pidfd.close();
+    const finish = (): void => this.#options.happened("twinDead", "the active is dead");
+    if (!this.#link.connection.isOpen) return finish();
+    // It ends when the last message has been read.
+    this.#link.connection.onClose(finish);
+  }
+}
+
+/** Whether somebody has stopped the process. By its number: the pidfd still holds it, so it is the same process. */
+function isStopped(pid: number): boolean {
+  try {
+    return /^\d+ \(.*\) [Tt]/s.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    // Gone meanwhile: then it is not stopped.
+    return false;
+  }
+}
+
+/** How many processes the kernel has killed for lack of memory since the boot; 0 where it does not say. */
+function outOfMemoryKills(): number {
+  try {
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync("/proc/vmstat", "latin1"))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+/** One journal, read as it grows. */
+class Journal {
+  readonly #descriptor: Descriptor;
+  readonly #seal: PacketSeal;
+  replica: Replica | undefined;
+  transactions = 0;
+  #at = 0;
+  #chunk = Buffer.alloc(CHUNK_BYTES);
+
+  constructor(descriptor: Descriptor, seal: PacketSeal) {
+    this.#descriptor = descriptor;
+    this.#seal = seal;
+  }
+
+  /** Hands on all transactions that are there whole. */
+  read(replica: Replica): void {
+    for (;;) {
+      const count = readSync(this.#descriptor.fd, this.#chunk, 0, this.#chunk.length, this.#at);
+      const used = this.#readChunk(count, replica);
+      this.#at += used;
+      if (used > 0) continue;
+      const lengthBytes = transactionBytes(this.#chunk.subarray(0, count)) ?? 0;
+      if (lengthBytes <= this.#chunk.length) return;
+      this.#chunk = Buffer.alloc(lengthBytes);
+    }
+  }
+
+  /** Returns how many bytes were whole transactions. */
+  #readChunk(count: number, replica: Replica): number {
+    let used = 0;
+    for (;;) {
+      const rest = this.#chunk.subarray(used, count);
+      const lengthBytes = transactionBytes(rest);
+      // A torn one is one that never was: its writer died within the system call.
+      if (lengthBytes === undefined || lengthBytes < TRANSACTION_HEADER_BYTES || lengthBytes > rest.length) return used;
+      if (readTransaction(rest.subarray(0, lengthBytes), this.transactions, this.#seal, replica) !== "ok") return used;
+      this.transactions += 1;
+      used += lengthBytes;
+    }
+  }
+
+  close(): void {
+    this.#descriptor.close();
+  }
+}
