@@ -66,7 +66,7 @@ async function main(): Promise<number> {
   try {
     const { redundancy, socket } = loaded.accepted.config;
     const isPair = values.pair !== undefined || redundancy.brains === "pair";
-    return await (isPair ? runPair(options, values.pair ?? redundancy.folder ?? join(dirname(socket.path ?? defaultSocketPath()), "pair")) : run(options));
+    return await (isPair ? runPair(options, values.pair ?? join(redundancy.runFolder ?? dirname(socket.path ?? defaultSocketPath()), "pair")) : run(options));
   } catch (error) {
     if (error instanceof DriverError) {
       process.stderr.write(`ipcnetd: ${error.message}\n        remedy: ${error.remedy}\n`);
