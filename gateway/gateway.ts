@@ -7,6 +7,7 @@
 import type { Clock } from "../schemas/clock.ts";
 import type { ClientReport, LaneReport, PolicyReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
+import type { StopCategory } from "../failsafe/shutdown/compiled.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
 import type { EventInput, EventLog, GatewayEvent } from "./observe/events.ts";
 import type { ProcessStats } from "./observe/processStats.ts";
@@ -190,8 +191,8 @@ export class Gateway {
     return this.#parts.supervisor.reset(why, this.#parts.clock.nowUs());
   }
 
-  safePose(why: string): Promise<PoseVerdict> {
-    return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs());
+  safePose(why: string, category?: StopCategory): Promise<PoseVerdict> {
+    return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs(), "onRequest", category);
   }
 
   recentEvents(): readonly GatewayEvent[] {
