@@ -55,6 +55,7 @@ export const nativePeers: readonly NativePeer[] = [
   { name: "ipcnet, spinning", program: ours, spins: true, missing: missingCompiler, build: buildOurs },
   { name: "iceoryx2, spinning", program: rust("iceoryx2"), spins: true, missing: missingCargo, build: buildRust("iceoryx2") },
   { name: "ipcnet", program: ours, spins: false, missing: missingCompiler, build: buildOurs },
+  { name: "ipcnet, in place", program: ours, spins: false, missing: missingCompiler, build: buildOurs },
   { name: "Unix SEQPACKET", program: ours, spins: false, missing: missingCompiler, build: buildOurs },
   { name: "iceoryx2", program: rust("iceoryx2"), spins: false, missing: missingCargo, build: buildRust("iceoryx2") },
   { name: "Zenoh", program: rust("zenoh"), spins: false, missing: missingCargo, build: buildRust("zenoh") },

@@ -442,9 +442,7 @@ export interface Redundancy {
   reflex: "none" | "single" | "pair";
   /** How many gateways (ipcnetd) there are; of a pair (docs/specs/pair.md) one stands by that has everything open already, every client's connection too. Default: "single". */
   brains: "single" | "pair";
-  /** Where the two instances of ipcnetd find each other; theirs alone. Absent: the folder pair beside the socket. */
-  folder?: string;
-  /** An active instance of ipcnetd without progress for so long is ended, and the other one takes over. Default: 500. */
+  /** A gateway whose event loop makes no progress for so long is killed, and its twin takes over. Default: 500. */
   progressMs: number;
   /** After a takeover of the reflex: go on armed, under a new epoch. false: the plan for takeovers runs, or the robot is disarmed. Default: false. */
   resumeArmed: boolean;

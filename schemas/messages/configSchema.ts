@@ -234,8 +234,7 @@ const definitions: Record<string, Schema> = {
   Redundancy: object("What goes on when a part of the gateway dies.", {
     reflex: { type: "string", enum: ["none", "single", "pair"], title: "none, single or pair", description: "Processes of their own (ipcnet-reflex) that own the CAN buses, send commands and run the safe pose whatever becomes of the gateway. none: the gateway does it. pair: two, one of which stands by and takes over within milliseconds.", default: "none" },
     brains: { type: "string", enum: ["single", "pair"], title: "single or pair", description: "How many gateways (ipcnetd) there are; of a pair (docs/specs/pair.md) one stands by that has everything open already, every client's connection too.", default: "single" },
-    "folder?": path("Where the two instances of ipcnetd find each other; theirs alone. Absent: the folder pair beside the socket."),
-    progressMs: milliseconds("An active instance of ipcnetd without progress for so long is ended, and the other one takes over.", 250, 1000, { default: 500 }),
+    progressMs: milliseconds("A gateway whose event loop makes no progress for so long is killed, and its twin takes over.", 250, 1000, { default: 500 }),
     resumeArmed: flag(false, "After a takeover of the reflex: go on armed, under a new epoch. false: the plan for takeovers runs, or the robot is disarmed."),
     twinDeadlineMs: milliseconds("A reflex whose beat stands still for so long is killed and replaced by its twin.", 2, 1000, { default: 10 }),
     beatPeriodMs: milliseconds("How often the owner says so on buses with a claimId.", 1, 1000, { default: 20 }),
