@@ -7,6 +7,7 @@
 import type { Clock } from "../schemas/clock.ts";
 import type { ClientReport, LaneReport, PolicyReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
+import type { StopCategory } from "../failsafe/shutdown/compiled.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
 import type { EventInput, EventLog, GatewayEvent } from "./observe/events.ts";
 import type { ProcessStats } from "./observe/processStats.ts";
@@ -16,8 +17,13 @@ import { FRESHNESS_PERIOD_MS, FreshnessMonitor } from "./pipeline/freshness.ts";
 import type { ServiceReply } from "./front/services.ts";
 import type { Link } from "./links/link.ts";
 import type { SupervisorPort } from "./supervisor/port.ts";
+import { serviceLimits } from "./broker/services/limits.ts";
+import { orderlyStop } from "./orderlyStop.ts";
 import { topicsFingerprint } from "./topics/handover.ts";
 import type { TopicTable } from "./topics/table.ts";
+
+/** Notice for local programs beside the pose when the gateway stops, ms: enough to write a snapshot of some megabytes; who needs longer asks for it. */
+const FAREWELL_MS = 2_000;
 
 /** Something with deadlines that is served by the gateway's timer. */
 export interface Due {
@@ -29,7 +35,7 @@ export interface Due {
 export interface Front {
   start(): Promise<void>;
   /** Tells the programs that the gateway goes; resolves when they are prepared, at the latest when their time is over. */
-  sayFarewell(why: string): Promise<void>;
+  sayFarewell(why: string, deadlineMs: number): Promise<void>;
   stop(why: string): Promise<void>;
   clients(): ClientReport[];
   quota(): QuotaReport;
@@ -52,6 +58,8 @@ export interface GatewayParts {
   policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
   reload(file: string): ServiceReply;
+  /** Time for programs before the pose of a stop begins. */
+  prepareMs(): number;
   /** Told what the crank has come to: whoever supervises it. */
   checkpoint?: ((point: "begin" | "links" | "nodes" | "safety" | "end", nowUs: number) => void) | undefined;
 }
@@ -151,9 +159,12 @@ export class Gateway {
   async stop(why: string): Promise<PoseVerdict> {
     const { links, front, stats, clock, supervisor } = this.#parts;
     this.reschedule();
-    // The pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
-    const pose = supervisor.safePose(why, clock.nowUs(), "onStop");
-    const [verdict] = await Promise.all([pose, front.sayFarewell(why)]);
+    // Without time to prepare the pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
+    const verdict = await orderlyStop({
+      clock, prepareMs: supervisor.armed ? this.#parts.prepareMs() : 0, moreMsMax: serviceLimits.farewellMoreMsMax, besideMs: FAREWELL_MS,
+      sayFarewell: (deadlineMs) => front.sayFarewell(why, deadlineMs),
+      startPose: () => supervisor.safePose(why, clock.nowUs(), "onStop"),
+    });
     this.#running = false;
     this.#cancelTimer?.();
     this.#parts.policy.stop();
@@ -190,8 +201,8 @@ export class Gateway {
     return this.#parts.supervisor.reset(why, this.#parts.clock.nowUs());
   }
 
-  safePose(why: string): Promise<PoseVerdict> {
-    return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs());
+  safePose(why: string, category?: StopCategory): Promise<PoseVerdict> {
+    return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs(), "onRequest", category);
   }
 
   recentEvents(): readonly GatewayEvent[] {

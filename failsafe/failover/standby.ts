@@ -10,7 +10,7 @@ import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, Tw
 import { Inheritance } from "./inheritance.ts";
 import { readTransaction, transactionBytes, TRANSACTION_HEADER_BYTES } from "./journal.ts";
 import { ProgressJudge } from "./judge.ts";
-import { Fate, handlingOf, Word } from "./page.ts";
+import { Fate, type Handling, handlingOf, Word } from "./page.ts";
 import { type LinkMessage, PairLink } from "./pairLink.ts";
 import type { Death } from "./quarantine.ts";
 import { Replica } from "./replica.ts";
@@ -57,6 +57,8 @@ export class Standby {
   #journals: Journal[] = [];
   #replica: Replica | undefined;
   #hung = false;
+  /** What the active has in hand, and since when. */
+  #inHand: { handling: Handling | undefined; sinceUs: number; starvedUs: number } | undefined;
   /** Of this machine, when the active was last seen alive. */
   #memoryKills = outOfMemoryKills();
   #dead = false;
@@ -216,9 +218,17 @@ export class Standby {
   #askJudge(): void {
     this.#memoryKills = outOfMemoryKills();
     const words = this.#twin?.page.words;
-    if (this.#dead || !words || this.#judge.judge(words[Word.progress]!, this.#options.nowUs()) !== "late") return;
-    // One that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
-    this.#hung = !isStopped(this.#link.connection.peer.pid);
+    if (this.#dead || !words) return;
+    const { pid } = this.#link.connection.peer;
+    const nowUs = this.#options.nowUs();
+    const starvedUs = starvedUsOf(pid);
+    const handling = handlingOf(words);
+    const isSame = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
+    if (!isSame) this.#inHand = { handling, sinceUs: nowUs, starvedUs };
+    if (this.#judge.judge(words[Word.progress]!, nowUs, starvedUs) !== "late") return;
+    // It hangs over a packet that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
+    const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
+    this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !isStopped(pid);
     this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
   }
 
@@ -242,6 +252,15 @@ function isStopped(pid: number): boolean {
   } catch {
     // Gone meanwhile: then it is not stopped.
     return false;
+  }
+}
+
+/** For how long the main thread of a process has waited for a processor since it began, µs; 0 where the kernel does not say. */
+function starvedUsOf(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "latin1").split(" ")[1] ?? 0) / 1e3;
+  } catch {
+    return 0;
   }
 }
 

@@ -14,6 +14,7 @@ import { TopicDeclarationError } from "../topics/table.ts";
 import { LogWriter } from "../observe/logWriter.ts";
 import { eventLine, type GatewayEvent } from "../observe/events.ts";
 import { loadConfiguration, type AcceptedConfig } from "../build/configuration.ts";
+import type { PairVersion } from "../../failsafe/failover/version.ts";
 import { assemble } from "../build/assemble.ts";
 import type { Gateway } from "../gateway.ts";
 import { defaultSocketPath } from "../front/socketPath.ts";
@@ -97,7 +98,7 @@ async function run({ accepted, instance, write, untilStdinCloses }: RunOptions):
 async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptions, folder: string): Promise<number> {
   const clock = systemClock;
   const pair: PairInstance = new PairInstance({
-    folder, instance, deadlineMs: accepted.config.redundancy.progressMs, drills: accepted.config.redundancy.drills, clock, build: (front) => assemble({ accepted, instance, clock, write, pair: front }),
+    folder, instance, ...versionForTests(), deadlineMs: accepted.config.redundancy.progressMs, drills: accepted.config.redundancy.drills, clock, build: (front) => assemble({ accepted, instance, clock, write, pair: front }),
     say: (input) => (pair.gateway ? pair.gateway.event(input) : write({ ...input, atUs: clock.nowUs(), wallTime: new Date().toISOString() })),
   });
   await pair.start();
@@ -108,6 +109,12 @@ async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptio
   };
   void stop();
   return (await pair.ended) === "stopped" ? stopWithVerdict(pair.gateway!, await asked) : 0;
+}
+
+/** For tests of what two releases say to each other: IPCNETD_PAIR_VERSION=MAJOR.MINOR instead of this one's. */
+function versionForTests(): { version?: PairVersion } {
+  const [, major, minor] = /^(\d+)\.(\d+)$/.exec(process.env["IPCNETD_PAIR_VERSION"] ?? "") ?? [];
+  return major === undefined ? {} : { version: { major: Number(major), minor: Number(minor) } };
 }
 
 async function stopWithVerdict(gateway: Gateway, why: string): Promise<number> {

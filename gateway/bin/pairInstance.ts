@@ -43,6 +43,8 @@ export type PairEnd = "stopped" | "left" | "handedOver" | "expired";
 
 /** Between two looks for the active, ms: it may be starting, or ending. */
 const LOOK_AGAIN_MS = 50;
+/** Between two attempts to get the lock of a dead twin, ms. */
+const LOCK_RETRY_MS = 20;
 /** Between the answer to who asked for a drill and the drill, ms. */
 const DRILL_MS = 20;
 
@@ -225,9 +227,10 @@ export class PairInstance {
   }
 
   #takeOver(): void {
-    this.#legacy = this.#standby!.legacy();
+    this.#legacy ??= this.#standby!.legacy();
     this.#lock = this.#takeLock();
-    if (!this.#lock) return this.#failed(new Error("the twin is dead, and yet somebody holds its lock"));
+    // A twin that was started again before we were told: it finds the clients' socket alive, and ends.
+    if (!this.#lock) return void setTimeout(() => this.#takeOver(), LOCK_RETRY_MS);
     void this.#begin(this.#legacy ? this.#gateway!.takeOver() : this.#gateway!.start()).catch(this.#failed);
   }
 

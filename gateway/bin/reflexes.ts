@@ -98,4 +98,5 @@ async function main(): Promise<number> {
   return 0;
 }
 
-process.exitCode = await main();
+// Standard input, still open, must not keep alive what has nothing left to keep.
+process.exit(await main());

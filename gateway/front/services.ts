@@ -1,6 +1,7 @@
 /** The services that local clients call (`client.request("gateway/…")`). Who may call which was decided before (`gateway/policy`). */
 import { Status } from "../../schemas/status.ts";
 import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
+import type { StopCategory } from "../../failsafe/shutdown/compiled.ts";
 import type { GatewayEvent } from "../observe/events.ts";
 import type { RejectCounter } from "../observe/rejects.ts";
 import type { StatusReport } from "../../schemas/messages/statusReport.ts";
@@ -23,7 +24,7 @@ export interface ServicePorts {
   arm(why: string): string[] | Promise<string[]>;
   disarm(why: string): void;
   reset(why: string): void | Promise<void>;
-  safePose(why: string): Promise<PoseVerdict>;
+  safePose(why: string, category?: StopCategory): Promise<PoseVerdict>;
   /** Explains a decision, or shows the policy. */
   policy(body: Readonly<Record<string, unknown>>): ServiceReply;
   config(): { file: string; hash: string; config: unknown };
@@ -61,7 +62,11 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
     }],
     ["gateway/failover", (body) => failoverService(body, ports.pair)],
     ["gateway/quarantine", (body) => quarantineService(body, ports.pair)],
-    ["gateway/safe-pose", async (body, who) => ok(await ports.safePose(reason(body, `asked for by ${who}`)))],
+    ["gateway/safe-pose", async (body, who) => {
+      const { category } = body;
+      if (category !== undefined && category !== 0 && category !== 1 && category !== 2) return { status: Status.badRequest, text: "category is a stop category of IEC 60204-1: 0, 1 or 2" };
+      return ok(await ports.safePose(reason(body, `asked for by ${who}`), category));
+    }],
     ["gateway/reload", (body) => (typeof body["path"] === "string" ? ports.reload(body["path"]) : { status: Status.badRequest, text: "path names the configuration file" })],
   ]);
 }

@@ -231,6 +231,8 @@ export class ReflexClient {
 
   #connectionChanged(end: ReflexEnd, text: string): void {
     if (!end.isReady) this.#shadows.delete(end);
+    // Nothing is armed for a brain that was not heard of.
+    else if (this.#options.isActive()) end.tell({ order: "brainBeat", a: this.#options.brainEpoch() });
     this.#options.event({ severity: end.isReady ? "info" : "warning", code: end.isReady ? "reflexConnected" : "reflexGone", source: `reflex-${end.instance}`, text: `reflex ${end.instance}: ${text}` });
     this.#judgeOwner();
     this.#changes.call();

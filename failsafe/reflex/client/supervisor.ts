@@ -95,7 +95,15 @@ export class ReflexSupervisor {
     if (this.#state === "armed") return [];
     const own = this.#options.missing();
     if (own.length > 0) return this.missing();
-    const reply = await this.#order({ order: "arm", why });
+    // The state may be told before the answer comes.
+    this.#why = why;
+    let reply = await this.#order({ order: "arm", why });
+    if (reply.code === "refused" && reply.lacks.length > 0 && reply.lacks.every((lack) => this.#awaitsRearm(lack))) {
+      // Nothing else stands in the way: whoever arms opens what was dead and has proved alive.
+      for (const { subject } of reply.lacks) await this.#order({ order: "rearmBus", a: subject, why });
+      reply = await this.#order({ order: "arm", why });
+    }
+    if (reply.code !== "done" && this.#why === why) this.#why = undefined;
     if (reply.code === "refused") return reply.lacks.length > 0 ? reply.lacks.map((lack) => this.#sentence(lack)) : ["the reflex does not arm"];
     if (reply.code !== "done") return [reply.text || `the reflex says ${reply.code}`];
     this.#lastCommandUs = this.#options.clock.nowUs();
@@ -109,8 +117,14 @@ export class ReflexSupervisor {
   }
 
   async reset(why: string): Promise<void> {
+    this.#why = why;
     const reply = await this.#order({ order: "reset", why });
-    if (reply.code === "done") await this.#until(() => this.#state === "disarmed");
+    if (reply.code !== "done") {
+      this.#why = undefined;
+      return;
+    }
+    this.#options.client.owner?.askStatus();
+    await this.#until(() => this.#state === "disarmed");
   }
 
   /** Something is gone that the reflex cannot see; what it can see, it judges by itself. */
@@ -127,10 +141,13 @@ export class ReflexSupervisor {
     const { client, clock } = this.#options;
     const budgetMs = Math.max(0, ...client.table.rows.plans.map(({ budgetUs }) => budgetUs / 1e3));
     const cancel = clock.at(clock.nowUs() + (budgetMs + VERDICT_GRACE_MS) * 1e3, () => this.#giveUp(why, budgetMs, "the reflex has told no verdict"));
-    void this.#trigger(kind, kind === "onRequest" ? (category ?? this.#request()) : undefined, why).then((reply) => {
-      if (reply.code !== "done" && this.#state !== "safePose") this.#giveUp(why, budgetMs, reply.text || `the reflex says ${reply.code}`);
-    });
+    void this.#begin(kind, kind === "onRequest" ? (category ?? this.#request()) : undefined, why, budgetMs);
     return verdict.finally(cancel);
+  }
+
+  async #begin(kind: TriggerKind, subject: number | undefined, why: string, budgetMs: number): Promise<void> {
+    const reply = await this.#trigger(kind, subject, why);
+    if (reply.code !== "done" && this.#state !== "safePose") this.#giveUp(why, budgetMs, reply.text || `the reflex says ${reply.code}`);
   }
 
   commandPassed(nowUs: number): void {
@@ -271,13 +288,12 @@ export class ReflexSupervisor {
     const run = this.#run ?? { why: this.#why ?? "told by the reflex", startedUs: clock.nowUs(), plan: NONE, steps: new Map<number, ToldStep>() };
     this.#run = undefined;
     const plan = rows.plans[run.plan] ?? rows.plans.find(({ stepsFirst, stepsCount }) => [...run.steps.keys()].some((step) => step >= stepsFirst && step < stepsFirst + stepsCount));
-    const steps: PoseVerdict["steps"] = [];
-    for (let step = plan?.stepsFirst ?? 0; plan && step < plan.stepsFirst + plan.stepsCount; step++) {
-      const told = run.steps.get(step);
+    const first = plan?.stepsFirst ?? 0;
+    const steps = rows.steps.slice(first, first + (plan?.stepsCount ?? 0)).flatMap((row, place): PoseVerdict["steps"] => {
+      const told = run.steps.get(first + place);
       const result = outcomes[told?.state ?? "waiting"];
-      const row = rows.steps[step];
-      if (result && row) steps.push({ name: client.text(row.name), result, tookMs: told?.tookMs ?? 0, deadlineMs: row.deadlineUs / 1e3, missing: told?.missing ?? [] });
-    }
+      return result ? [{ name: client.text(row.name), result, tookMs: told?.tookMs ?? 0, deadlineMs: row.deadlineUs / 1e3, missing: told?.missing ?? [] }] : [];
+    });
     this.#tell({ verdict, why: run.why, tookMs: Math.max(0, timeUs - run.startedUs) / 1e3, budgetMs: (plan?.budgetUs ?? 0) / 1e3, steps });
   }
 

@@ -127,7 +127,7 @@ static void *run(void *argument) {
   struct ipcnet_store *self = argument;
   const uint64_t one = 1;
   uint64_t count;
-  ipcnet_realtime_leave();
+  ipcnet_realtime_lower();
   for (;;) {
     ipcnet_log_flush(self->log);
     if (read(self->work_fd, &count, sizeof count) < 0 && errno != EINTR) return NULL;

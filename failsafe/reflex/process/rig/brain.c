@@ -1,5 +1,6 @@
 #include "brain.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@ bool rig_brain_open(struct rig_brain *self, const char *run, const uint8_t *tabl
   memset(self, 0, sizeof *self);
   snprintf(self->run, sizeof self->run, "%s", run);
   self->epoch = 1;
-  self->links[0] = self->links[1] = (struct rig_link){.fd = -1, .reader = -1};
+  self->links[0] = self->links[1] = (struct rig_link){.fd = -1, .reader = -1, .frames = -1};
   memcpy(&self->table_hash, ((const struct ipcnet_reflex_table_header *)(const void *)table)->hash, 8);
   self->table_fd = ipcnet_sealed_file_make("table", table, table_bytes);
   self->table_bytes = (uint32_t)table_bytes;
@@ -29,7 +30,8 @@ void rig_brain_detach(struct rig_brain *self, int instance) {
   struct rig_link *link = &self->links[instance];
   if (link->reader >= 0) ipcnet_lane_writer_remove_reader(self->lane, link->reader);
   if (link->fd >= 0) close(link->fd);
-  *link = (struct rig_link){.fd = -1, .reader = -1};
+  if (link->frames >= 0) close(link->frames);
+  *link = (struct rig_link){.fd = -1, .reader = -1, .frames = -1};
 }
 
 void rig_brain_close(struct rig_brain *self) {
@@ -43,9 +45,12 @@ static bool send_packet(struct rig_link *link, uint16_t kind, uint16_t request, 
   uint8_t bytes[IPCNET_PACKET_BYTES_MAX];
   struct ipcnet_seqpacket_fds fds = {.count = fd >= 0, .fds = {fd}};
   struct ipcnet_seqpacket_packet packet = {.bytes = bytes, .length = ipcnet_packet_encode(bytes, kind, request, link->sent, body, body_bytes)};
-  if (link->fd < 0 || ipcnet_seqpacket_send_fds(link->fd, &packet, &fds, 1) != 1) return false;
-  link->sent += 1;
-  return true;
+  if (link->fd < 0) return false;
+  int result = ipcnet_seqpacket_send_fds(link->fd, &packet, &fds, 1);
+  /* Ten packets fit a socket; a reflex that begins may leave beats unread for a while. */
+  for (uint64_t until_us = rig_now_us() + ANSWER_US; result == -EAGAIN && request != 0 && rig_now_us() < until_us; usleep(200)) result = ipcnet_seqpacket_send_fds(link->fd, &packet, &fds, 1);
+  link->sent += result == 1;
+  return result == 1;
 }
 
 /* The next packet with this number of request; others are read and forgotten. */
@@ -66,6 +71,7 @@ static bool receive(struct rig_link *link, uint16_t request, struct ipcnet_packe
     bool good = ipcnet_packet_decode(bytes, length, fds.count, answer) == IPCNET_PACKET_OK && answer->counter == link->received++;
     bool ours = good && answer->request == request;
     if (ours && kept != NULL) *kept = fds;
+    else if (good && answer->kind == IPCNET_PACKET_FRAME_LANE && link->frames < 0) link->frames = fds.fds[0]; /* as a brain that reads it would have it */
     else for (uint32_t i = 0; i < fds.count; i++) close(fds.fds[i]);
     if (!good) return false;
     if (!ours) continue;

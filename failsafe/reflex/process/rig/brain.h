@@ -8,7 +8,7 @@
 #include "../../../../shm/core/lane.h"
 #include "../packet.h"
 
-struct rig_link { int fd, reader; uint32_t sent, received; };
+struct rig_link { int fd, reader, frames; uint32_t sent, received; };
 struct rig_brain {
   char run[100];
   uint32_t epoch;
