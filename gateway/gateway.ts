@@ -5,7 +5,7 @@
  * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
  */
 import type { Clock } from "../schemas/clock.ts";
-import type { ClientReport, LaneReport, PolicyReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, PolicyReport, QuotaReport, ReflexReport, StatusReport } from "../schemas/messages/statusReport.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 import type { StopCategory } from "../failsafe/shutdown/compiled.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
@@ -57,6 +57,8 @@ export interface GatewayParts {
   front: Front;
   policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
+  /** What owns the CAN buses instead of this process, if anything does. */
+  reflexes(): readonly ReflexReport[];
   reload(file: string): ServiceReply;
   /** Time for programs before the pose of a stop begins. */
   prepareMs(): number;
@@ -179,7 +181,7 @@ export class Gateway {
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
-      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(),
+      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(), reflexes: () => this.#parts.reflexes(),
       topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }

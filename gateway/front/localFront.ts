@@ -29,6 +29,7 @@ import type { Publisher } from "../topics/publisher.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { Grants } from "../resources/grants.ts";
 import type { PairPort } from "./pairServices.ts";
+import type { ReflexPort } from "./reflexServices.ts";
 import { callService, gatewayServices } from "./services.ts";
 import { defaultSocketPath } from "./socketPath.ts";
 
@@ -45,6 +46,8 @@ export interface LocalFrontOptions {
   event(input: EventInput): void;
   /** A twin that can take over. */
   pair?: FrontPair | undefined;
+  /** What owns the CAN buses, if it is not this process. */
+  reflex?: ReflexPort | undefined;
 }
 
 /** What the front needs of the pair. */
@@ -95,7 +98,7 @@ export class LocalFront implements Front {
         return { file, hash, config };
       },
       reload: (file) => gateway().reload(file),
-      policy: (body) => policyService(body, policy.engine, system), pair: pair?.port,
+      policy: (body) => policyService(body, policy.engine, system), pair: pair?.port, reflex: this.#options.reflex,
     });
     const directTopics = new DirectTopicTable(table, clock, publisher);
     if (inherited) restoreTopics(inherited.inheritance, table, directTopics);
