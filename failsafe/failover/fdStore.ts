@@ -44,7 +44,7 @@ export class FdStore implements Heir {
 
   /** All that is there, of this instance's time or an earlier one's. */
   forgetAll(names: Iterable<string> = this.#stored): void {
-    for (const name of [...names]) this.forget(name);
+    for (const name of names) this.forget(name);
   }
 
   /** The names of what the journal numbers. */
