@@ -33,6 +33,8 @@ export interface Due {
 
 /** The local side: opened when the links are up, closed before they go down. */
 export interface Front {
+  /** Where programs connect. */
+  readonly path: string;
   start(): Promise<void>;
   /** Tells the programs that the gateway goes; resolves when they are prepared, at the latest when their time is over. */
   sayFarewell(why: string, deadlineMs: number): Promise<void>;
@@ -128,6 +130,11 @@ export class Gateway {
 
   get isArmed(): boolean {
     return this.#parts.supervisor.armed;
+  }
+
+  /** Where local programs connect. */
+  get socketPath(): string {
+    return this.#parts.front.path;
   }
 
   /** What the two instances of a pair have to have in common. */

@@ -73,9 +73,13 @@ export class LocalFront implements Front {
     this.#options = options;
   }
 
+  get path(): string {
+    return this.#options.socket.path ?? defaultSocketPath();
+  }
+
   async start(): Promise<void> {
     const { socket, configuration, table, publisher, policy, clock, identity, gateway, event } = this.#options;
-    const path = socket.path ?? defaultSocketPath();
+    const { path } = this;
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const group = socket.group === undefined ? undefined : systemNames().gid(socket.group);
     if (socket.group !== undefined && group === undefined) throw new DriverError("unknownGroup", `the group ${socket.group} of the client socket does not exist`, `sudo groupadd --system ${socket.group}`);
