@@ -7,7 +7,7 @@
 //     "tests": [ { "name": "can_core", "sources": ["core/can.c", "core/can_test.c"], "tsan": true } ],
 //     "libraries": [ { "name": "ipcnet", "abi": 0, "sources": [...], "headers": ["ipcnet.h"] } ],  // dist/native/libipcnet.so.0, .a, include/ and pkgconfig/
 //     "benches": [ { "name": "lane_bench", "sources": ["core/lane.c", "bench/lane_bench.c"] } ],
-//     "programs": [ { "name": "attacker", "sources": ["attacker.c"] } ] }                       // dist/native/test/attacker: for TypeScript tests to start
+//     "programs": [ { "name": "attacker", "sources": ["attacker.c"] } ] }                       // dist/native/test/attacker: for TypeScript tests to start; with "ship": true also dist/native/attacker, as it is delivered
 // Addons, libraries and benches are built with -O2; tests and programs with the address and undefined-behaviour sanitizers (and again with the thread
 // sanitizer where "tsan" says so; or for arm64, see arm64.mjs: not those with "arm64": false). Warnings are errors.
 // No node-gyp: the headers come from npm's node-api-headers.
@@ -28,7 +28,7 @@ export function manifests() {
     const folder = dirname(path);
     const at = (name) => join(folder, name);
     const manifest = JSON.parse(readFileSync(path, "utf8"));
-    for (const part of [manifest, ...(manifest.libraries ?? []), ...(manifest.tests ?? []), ...(manifest.benches ?? []), ...(manifest.programs ?? [])]) part.sources &&= part.sources.flatMap((name) => expand(name, folder, manifest));
+    for (const part of [manifest, ...(manifest.libraries ?? []), ...(manifest.tests ?? []), ...(manifest.benches ?? []), ...(manifest.programs ?? [])]) part.sources &&= [...new Set(part.sources.flatMap((name) => expand(name, folder, manifest)))];
     return { path, folder, at, ...manifest };
   });
 }
@@ -72,6 +72,16 @@ export function buildAddons({ libraries = true } = {}) {
     compile({ manifest, sources: manifest.sources, output: join(outDir, `${manifest.addon}.node`), flags: ["-g", ...addonFlags(manifest)] });
   }
   if (libraries) buildLibraries();
+  buildShipped();
+}
+
+/** Builds every program that is delivered: dist/native/NAME, without what "flags" adds for tests. */
+export function buildShipped() {
+  for (const manifest of manifests()) {
+    for (const { name, sources, libs, shipFlags = [] } of (manifest.programs ?? []).filter((program) => program.ship)) {
+      compile({ manifest, sources, output: join(outDir, name), libs: libs ?? manifest.libs, flags: ["-O2", "-g", "-D_GNU_SOURCE", ...shipFlags] });
+    }
+  }
 }
 
 /** Builds every library, shared and static, each exporting only what its headers mark; with a pkg-config file that finds everything beside itself. */

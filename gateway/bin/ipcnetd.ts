@@ -1,10 +1,11 @@
 /**
- * The daemon. `ipcnetd --config FILE [--instance a] [--log text|json] [--until-stdin-closes]`
+ * The daemon. `ipcnetd --config FILE [--instance a] [--pair FOLDER] [--log text|json] [--until-stdin-closes]`
  *
  * Exit codes: 0 stopped and the safe pose was measured; 1 stopped, but the verdict is not "posed"; 2 wrong usage or a configuration that is refused;
  * 3 a link or the client socket could not be opened. SIGINT and SIGTERM run the safe pose first; a second one within it changes nothing.
  * On stdout there is nothing but, at the end, the verdict as one line of JSON; everything else goes to stderr.
  */
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { DriverError } from "../../drivers/driver.ts";
 import { systemClock } from "../../schemas/clock.ts";
@@ -13,11 +14,16 @@ import { TopicDeclarationError } from "../topics/table.ts";
 import { LogWriter } from "../observe/logWriter.ts";
 import { eventLine, type GatewayEvent } from "../observe/events.ts";
 import { loadConfiguration, type AcceptedConfig } from "../build/configuration.ts";
+import type { PairVersion } from "../../failsafe/failover/version.ts";
 import { assemble } from "../build/assemble.ts";
+import type { Gateway } from "../gateway.ts";
+import { defaultSocketPath } from "../front/socketPath.ts";
+import { PairInstance } from "./pairInstance.ts";
 
 const usage = `ipcnetd: the IPCNet gateway
   ipcnetd --config FILE        run with this configuration (ipcnet config check FILE judges it without running)
   --instance NAME              which of the redundant instances this is; default a
+  --pair FOLDER                one of two instances that stand in for each other; the folder is theirs alone, below a runtime directory
   --log text|json              events on stderr; default text, with the journal's levels under systemd
   --until-stdin-closes         stop (with the safe pose) when standard input ends: for whoever starts it as a child
 `;
@@ -31,7 +37,7 @@ async function main(): Promise<number> {
   try {
     ({ values } = parseArgs({
       options: {
-        config: { type: "string", short: "c" }, instance: { type: "string", default: "a" }, log: { type: "string", default: "text" },
+        config: { type: "string", short: "c" }, pair: { type: "string" }, instance: { type: "string", default: "a" }, log: { type: "string", default: "text" },
         "until-stdin-closes": { type: "boolean", default: false }, help: { type: "boolean", short: "h", default: false },
       },
     }));
@@ -57,14 +63,11 @@ async function main(): Promise<number> {
   if (loaded.remarks) process.stderr.write(`${loaded.remarks}\n`);
   const form = { json: values.log === "json", journal: process.env["JOURNAL_STREAM"] !== undefined };
   const write = (event: GatewayEvent): void => log.line(eventLine(event, form));
-  return run({ accepted: loaded.accepted, instance: values.instance, write, untilStdinCloses: values["until-stdin-closes"] });
-}
-
-async function run({ accepted, instance, write, untilStdinCloses }: { accepted: AcceptedConfig; instance: string; write: (event: GatewayEvent) => void; untilStdinCloses: boolean }): Promise<number> {
-  let gateway;
+  const options: RunOptions = { accepted: loaded.accepted, instance: values.instance, write, untilStdinCloses: values["until-stdin-closes"] };
   try {
-    gateway = await assemble({ accepted, instance, clock: systemClock, write });
-    await gateway.start();
+    const { redundancy, socket } = loaded.accepted.config;
+    const isPair = values.pair !== undefined || redundancy.brains === "pair";
+    return await (isPair ? runPair(options, values.pair ?? join(redundancy.runFolder ?? dirname(socket.path ?? defaultSocketPath()), "pair")) : run(options));
   } catch (error) {
     if (error instanceof DriverError) {
       process.stderr.write(`ipcnetd: ${error.message}\n        remedy: ${error.remedy}\n`);
@@ -76,7 +79,45 @@ async function run({ accepted, instance, write, untilStdinCloses }: { accepted: 
     }
     throw error;
   }
-  const why = await stopRequested(untilStdinCloses);
+}
+
+interface RunOptions {
+  accepted: AcceptedConfig;
+  instance: string;
+  write(event: GatewayEvent): void;
+  untilStdinCloses: boolean;
+}
+
+async function run({ accepted, instance, write, untilStdinCloses }: RunOptions): Promise<number> {
+  const gateway = await assemble({ accepted, instance, clock: systemClock, write });
+  await gateway.start();
+  return stopWithVerdict(gateway, await stopRequested(untilStdinCloses));
+}
+
+/** One of two: active or standby, as the other one lets it be. */
+async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptions, folder: string): Promise<number> {
+  const clock = systemClock;
+  const pair: PairInstance = new PairInstance({
+    folder, instance, ...versionForTests(), deadlineMs: accepted.config.redundancy.progressMs, drills: accepted.config.redundancy.drills, clock, build: (front) => assemble({ accepted, instance, clock, write, pair: front }),
+    say: (input) => (pair.gateway ? pair.gateway.event(input) : write({ ...input, atUs: clock.nowUs(), wallTime: new Date().toISOString() })),
+  });
+  await pair.start();
+  const asked = stopRequested(untilStdinCloses);
+  const stop = async (): Promise<void> => {
+    await asked;
+    pair.stop();
+  };
+  void stop();
+  return (await pair.ended) === "stopped" ? stopWithVerdict(pair.gateway!, await asked) : 0;
+}
+
+/** For tests of what two releases say to each other: IPCNETD_PAIR_VERSION=MAJOR.MINOR instead of this one's. */
+function versionForTests(): { version?: PairVersion } {
+  const [, major, minor] = /^(\d+)\.(\d+)$/.exec(process.env["IPCNETD_PAIR_VERSION"] ?? "") ?? [];
+  return major === undefined ? {} : { version: { major: Number(major), minor: Number(minor) } };
+}
+
+async function stopWithVerdict(gateway: Gateway, why: string): Promise<number> {
   const verdict = await gateway.stop(why);
   // Whoever wanted the verdict may be gone (kill -9): then it is in the log alone.
   process.stdout.on("error", () => process.exit(1));

@@ -6,24 +6,27 @@ import { Channel } from "../../shm/protocol/channel.ts";
 import { CborWriter } from "../../shm/protocol/cborWriter.ts";
 import { encodeControl } from "../../shm/protocol/control.ts";
 import { CONTROL_BYTES_MAX_TO_CLIENT, PACKET_BYTES_MAX } from "../../shm/protocol/limits.ts";
+import type { Inheritance } from "../../failsafe/failover/inheritance.ts";
 import type { GatewayIdentity } from "../../shm/protocol/messages.ts";
 import { PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader } from "../../shm/protocol/samples.ts";
-import { type ListenOptions, nativeSeal, type PeerIdentity, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
+import { type Descriptor, type ListenOptions, nativeSeal, type PeerIdentity, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
 import { LaneBroker } from "./lanes/laneBroker.ts";
 import { defaultLaneLimits, type LaneLimits } from "./lanes/limits.ts";
 import { LaneTap } from "./lanes/tap.ts";
 import type { DirectTopics } from "./lanes/topics.ts";
+import type { ProcessFacts } from "../identity/facts.ts";
 import { type Account, Ledger } from "./ledger.ts";
 import { type BrokerLimits, defaultLimits } from "./limits.ts";
 import { OriginTable } from "./origins.ts";
 import { PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Peer, Publisher, ResourceTable, ServiceTable } from "./ports.ts";
+import type { AccessPolicy, ClientConnection, Peer, Publisher, ResourceTable, ServiceTable } from "./ports.ts";
+import { type BrokerHandover, restoreBroker, StateNotes } from "./handover.ts";
 import { FairShare, type QuotaUse } from "./quota/quota.ts";
 import { ServiceDesk } from "./services/desk.ts";
 import { type ServiceLimits, serviceLimits } from "./services/limits.ts";
-import { Session, type SessionHost } from "./session.ts";
+import { type RestoredSession, Session, type SessionHost } from "./session.ts";
 
 export interface BrokerOptions {
   /** From `listenForClients`; the broker accepts its connections and closes it in the end. */
@@ -38,7 +41,9 @@ export interface BrokerOptions {
   resources?: ResourceTable;
   policy: AccessPolicy;
   /** Says which component a peer is; absent: all are known by their uid alone. */
-  identify?: (peer: PeerIdentity) => Peer;
+  identify?: (peer: PeerIdentity, facts?: ProcessFacts) => Peer;
+  /** For a pair of gateways: what a successor needs is handed over as it changes, and what a predecessor has left goes on. */
+  handover?: BrokerHandover;
   clock: Clock;
   limits?: Partial<BrokerLimits>;
   laneLimits?: Partial<LaneLimits>;
@@ -48,7 +53,7 @@ export interface BrokerOptions {
 }
 
 export interface BrokerEvent {
-  code: "clientConnected" | "clientRefused" | "clientLeft" | "acceptFailed";
+  code: "takenOver" | "clientConnected" | "clientRefused" | "clientLeft" | "acceptFailed";
   pid: number;
   uid: number;
   name: string;
@@ -76,8 +81,17 @@ export interface Broker {
 
 /** Listens at `path` for `createBroker`. Throws a `SocketError`: EADDRINUSE another gateway listens there, EACCES, ENOENT the folder is missing … */
 export function listenForClients(path: string, { mode, group, limits }: Pick<ListenOptions, "mode" | "group"> & { limits?: Partial<BrokerLimits> } = {}): SeqpacketServer {
-  const capacityBytes = limits?.connectionQueueBytes ?? defaultLimits.connectionQueueBytes;
-  return SeqpacketServer.listen(path, { ...(mode === undefined ? {} : { mode }), ...(group === undefined ? {} : { group }), connection: { queue: { capacityBytes, whenFull: "refuse" } } });
+  return SeqpacketServer.listen(path, { ...(mode === undefined ? {} : { mode }), ...(group === undefined ? {} : { group }), connection: { queue: clientQueue(limits) } });
+}
+
+/** Goes on with a listening socket that was handed over, at the path where it is. Throws a `SocketError`. */
+export function goOnListening(listener: Descriptor, path: string): SeqpacketServer {
+  return SeqpacketServer.of(listener, path, { connection: { queue: clientQueue() } });
+}
+
+/** What may wait for a client in its connection. */
+export function clientQueue(limits?: Partial<BrokerLimits>): { capacityBytes: number; whenFull: "refuse" } {
+  return { capacityBytes: limits?.connectionQueueBytes ?? defaultLimits.connectionQueueBytes, whenFull: "refuse" };
 }
 
 export function createBroker(options: BrokerOptions): Broker {
@@ -96,6 +110,7 @@ class LocalBroker implements Broker {
   readonly #lanes: LaneBroker;
   readonly #tap: LaneTap;
   readonly #stopForgetting: () => void;
+  readonly #notes: StateNotes | undefined;
   #scheduled: Session[] = [];
   #allGone: (() => void) | undefined;
 
@@ -104,20 +119,37 @@ class LocalBroker implements Broker {
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#quota = new FairShare(this.#limits.shared);
     this.#ledger = new Ledger(this.#limits, this.#quota);
-    const { gateway, topics, publisher, services, policy, clock, server, directTopics } = options;
-    this.#lanes = new LaneBroker({ limits: { ...defaultLaneLimits, ...options.laneLimits }, quota: this.#quota, policy, topics: directTopics, clock });
+    const { gateway, topics, publisher, services, policy, clock, server, directTopics, handover } = options;
+    const notes = handover && new StateNotes(handover);
+    this.#notes = notes;
+    this.#lanes = new LaneBroker({ limits: { ...defaultLaneLimits, ...options.laneLimits }, quota: this.#quota, policy, topics: directTopics, clock, ...(notes ? { changed: (client) => notes.lanes(this.#lanes, client) } : {}) });
     this.#tap = new LaneTap({ lanes: this.#lanes, topics: directTopics, peer: { ...ownPeer(), component: "gateway" }, clock });
     this.#stopForgetting = topics.onGone((topic) => {
       for (const session of this.#sessions.keys()) session.forget(topic);
     });
-    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? nothingToGrant, quota: this.#quota, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding, ...options.serviceLimits } });
+    this.#desk = new ServiceDesk({ clock, policy, services, topics, resources: options.resources ?? nothingToGrant, quota: this.#quota, limits: { ...serviceLimits, requestsPerClient: this.#limits.requestsOutstanding, ...options.serviceLimits }, ...(notes ? { listener: notes.desk(() => this.#desk) } : {}) });
     this.#host = {
-      lanes: this.#lanes, gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable(),
+      lanes: this.#lanes, gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable((id, name) => notes?.origin(id, name)),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
-      schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
+      changed: (session) => notes?.session(session), schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
     };
     server.onError((error) => this.#event("acceptFailed", { pid: 0, uid: 0 }, "", error.message));
+    if (handover) {
+      handover.keeper.beforeCommit(() => this.#flushAll());
+      server.connectionOptions(() => handover.connections.options());
+    }
+    if (handover?.inheritance) this.#restore(handover, handover.inheritance);
     server.onConnection((connection) => this.#accept(connection));
+  }
+
+  #restore(handover: BrokerHandover, inheritance: Inheritance): void {
+    const { identify = unnamed } = this.#options;
+    const { origins } = this.#host;
+    const { restored, lost } = restoreBroker(inheritance, {
+      handover, lanes: this.#lanes, desk: this.#desk, origins, notes: this.#notes!,
+      begin: (connection, facts, from) => this.#begin(connection, identify(connection.peer, facts), from),
+    });
+    this.#event("takenOver", ownPeer(), "", `${restored} clients go on${lost > 0 ? `, ${lost} did not come over and have to connect again` : ""}`);
   }
 
   clients(): ClientReport[] {
@@ -164,17 +196,33 @@ class LocalBroker implements Broker {
   }
 
   #accept(connection: SeqpacketConnection): void {
-    const { policy, clock, identify = unnamed } = this.#options;
+    const { policy, identify = unnamed, handover } = this.#options;
+    const handed = handover?.connections.accepted(connection);
     const peer = identify(connection.peer);
-    if (!policy.mayConnect(peer)) return this.#refuse(connection, Status.forbidden, `uid ${peer.uid} may not use this gateway`);
-    const account = this.#ledger.open(peer.uid, clock.nowUs());
-    if (!account) return this.#refuse(connection, Status.tooManyRequests, `uid ${peer.uid} has its share of the connections already`);
+    if (!policy.mayConnect(peer)) return this.#refuse(handed ?? connection, Status.forbidden, `uid ${peer.uid} may not use this gateway`);
+    if (handover && !handed) return this.#refuse(connection, Status.serviceUnavailable, "the gateway has as many connections as it can hand over");
+    const kept = handover?.guard.refusal(peer);
+    if (kept !== undefined) return this.#refuse(handed ?? connection, Status.forbidden, kept);
+    const session = this.#begin(handed ?? connection, peer);
+    if (!session) return this.#refuse(handed ?? connection, Status.tooManyRequests, `uid ${peer.uid} has its share of the connections already`);
+    if (handed) {
+      this.#notes!.began(session, handed);
+      handover!.guard.watch(session, handed);
+    }
     this.counters.connected += 1;
-    this.#sessions.set(new Session(this.#host, { connection, account, peer }), account);
     this.#event("clientConnected", peer, "", "");
   }
 
-  #refuse(connection: SeqpacketConnection, status: number, text: string): void {
+  /** undefined: the user has its share of connections. */
+  #begin(connection: ClientConnection, peer: Peer, restored?: RestoredSession): Session | undefined {
+    const account = this.#ledger.open(peer.uid, this.#options.clock.nowUs());
+    if (!account) return undefined;
+    const session = new Session(this.#host, { connection, account, peer, restored });
+    this.#sessions.set(session, account);
+    return session;
+  }
+
+  #refuse(connection: ClientConnection, status: number, text: string): void {
     const { seal, writer, scratch } = this.#host;
     this.counters.refused += 1;
     this.#event("clientRefused", connection.peer, "", text);
@@ -186,17 +234,21 @@ class LocalBroker implements Broker {
   /** Microtasks run when the callback that delivered the samples returns: everything one driver read at once leaves in one packet per client. */
   #schedule(session: Session): void {
     if (this.#scheduled.push(session) > 1) return;
-    queueMicrotask(() => {
-      const sessions = this.#scheduled;
-      this.#scheduled = [];
-      for (const each of sessions) each.flush();
-    });
+    queueMicrotask(() => this.#flushAll());
+  }
+
+  #flushAll(): void {
+    const sessions = this.#scheduled;
+    if (sessions.length === 0) return;
+    this.#scheduled = [];
+    for (const each of sessions) each.flush();
   }
 
   #ended(session: Session, why: string): void {
     const account = this.#sessions.get(session);
     if (!account) return;
     this.#sessions.delete(session);
+    this.#notes?.ended(session);
     this.#ledger.close(account);
     this.counters.left += 1;
     const { pid, uid, name } = session.report();

@@ -5,7 +5,20 @@ const ORIGINS_MAX = 65_535;
 
 export class OriginTable {
   readonly #ids = new Map<string, number>();
+  readonly #onNew: (id: number, name: string) => void;
   readonly #names: string[] = ["(other)"];
+
+  /** `onNew`: a name has got its number. */
+  constructor(onNew: (id: number, name: string) => void = () => {}) {
+    this.#onNew = onNew;
+  }
+
+  /** As a predecessor numbered it. */
+  restore(id: number, name: string): void {
+    this.#ids.set(name, id);
+    while (this.#names.length < id) this.#names.push("(other)");
+    this.#names[id] = name;
+  }
 
   /** From 1; 0 = one of too many. */
   idOf(name: string): number {
@@ -15,6 +28,7 @@ export class OriginTable {
     const id = this.#names.length;
     this.#ids.set(name, id);
     this.#names.push(name);
+    this.#onNew(id, name);
     return id;
   }
 

@@ -1,7 +1,8 @@
 /** What the broker needs of the gateway; the gateway hands it in. */
 import type { ProcessFacts } from "../identity/facts.ts";
 import type { GrantMode } from "../../shm/protocol/serviceMessages.ts";
-import type { Descriptor, PeerIdentity } from "../../shm/sockets/index.ts";
+import type { PacketTransport } from "../../shm/protocol/channel.ts";
+import type { CloseReason, Descriptor, PacketListener, PeerIdentity } from "../../shm/sockets/index.ts";
 
 /** Who asks: what the kernel says about it, and the name that follows from that alone (gateway/identity). */
 export interface Peer extends PeerIdentity {
@@ -9,6 +10,21 @@ export interface Peer extends PeerIdentity {
   readonly component: string;
   /** Absent: nothing is known beyond the user. */
   readonly facts?: ProcessFacts | undefined;
+}
+
+/** A client's connection: a socket's, or one that a twin process can go on with (failsafe/failover). */
+export interface ClientConnection extends PacketTransport {
+  readonly peer: PeerIdentity;
+  /** Bytes that wait for the client to read. */
+  readonly pendingBytes: number;
+  onPacket(listener: PacketListener): void;
+  onDrain(listener: () => void): void;
+  onClose(listener: (reason: CloseReason) => void): void;
+  pauseReading(): void;
+  resumeReading(): void;
+  /** Closes when all is sent. */
+  end(): void;
+  close(): void;
 }
 
 export type { GrantMode } from "../../shm/protocol/serviceMessages.ts";

@@ -16,7 +16,8 @@ import { CBOR_DEPTH_MAX, CBOR_ITEMS_MAX_TO_GATEWAY, CONTROL_BYTES_MAX_TO_CLIENT,
 import type { ClientMessage, ClientOp, GatewayIdentity, QueryAnswer, ServerMessage } from "../../shm/protocol/messages.ts";
 import { type PacketSeal, PROTOCOL_VERSION } from "../../shm/protocol/packet.ts";
 import { SampleBatchReader, SampleFlag } from "../../shm/protocol/samples.ts";
-import { type CloseReason, closeAll, type Descriptor, type SeqpacketConnection, SocketError } from "../../shm/sockets/index.ts";
+import type { ConnectionState } from "../../failsafe/failover/connections.ts";
+import { type CloseReason, closeAll, type Descriptor, SocketError } from "../../shm/sockets/index.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import type { ClientReport } from "../../schemas/messages/statusReport.ts";
 import type { TopicEntry, TopicSource } from "../topics/topicSource.ts";
@@ -29,10 +30,10 @@ import type { BrokerLimits } from "./limits.ts";
 import { Notices } from "./notices.ts";
 import type { OriginTable } from "./origins.ts";
 import { Outbox, type PacketPool } from "./outbox.ts";
-import type { AccessPolicy, Peer, Publisher, ServiceAnswer } from "./ports.ts";
+import type { AccessPolicy, ClientConnection, Peer, Publisher, ServiceAnswer } from "./ports.ts";
 import type { Quota } from "./quota/quota.ts";
 import type { ServiceClient, ServiceDesk } from "./services/desk.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { Subscriptions, type SubscriptionsState } from "./subscriptions.ts";
 
 /** What all sessions of a broker share. */
 export interface SessionHost {
@@ -52,9 +53,30 @@ export interface SessionHost {
   readonly writer: CborWriter;
   readonly scratch: Uint8Array;
   readonly reader: SampleBatchReader;
+  /** What `state` of this session says has changed. */
+  changed(session: Session): void;
   /** Has `flush` called at the end of this turn. */
   schedule(session: Session): void;
   ended(session: Session, why: string): void;
+}
+
+/** A session as a successor needs it. */
+export interface SessionState {
+  connection: ConnectionState;
+  /** What the kernel said of its process. */
+  facts: unknown;
+  client: number;
+  name: string;
+  open: boolean;
+  fragments: Uint8Array;
+  subscriptions: SubscriptionsState;
+}
+
+/** Where a predecessor has left off. */
+export interface RestoredSession {
+  state: SessionState;
+  sent: number;
+  received: number;
 }
 
 /** Something to publish into: looked up once per client and topic. */
@@ -78,7 +100,7 @@ type Phase = "new" | "open" | "leaving" | "ended";
 
 export class Session {
   readonly #host: SessionHost;
-  readonly #connection: SeqpacketConnection;
+  readonly #connection: ClientConnection;
   readonly #channel: Channel;
   readonly #account: Account;
   readonly #peer: Peer;
@@ -103,27 +125,57 @@ export class Session {
   #settledBytes = 0;
   readonly #holds = new Set<HoldReason>();
 
-  constructor(host: SessionHost, { connection, account, peer }: { connection: SeqpacketConnection; account: Account; peer: Peer }) {
+  constructor(host: SessionHost, { connection, account, peer, restored }: { connection: ClientConnection; account: Account; peer: Peer; restored?: RestoredSession | undefined }) {
     this.#host = host;
     this.#connection = connection;
     this.#account = account;
     this.#peer = peer;
     const { limits, clock, seal, scratch, pool, topics, origins } = host;
     const nowUs = clock.nowUs();
-    this.#channel = new Channel({ role: "gateway", seal, transport: connection, controlBytesMax: CONTROL_BYTES_MAX_TO_GATEWAY, scratch });
+    this.#channel = new Channel({ role: "gateway", seal, transport: connection, controlBytesMax: CONTROL_BYTES_MAX_TO_GATEWAY, scratch, resumed: restored && { sent: restored.sent, received: restored.received, fragments: restored.state.fragments } });
     this.#packets = new Budget({ perSecond: limits.packetsPerSecond, burst: limits.packetBurst, nowUs });
     this.#bytes = new Budget({ perSecond: limits.bytesPerSecond, burst: limits.bytesPerSecond / 4, nowUs });
     this.#notices = new Notices(limits.noticeIntervalMs);
     this.#outbox = new Outbox({ pool, reserve: (bytes) => this.#reserve(bytes), release: (bytes) => this.#release(bytes) });
     this.#subscriptions = new Subscriptions({
       outbox: this.#outbox, topics, origins, feedsMax: limits.feedsPerClient, mayRead: (topic) => host.policy.mayRead(peer, topic), nowUs: () => clock.nowUs(),
-      wake: () => this.#wake(), tooMany: (topic) => this.#notice(Status.tooManyRequests, `${topic} and perhaps more are left out: a client may have ${limits.feedsPerClient} topics`),
+      wake: () => this.#wake(), changed: () => host.changed(this), tooMany: (topic) => this.#notice(Status.tooManyRequests, `${topic} and perhaps more are left out: a client may have ${limits.feedsPerClient} topics`),
     });
-    this.#client = host.desk.join(this.#atDesk());
-    this.#timer("hello", nowUs + limits.helloTimeoutMs * 1e3, () => this.leave(Status.requestTimeout, `no hello within ${limits.helloTimeoutMs} ms`));
+    this.#client = host.desk.join(this.#atDesk(), restored?.state.client);
+    if (restored?.state.open) this.#welcomed(restored.state.name);
+    else this.#timer("hello", nowUs + limits.helloTimeoutMs * 1e3, () => this.leave(Status.requestTimeout, `no hello within ${limits.helloTimeoutMs} ms`));
     connection.onClose((reason) => this.#closed(reason));
     connection.onDrain(() => this.#drained());
-    connection.onPacket((bytes, at, lengthBytes, descriptors) => this.#packet(bytes, at, lengthBytes, descriptors));
+    if (!restored) this.listen();
+  }
+
+  /** Begins to read what the client says: when everything that it may refer to is there. */
+  listen(): void {
+    this.#connection.onPacket((bytes, at, lengthBytes, descriptors) => this.#packet(bytes, at, lengthBytes, descriptors));
+  }
+
+  /** Its subscriptions as a predecessor had them: when all topics are there. */
+  restoreSubscriptions(state: SubscriptionsState): void {
+    this.#subscriptions.restore(state, topicMatcher);
+  }
+
+  /** Its number at the desk of services. */
+  get client(): number {
+    return this.#client;
+  }
+
+  get peer(): Peer {
+    return this.#peer;
+  }
+
+  /** From the welcome on. */
+  get lanes(): SessionLanes | undefined {
+    return this.#lanes;
+  }
+
+  /** What a successor needs, but for the connection itself. */
+  state(connection: ConnectionState): SessionState {
+    return { connection, facts: this.#peer.facts, client: this.#client, name: this.#name, open: this.#phase === "open", fragments: this.#channel.fragments, subscriptions: this.#subscriptions.state() };
   }
 
   report(): ClientReport {
@@ -188,7 +240,7 @@ export class Session {
     const kind = this.#channel.receive(bytes, at, lengthBytes, descriptors);
     switch (kind) {
       case "more":
-        return;
+        return this.#host.changed(this);
       case "handshake":
       case "control":
         return this.#control(kind);
@@ -210,6 +262,8 @@ export class Session {
 
   #control(kind: "handshake" | "control"): void {
     const { body, bodyAt, bodyBytes } = this.#channel;
+    // It came in parts, which are no longer kept.
+    if (bodyAt === 0) this.#host.changed(this);
     const result = decodeClientMessage(body, bodyAt, bodyBytes);
     if (!result.ok) {
       this.#channel.closeDescriptors();
@@ -234,10 +288,16 @@ export class Session {
     this.#cancel("hello");
     if (!versions.includes(PROTOCOL_VERSION)) return this.leave(Status.upgradeRequired, `this gateway speaks protocol version ${PROTOCOL_VERSION}, the client ${versions.join(", ") || "none"}`);
     // Names end up in terminals: what could steer one is not passed on.
-    this.#name = name.replace(/\p{Cc}/gu, "?");
+    this.#welcomed(name.replace(/\p{Cc}/gu, "?"));
+    this.#host.changed(this);
+    this.#say({ op: "welcome", version: PROTOCOL_VERSION, gateway: this.#host.gateway }, "handshake");
+  }
+
+  #welcomed(name: string): void {
+    this.#name = name;
     this.#phase = "open";
     this.#lanes = new SessionLanes(this.#host.lanes, {
-      peer: this.#peer, nowUs: () => this.#host.clock.nowUs(), reply: (seq, answer) => this.#reply(seq, answer), tell: (status, text) => this.#notice(status, text),
+      peer: this.#peer, client: this.#client, nowUs: () => this.#host.clock.nowUs(), reply: (seq, answer) => this.#reply(seq, answer), tell: (status, text) => this.#notice(status, text),
       send: (message, descriptors) => {
         const said = this.#say(message, "control", descriptors);
         if (!said) this.leave(Status.insufficientStorage, "what it is told about lanes is not read");
@@ -245,7 +305,6 @@ export class Session {
       },
       describe: (name) => this.#describeByName(name), originId: (origin) => this.#tellOrigin(origin),
     });
-    this.#say({ op: "welcome", version: PROTOCOL_VERSION, gateway: this.#host.gateway }, "handshake");
   }
 
   #malformedMessage(seq: number, text: string): void {

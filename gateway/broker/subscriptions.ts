@@ -20,9 +20,21 @@ export interface SubscriptionsOptions {
   wake(): void;
   /** A topic was left out because the client has as many as it may. */
   tooMany(topic: string): void;
+  /** What `state` says has changed. */
+  changed(): void;
+}
+
+/** Subscriptions as a successor needs them. */
+export interface SubscriptionsState {
+  next: number;
+  list: { id: number; pattern: string; policy: SubscriptionPolicy; rateHzMax?: number | undefined; readsLanes: boolean }[];
+  /** Ids of topics and origins that the client has been told about. */
+  described: number[];
+  origins: number[];
 }
 
 interface Active extends SampleSink {
+  wanted: SubscriptionsState["list"][number];
   subscription: Subscription;
   stop: () => void;
   lastValueOf(topic: TopicEntry): void;
@@ -58,8 +70,9 @@ export class Subscriptions {
     const queueSamples = "lossless" in policy ? QUEUE_SAMPLES_MAX : "queueSamples" in policy ? policy.queueSamples : 0;
     const subscription = new Subscription(this.#nextId++, { queueSamples, intervalUs: rateHzMax === undefined ? 0 : 1e6 / rateHzMax });
     this.#options.outbox.add(subscription);
-    const active = this.#activate(subscription, readsLanes);
+    const active = this.#activate(subscription, { id: subscription.id, pattern, policy, rateHzMax, readsLanes });
     this.#active.set(subscription.id, active);
+    this.#options.changed();
     if (lastValue) {
       for (const topic of this.#options.topics.entries()) {
         // Whoever reads its lanes has its last value from there.
@@ -75,6 +88,7 @@ export class Subscriptions {
     const active = this.#active.get(id);
     if (!active) return false;
     this.#active.delete(id);
+    this.#options.changed();
     active.stop();
     this.#feeds -= active.subscription.feeds.size;
     this.#options.outbox.remove(active.subscription);
@@ -113,6 +127,7 @@ export class Subscriptions {
   learnsOrigin(id: number): boolean {
     if (this.#knownOrigins.has(id)) return false;
     this.#knownOrigins.add(id);
+    this.#options.changed();
     return true;
   }
 
@@ -127,7 +142,24 @@ export class Subscriptions {
 
   /** The client has been told about a topic in another way. */
   described(topic: TopicEntry): void {
+    if (this.#described.has(topic.id)) return;
     this.#described.add(topic.id);
+    this.#options.changed();
+  }
+
+  state(): SubscriptionsState {
+    return { next: this.#nextId, list: [...this.#active.values()].map(({ wanted }) => wanted), described: [...this.#described], origins: [...this.#knownOrigins] };
+  }
+
+  /** Goes on where a predecessor has left off; `matcher` makes a pattern's test. */
+  restore({ next, list, described, origins }: SubscriptionsState, matcher: (pattern: string) => (name: string) => boolean): void {
+    for (const id of described) this.#described.add(id);
+    for (const id of origins) this.#knownOrigins.add(id);
+    for (const { id, pattern, policy, rateHzMax, readsLanes } of list) {
+      this.#nextId = id;
+      this.open(pattern, { policy, rateHzMax, lastValue: false, matches: matcher(pattern), readsLanes });
+    }
+    this.#nextId = next;
   }
 
   isDescribed(topic: TopicEntry): boolean {
@@ -153,12 +185,12 @@ export class Subscriptions {
     return this.#held.length === 0 ? undefined : this.#held.reduce((least, feed) => Math.min(least, feed.dueUs), Infinity);
   }
 
-  #activate(subscription: Subscription, readsLanes: boolean): Active {
+  #activate(subscription: Subscription, wanted: Active["wanted"]): Active {
     const { outbox } = this.#options;
     const feeds = subscription.feeds;
     const active: Active = {
-      subscription,
-      readsLanes,
+      wanted, subscription,
+      readsLanes: wanted.readsLanes,
       stop: () => {},
       sample: (topic, bytes, at, lengthBytes, lostBefore) => {
         const feed = feeds.get(topic.id) ?? this.#newFeed(active, topic);
@@ -196,6 +228,7 @@ export class Subscriptions {
     if (!this.#described.has(topic.id)) {
       this.#described.add(topic.id);
       this.#newTopics.push(topic);
+      this.#options.changed();
     }
     return feed;
   }

@@ -15,14 +15,15 @@ export class IdentifiedPeer implements Peer {
   readonly facts: ProcessFacts | undefined;
   readonly #nameOf: (peer: Peer) => string;
 
-  constructor(peer: PeerIdentity, { source, nameOf }: { source: ProcessSource; nameOf: (peer: Peer) => string }) {
+  /** `facts`: what was found when it connected, if that was by another process. */
+  constructor(peer: PeerIdentity, { source, nameOf, facts }: { source: ProcessSource; nameOf: (peer: Peer) => string; facts?: ProcessFacts | undefined }) {
     this.pid = peer.pid;
     this.uid = peer.uid;
     this.gid = peer.gid;
     this.groups = peer.groups;
     this.startTime = peer.startTime;
     this.pidfd = peer.pidfd;
-    this.facts = factsOf(peer, source);
+    this.facts = facts ?? factsOf(peer, source);
     this.#nameOf = nameOf;
   }
 

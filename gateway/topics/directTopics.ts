@@ -12,7 +12,7 @@ import { hashText, schemaHash } from "../../schemas/topics/schemaHash.ts";
 import type { AdvertEncoding } from "../../shm/protocol/laneMessages.ts";
 import type { RecordLayout } from "../../schemas/records/layout.ts";
 import type { Quality } from "./topicSource.ts";
-import { type Topic, TopicDeclarationError, type TopicTable } from "./table.ts";
+import { type Topic, type TopicDeclaration, TopicDeclarationError, type TopicTable } from "./table.ts";
 
 /** What a writer says of its topic. */
 export interface TopicClaim {
@@ -52,6 +52,7 @@ export class DirectTopicTable {
   readonly #listener: TopicLifeListener | undefined;
   /** Topics that go with their writers, and how to keep them from going. */
   readonly #temporary = new Map<Topic, (() => void) | undefined>();
+  readonly #born = new Set<(topic: Topic) => void>();
 
   constructor(table: TopicTable, clock: Pick<Clock, "nowUs" | "at">, listener?: TopicLifeListener) {
     this.#table = table;
@@ -83,6 +84,23 @@ export class DirectTopicTable {
     if (topic.writers > 0) return;
     topic.quality = 1;
     if (this.#temporary.has(topic)) this.#temporary.set(topic, this.#clock.at(this.#clock.nowUs() + LINGER_MS * 1e3, () => this.#remove(topic)));
+  }
+
+  /** Whether the topic goes with its writers. */
+  isTemporary(topic: Topic): boolean {
+    return this.#temporary.has(topic);
+  }
+
+  /** Calls `listener` with each topic that a program brings into being. */
+  onTemporary(listener: (topic: Topic) => void): void {
+    this.#born.add(listener);
+  }
+
+  /** A topic that a program made, as a predecessor numbered it; it goes if no writer claims it in time. */
+  restore(declaration: TopicDeclaration, id: number): void {
+    const topic = this.#table.declare(declaration, id);
+    this.#temporary.set(topic, this.#clock.at(this.#clock.nowUs() + LINGER_MS * 1e3, () => this.#remove(topic)));
+    this.#listener?.declared(topic);
   }
 
   /** The topic, unless it only lingers and is to become another one. */
@@ -149,6 +167,7 @@ export class DirectTopicTable {
       const topic = this.#table.declare({ name, encoding, schemaHash: hash, writable: true, ...(layout ? { layout } : {}), ...schema });
       this.#temporary.set(topic, undefined);
       this.#listener?.declared(topic);
+      for (const listener of this.#born) listener(topic);
       return topic;
     } catch (error) {
       if (!(error instanceof TopicDeclarationError)) throw error;

@@ -81,6 +81,18 @@ export class Topic implements TopicEntry {
     return this.sinks.some(({ readsLanes }) => readsLanes !== true);
   }
 
+  /** What a predecessor of this gateway had last. */
+  restore({ sequence, timeUs, quality, origin, fromLanes, bytes }: { sequence: number; timeUs: number; quality: Quality; origin: string; fromLanes: number; bytes: Uint8Array }): void {
+    this.sequence = sequence;
+    this.timeUs = timeUs;
+    this.quality = quality;
+    this.origin = origin;
+    this.fromLanes = fromLanes;
+    this.lastBytes = bytes.slice();
+    this.lastLength = bytes.length;
+    this.#countAtLastRate = sequence;
+  }
+
   /** Closes a counting interval of `seconds`. */
   closeRateInterval(seconds: number): void {
     const count = this.sequence - this.fromLanes + (this.laneMessages?.() ?? this.fromLanes);
@@ -111,12 +123,14 @@ export class TopicTable implements TopicSource {
     this.#wall.offsetUs = Number(wallTimeNs / 1000n) - nowUs;
   }
 
-  declare(declaration: TopicDeclaration): Topic {
+  /** `id`: the one that a predecessor gave it. */
+  declare(declaration: TopicDeclaration, id = this.#nextId): Topic {
     const fault = topicNameFault(declaration.name);
     if (fault) throw new TopicDeclarationError(`topic name "${declaration.name}": ${fault}`);
     if (this.#byName.has(declaration.name)) throw new TopicDeclarationError(`topic "${declaration.name}" is declared twice`);
     if (this.#byName.size >= TOPICS_MAX) throw new TopicDeclarationError(`more than ${TOPICS_MAX} topics`);
-    const topic = new Topic(this.#nextId++, declaration, this.#wall);
+    this.#nextId = Math.max(this.#nextId, id + 1);
+    const topic = new Topic(id, declaration, this.#wall);
     this.#byName.set(topic.name, topic);
     topic.sinks = [...this.#watches].filter(({ matches }) => matches(topic.name)).map(({ sink }) => sink);
     for (const listener of this.#listeners) listener(topic);

@@ -32,8 +32,9 @@ function rawOf(physical: number, { factor, offset }: Pick<Signal, "factor" | "of
   return denominator < 0n ? { numerator: -numerator, denominator: -denominator } : { numerator, denominator };
 }
 
-/** The decimal that a finite double prints as. */
+/** The decimal that a finite double prints as; a whole number is itself. */
 function decimal(value: number): Ratio {
+  if (Number.isInteger(value)) return { numerator: BigInt(value), denominator: 1n };
   const [, sign, whole, fraction = "", exponent = "0"] = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(String(value))!;
   const digits = BigInt(`${sign}${whole}${fraction}`);
   const power = Number(exponent) - fraction.length;

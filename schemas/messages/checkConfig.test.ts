@@ -63,14 +63,14 @@ const wrong: readonly (readonly [name: string, text: string, faults: readonly st
   ["second colon", `${head}socket: path: /x\n`, ["yamlSyntax 3:9"]],
   // Redundancy
   ["nothing for the reflex", `${head}redundancy: { reflex: pair }\n`, ["nothingForReflex 3:23"]],
-  ["a plan, and nobody who runs it", `${head}safePose: { plan: a.plan.yaml }\n`, ["reflexNeeded 3:13"]],
+  ["a plan, and nobody who runs it", `${head}safePose: { plan: a.plan.yaml }\n`, ["reflexNeeded 3:13", "fileUnreadable 3:19"]],
   ["resuming without a reflex", `${head}redundancy: { resumeArmed: true }\n`, ["reflexNeeded 3:28"]],
   ["a bus that the reflex does not have", `${head}redundancy: { reflex: single }\nbuses:\n  - { name: a, interface: can0 }\n  - { name: b, driver: socketcand, interface: "h:1/b" }\nroutes:\n  - { from: can/b/raw, to: can/a/raw, ids: ["0x1"] }\n`, ["notThroughReflex 8:28"]],
   ["a claim id without room for owners", `${head}buses: [ { name: a, interface: can0, claimId: 17 } ]\n`, ["outOfRange 3:47"]],
   ["another host, and no claims", `${head}buses: [ { name: a, interface: can0, selfFenceMs: 12 } ]\n`, ["keyNeeded 3:38"]],
   ["a claim id in use", `${head}buses: [ { name: a, interface: can0, claimId: 0x20, databases: [ { dbc: other.dbc } ] } ]\nnodes: [ { name: n, link: a, heartbeat: { canopen: 1 }, timeoutMs: 100 } ]\n`, ["duplicateName 3:47"]],
   ["the second host", `${head}buses: [ { name: a, interface: can0, claimId: 0x10, host: 1 } ]\n`, ["keyNeeded 3:59"]],
-  ["plan and steps", arm(["safePose:\n", "redundancy: { reflex: pair }\nsafePose:\n  plan: a.plan.yaml\n"]), ["noClaims 8:5", "conflictingKeys 62:3"]],
+  ["plan and steps", arm(["safePose:\n", "redundancy: { reflex: pair }\nsafePose:\n  plan: arm.plan.yaml\n"]), ["noClaims 8:5", "conflictingKeys 62:3"]],
   // The shape
   ["no keys", "{}\n", ["missingKey 1:1", "missingKey 1:1"]],
   ["a list", "- a\n", ["wrongType 1:1"]],
@@ -209,9 +209,9 @@ test("the table above is not short of rows, and shows every kind of refusal that
 });
 
 /** Codes that loadConfig.test.ts, gateway/build/reflex and the tests below show. */
-const shownElsewhere = ["fileTooLong", "tooDeep", "tooMuch", "unknownHere", "notTried", "notCompared", "bitrateDiffers", "interfaceDown", "noFdHere", "loadUnknown", "whenUnchecked", "signalUnchecked", "notForReflex", "badPlan"];
+const shownElsewhere = ["fileTooLong", "tooDeep", "tooMuch", "unknownHere", "notTried", "notCompared", "bitrateDiffers", "interfaceDown", "noFdHere", "loadUnknown", "whenUnchecked", "signalUnchecked", "notForReflex"];
 
-for (const name of readdirSync(examples).filter((file) => file.endsWith(".yaml") && !/\.(checks|policy)\.yaml$/.test(file))) {
+for (const name of readdirSync(examples).filter((file) => file.endsWith(".yaml") && !/\.(checks|plan|policy)\.yaml$/.test(file))) {
   test(`example ${name} is accepted without a warning, read from disk as the command line does`, () => {
     const read = checkConfigFile(join(examples, name), { machine: false });
     assert.ok(read.readable);

@@ -20,6 +20,8 @@ import { checkRoutes } from "./check/routes.ts";
 import { JsonSchemas } from "./check/schemaFiles.ts";
 import { collectTopics, isReserved, reservedLevels } from "./check/topics.ts";
 import type { TopicInfo } from "./check/topics.ts";
+import { checkPlan } from "./checkPlan.ts";
+import type { CheckedPlan } from "./checkPlan.ts";
 import { checkPolicy } from "./checkPolicy.ts";
 import type { CheckedPolicy, PolicySurroundings } from "./checkPolicy.ts";
 import type { Config } from "./config.ts";
@@ -53,6 +55,8 @@ export interface CheckedParts {
   schemas: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
   /** Every topic that is known beforehand, with what its samples hold. */
   topics: ReadonlyMap<string, TopicInfo>;
+  /** What the plan file says, if the configuration names one. */
+  plan: CheckedPlan | undefined;
   /** What the policy file says, if the configuration names one. */
   policy: CheckedPolicy | undefined;
   /** What the policy is judged beside. */
@@ -79,7 +83,7 @@ export interface CheckResult {
 export function checkConfig({ text, file, readFile, machine }: CheckInputs): CheckResult {
   const loaded = loadConfig(text, { file });
   const config = loaded.config ?? loaded.salvage;
-  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map(), policy: undefined, policySurroundings: { topics: new Set(), writers: new Map() }, filesHash: "", locate: loaded.locate }, texts: new Map([[file, text]]) };
+  if (!config) return { config: undefined, faults: loaded.faults, notes: [], hash: undefined, parts: { messages: new BusMessages(), databases: new Map(), schemas: new Map(), topics: new Map(), plan: undefined, policy: undefined, policySurroundings: { topics: new Set(), writers: new Map() }, filesHash: "", locate: loaded.locate }, texts: new Map([[file, text]]) };
   const context = new CheckContext({ config, loaded, readFile });
   const schemas = new JsonSchemas();
   const messages = new BusMessages();
@@ -98,6 +102,7 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
   checkRedundancy(context, messages);
   checkMqtt(context, links);
   checkMqttTopics(context, topics);
+  const plan = checkPlanFile(context, { messages, topics });
   const files = Object.fromEntries(context.fileHashes);
   const policySurroundings = {
     topics: new Set([...topics.keys(), ...config.buses.map(({ name }) => `cmd/${name}/raw`)]),
@@ -113,7 +118,7 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
     faults,
     notes: context.notes.toSorted((a, b) => Number(a.file !== file) - Number(b.file !== file) || a.line - b.line || a.column - b.column),
     hash: accepted ? hashOf({ config, files }) : undefined,
-    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, policy, policySurroundings, filesHash: hashOf(files), locate: loaded.locate },
+    parts: { messages, databases: messages.databases, schemas: schemas.all, topics, plan, policy, policySurroundings, filesHash: hashOf(files), locate: loaded.locate },
     texts: new Map([...context.texts, [file, text]]),
   };
 }
@@ -125,6 +130,18 @@ export function startsHere({ config, notes }: Pick<CheckResult, "config" | "note
 
 function hashOf(value: unknown): string {
   return createHash("sha256").update(canonicalJson(value)).digest("hex");
+}
+
+/** Its faults stand in its own file. */
+function checkPlanFile(context: CheckContext, ground: { messages: BusMessages; topics: ReadonlyMap<string, TopicInfo> }): CheckedPlan | undefined {
+  const file = context.config.safePose.plan;
+  if (file === undefined) return undefined;
+  const text = context.readText(file, ["safePose", "plan"]);
+  if (text === undefined) return undefined;
+  const { checked, faults, notes } = checkPlan({ text, file, surroundings: { ...ground, config: context.config, uncertainBuses: context.uncertainBuses } });
+  context.faults.push(...faults);
+  context.notes.push(...notes);
+  return checked;
 }
 
 /** Its faults stand in its own file, beside those of the configuration. */

@@ -19,5 +19,5 @@ NAPI_MODULE_INIT() {
     return NULL;
   }
   return define_readiness(env, exports) && define_sockets(env, exports) && define_descriptors(env, exports) && define_packets(env, exports) &&
-      define_lane_writers(env, exports) && define_lane_readers(env, exports) && define_process(env, exports) && define_sealed_files(env, exports) ? exports : NULL;
+      define_lane_writers(env, exports) && define_lane_readers(env, exports) && define_process(env, exports) && define_sealed_files(env, exports) && define_pair(env, exports) ? exports : NULL;
 }

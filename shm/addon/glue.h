@@ -19,6 +19,7 @@
 
 struct watch;
 struct lanes_memory;
+struct ipcnet_handover_page;
 
 /* A descriptor that is polled. JavaScript has its number: slot | generation << 16, so that a number kept too long meets -EBADF and never another one. */
 struct slot {
@@ -70,6 +71,9 @@ struct state {
   struct table lane_writers;
   struct table lane_readers;
   struct lanes_memory *lanes;
+  /* The pair: the page that only we write, and the twin's. They stay mapped until the process ends. */
+  struct ipcnet_handover_page *own_page;
+  const struct ipcnet_handover_page *twin_page;
   int started;
   int closed;
   /* The environment's data, every handle of the loop, and every job of a worker thread: whoever lets go last frees. */
@@ -130,6 +134,7 @@ int define_lane_writers(napi_env env, napi_value exports);
 int define_lane_readers(napi_env env, napi_value exports);
 int define_process(napi_env env, napi_value exports);
 int define_sealed_files(napi_env env, napi_value exports);
+int define_pair(napi_env env, napi_value exports);
 
 /* Closes all lanes, before the environment goes. */
 void close_lanes(struct state *self);

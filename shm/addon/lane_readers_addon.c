@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "lane_reader.h"
 #include "lanes_glue.h"
 
@@ -144,6 +145,11 @@ static napi_value lane_buffer(napi_env env, napi_callback_info info) {
   if (self == NULL) return NULL;
   /* payload_at has 32 bits. */
   if (!arguments(env, info, 1, values) || !bytes_of(env, values[0], &buffer, &bytes) || bytes > UINT32_MAX || self->lanes == NULL) return wrong(env, "laneBuffer(Uint8Array)");
+  /* One for a single large message: more of them will come. */
+  if (bytes > STANDING_BUFFER_BYTES && !self->lanes->keeps_freed) {
+    self->lanes->keeps_freed = 1;
+    heap_keep_freed();
+  }
   if (self->lanes->kept_buffer != NULL) napi_delete_reference(env, self->lanes->kept_buffer);
   napi_create_reference(env, values[0], 1, &self->lanes->kept_buffer);
   self->lanes->buffer = buffer;

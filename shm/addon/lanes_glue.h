@@ -13,6 +13,9 @@
 #define STAGING_MANY_MAX 512
 #define STAGING_BYTES (STAGING_LENGTHS_AT + 4 * STAGING_MANY_MAX)
 
+/* The buffer that is used again for each drain; a larger one is for one message alone. */
+#define STANDING_BUFFER_BYTES 262144
+
 /* What was read: one record of 64 bytes a message. */
 #define BATCH_MESSAGES_MAX 1024
 struct batch_record {
@@ -45,6 +48,7 @@ struct lanes_memory {
   size_t buffer_bytes;
   napi_ref kept[3];
   napi_ref kept_buffer;
+  int keeps_freed; /* heap_keep_freed has been called */
   struct ipcnet_lane_sample samples[CHUNK_MESSAGES];
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "glue.h"
+#include "handover.h"
 
 /* listen(path, mode, group or 0xffffffff, backlog) → id */
 static napi_value listen_at(napi_env env, napi_callback_info info) {
@@ -133,8 +134,9 @@ static napi_value set_send_buffer(napi_env env, napi_callback_info info) {
 #define INFO_FDS (INFO_FD_COUNTS + IPCNET_SEQPACKET_BATCH_MAX)
 #define INFO_WORDS (INFO_FDS + IPCNET_SEQPACKET_BATCH_MAX * IPCNET_SEQPACKET_FDS_MAX)
 
-/* receive(id, buffer: Uint8Array, stride, info: Uint32Array(97)) → count. The descriptors are JavaScript's. */
-static napi_value receive(napi_env env, napi_callback_info info) {
+typedef int receiver(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state);
+
+static napi_value receive_by(napi_env env, napi_callback_info info, receiver *take) {
   napi_value values[4];
   uint32_t id, stride, *result;
   uint8_t *buffer;
@@ -148,7 +150,7 @@ static napi_value receive(napi_env env, napi_callback_info info) {
   if (slot == NULL) return number(env, -EBADF);
   enum ipcnet_seqpacket_state state = IPCNET_SEQPACKET_MORE;
   uint32_t capacity = size / stride > IPCNET_SEQPACKET_BATCH_MAX ? IPCNET_SEQPACKET_BATCH_MAX : (uint32_t)(size / stride);
-  int count = ipcnet_seqpacket_receive_all(slot->fd, buffer, stride, capacity, result + 1, fds, &state);
+  int count = take(slot->fd, buffer, stride, capacity, result + 1, fds, &state);
   result[0] = (uint32_t)state;
   for (uint32_t i = count < 0 ? capacity : (uint32_t)count; i < capacity; i++) {
     for (uint32_t j = 0; j < fds[i].count; j++) close_foreign(self, fds[i].fds[j]);
@@ -162,6 +164,16 @@ static napi_value receive(napi_env env, napi_callback_info info) {
     }
   }
   return number(env, count);
+}
+
+/* receive(id, buffer: Uint8Array, stride, info: Uint32Array(97)) → count. The descriptors are JavaScript's. */
+static napi_value receive(napi_env env, napi_callback_info info) {
+  return receive_by(env, info, ipcnet_seqpacket_receive_all);
+}
+
+/* peek: the same, and the packets stay until they are consumed */
+static napi_value peek(napi_env env, napi_callback_info info) {
+  return receive_by(env, info, ipcnet_seqpacket_peek_all);
 }
 
 /* Reads up to `count` groups of 5 words: how many descriptors, then these. */
@@ -178,19 +190,22 @@ static int fds_of(napi_env env, napi_value value, uint32_t count, struct ipcnet_
   return 1;
 }
 
-/* send(id, buffer: Uint8Array, spans: Uint32Array of (at, length) pairs, count, descriptors?: Uint32Array of 5 words a packet) → packets taken */
+/* send(id, buffer: Uint8Array, spans: Uint32Array of (at, length) pairs, count, descriptors?: Uint32Array of 5 words a packet, mark?: slot of the handover page) → packets taken */
 static napi_value send_packets(napi_env env, napi_callback_info info) {
-  napi_value values[5];
-  uint32_t id, count, *spans;
+  napi_value values[6];
+  uint32_t id, count, mark = 0, *spans;
   uint8_t *buffer;
-  size_t size, length, given = 5;
+  size_t size, length, given = 6;
+  napi_valuetype type;
   struct ipcnet_seqpacket_packet packets[IPCNET_SEQPACKET_BATCH_MAX];
   struct ipcnet_seqpacket_fds fds[IPCNET_SEQPACKET_BATCH_MAX];
   struct state *self = started(env);
   if (self == NULL) return NULL;
   if (napi_get_cb_info(env, info, &given, values, NULL, NULL) != napi_ok || given < 4 || !u32(env, values[0], &id) || !bytes_of(env, values[1], &buffer, &size) || !words_of(env, values[2], &spans, &length) ||
       !u32(env, values[3], &count) || count == 0 || count > IPCNET_SEQPACKET_BATCH_MAX || length / 2 < count) return wrong(env, "send(id, Uint8Array, Uint32Array of pairs, count 1…16, descriptors?)");
-  if (given > 4 && !fds_of(env, values[4], count, fds)) return wrong(env, "send: descriptors must be a Uint32Array of 5 words a packet");
+  int attached = given > 4 && napi_typeof(env, values[4], &type) == napi_ok && type != napi_undefined;
+  if (attached && !fds_of(env, values[4], count, fds)) return wrong(env, "send: descriptors must be a Uint32Array of 5 words a packet");
+  if (given > 5 && (!u32(env, values[5], &mark) || self->own_page == NULL)) return wrong(env, "send: the mark is a slot of the own page");
   struct slot *slot = slot_of(self, id);
   if (slot == NULL) return number(env, -EBADF);
   for (uint32_t i = 0; i < count; i++) {
@@ -198,13 +213,14 @@ static napi_value send_packets(napi_env env, napi_callback_info info) {
     packets[i].bytes = buffer + spans[2 * i];
     packets[i].length = spans[2 * i + 1];
   }
-  return number(env, ipcnet_seqpacket_send_fds(slot->fd, packets, given > 4 ? fds : NULL, count));
+  if (given > 5) return number(env, ipcnet_handover_send(self->own_page, mark, slot->fd, packets, attached ? fds : NULL, count));
+  return number(env, ipcnet_seqpacket_send_fds(slot->fd, packets, attached ? fds : NULL, count));
 }
 
 int define_sockets(napi_env env, napi_value exports) {
   static const struct export list[] = {
     { "listen", listen_at }, { "connect", connect_to }, { "pair", make_pair }, { "socketOf", socket_of }, { "accept", accept_one }, { "peer", peer_of }, { "setSendBuffer", set_send_buffer },
-    { "receive", receive }, { "send", send_packets },
+    { "receive", receive }, { "peek", peek }, { "send", send_packets },
   };
   return define(env, exports, list, sizeof list / sizeof list[0]);
 }

@@ -63,7 +63,7 @@ struct ipcnet_lane_lineage {
 
 /* What travels with a payload. */
 struct ipcnet_lane_meta {
-  uint64_t time_ns;      /* CLOCK_MONOTONIC; writing: 0 = now */
+  uint64_t time_ns;      /* CLOCK_MONOTONIC, within 1 us; writing: 0 = now */
   int64_t wall_time_ns;  /* CLOCK_REALTIME; writing: 0 = now */
   uint64_t schema_hash;  /* writing: 0 = the lane's */
   uint32_t origin;       /* 0 = the lane's owner; else a number that the gateway announced */
@@ -108,7 +108,7 @@ enum ipcnet_lane_publish_flags {
 /*
  * Publishes a copy of `payload`. Makes no system call while readers are busy. 0; -EMSGSIZE too large; -EAGAIN a lossless reader has not read what would be
  * overwritten (try again when ipcnet_lane_writer_space_fd says so, or after its deadline has demoted it); -EINVAL meta out of range;
- * -EBUSY a loan is out. The clocks are read (50 ns) only if meta leaves a time 0.
+ * -EBUSY a loan is out. The clocks are read (20 to 50 ns) only if meta leaves a time 0.
  */
 int ipcnet_lane_writer_publish(struct ipcnet_lane_writer *self, const struct ipcnet_lane_meta *meta, const struct ipcnet_lane_lineage *lineage, const void *payload, size_t payload_bytes, unsigned flags);
 

@@ -7,6 +7,7 @@
 #ifndef IPCNET_LANE_LAYOUT_H
 #define IPCNET_LANE_LAYOUT_H
 
+#include "ipcnet_crc_fast.h"
 #include "lane.h"
 
 #include <stdatomic.h>
@@ -242,12 +243,32 @@ static inline uint64_t ipcnet_lane_clock_ns(clockid_t clock) {
 /* -------------------------------------------------------------- lane_crc.c -- */
 
 /* Copies between private and lane memory, in one pass with the CRC-32C of what was copied, chained to `previous`. */
-uint32_t ipcnet_lane_copy_in_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes);
-uint32_t ipcnet_lane_copy_out_crc(uint32_t previous, void *to, const void *from_lane, size_t bytes);
+#ifdef IPCNET_LANE_TSAN
+static inline uint32_t ipcnet_lane_copy_in_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes) {
+  ipcnet_lane_copy_in(to_lane, from, bytes);
+  return ipcnet_crc32_iscsi_fast(previous, from, bytes);
+}
+static inline uint32_t ipcnet_lane_copy_out_crc(uint32_t previous, void *to, const void *from_lane, size_t bytes) {
+  ipcnet_lane_copy_out(to, from_lane, bytes);
+  return ipcnet_crc32_iscsi_fast(previous, to, bytes);
+}
+#else
+static inline uint32_t ipcnet_lane_copy_in_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes) {
+  return ipcnet_crc32_iscsi_copy(previous, to_lane, from, bytes);
+}
+static inline uint32_t ipcnet_lane_copy_out_crc(uint32_t previous, void *to, const void *from_lane, size_t bytes) {
+  return ipcnet_crc32_iscsi_copy(previous, to, from_lane, bytes);
+}
+#endif
+/* The same past the writer's caches, for large payloads; where the processor has no such stores (copies_past says 0) as copy_in_crc. */
+uint32_t ipcnet_lane_copy_in_past_crc(uint32_t previous, void *to_lane, const void *from, size_t bytes);
+int ipcnet_lane_copies_past(void);
 /* Of memory in the lane, in place. */
 uint32_t ipcnet_lane_crc(uint32_t previous, const void *in_lane, size_t bytes);
 /* Of a slot's header without its last field; `id_crc` is ipcnet_lane_crc of the lane's id, the same for each message. */
-uint32_t ipcnet_lane_header_crc(uint32_t id_crc, const uint64_t words[8]);
+static inline uint32_t ipcnet_lane_header_crc(uint32_t id_crc, const uint64_t words[8]) {
+  return ipcnet_crc32_iscsi_fast(id_crc, (const uint8_t *)words, offsetof(struct ipcnet_lane_slot_header, header_crc));
+}
 uint32_t ipcnet_lane_fixed_crc(const struct ipcnet_lane_fixed *fixed);
 
 /* ----------------------------------------------------------- lane_memory.c -- */

@@ -117,19 +117,6 @@ static enum look copy(const struct ipcnet_lane_reader *self, uint64_t sequence, 
 
 /* -------------------------------------------------------------- which message -- */
 
-int ipcnet_lane_reader_look(struct ipcnet_lane_reader *self) {
-  /* SYNC: pairs with the writer's release store of head. */
-  const uint64_t head = atomic_load_explicit(&self->parts.memory->head, memory_order_acquire);
-  if (head < self->head || head > IPCNET_LANE_SEQUENCE_MAX) self->broken = 1;
-  else self->head = head;
-  return self->broken;
-}
-
-/* The slot itself tells, one cache line earlier than head: for a reader that spins that is a third of the way. */
-int ipcnet_lane_reader_there(const struct ipcnet_lane_reader *self) {
-  return atomic_load_explicit(&ipcnet_lane_slot_of(&self->parts, self->next)->words[0], memory_order_relaxed) == 2 * self->next;
-}
-
 enum ipcnet_lane_verdict ipcnet_lane_reader_ended(struct ipcnet_lane_reader *self) {
   /* SYNC: pairs with the writer's release store of closed: head is final. */
   const int closed = atomic_load_explicit(&self->parts.memory->closed, memory_order_acquire) != 0;

@@ -39,9 +39,20 @@ struct ipcnet_lane_reader {
 /* The lane at `base`, already mapped by the caller, for tests in which a thread sanitizer has to see that both sides touch the same memory. */
 int ipcnet_lane_reader_over(struct ipcnet_lane_reader **self, void *base, uint64_t bytes, int lane_fd, int bell_fd, const struct ipcnet_lane_reader_options *options);
 /* Looks at head: 0, or 1 when the writer broke the rules for good. */
-int ipcnet_lane_reader_look(struct ipcnet_lane_reader *self);
-/* Whether message `next` is complete, by its slot. Head may lag behind. */
-int ipcnet_lane_reader_there(const struct ipcnet_lane_reader *self);
+static inline int ipcnet_lane_reader_look(struct ipcnet_lane_reader *self) {
+  /* SYNC: pairs with the writer's release store of head. */
+  const uint64_t head = atomic_load_explicit(&self->parts.memory->head, memory_order_acquire);
+  if (head < self->head || head > IPCNET_LANE_SEQUENCE_MAX) self->broken = 1;
+  else self->head = head;
+  return self->broken;
+}
+/* Whether message `next` is complete, by its slot, which tells one cache line earlier than head: for a reader that spins that is a third of the way. Head may lag behind. */
+static inline int ipcnet_lane_reader_there(const struct ipcnet_lane_reader *self) {
+  const struct ipcnet_lane_slot *slot = ipcnet_lane_slot_of(&self->parts, self->next);
+  if (atomic_load_explicit(&slot->words[0], memory_order_relaxed) != 2 * self->next) return 0;
+  __builtin_prefetch(slot + 1); /* the payload comes while the header is looked at */
+  return 1;
+}
 /* Why there is nothing more: IPCNET_LANE_NOTHING, CLOSED or GONE. Only to be asked when all up to head is read. */
 enum ipcnet_lane_verdict ipcnet_lane_reader_ended(struct ipcnet_lane_reader *self);
 

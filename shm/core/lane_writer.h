@@ -5,6 +5,7 @@
 #ifndef IPCNET_LANE_WRITER_H
 #define IPCNET_LANE_WRITER_H
 
+#include "lane_clock.h"
 #include "lane_layout.h"
 
 #include <sys/types.h>
@@ -36,6 +37,16 @@ struct ipcnet_lane_extent {
   uint64_t last_large; /* sequence of the last message up to this one that has a large payload, 0 = none */
 };
 
+/*
+ * Two ways to copy a large payload into the lane: through the caches or past them. Where writer and reader share a cache the first is quicker for both; where they do not, each line must first be fetched from the
+ * reader's cache, which takes up to six times as long, and the second way does not do that. Nobody tells where threads run, so both are timed.
+ */
+enum ipcnet_lane_way { IPCNET_LANE_THROUGH, IPCNET_LANE_PAST };
+struct ipcnet_lane_ways {
+  uint64_t last[2][2]; /* the last two times of each, ns per MiB; 0 = none yet */
+  uint32_t copies;
+};
+
 struct ipcnet_lane_writer {
   struct ipcnet_lane_fixed fixed;
   struct ipcnet_lane_parts parts;
@@ -52,7 +63,9 @@ struct ipcnet_lane_writer {
   size_t claim_bytes;
   uint8_t claim_lineage;
   uint8_t loaned;
+  struct ipcnet_lane_ways ways;
 
+  struct ipcnet_lane_clock clock;
   uint64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC, modulo 2^64 */
   uint64_t wall_read_ns;   /* when it was read */
 
@@ -70,6 +83,10 @@ struct ipcnet_lane_writer {
   struct ipcnet_lane_audience_member members[IPCNET_LANE_READERS_MAX];
   struct ipcnet_lane_writer_stats stats;
 };
+
+/* Which way the next large payload goes; and what one took. */
+enum ipcnet_lane_way ipcnet_lane_way_next(struct ipcnet_lane_ways *self);
+void ipcnet_lane_way_took(struct ipcnet_lane_ways *self, enum ipcnet_lane_way way, uint64_t time_ns, size_t bytes);
 
 void ipcnet_lane_audience_init(struct ipcnet_lane_writer *self);
 void ipcnet_lane_audience_destroy(struct ipcnet_lane_writer *self);

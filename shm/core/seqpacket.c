@@ -298,7 +298,7 @@ static enum ipcnet_seqpacket_state judge(const struct mmsghdr *header, const str
   return fds->count == IPCNET_SEQPACKET_FDS_MAX ? IPCNET_SEQPACKET_TOO_MANY_FDS : IPCNET_SEQPACKET_FDS_LOST;
 }
 
-int ipcnet_seqpacket_receive_all(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state) {
+static int receive_flags(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state, int flags) {
   struct mmsghdr headers[IPCNET_SEQPACKET_BATCH_MAX];
   struct iovec parts[IPCNET_SEQPACKET_BATCH_MAX];
   union control controls[IPCNET_SEQPACKET_BATCH_MAX];
@@ -317,7 +317,7 @@ int ipcnet_seqpacket_receive_all(int fd, uint8_t *buffer, size_t stride, uint32_
   }
   int received, resets = 0;
   do {
-    received = recvmmsg(fd, headers, capacity, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    received = recvmmsg(fd, headers, capacity, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags, NULL);
     /* A peer that closes before it has read everything resets us; the kernel says so once, ahead of what the peer had sent. */
   } while (received < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
   if (received < 0) {
@@ -337,6 +337,42 @@ int ipcnet_seqpacket_receive_all(int fd, uint8_t *buffer, size_t stride, uint32_
     lengths[i] = headers[i].msg_len;
   }
   return delivered >= 0 ? delivered : received;
+}
+
+int ipcnet_seqpacket_receive_all(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state) {
+  return receive_flags(fd, buffer, stride, capacity, lengths, fds, state, 0);
+}
+
+int ipcnet_seqpacket_peek_all(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state) {
+  return receive_flags(fd, buffer, stride, capacity, lengths, fds, state, MSG_PEEK);
+}
+
+int ipcnet_seqpacket_peek_from_start(int fd) {
+  const int start = 0;
+  return setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &start, sizeof start) == 0 ? 0 : -errno;
+}
+
+int ipcnet_seqpacket_consume(int fd, uint32_t count) {
+  struct mmsghdr headers[IPCNET_SEQPACKET_BATCH_MAX];
+  struct iovec part;
+  uint8_t first;
+  uint32_t taken = 0;
+  /* One byte of each, all into the same place, and no room for descriptors: the kernel drops the rest. */
+  part.iov_base = &first;
+  part.iov_len = 1;
+  while (taken < count) {
+    uint32_t batch = count - taken < IPCNET_SEQPACKET_BATCH_MAX ? count - taken : IPCNET_SEQPACKET_BATCH_MAX;
+    memset(headers, 0, batch * sizeof headers[0]);
+    for (uint32_t i = 0; i < batch; i++) {
+      headers[i].msg_hdr.msg_iov = &part;
+      headers[i].msg_hdr.msg_iovlen = 1;
+    }
+    int received = recvmmsg(fd, headers, batch, MSG_DONTWAIT, NULL);
+    if (received < 0 && errno == EINTR) continue;
+    if (received <= 0) break;
+    taken += (uint32_t)received;
+  }
+  return (int)taken;
 }
 
 int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state) {
@@ -362,6 +398,10 @@ static void attach(struct msghdr *message, union control *control, const struct 
 
 int ipcnet_seqpacket_send_fds(int fd, const struct ipcnet_seqpacket_packet *packets, const struct ipcnet_seqpacket_fds *fds, uint32_t count) {
   struct mmsghdr headers[IPCNET_SEQPACKET_BATCH_MAX];
+  return ipcnet_seqpacket_send_marked(fd, packets, fds, count, headers);
+}
+
+int ipcnet_seqpacket_send_marked(int fd, const struct ipcnet_seqpacket_packet *packets, const struct ipcnet_seqpacket_fds *fds, uint32_t count, struct mmsghdr *headers) {
   struct iovec parts[IPCNET_SEQPACKET_BATCH_MAX];
   union control controls[IPCNET_SEQPACKET_BATCH_MAX];
   if (count > IPCNET_SEQPACKET_BATCH_MAX) count = IPCNET_SEQPACKET_BATCH_MAX;

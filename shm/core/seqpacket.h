@@ -118,6 +118,18 @@ int ipcnet_seqpacket_receive_fds(int fd, uint8_t *buffer, size_t stride, uint32_
 /* The same for who must not wait for a close: the descriptors of packets that are not delivered stay open, in fds[count] to fds[capacity - 1], and are the caller's to close. */
 int ipcnet_seqpacket_receive_all(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state);
 
+/*
+ * The same as receive_all, but the packets stay where they are: commit, then consume. Of a socket that was given to `ipcnet_seqpacket_peek_from_start` each call goes on behind the last;
+ * what is peeked is the next time installed again, descriptors included, until it is consumed.
+ */
+int ipcnet_seqpacket_peek_all(int fd, uint8_t *buffer, size_t stride, uint32_t capacity, uint32_t *lengths, struct ipcnet_seqpacket_fds *fds, enum ipcnet_seqpacket_state *state);
+
+/* From now on peeking begins with the oldest packet, and goes on from there. The place belongs to the connection, not to the descriptor: copies share it. Returns 0 or a negative errno. */
+int ipcnet_seqpacket_peek_from_start(int fd);
+
+/* Takes the `count` oldest packets away, with the descriptors that came with them. Returns how many there were. */
+int ipcnet_seqpacket_consume(int fd, uint32_t count);
+
 /* One packet of a batch to send. */
 struct ipcnet_seqpacket_packet {
   const uint8_t *bytes;
@@ -133,5 +145,10 @@ int ipcnet_seqpacket_send(int fd, const struct ipcnet_seqpacket_packet *packets,
  * open, -EINVAL more than IPCNET_SEQPACKET_FDS_MAX, -ETOOMANYREFS this user has as many descriptors on their way, unread, as it may open files: try again later.
  */
 int ipcnet_seqpacket_send_fds(int fd, const struct ipcnet_seqpacket_packet *packets, const struct ipcnet_seqpacket_fds *fds, uint32_t count);
+
+struct mmsghdr;
+
+/* The same with the message headers at `headers` (`count` of them), in memory of the caller's: the kernel writes msg_len of each packet that it has taken there before the call returns (handover.h). */
+int ipcnet_seqpacket_send_marked(int fd, const struct ipcnet_seqpacket_packet *packets, const struct ipcnet_seqpacket_fds *fds, uint32_t count, struct mmsghdr *headers);
 
 #endif

@@ -19,6 +19,17 @@ export interface PacketTransport {
   hasRoomFor(bytes: number, packets: number, descriptors?: number): boolean;
 }
 
+/** Where another process has left off. */
+export interface ResumedChannel {
+  /** Packets of each direction. */
+  sent: number;
+  received: number;
+  /** What has come of a message whose end has not. */
+  fragments: Uint8Array;
+}
+
+const noBytes = new Uint8Array(0);
+
 /** Payload of one control fragment. */
 const FRAGMENT_BYTES_MAX = PACKET_BYTES_MAX - CONTROL_BODY_AT;
 
@@ -41,7 +52,7 @@ export class Channel {
   #descriptors: Descriptor[] = [];
 
   /** `controlBytesMax` bounds a received control message; `scratch` (at least one packet) may be shared by channels of one thread. */
-  constructor({ role, seal, transport, controlBytesMax, scratch }: { role: "gateway" | "client"; seal: PacketSeal; transport: PacketTransport; controlBytesMax: number; scratch: Uint8Array }) {
+  constructor({ role, seal, transport, controlBytesMax, scratch, resumed }: { role: "gateway" | "client"; seal: PacketSeal; transport: PacketTransport; controlBytesMax: number; scratch: Uint8Array; resumed?: ResumedChannel | undefined }) {
     const [out, into]: [Direction, Direction] = role === "gateway" ? ["toClient", "toGateway"] : ["toGateway", "toClient"];
     const ids = (direction: Direction): Record<PacketKind, number> => ({ handshake: dataId(direction, "handshake"), control: dataId(direction, "control"), data: dataId(direction, "data") });
     this.#outIds = ids(out);
@@ -50,6 +61,16 @@ export class Channel {
     this.#transport = transport;
     this.#controlBytesMax = controlBytesMax;
     this.#scratch = scratch;
+    if (!resumed) return;
+    this.#sent = resumed.sent;
+    this.#received = resumed.received;
+    if (resumed.fragments.length > 0) this.#fragments.push(resumed.fragments);
+    this.#fragmentBytes = resumed.fragments.length;
+  }
+
+  /** What has come of a message whose end has not. */
+  get fragments(): Uint8Array {
+    return this.#fragmentBytes === 0 ? noBytes : Buffer.concat(this.#fragments);
   }
 
   /** Seals the data packet `bytes[at … at+lengthBytes)` in place (its first 20 bytes are the header's) and sends it. */

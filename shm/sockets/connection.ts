@@ -44,6 +44,13 @@ export interface ConnectionOptions {
   packetBytesMax?: number;
   /** Whether `peer` gets its pidfd: "byNumber" as on kernels before 6.5, for tests. Costs a descriptor. */
   pidfd?: "none" | "wanted" | "byNumber";
+  /**
+   * For a connection that a twin process can take over: packets are only looked at when they come, and taken by `consume`; those that go out are counted in this slot of the handover
+   * page (shm/sockets/handover.ts), in which `sentBefore` stands already. Closing it ends it for the peer although the twin has a copy.
+   */
+  handover?: { slot: number; sentBefore: number };
+  /** Instead of asking the kernel: for a connection that was taken over. The pidfd becomes the connection's. */
+  peer?: PeerIdentity;
 }
 
 const pidfdCode = { none: 0, wanted: 1, byNumber: 2 } as const;
@@ -65,6 +72,8 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   readonly #hub: Hub;
   readonly #queue: PacketQueue;
   readonly #packetBytesMax: number;
+  /** Slot of the handover page; undefined: it is not handed over. */
+  readonly #mark: number | undefined;
   readonly #spans = new Uint32Array(2 * PACKETS_PER_CALL);
   readonly #attached = new Uint32Array((1 + DESCRIPTORS_PER_PACKET_MAX) * PACKETS_PER_CALL);
   #packet: PacketListener | undefined;
@@ -80,13 +89,18 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   #open = true;
 
   /** Takes over the socket `id` of this thread's hub. */
-  constructor(id: number, { queue, packetBytesMax = PACKET_BYTES_MAX, pidfd = "none" }: ConnectionOptions = {}) {
+  constructor(id: number, { queue, packetBytesMax = PACKET_BYTES_MAX, pidfd = "none", handover, peer }: ConnectionOptions = {}) {
     this.id = id;
     this.#hub = hub();
     this.#queue = new PacketQueue(queue?.capacityBytes ?? QUEUE_BYTES_DEFAULT);
     this.#packetBytesMax = packetBytesMax;
     this.#hub.native.setSendBuffer(id, SEND_BUFFER_BYTES);
-    this.peer = readPeer(this.#hub, id, pidfd);
+    this.peer = peer ?? readPeer(this.#hub, id, pidfd);
+    this.#mark = handover?.slot;
+    if (handover) {
+      this.#hub.native.handoverBegin(handover.slot, handover.sentBefore);
+      this.#hub.native.peekFromStart(id);
+    }
     this.#hub.add(this);
   }
 
@@ -148,9 +162,28 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   #sendNow(bytes: Uint8Array, at: number, lengthBytes: number, descriptors: readonly Descriptor[]): number {
     this.#spans[0] = at;
     this.#spans[1] = lengthBytes;
-    if (descriptors.length === 0) return this.#hub.native.send(this.id, bytes, this.#spans, 1);
+    if (descriptors.length === 0) return this.#give(bytes, 1, undefined);
     writeDescriptors(descriptors, this.#attached, 0);
-    return this.#hub.native.send(this.id, bytes, this.#spans, 1, this.#attached);
+    return this.#give(bytes, 1, this.#attached);
+  }
+
+  /** Gives the kernel the packets at `#spans`. */
+  #give(bytes: Uint8Array, count: number, attached: Uint32Array | undefined): number {
+    const { native } = this.#hub;
+    if (this.#mark !== undefined) return native.send(this.id, bytes, this.#spans, count, attached, this.#mark);
+    return attached ? native.send(this.id, bytes, this.#spans, count, attached) : native.send(this.id, bytes, this.#spans, count);
+  }
+
+  /** With `handover`: takes away the `count` oldest packets that the listener has seen. */
+  consume(count: number): void {
+    if (this.#open) this.#hub.native.consume(this.id, count);
+  }
+
+  /** A copy of the socket's descriptor, to hand on. Throws a `SocketError`. */
+  descriptor(): Descriptor {
+    const fd = this.#hub.native.descriptorOf(this.id);
+    if (fd < 0) throw new SocketError(-fd, "cannot copy a connection's descriptor");
+    return Descriptor.ofHeld(fd);
   }
 
   hasRoomFor(bytes: number, packets: number, descriptors = 0): boolean {
@@ -161,6 +194,11 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   /** Bytes that wait for the peer to read. */
   get pendingBytes(): number {
     return this.#queue.pendingBytes;
+  }
+
+  /** Copies of the packets that wait, oldest first; the descriptors stay the queue's. */
+  waiting(): { bytes: Uint8Array; descriptors: readonly Descriptor[] }[] {
+    return this.#queue.all();
   }
 
   get isOpen(): boolean {
@@ -189,6 +227,7 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   close(reason: CloseReason = { code: "local", text: "closed" }): void {
     if (!this.#open) return;
     this.#open = false;
+    if (this.#mark !== undefined) this.#hub.native.shutDown(this.id);
     this.#hub.close(this);
     this.#queue.clear();
     this.peer.pidfd?.close();
@@ -218,7 +257,7 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     const { native, receiveInfo } = this.#hub;
     const stride = this.#packetBytesMax;
     const buffer = this.#hub.receiveBuffer(stride);
-    const count = native.receive(this.id, buffer, stride, receiveInfo);
+    const count = this.#mark === undefined ? native.receive(this.id, buffer, stride, receiveInfo) : native.peek(this.id, buffer, stride, receiveInfo);
     const state = receiveInfo[ReceiveInfo.state];
     // Readiness is dispatched from the event loop alone, so no other receive can overwrite buffer and info while the listener runs.
     let next = 0;
@@ -239,9 +278,7 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   #flush(): void {
     while (this.#open && this.#queue.packets > 0) {
       const count = this.#queue.peek(this.#spans);
-      const { native } = this.#hub;
-      const { bytes } = this.#queue;
-      const sent = this.#queue.peekDescriptors(count, this.#attached) ? native.send(this.id, bytes, this.#spans, count, this.#attached) : native.send(this.id, bytes, this.#spans, count);
+      const sent = this.#give(this.#queue.bytes, count, this.#queue.peekDescriptors(count, this.#attached) ? this.#attached : undefined);
       if (sent < 0 && !this.#mayRetry(sent)) return;
       if (sent > 0) this.#queue.shift(sent);
       if (sent < count) return;

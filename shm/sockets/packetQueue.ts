@@ -62,6 +62,14 @@ export class PacketQueue {
     return true;
   }
 
+  /** Copies of all packets, oldest first; the descriptors stay the queue's. */
+  all(): { bytes: Uint8Array; descriptors: readonly Descriptor[] }[] {
+    return Array.from({ length: this.packets }, (_, i) => {
+      const at = this.#spans[this.#first + 2 * i]!;
+      return { bytes: this.bytes.slice(at, at + this.#spans[this.#first + 2 * i + 1]!), descriptors: this.#descriptors[this.#first / 2 + i]! };
+    });
+  }
+
   /** Removes the `count` oldest packets. */
   shift(count: number): void {
     for (let i = 0; i < count; i++) {

@@ -1,5 +1,6 @@
 /** A listening SEQPACKET socket. It appears at its path only when it listens and has its mode, and never takes the place of a live one. */
 import { type ConnectionOptions, SeqpacketConnection } from "./connection.ts";
+import { Descriptor } from "./descriptor.ts";
 import { type Hub, hub, type Pollable, Ready, SocketError } from "./native.ts";
 
 export interface ListenOptions {
@@ -27,6 +28,7 @@ export class SeqpacketServer implements Pollable {
   readonly #options: ConnectionOptions | undefined;
   #connection: ((connection: SeqpacketConnection) => void) | undefined;
   #error: ((error: SocketError) => void) | undefined;
+  #perConnection: () => ConnectionOptions = () => ({});
   #waiting = false;
   #open = true;
 
@@ -43,6 +45,30 @@ export class SeqpacketServer implements Pollable {
     const id = hub().native.listen(path, mode, group, backlog);
     if (id < 0) throw new SocketError(-id, `cannot listen on ${path}`);
     return new SeqpacketServer(id, path, connection);
+  }
+
+  /** Goes on with a listening socket that was handed over (`descriptor` is taken) and is known at `path`. Throws a `SocketError`. */
+  static of(descriptor: Descriptor, path: string, { connection }: Pick<ListenOptions, "connection"> = {}): SeqpacketServer {
+    const id = hub().native.listenerOf(descriptor.release(), path);
+    if (id < 0) throw new SocketError(-id, `cannot go on listening on ${path}`);
+    return new SeqpacketServer(id, path, connection);
+  }
+
+  /** A copy of the listening socket's descriptor, to hand on. Throws a `SocketError`. */
+  descriptor(): Descriptor {
+    const fd = this.#hub.native.descriptorOf(this.id);
+    if (fd < 0) throw new SocketError(-fd, "cannot copy a listener's descriptor");
+    return Descriptor.ofHeld(fd);
+  }
+
+  /** Somebody else goes on listening here: the socket file stays when this is closed. */
+  keepPath(): void {
+    this.#hub.native.keepPath(this.id);
+  }
+
+  /** What accepted connections get from now on. */
+  connectionOptions(options: () => ConnectionOptions): void {
+    this.#perConnection = options;
   }
 
   /** Sets the listener for accepted connections and starts accepting. */
@@ -78,7 +104,7 @@ export class SeqpacketServer implements Pollable {
   }
 
   #accepted(id: number): void {
-    const connection = new SeqpacketConnection(id, { pidfd: "wanted", ...this.#options });
+    const connection = new SeqpacketConnection(id, { pidfd: "wanted", ...this.#options, ...this.#perConnection() });
     if (this.#connection) this.#connection(connection);
     else connection.close();
   }

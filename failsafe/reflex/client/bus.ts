@@ -136,23 +136,15 @@ export class ReflexBus implements CanDriver {
   }
 
   #reported(end: ReflexEnd, report: Report): void {
-    switch (report.kind) {
-      case "refused":
-      case "settled": {
-        if (!this.#inFlight.has(report.token)) return;
-        // The standby reads the commands too; that it does not send them is no news while somebody else does.
-        if (report.kind === "refused" && report.reason === "notOwner" && this.#options.client.owner !== end && this.#options.client.owner !== undefined) return;
-        this.#inFlight.delete(report.token);
-        if (report.kind === "refused") this.#counters.refusedFrames += 1;
-        else this.#counters.droppedFrames += 1;
-        this.#options.onRefused(report.token, report.kind === "refused" ? report.reason : report.how);
-        return;
-      }
-      case "bus":
-        if (report.bus === this.#options.bus) this.#look();
-        return;
-      default:
-    }
+    if (report.kind === "bus" && report.bus === this.#options.bus) this.#look();
+    if (report.kind !== "refused" && report.kind !== "settled") return;
+    if (!this.#inFlight.has(report.token)) return;
+    // The standby reads the commands too; that it does not send them is no news while somebody else does.
+    if (report.kind === "refused" && report.reason === "notOwner" && this.#options.client.owner !== end && this.#options.client.owner !== undefined) return;
+    this.#inFlight.delete(report.token);
+    if (report.kind === "refused") this.#counters.refusedFrames += 1;
+    else this.#counters.droppedFrames += 1;
+    this.#options.onRefused(report.token, report.kind === "refused" ? report.reason : report.how);
   }
 
   #changed(): void {

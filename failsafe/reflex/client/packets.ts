@@ -156,7 +156,9 @@ function readBody(kind: PacketKind, request: number, body: DataView): Packet | "
       if (order === undefined) return "badLength";
       return { kind, request, order: { order, a: body.getUint32(4, true), b: body.getUint32(8, true), c: body.getBigUint64(12, true), why: textAt(body, ORDER_BYTES) } };
     }
-    default: return body.byteLength === 0 ? { kind, request } : "badLength";
+    case "commandLane": case "reader": case "frameLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look":
+      return body.byteLength === 0 ? { kind, request } : "badLength";
+    default: return kind satisfies never;
   }
 }
 

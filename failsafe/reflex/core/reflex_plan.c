@@ -48,10 +48,6 @@ static void open_sends(runner *self, uint16_t first, uint16_t count)
 {
   for (unsigned row = first; row < (unsigned)first + count; row++) self->open_sends[row / 8] |= (uint8_t)(1u << (row % 8));
 }
-static void close_sends(runner *self, uint16_t first, uint16_t count)
-{
-  for (unsigned row = first; row < (unsigned)first + count; row++) self->open_sends[row / 8] &= (uint8_t)~(1u << (row % 8));
-}
 static bool sends_open(const runner *self, uint16_t first, uint16_t count)
 {
   for (unsigned row = first; row < (unsigned)first + count; row++) if (self->open_sends[row / 8] & (1u << (row % 8))) return true;
@@ -102,7 +98,6 @@ static void begin_try(runner *self, unsigned place, uint64_t now_us)
   if (self->run.steps[place].tries < UINT8_MAX) self->run.steps[place].tries++;
   self->run.steps[place].call_done = IPCNET_CALL_OPEN;
   self->steps[place].next_send_us = 0;
-  self->steps[place].taken = false;
 }
 
 /* Fallbacks form no circle (the table was checked), so that following them ends; the count makes it plain. */
@@ -163,7 +158,6 @@ static bool try_over(runner *self, unsigned place, uint64_t now_us)
 {
   const struct ipcnet_reflex_step *step = step_at(self, place);
   self->run.steps[place].took_us = added(self->run.steps[place].took_us, elapsed(now_us, self->run.steps[place].since_us));
-  close_sends(self, step->sends_first, step->sends_count);
   if (self->run.steps[place].tries < step->tries) {
     enter(self, place, IPCNET_STEP_BACKOFF, now_us);
     return false;

@@ -389,6 +389,24 @@ static void what_was_reached_is_looked_at_again(void)
   CHECK_INT(rig.delivered[send], 2);
 }
 
+static void a_fallback_that_was_reached_is_not_sent_again_under_a_closed_brake(void)
+{
+  plan_of_test(2000 * MS);
+  struct ipcnet_reflex_step *park = rig_step(&rig, 50 * MS);
+  rig_condition(&rig, park, 0, never);
+  struct ipcnet_reflex_step *hold = rig_step(&rig, 50 * MS);
+  hold->flags = 2;
+  park->fallback = rig_row(&rig, hold);
+  uint16_t send = rig_add_send(&rig, hold);
+  rig_condition(&rig, hold, 0, (struct rig_cause){ .send = send, .delay_us = 10 * MS, .lasts_us = 20 * MS });
+  struct ipcnet_reflex_step *brake = rig_step(&rig, 300 * MS);
+  rig_need(&rig, brake, park);
+  rig_condition(&rig, brake, 0, (struct rig_cause){ .send = NONE, .delay_us = 250 * MS });
+  CHECK_INT(go_on(cut_at(100 * MS), 5 * MS), IPCNET_VERDICT_CUT);
+  CHECK_INT(rig.delivered[send], 1);
+  CHECK_INT(state(hold), IPCNET_STEP_TIMED_OUT);
+}
+
 static void an_ended_run_stays_ended(void)
 {
   plan_of_test(1000 * MS);
@@ -504,6 +522,7 @@ int main(void)
   a_higher_trigger_pre_empts_and_a_lower_one_does_nothing();
   a_successor_sends_running_steps_anew_and_goes_on();
   what_was_reached_is_looked_at_again();
+  a_fallback_that_was_reached_is_not_sent_again_under_a_closed_brake();
   an_ended_run_stays_ended();
   a_senseless_image_ends_in_the_highest_triggers_last_rung();
   images_are_checked();

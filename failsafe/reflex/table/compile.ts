@@ -53,6 +53,8 @@ export interface ReflexCommandInput extends ReflexMessage {
   /** Signals that protection and owner fill in, and all bits of the protection (bit n of byte k at k·8+n). */
   filledIn: ReadonlySet<string>;
   filledBits: bigint;
+  /** No profile that the reflex knows protects it. */
+  unprotected: boolean;
   ttlMsMax: number;
   rateHzMax: number;
   /** Bits on the wire at most. */
@@ -86,9 +88,14 @@ export interface ReflexTableInput {
   plans: CompiledPlanSet;
 }
 
+/** What a fault concerns: a command by `bus/message`, a node or bus by its name, something of the plan by a sentence's beginning, or the table as a whole. */
+export interface TableSubject {
+  kind: "command" | "node" | "bus" | "plan" | "table";
+  name: string;
+}
+
 export interface TableFault {
-  /** The message, node, step, trigger or bus it concerns. */
-  subject: string;
+  about: TableSubject;
   text: string;
 }
 
@@ -147,7 +154,7 @@ class Compiler {
     for (const plan of plans.plans) this.#plan(plan);
     this.#addTriggers();
     const finished = this.#table.finish();
-    if (!finished.ok) this.#fault("table", `it would have ${finished.count} ${finished.section}, more than ${finished.most}`);
+    if (!finished.ok) this.#fault(wholeTable, `it would have ${finished.count} ${finished.section}, more than ${finished.most}`);
     if (!finished.ok || this.#faults.length > 0) return { ok: false, faults: this.#faults };
     const { rows } = finished;
     const head = { generation, flags: (resumeArmed ? tableFlags.resumeArmed : 0) | (drills ? tableFlags.drills : 0), brainTimeoutUs: brainTimeoutMs * 1e3, beatPeriodUs: beatPeriodMs * 1e3, twinDeadlineUs: twinDeadlineMs * 1e3 };
@@ -155,8 +162,8 @@ class Compiler {
     return { ok: true, bytes, hash: createHash("sha256").update(bytes.subarray(headerStruct.sizeBytes)).digest(), rows, calls: this.#calls, messageRows: this.#messages };
   }
 
-  #fault(subject: string, text: string): void {
-    this.#faults.push({ subject, text });
+  #fault(about: TableSubject, text: string): void {
+    this.#faults.push({ about, text });
   }
 
   #bus(bus: ReflexBusInput): void {
@@ -173,21 +180,23 @@ class Compiler {
     return [...this.#input.commands, ...this.#input.measured].some((each) => each.bus === bus && each.message.canId === canId && !each.message.extended);
   }
 
-  #busOf(name: string, subject: string): number {
+  #busOf(name: string, about: TableSubject): number {
     const row = this.#buses.get(name);
-    if (row === undefined) this.#fault(subject, `there is no bus ${name} among those of the reflex`);
+    if (row === undefined) this.#fault(about, `there is no bus ${name} among those of the reflex`);
     return row ?? 0;
   }
 
   #command(command: ReflexCommandInput): void {
     const { bus, message, lengthBytes, filledIn, filledBits, ttlMsMax, rateHzMax, bits, poseOnly } = command;
+    const about: TableSubject = { kind: "command", name: `${bus}/${message.name}` };
+    if (command.unprotected) this.#fault(about, `${message.name} is protected by a checksum that the reflex does not know`);
     const made = messageChecks(message, { filledIn, filledBits, lengthBytes });
-    if (!made.ok) this.#fault(message.name, made.text);
+    if (!made.ok) this.#fault(about, `${message.name}: ${made.text}`);
     const checks = made.ok ? made.checks : [];
     this.#table.add("messages", {
-      name: this.#table.text(message.name), canId: message.canId, canFlags: canFlags(message), lengthBytes, bus: this.#busOf(bus, message.name), flags: poseOnly ? messageFlags.poseOnly : 0,
+      name: this.#table.text(message.name), canId: message.canId, canFlags: canFlags(message), lengthBytes, bus: this.#busOf(bus, about), flags: poseOnly ? messageFlags.poseOnly : 0,
       ttlUsMax: Math.round(ttlMsMax * 1e3), intervalUsMin: Math.round(1e6 / rateHzMax), bits, checksFirst: this.#table.addAll("checks", checks), checksCount: checks.length,
-      ...this.#claimFields(command), expiredTrigger: this.#triggerFor("expired", this.#messages.get(`${bus}/${message.name}`)!), e2e: this.#e2e(command),
+      ...this.#claimFields(command, about), expiredTrigger: this.#triggerFor("expired", this.#messages.get(`${bus}/${message.name}`)!), e2e: this.#e2e(command, about),
     });
   }
 
@@ -220,7 +229,8 @@ class Compiler {
       case "nodeLost": return nodes.flatMap(({ required }, row) => (required ? [row] : []));
       case "expired": return commands.flatMap(({ poseOnly }, row) => (poseOnly ? [] : [row]));
       case "busDead": return rows(buses.length);
-      default: return [NONE];
+      case "stop": case "shutdown": case "condition": case "brainLost": case "takeover": case "compromise": case "powerFail": return [NONE];
+      default: return kind satisfies never;
     }
   }
 
@@ -230,12 +240,12 @@ class Compiler {
     return row < 0 ? NONE : row;
   }
 
-  #claimFields({ message, epoch, owner }: ReflexMessage): { epoch: FieldRow; owner: FieldRow } {
+  #claimFields({ message, epoch, owner }: ReflexMessage, about: TableSubject): { epoch: FieldRow; owner: FieldRow } {
     const find = (name: string | undefined, bitsMax: number): FieldRow => {
       if (name === undefined) return noField;
       const signal: Signal | undefined = message.signals.find((each) => each.name === name);
       if (!signal || signal.kind !== "unsigned" || signal.lengthBits > bitsMax || signal.multiplexing) {
-        this.#fault(message.name, signal ? `${name} must be an unsigned signal of at most ${bitsMax} bits that is not multiplexed` : `it has no signal ${name}`);
+        this.#fault(about, signal ? `${message.name}: ${name} must be an unsigned signal of at most ${bitsMax} bits that is not multiplexed` : `${message.name} has no signal ${name}`);
         return noField;
       }
       return fieldOf(signal);
@@ -243,13 +253,13 @@ class Compiler {
     return { epoch: find(epoch, 16), owner: find(owner, 8) };
   }
 
-  #e2e({ e2e, message, lengthBytes }: ReflexMessage): E2eRow {
+  #e2e({ e2e, message, lengthBytes }: ReflexMessage, about: TableSubject): E2eRow {
     if (e2e === undefined) return noProtection;
     const layout = layoutOf(e2e);
     const facts = profileFacts[e2e.profile];
     const maxDelta = e2e.maxDeltaCounter ?? maxDeltaCounterDefault(facts.counterCount);
-    if (maxDelta > U8_MAX) this.#fault(message.name, `maxDeltaCounter ${maxDelta} is more than the reflex can count (${U8_MAX})`);
-    if (lengthBytes < layout.minLengthBytes || lengthBytes > layout.maxLengthBytes) this.#fault(message.name, `its frames have ${lengthBytes} bytes, its protection ${layout.minLengthBytes} to ${layout.maxLengthBytes}`);
+    if (maxDelta > U8_MAX) this.#fault(about, `${message.name}: maxDeltaCounter ${maxDelta} is more than the reflex can count (${U8_MAX})`);
+    if (lengthBytes < layout.minLengthBytes || lengthBytes > layout.maxLengthBytes) this.#fault(about, `${message.name}: its frames have ${lengthBytes} bytes, its protection ${layout.minLengthBytes} to ${layout.maxLengthBytes}`);
     return {
       profile: profileNumbers[e2e.profile], dataId: e2e.dataId ?? 0, dataIdList: e2e.dataIdList ? this.#table.bytes(Uint8Array.from(e2e.dataIdList)) : 0,
       offsetBytes: layout.offsetBytes, minLengthBytes: layout.minLengthBytes, maxLengthBytes: Math.min(layout.maxLengthBytes, 64),
@@ -259,26 +269,26 @@ class Compiler {
   }
 
   /** The row of a measured message; made when it is first asked for. */
-  #watch(bus: string, name: string, subject: string): number {
+  #watch(bus: string, name: string, about: TableSubject): number {
     const found = this.#input.measured.find((each) => each.bus === bus && each.message.name === name);
     if (!found) {
-      this.#fault(subject, `the reflex cannot measure ${bus}/${name}: it is not received, or not protected in a way that the reflex can check`);
+      this.#fault(about, `${about.name}: the reflex cannot measure ${bus}/${name}: it is not received, or not protected in a way that the reflex can check`);
       return 0;
     }
     const key = watchKey(bus, found.message);
     const before = this.#watches.get(key);
     if (before !== undefined) return before;
     const row = this.#table.add("watches", {
-      name: this.#table.text(name), canId: found.message.canId, canFlags: canFlags(found.message) & ~CanFlag.bitRateSwitch, lengthBytes: found.lengthBytes, bus: this.#busOf(bus, subject), flags: 0, e2e: this.#e2e(found), ...this.#claimFields(found),
+      name: this.#table.text(name), canId: found.message.canId, canFlags: canFlags(found.message) & ~CanFlag.bitRateSwitch, lengthBytes: found.lengthBytes, bus: this.#busOf(bus, about), flags: 0, e2e: this.#e2e(found, about), ...this.#claimFields(found, about),
     });
     this.#watches.set(key, row);
     return row;
   }
 
-  #canopenWatch(bus: string, node: number): number {
+  #canopenWatch(bus: string, node: number, about: TableSubject): number {
     const key = watchKey(bus, { canId: HEARTBEAT_BASE + node, extended: false });
     const row = this.#watches.get(key) ?? this.#table.add("watches", {
-      name: this.#table.text(`heartbeat ${node}`), canId: HEARTBEAT_BASE + node, canFlags: 0, lengthBytes: 1, bus: this.#busOf(bus, `node ${node}`), flags: 0, e2e: noProtection, epoch: noField, owner: noField,
+      name: this.#table.text(`heartbeat ${node}`), canId: HEARTBEAT_BASE + node, canFlags: 0, lengthBytes: 1, bus: this.#busOf(bus, about), flags: 0, e2e: noProtection, epoch: noField, owner: noField,
     });
     this.#watches.set(key, row);
     return row;
@@ -286,10 +296,11 @@ class Compiler {
 
   #node(node: ReflexNodeInput): void {
     const { name, bus, heartbeat, timeoutMs, required } = node;
-    if (timeoutMs > TIME_MS_MAX) this.#fault(`node ${name}`, `timeoutMs ${timeoutMs}: the reflex counts up to ${TIME_MS_MAX}`);
-    const watch = "canopen" in heartbeat ? this.#canopenWatch(bus, heartbeat.canopen) : this.#watch(bus, heartbeat.message, `node ${name}`);
+    const about: TableSubject = { kind: "node", name };
+    if (timeoutMs > TIME_MS_MAX) this.#fault(about, `timeoutMs ${timeoutMs}: the reflex counts up to ${TIME_MS_MAX}`);
+    const watch = "canopen" in heartbeat ? this.#canopenWatch(bus, heartbeat.canopen, about) : this.#watch(bus, heartbeat.message, about);
     this.#table.add("nodes", {
-      name: this.#table.text(name), timeoutUs: timeoutMs * 1e3, watch, bus: this.#busOf(bus, `node ${name}`),
+      name: this.#table.text(name), timeoutUs: timeoutMs * 1e3, watch, bus: this.#busOf(bus, about),
       lostTrigger: this.#triggerFor("nodeLost", this.#table.rows.nodes.length),
       flags: (required ? nodeFlags.required : 0) | ("canopen" in heartbeat ? nodeFlags.canopen | nodeFlags.mustBeOperational : 0),
     });
@@ -298,8 +309,9 @@ class Compiler {
   /** A frame in which a node says whom it follows is a node of its own: required, because who does not follow us cannot be commanded. */
   #witness({ bus, message }: ReflexMessage): void {
     const timeoutMs = Math.max(WITNESS_TIMEOUT_MS, ...this.#input.nodes.filter((node) => node.bus === bus).map((node) => node.timeoutMs));
+    const about: TableSubject = { kind: "bus", name: bus };
     this.#table.add("nodes", {
-      name: this.#table.text(message.name), timeoutUs: timeoutMs * 1e3, watch: this.#watch(bus, message.name, `witness ${message.name}`), bus: this.#busOf(bus, message.name), lostTrigger: NONE, flags: nodeFlags.required,
+      name: this.#table.text(message.name), timeoutUs: timeoutMs * 1e3, watch: this.#watch(bus, message.name, about), bus: this.#busOf(bus, about), lostTrigger: NONE, flags: nodeFlags.required,
     });
   }
 
@@ -308,17 +320,17 @@ class Compiler {
     for (const step of steps) this.#step(name, step, stepsFirst);
     this.#table.add("plans", {
       name: this.#table.text(name), stepsFirst, stepsCount: steps.length, budgetUs, worstUs, category,
-      lastFirst: this.#table.addAll("sends", lastRung.map((send) => this.#send(send, `the last rung of ${name}`))), lastCount: lastRung.length,
+      lastFirst: this.#table.addAll("sends", lastRung.map((send) => this.#send(send, { kind: "plan", name: `the last rung of ${name}` }))), lastCount: lastRung.length,
     });
   }
 
   #step(plan: string, step: CompiledStep, stepsFirst: number): void {
-    const subject = `step ${step.name} of ${plan}`;
-    const conditions = step.conditions.map((condition) => this.#condition(condition, subject));
+    const about: TableSubject = { kind: "plan", name: `step ${step.name} of ${plan}` };
+    const conditions = step.conditions.map((condition) => this.#condition(condition, about));
     this.#table.add("steps", {
       name: this.#table.text(step.name),
       needsFirst: this.#table.addAll("needs", step.needs.map((need) => stepsFirst + need)), needsCount: step.needs.length,
-      sendsFirst: this.#table.addAll("sends", step.sends.map((send) => this.#send(send, subject))), sendsCount: step.sends.length,
+      sendsFirst: this.#table.addAll("sends", step.sends.map((send) => this.#send(send, about))), sendsCount: step.sends.length,
       conditionsFirst: this.#table.addAll("conditions", conditions), conditionsCount: conditions.length,
       deadlineUs: step.deadlineUs, resendUs: step.resendUs, backoffUs: step.backoffUs, tries: step.tries, onTimeout: onTimeouts.indexOf(step.onTimeout),
       fallback: step.fallback === undefined ? NONE : stepsFirst + step.fallback, call: step.call ? this.#calls.push(step.call) - 1 : NONE,
@@ -326,28 +338,28 @@ class Compiler {
     });
   }
 
-  #send({ bus, message, payload }: CompiledSend, subject: string): TableRows["sends"][number] {
+  #send({ bus, message, payload }: CompiledSend, about: TableSubject): TableRows["sends"][number] {
     const row = this.#messages.get(`${bus}/${message}`);
     const rows = row === undefined ? undefined : this.#table.rows.messages[row];
     if (row === undefined || !rows) {
-      this.#fault(subject, `${bus}/${message} is not among what the reflex may send`);
+      this.#fault(about, `${about.name}: ${bus}/${message} is not among what the reflex may send`);
       return { message: 0, lengthBytes: 0, payload: 0 };
     }
-    if (payload.length !== rows.lengthBytes) this.#fault(subject, `${message} has ${rows.lengthBytes} bytes, the payload ${payload.length}`);
-    else if (!this.#table.rows.checks.slice(rows.checksFirst, rows.checksFirst + rows.checksCount).every((check) => checkHolds(check, payload))) this.#fault(subject, `what it sends as ${message} breaks that message's own limits`);
+    if (payload.length !== rows.lengthBytes) this.#fault(about, `${about.name}: ${message} has ${rows.lengthBytes} bytes, the payload ${payload.length}`);
+    else if (!this.#table.rows.checks.slice(rows.checksFirst, rows.checksFirst + rows.checksCount).every((check) => checkHolds(check, payload))) this.#fault(about, `${about.name}: what it sends as ${message} breaks that message's own limits`);
     return { message: row, lengthBytes: payload.length, payload: this.#table.bytes(payload) };
   }
 
-  #condition(condition: CompiledCondition, subject: string): TableRows["conditions"][number] {
+  #condition(condition: CompiledCondition, about: TableSubject): TableRows["conditions"][number] {
     const { label, bus, message, field, rawMin, rawMax, holdUs, ageUsMax } = condition;
-    return { label: this.#table.text(label), watch: this.#watch(bus, message, subject), field: fieldRow(field), holdUs, ageUsMax, rawMin: BigInt.asIntN(64, rawMin), rawMax: BigInt.asIntN(64, rawMax) };
+    return { label: this.#table.text(label), watch: this.#watch(bus, message, about), field: fieldRow(field), holdUs, ageUsMax, rawMin: BigInt.asIntN(64, rawMin), rawMax: BigInt.asIntN(64, rawMax) };
   }
 
   #addTriggers(): void {
-    if (this.#triggers.length > sectionRowsMax.triggers) return this.#fault("table", `it would have ${this.#triggers.length} triggers, more than ${sectionRowsMax.triggers}: each node, command and bus is one`);
+    if (this.#triggers.length > sectionRowsMax.triggers) return this.#fault(wholeTable, `it would have ${this.#triggers.length} triggers, more than ${sectionRowsMax.triggers}: each node, command and bus is one`);
     for (const [index, { trigger, subject }] of this.#triggers.entries()) {
       const { name, on, plan, latched, onlyArmed } = trigger;
-      const condition = trigger.subject && "condition" in trigger.subject ? this.#table.add("conditions", this.#condition(trigger.subject.condition, `trigger ${name}`)) : undefined;
+      const condition = trigger.subject && "condition" in trigger.subject ? this.#table.add("conditions", this.#condition(trigger.subject.condition, { kind: "plan", name: `trigger ${name}` })) : undefined;
       this.#table.add("triggers", {
         name: this.#table.text(name), plan, priority: sectionRowsMax.triggers - 1 - index, kind: triggerKinds.indexOf(on), subject: condition ?? subject,
         flags: (latched ? triggerFlags.latched : 0) | (onlyArmed ? triggerFlags.onlyWhileArmed : 0),
@@ -357,20 +369,22 @@ class Compiler {
 
   #subjectRow(name: string, subject: Exclude<CompiledTrigger["subject"], undefined | { condition: CompiledCondition }>): number {
     if ("category" in subject) return subject.category;
+    const about: TableSubject = { kind: "plan", name: `trigger ${name}` };
     if ("node" in subject) {
       const row = this.#input.nodes.findIndex((node) => node.name === subject.node);
-      if (row < 0) this.#fault(`trigger ${name}`, `there is no node ${subject.node} that the reflex can hear`);
+      if (row < 0) this.#fault(about, `${about.name}: there is no node ${subject.node} that the reflex can hear`);
       return row < 0 ? NONE : row;
     }
     if ("message" in subject) {
       const row = this.#messages.get(`${subject.bus}/${subject.message}`);
-      if (row === undefined) this.#fault(`trigger ${name}`, `${subject.bus}/${subject.message} is not a command`);
+      if (row === undefined) this.#fault(about, `${about.name}: ${subject.bus}/${subject.message} is not a command`);
       return row ?? NONE;
     }
-    return this.#busOf(subject.bus, `trigger ${name}`);
+    return this.#busOf(subject.bus, about);
   }
 }
 
+const wholeTable: TableSubject = { kind: "table", name: "the table" };
 const noProtection: E2eRow = {
   profile: 0, dataId: 0, dataIdList: 0, offsetBytes: 0, minLengthBytes: 0, maxLengthBytes: 0, crcOffsetBits: 0, counterOffsetBits: 0, dataIdNibbleOffsetBits: 0, dataIdMode: 0, maxDelta: 0, resyncFrames: 0,
 };

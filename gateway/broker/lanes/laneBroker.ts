@@ -19,12 +19,14 @@ import { describeFacts, isMadeBy, isPageOf, newBell } from "./kernel.ts";
 import type { LaneLimits } from "./limits.ts";
 import { SharedLaneQuota } from "./quota.ts";
 import { originOf } from "./origin.ts";
-import { type Advert, type LaneEffect, type LaneFacts, LaneRegistry, type Verdict, type View } from "./registry.ts";
+import { type Advert, type LaneEffect, type LaneFacts, LaneRegistry, type LanesState, type Verdict, type View } from "./registry.ts";
 import type { DirectTopics } from "./topics.ts";
 
 /** A connection as the lanes see it: a session, or the gateway's own reader. */
 export interface LaneClient {
   readonly peer: Peer;
+  /** Its number at the desk of services; 0 is the gateway itself. */
+  readonly number: number;
   /** The gateway itself: reads everything, costs nobody's share. */
   readonly trusted?: boolean;
   /** Sends a message with duplicates of the descriptors, after the announcement of the topic that it names; false = it was not sent. */
@@ -41,6 +43,14 @@ export interface LaneBrokerOptions {
   policy: Pick<AccessPolicy, "mayRead" | "mayWrite">;
   topics: DirectTopics;
   clock: Clock;
+  /** For a successor: what `state` of this client says has changed, or it is gone. */
+  changed?: (client: LaneClient) => void;
+}
+
+/** What a successor needs of a client's lanes. */
+export interface ClientLanesState extends LanesState {
+  /** Readers' ends of bells that wait for a page: lane number and descriptor. */
+  bells: { lane: number; bell: number }[];
 }
 
 type Effect = LaneEffect<LaneClient, Descriptor>;
@@ -48,6 +58,12 @@ type Effect = LaneEffect<LaneClient, Descriptor>;
 /** Where a lane's header keeps the sequence of its newest message: docs/specs/lanes.md. */
 const HEAD_AT = 256;
 const headBytes = Buffer.alloc(8);
+
+export interface RestoredSubscription {
+  id: number;
+  policy: SubscriptionPolicy;
+  matches(topic: string): boolean;
+}
 
 export class LaneBroker {
   readonly #options: LaneBrokerOptions;
@@ -57,6 +73,7 @@ export class LaneBroker {
   readonly #pages = new Map<View<LaneClient, Descriptor>, Descriptor>();
   /** Messages of lanes that have ended, by topic. */
   readonly #counts = new Map<string, { ended: number }>();
+  readonly #touched = new Set<LaneClient>();
   #performing = false;
   #cancelTimer: (() => void) | undefined;
 
@@ -75,11 +92,66 @@ export class LaneBroker {
 
   open(client: LaneClient): void {
     this.#registry.open(client, client.peer, { trusted: client.trusted === true });
+    this.#touch(client);
   }
 
   close(client: LaneClient): void {
     this.#registry.close(client);
+    this.#touch(client);
     this.perform();
+  }
+
+  // --- a successor ----------------------------------------------------------------------------------------------------------------
+
+  has(client: LaneClient): boolean {
+    return this.#registry.has(client);
+  }
+
+  /** What a successor needs of a client's lanes; undefined: there is no such client. */
+  state(client: LaneClient, name: (descriptor: Descriptor) => number): ClientLanesState | undefined {
+    const state = this.#registry.state(client, name, ({ number }) => number);
+    if (!state) return undefined;
+    const bells = [...this.#bells].flatMap(([view, bell]) => (view.connection === client ? [{ lane: view.lane, bell: name(bell) }] : []));
+    return { ...state, bells };
+  }
+
+  /**
+   * Goes on with the lanes of all clients, which are open already, as a predecessor had them. `take` gives a descriptor, once. `subscriptionsOf`: their subscriptions that read lanes.
+   * The predecessor's own reader is dismissed: this gateway's has a page of its own.
+   */
+  restore(
+    states: ReadonlyMap<number, ClientLanesState>, { clients, take, subscriptionsOf }: { clients: ReadonlyMap<number, LaneClient>; take(number: number): Descriptor | undefined; subscriptionsOf(client: number): readonly RestoredSubscription[] },
+  ): void {
+    for (const [number, client] of clients) {
+      const state = states.get(number);
+      if (state) this.#registry.restoreAdverts(client, state, take);
+      for (const { id, policy, matches } of subscriptionsOf(number)) this.#registry.restoreSubscription(client, { number: id, policy: lanePolicyOf(policy), matches });
+    }
+    for (const [number, state] of states) {
+      const client = clients.get(number);
+      if (client) this.#restoreViews(client, state, clients, take);
+      else this.#dismiss(state, clients);
+    }
+    for (const topic of new Set([...this.#registry.report()].map((each) => each.topic))) this.#count(topic);
+    this.#registry.settle();
+    for (const client of clients.values()) this.#touch(client);
+    this.perform();
+  }
+
+  #restoreViews(client: LaneClient, state: ClientLanesState, clients: ReadonlyMap<number, LaneClient>, take: (number: number) => Descriptor | undefined): void {
+    for (const view of this.#registry.restoreViews(client, state, (number) => clients.get(number))) {
+      const waiting = state.bells.find(({ lane }) => lane === view.lane);
+      const bell = waiting && take(waiting.bell);
+      if (bell) this.#bells.set(view, bell);
+    }
+  }
+
+  /** The readers of who is not here any more: their writers are told. */
+  #dismiss({ views }: LanesState, clients: ReadonlyMap<number, LaneClient>): void {
+    for (const { writer, advert, reader } of views) {
+      const client = clients.get(writer);
+      if (client && reader !== undefined) this.#registry.dismissReader(client, advert, reader);
+    }
   }
 
   /** Tells the readers of a client's topics that it goes. */
@@ -91,6 +163,7 @@ export class LaneBroker {
   // Each of these takes the descriptors over and answers; what follows from it is done by `perform`, after the answer has been sent.
 
   advertise(client: LaneClient, message: AdvertiseMessage, lane: Descriptor): ServiceAnswer {
+    this.#touch(client);
     const { topic, encoding, layout, jsonSchema, policy, deadlineMs } = message;
     const facts = describeFacts(lane);
     if (facts && !isMadeBy(lane, client.peer.uid)) return refuseForeign(lane);
@@ -104,6 +177,7 @@ export class LaneBroker {
   }
 
   relane(client: LaneClient, advert: number, lane: Descriptor): Verdict {
+    this.#touch(client);
     const facts = describeFacts(lane);
     if (facts && !isMadeBy(lane, client.peer.uid)) return refuseForeign(lane);
     const verdict = this.#registry.relane(client, advert, lane, facts);
@@ -112,10 +186,12 @@ export class LaneBroker {
   }
 
   unadvertise(client: LaneClient, advert: number): Verdict {
+    this.#touch(client);
     return this.#registry.unadvertise(client, advert);
   }
 
   attach(client: LaneClient, lane: number, page: Descriptor): Verdict {
+    this.#touch(client);
     const { view, ...verdict } = this.#registry.viewToAttach(client, lane);
     const refusal = !view ? verdict : isPageOf(page, view.advert.facts.laneId) ? undefined : { status: Status.badRequest, text: `the descriptor is not a reader's page of lane ${lane}` };
     if (!view || refusal) {
@@ -128,15 +204,18 @@ export class LaneBroker {
   }
 
   detach(client: LaneClient, lane: number): Verdict {
+    this.#touch(client);
     return this.#registry.detach(client, lane);
   }
 
   /** Returns how many lanes the subscription gets at once. */
   subscribe(client: LaneClient, number: number, policy: SubscriptionPolicy, matches: (topic: string) => boolean): number {
+    this.#touch(client);
     return this.#registry.subscribe(client, { number, policy: lanePolicyOf(policy), matches });
   }
 
   unsubscribe(client: LaneClient, number: number): void {
+    this.#touch(client);
     this.#registry.unsubscribe(client, number);
     this.perform();
   }
@@ -169,13 +248,19 @@ export class LaneBroker {
   perform(): void {
     if (this.#performing) return;
     this.#performing = true;
+    const { changed } = this.#options;
     try {
       for (let effects = this.#registry.takeEffects(); effects.length > 0; effects = this.#registry.takeEffects()) {
-        for (const effect of effects) this.#do(effect);
+        for (const effect of effects) {
+          if (changed) this.#touchBy(effect);
+          this.#do(effect);
+        }
       }
     } finally {
       this.#performing = false;
     }
+    if (changed) for (const client of this.#touched) changed(client);
+    this.#touched.clear();
     this.#schedule();
   }
 
@@ -183,6 +268,16 @@ export class LaneBroker {
   stop(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
+  }
+
+  #touch(client: LaneClient): void {
+    if (this.#options.changed) this.#touched.add(client);
+  }
+
+  /** Whose state an effect comes from. */
+  #touchBy(effect: Effect): void {
+    if ("to" in effect) this.#touched.add(effect.to);
+    if ("view" in effect) this.#touched.add(effect.view.connection).add(effect.view.advert.connection);
   }
 
   #do(effect: Effect): void {

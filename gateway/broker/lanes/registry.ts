@@ -83,6 +83,17 @@ export interface Verdict {
   text: string;
 }
 
+/** As it comes out of CBOR: small whole numbers are numbers there, whatever they were. */
+type Saved<T> = { [K in keyof T]: T[K] extends bigint ? bigint | number : T[K] };
+
+/** A connection's lanes as a successor needs them. `C` by number, `L` by the number of its descriptor. */
+export interface LanesState {
+  next: { advert: number; lane: number; reader: number };
+  adverts: { number: number; claim: Saved<Claim>; facts: Saved<LaneFacts>; lane: number; topicId: number; deadlineMs: number; exposed: Peer[]; rekeyDueUs?: number | undefined }[];
+  /** Views that it has as a reader. */
+  views: { lane: number; subscription: number; writer: number; advert: number; policy: LanePolicy; reader?: number | undefined }[];
+}
+
 interface LiveAdvert<C, L> extends Advert<C, L> {
   readonly connection: C;
   readonly claim: Claim;
@@ -293,6 +304,85 @@ export class LaneRegistry<C, L> {
     let nextUs: number | undefined;
     for (const { rekeyDueUs } of this.#adverts()) if (rekeyDueUs !== undefined) nextUs = Math.min(nextUs ?? Infinity, rekeyDueUs);
     return nextUs;
+  }
+
+  // --- a successor --------------------------------------------------------------------------------------------------------------------
+
+  has(key: C): boolean {
+    return this.#connections.has(key);
+  }
+
+  /** What a successor needs of a connection; undefined: there is no such connection. */
+  state(key: C, nameOf: (lane: L) => number, numberOf: (key: C) => number): LanesState | undefined {
+    const connection = this.#connections.get(key);
+    if (!connection) return undefined;
+    const { nextAdvert, nextLane, nextReader } = connection;
+    return {
+      next: { advert: nextAdvert, lane: nextLane, reader: nextReader },
+      adverts: [...connection.adverts.values()].map(({ number, claim, facts, lane, topicId, deadlineMs, exposed, rekeyDueUs }) => ({
+        number, claim, facts, lane: nameOf(lane), topicId, deadlineMs, rekeyDueUs, exposed: [...exposed.values()].map(({ pid, uid, gid, groups, component }) => ({ pid, uid, gid, groups, component })),
+      })),
+      views: [...connection.views.values()].map(({ lane, subscription, advert, policy, reader }) => ({ lane, subscription, writer: numberOf(advert.connection), advert: advert.number, policy, reader })),
+    };
+  }
+
+  /** The adverts of a connection as a predecessor had them; `laneOf` gives its lanes, undefined one that is lost: then so is the advert. */
+  restoreAdverts(key: C, { next, adverts }: LanesState, laneOf: (number: number) => L | undefined): void {
+    const connection = this.#connections.get(key)!;
+    connection.nextAdvert = next.advert;
+    connection.nextLane = next.lane;
+    connection.nextReader = next.reader;
+    for (const { number, claim: told, facts: known, lane: laneNumber, topicId, deadlineMs, exposed, rekeyDueUs } of adverts) {
+      const claim: Claim = { ...told, schemaHash: BigInt(told.schemaHash) };
+      const facts: LaneFacts = { ...known, schemaHash: BigInt(known.schemaHash), firstSequence: BigInt(known.firstSequence) };
+      const lane = laneOf(laneNumber);
+      if (lane === undefined || this.#options.topics.claim(claim).status >= 200) {
+        if (lane !== undefined) this.#effects.push({ do: "dropLane", lane, topic: claim.topic, facts });
+        this.#effects.push({ do: "sendUnadvert", to: key, advert: number, status: Status.requestTimeout, text: `${claim.topic} was lost in a takeover: advertise it again` });
+        continue;
+      }
+      // It was within its share when it was taken in.
+      this.#options.quota.take(connection.peer, { lanes: 1, laneBytes: facts.fileBytes });
+      const advert: LiveAdvert<C, L> = { connection: key, peer: connection.peer, number, topic: claim.topic, topicId, deadlineMs, facts, lane, claim, views: new Set(), exposed: new Map(exposed.map((peer) => [identityOf(peer), peer])), rekeyDueUs };
+      connection.adverts.set(number, advert);
+      const others = this.#byTopic.get(claim.topic);
+      if (others) others.add(advert);
+      else this.#byTopic.set(claim.topic, new Set([advert]));
+      this.#laneIds.add(laneKey(connection.peer, facts.laneId));
+    }
+  }
+
+  /** A subscription that reads lanes and has its views from a predecessor. */
+  restoreSubscription(key: C, subscription: Subscription): void {
+    this.#connections.get(key)!.subscriptions.set(subscription.number, subscription);
+  }
+
+  /** The views of a connection, when all adverts are there; returns them. Those of writers that are gone end. */
+  restoreViews(key: C, { views }: LanesState, connectionOf: (number: number) => C | undefined): View<C, L>[] {
+    const connection = this.#connections.get(key)!;
+    return views.flatMap(({ lane, subscription, writer, advert: number, policy, reader }) => {
+      const from = connectionOf(writer);
+      const advert = from === undefined ? undefined : this.#connections.get(from)?.adverts.get(number);
+      if (!advert) {
+        this.#effects.push({ do: "sendUnlane", to: key, lane, status: Status.noContent, text: "its writer is gone" });
+        return [];
+      }
+      const view: View<C, L> = { connection: key, subscription, lane, advert, policy, reader };
+      connection.views.set(lane, view);
+      advert.views.add(view);
+      if (!connection.trusted) this.#options.quota.take(connection.peer, { readers: 1 });
+      return [view];
+    });
+  }
+
+  /** After everything is restored: lanes go to those who should have them and have not, readers that nobody has any more end. */
+  settle(): void {
+    for (const advert of this.#adverts()) this.#show(advert);
+  }
+
+  /** A reader that a predecessor had at this writer and nobody goes on with. */
+  dismissReader(key: C, advert: number, reader: number): void {
+    this.#effects.push({ do: "sendUnreader", to: key, advert, reader });
   }
 
   // --- for reports ----------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ import type { LaneBroker, LaneClient } from "./laneBroker.ts";
 /** What the lanes need of a session. */
 export interface SessionPorts {
   readonly peer: Peer;
+  /** Its number at the desk of services. */
+  readonly client: number;
   reply(seq: number, answer: ServiceAnswer): void;
   /** False = it could not be sent, and the session ends. */
   send(message: LaneServerMessage, descriptors: readonly Descriptor[]): boolean;
@@ -22,6 +24,7 @@ export interface SessionPorts {
 
 export class SessionLanes implements LaneClient {
   readonly peer: Peer;
+  readonly number: number;
   readonly #broker: LaneBroker;
   readonly #ports: SessionPorts;
   readonly #changes: Budget;
@@ -29,6 +32,7 @@ export class SessionLanes implements LaneClient {
 
   constructor(broker: LaneBroker, ports: SessionPorts) {
     this.peer = ports.peer;
+    this.number = ports.client;
     this.#broker = broker;
     this.#ports = ports;
     const { changesPerSecond, changeBurst } = broker.limits;

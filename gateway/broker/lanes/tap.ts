@@ -11,6 +11,9 @@ import type { Peer } from "../ports.ts";
 import type { LaneBroker, LaneClient } from "./laneBroker.ts";
 import type { DirectTopics } from "./topics.ts";
 
+/** The gateway's own reader has no session. */
+const GATEWAY = 0;
+
 export interface LaneTapOptions {
   lanes: LaneBroker;
   topics: DirectTopics;
@@ -21,6 +24,7 @@ export interface LaneTapOptions {
 
 export class LaneTap implements LaneClient {
   readonly trusted = true;
+  readonly number = GATEWAY;
   readonly peer: Peer;
   readonly #lanes: LaneBroker;
   readonly #feeds: LaneFeeds<string>;

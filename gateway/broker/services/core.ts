@@ -12,7 +12,7 @@ import { STREAM_CREDIT_MAX } from "../../../shm/protocol/limits.ts";
 import { CallerLimits } from "./callerLimits.ts";
 import type { CallQuota } from "./callQuota.ts";
 import type { ServiceLimits } from "./limits.ts";
-import type { Caller, Effect, OfferTerms, RequestTerms, ServiceCounters, ServiceReport } from "./types.ts";
+import type { CallState, Caller, ClientState as RestoredClient, CoreListener, Effect, OfferTerms, RequestTerms, ServiceCounters, ServiceReport } from "./types.ts";
 
 interface Provider<P> {
   client: number;
@@ -82,6 +82,7 @@ export class ServiceCore<P> {
   readonly counters: ServiceCounters = { requests: 0, calls: 0, failovers: 0, timeouts: 0, cancelled: 0, refused: 0, lateResults: 0, unknownResults: 0, violations: 0 };
   readonly #limits: ServiceLimits;
   readonly #quota: CallQuota<P>;
+  readonly #listener: CoreListener | undefined;
   /** 0 once it has passed. */
   #returnsUntilUs: number;
   readonly #clients = new Map<number, ClientState<P>>();
@@ -94,10 +95,11 @@ export class ServiceCore<P> {
   /** Nothing is due before: a lower bound, made exact when it is reached. */
   #nextUs = Number.POSITIVE_INFINITY;
 
-  constructor(limits: ServiceLimits, quota: CallQuota<P>, { returnsUntilUs = 0 }: { returnsUntilUs?: number } = {}) {
+  constructor(limits: ServiceLimits, quota: CallQuota<P>, { returnsUntilUs = 0, listener }: { returnsUntilUs?: number; listener?: CoreListener | undefined } = {}) {
     this.#limits = limits;
     this.#quota = quota;
     this.#returnsUntilUs = returnsUntilUs;
+    this.#listener = listener;
   }
 
   /** What is to be done since the last call of this. */
@@ -124,6 +126,7 @@ export class ServiceCore<P> {
     const provider: Provider<P> = { client, offer: (state.lastOffer += 1), terms, callers, slots: new Set(), chosen: 0, leaving: false };
     state.offers.set(provider.offer, provider);
     this.#service(terms.service).providers.push(provider);
+    this.#listener?.client(client);
     return { ok: true, offer: provider.offer };
   }
 
@@ -139,6 +142,7 @@ export class ServiceCore<P> {
     const provider = state?.offers.get(offer);
     if (!state || !provider) return false;
     state.offers.delete(offer);
+    this.#listener?.client(client);
     provider.leaving = true;
     this.#unlist(provider);
     this.#settle(provider.terms.service, nowUs);
@@ -149,6 +153,7 @@ export class ServiceCore<P> {
   leaving(client: number, deadlineUs: number, nowUs: number): void {
     const state = this.#client(client);
     state.leavesAtUs = deadlineUs;
+    this.#listener?.client(client);
     this.#due(deadlineUs);
     for (const provider of state.offers.values()) provider.leaving = true;
     for (const name of servicesOf(state)) this.#settle(name, nowUs);
@@ -178,6 +183,7 @@ export class ServiceCore<P> {
     }
     call.credit -= 1;
     call.seen = true;
+    this.#listener?.call(call.caller.client, call.seq);
     this.#restart(call, nowUs);
     this.#effects.push({ do: "item", client: call.caller.client, seq: call.seq, payload });
   }
@@ -207,6 +213,7 @@ export class ServiceCore<P> {
     if (refusal) return this.#refuse(caller, seq, payload, refusal.status, refusal.text);
     if (!internal && !this.#quota.take(caller.uid, payload)) return this.#refuse(caller, seq, payload, Status.tooManyRequests, `uid ${caller.uid} has as many requests under way as one user may have`);
     state.requests.set(seq, call);
+    this.#listener?.call(caller.client, seq);
     this.#live += 1;
     this.#due(call.deadlineUs);
     if (typeof chosen !== "string") return this.#start(call, chosen, nowUs);
@@ -224,6 +231,7 @@ export class ServiceCore<P> {
     if (!call) return;
     if (call.terms.stream === undefined || call.credit + items > STREAM_CREDIT_MAX) return this.#expel(client, call.terms.stream === undefined ? "credit for a request that is no stream" : `more than ${STREAM_CREDIT_MAX} items of credit`, nowUs);
     call.credit += items;
+    this.#listener?.call(client, seq);
     this.#restart(call, nowUs);
     if (call.slot) this.#effects.push({ do: "callCredit", client: call.slot.provider.client, call: call.slot.number, items });
   }
@@ -258,6 +266,8 @@ export class ServiceCore<P> {
     const state = this.#clients.get(client);
     if (!state) return;
     this.#clients.delete(client);
+    this.#listener?.client(client);
+    for (const seq of state.requests.keys()) this.#listener?.call(client, seq);
     for (const call of state.requests.values()) {
       this.#abandon(call, Status.requestTimeout, "the caller is gone");
       this.#release(call);
@@ -301,6 +311,88 @@ export class ServiceCore<P> {
       slots += state.slots.size;
     }
     return { clients: this.#clients.size, services: this.#services.size, calls, slots };
+  }
+
+  // --- a successor ----------------------------------------------------------------------------------------------------------------
+
+  /** What a successor needs of a client; undefined: nothing. */
+  clientState(client: number): RestoredClient | undefined {
+    const state = this.#clients.get(client);
+    if (!state) return undefined;
+    const abandoned = [...state.slots.values()].filter(({ call }) => !call).map(({ number, provider, callerKey }) => ({ number, offer: provider.offer, callerKey }));
+    return { lastOffer: state.lastOffer, leavesAtUs: state.leavesAtUs, abandoned };
+  }
+
+  lastCallOf(client: number): number | undefined {
+    return this.#clients.get(client)?.lastCall;
+  }
+
+  /** What a successor needs of a request; undefined: it is answered. */
+  callState(client: number, seq: number): CallState<P> | undefined {
+    const call = this.#clients.get(client)?.requests.get(seq);
+    if (!call) return undefined;
+    const { terms, payload, order, timeoutUs, deadlineUs, credit, seen, deaths, early, slot } = call;
+    return { seq, terms, payload, order, timeoutUs, deadlineUs, credit, seen, deaths, early, slot: slot && { client: slot.provider.client, number: slot.number, offer: slot.provider.offer } };
+  }
+
+  /** A client with its offers as a predecessor had them; those that it has withdrawn may still have calls. */
+  restoreClient(client: number, { lastOffer, leavesAtUs, abandoned }: RestoredClient, { lastCall, offers }: { lastCall: number; offers: readonly { offer: number; terms: OfferTerms }[] }, nowUs: number): void {
+    const state = this.#client(client);
+    for (const { offer, terms } of offers) {
+      state.lastOffer = offer - 1;
+      this.offer(client, terms);
+    }
+    state.lastOffer = lastOffer;
+    state.lastCall = lastCall;
+    if (leavesAtUs !== undefined) this.leaving(client, leavesAtUs, nowUs);
+    for (const { number, offer, callerKey } of abandoned) this.#restoreSlot(state, { client, number, offer, callerKey, service: "" });
+  }
+
+  /** A request as a predecessor had it, after all clients are there. What its provider was asked it is not asked again. */
+  restoreCall(caller: Caller, { slot: at, ...saved }: CallState<P>, nowUs: number): void {
+    const service = this.#service(saved.terms.service);
+    const internal = service.providers.some((provider) => provider.terms.internal);
+    const call: Call<P> = { ...saved, caller, internal, slot: undefined };
+    this.#order = Math.max(this.#order, call.order);
+    if (!internal) this.#quota.take(caller.uid, call.payload);
+    this.#client(caller.client).requests.set(call.seq, call);
+    this.#live += 1;
+    this.#due(call.deadlineUs);
+    const provider = at && !internal ? this.#clients.get(at.client) : undefined;
+    if (at && provider) {
+      call.slot = this.#restoreSlot(provider, { ...at, callerKey: caller.key, service: call.terms.service });
+      call.slot.call = call;
+    } else if (at && !internal) {
+      this.#lostProvider(call);
+    } else {
+      const place = service.waiting.findIndex(({ order }) => order > call.order);
+      service.waiting.splice(place < 0 ? service.waiting.length : place, 0, call);
+    }
+    this.#due(nowUs);
+  }
+
+  /** Its provider did not live through the takeover. */
+  #lostProvider(call: Call<P>): void {
+    const provider: Provider<P> = { client: -1, offer: 0, terms: { service: call.terms.service, group: "", capacity: 1, rateHzMax: undefined, callsMax: undefined, description: "", admits: () => false, internal: false }, callers: undefined, slots: new Set(), chosen: 0, leaving: true };
+    const slot: Slot<P> = { number: 0, provider, callerKey: call.caller.key, call };
+    call.slot = slot;
+    this.#handOn([slot], { died: true }, 0);
+  }
+
+  /** After everything is restored. */
+  settleAll(nowUs: number): void {
+    for (const name of this.#services.keys()) this.#settle(name, nowUs);
+  }
+
+  #restoreSlot(state: ClientState<P>, { client, number, offer, callerKey, service }: { client: number; number: number; offer: number; callerKey: string; service: string }): Slot<P> {
+    const terms: OfferTerms = { service, group: "", capacity: 1, rateHzMax: undefined, callsMax: undefined, description: "", admits: () => false, internal: false };
+    // An offer that was withdrawn lives on in its calls alone.
+    const provider: Provider<P> = state.offers.get(offer) ?? { client, offer, terms, callers: undefined, slots: new Set(), chosen: 0, leaving: true };
+    const slot: Slot<P> = { number, provider, callerKey, call: undefined };
+    state.slots.set(number, slot);
+    provider.slots.add(slot);
+    provider.callers?.begin(callerKey, 0);
+    return slot;
   }
 
   // --- inside: choosing -----------------------------------------------------------------------------------------------------------
@@ -369,6 +461,8 @@ export class ServiceCore<P> {
     provider.callers?.begin(call.caller.key, nowUs);
     call.slot = slot;
     call.early = false;
+    this.#listener?.lastCall(provider.client);
+    this.#listener?.call(call.caller.client, call.seq);
     this.counters.calls += 1;
     this.#effects.push({
       do: "call", client: provider.client, call: slot.number, offer: provider.offer, service: call.terms.service, caller: call.caller,
@@ -435,6 +529,7 @@ export class ServiceCore<P> {
       if (!call) continue;
       call.slot = undefined;
       if (died) call.deaths += 1;
+      this.#listener?.call(call.caller.client, call.seq);
       const { service } = call.terms;
       if (!call.terms.idempotent) this.#finish(call, Status.badGateway, `the provider of ${service} is gone; whether it did what was asked is not known`, undefined);
       else if (call.seen) this.#finish(call, Status.badGateway, `the provider of ${service} is gone in the middle of its answer`, undefined);
@@ -474,6 +569,7 @@ export class ServiceCore<P> {
   #abandon(call: Call<P>, status: number, text: string): void {
     if (call.slot) {
       call.slot.call = undefined;
+      this.#listener?.client(call.slot.provider.client);
       this.#effects.push({ do: "callCancelled", client: call.slot.provider.client, call: call.slot.number, status, text });
       call.slot = undefined;
       return;
@@ -488,6 +584,7 @@ export class ServiceCore<P> {
   #finish(call: Call<P>, status: number, text: string, payload: P | undefined): void {
     const { client } = call.caller;
     this.#clients.get(client)?.requests.delete(call.seq);
+    this.#listener?.call(client, call.seq);
     this.#effects.push({ do: "reply", client, seq: call.seq, status, text, payload });
     this.#release(call);
   }
@@ -514,6 +611,7 @@ export class ServiceCore<P> {
   #vacate(slot: Slot<P>, nowUs: number): void {
     const { provider, number, callerKey } = slot;
     provider.slots.delete(slot);
+    if (!slot.call) this.#listener?.client(provider.client);
     provider.callers?.end(callerKey, nowUs);
     this.#clients.get(provider.client)?.slots.delete(number);
   }

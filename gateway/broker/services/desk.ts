@@ -14,7 +14,7 @@ import { ServiceCore } from "./core.ts";
 import { find, type Present } from "./directory.ts";
 import { Farewell } from "./farewell.ts";
 import type { ServiceLimits } from "./limits.ts";
-import type { Caller, Effect, ServiceCounters } from "./types.ts";
+import type { CallState, Caller, ClientState, CoreListener, Effect, OfferTerms, ServiceCounters } from "./types.ts";
 
 /** What the desk needs of a session. */
 export interface ServiceClient {
@@ -37,8 +37,23 @@ export interface Payload {
   readonly descriptors: readonly Descriptor[];
 }
 
+/** A client at the desk as a successor needs it. */
+export interface DeskState extends ClientState {
+  announced?: Readonly<Record<string, unknown>> | undefined;
+  leaving?: { atUs: number; text: string } | undefined;
+  offers: OfferMessage[];
+}
+
+/** Told what has changed, for a successor. */
+export interface DeskListener extends CoreListener {
+  /** A resource is being opened for a client, or no longer. */
+  grant(client: number, message: Of<"grant">, ended: boolean): void;
+}
+
 interface Desked {
   readonly session: ServiceClient;
+  /** What it offers, by number. */
+  readonly offers: Map<number, OfferMessage>;
   announced: Readonly<Record<string, unknown>> | undefined;
   leaving: { atUs: number; text: string } | undefined;
   /** Resources that are being opened for it. */
@@ -55,6 +70,7 @@ export interface ServiceDeskOptions {
   resources: ResourceTable;
   quota: Quota;
   limits: ServiceLimits;
+  listener?: DeskListener;
 }
 
 /** The gateway itself, as the provider of its own services. */
@@ -72,7 +88,7 @@ export class ServiceDesk {
   constructor(options: ServiceDeskOptions) {
     this.#options = options;
     const { clock, limits, services, quota } = options;
-    this.#core = new ServiceCore<Payload>(limits, new SharedCallQuota(quota), { returnsUntilUs: clock.nowUs() + limits.returnMs * 1e3 });
+    this.#core = new ServiceCore<Payload>(limits, new SharedCallQuota(quota), { returnsUntilUs: clock.nowUs() + limits.returnMs * 1e3, listener: options.listener });
     // A stop must always get through: the gateway's own services have no capacity to run out of, and take nothing of what users share.
     const terms = { group: "", capacity: Number.POSITIVE_INFINITY, rateHzMax: undefined, callsMax: undefined, description: "", admits: () => true, internal: true };
     for (const service of services.names) this.#core.offer(GATEWAY, { ...terms, service });
@@ -87,15 +103,76 @@ export class ServiceDesk {
     return this.#clients.get(client)?.leaving?.text;
   }
 
-  /** A session begins; returns its number. */
-  join(session: ServiceClient): number {
-    this.#clients.set((this.#lastClient += 1), { session, announced: undefined, leaving: undefined, opening: 0 });
-    return this.#lastClient;
+  /** A session begins; returns its number, which is the one that a predecessor gave it if that is said. */
+  join(session: ServiceClient, number = this.#lastClient + 1): number {
+    this.#lastClient = Math.max(this.#lastClient, number);
+    this.#clients.set(number, { session, offers: new Map(), announced: undefined, leaving: undefined, opening: 0 });
+    return number;
   }
+
+  // --- a successor ----------------------------------------------------------------------------------------------------------------
+
+  /** What a successor needs of a client; undefined: it has said nothing, or is gone. */
+  clientState(client: number): DeskState | undefined {
+    const desked = this.#clients.get(client);
+    if (!desked) return undefined;
+    const state = this.#core.clientState(client) ?? { lastOffer: 0, abandoned: [] };
+    const { announced, leaving, offers } = desked;
+    return { ...state, announced, leaving, offers: [...offers].filter(([offer]) => this.#core.offersOf(client).some((each) => each.offer === offer)).map(([offer, message]) => ({ ...message, seq: offer })) };
+  }
+
+  lastCallOf(client: number): number | undefined {
+    return this.#core.lastCallOf(client);
+  }
+
+  callState(client: number, seq: number): CallState<Payload> | undefined {
+    return this.#core.callState(client, seq);
+  }
+
+  /** A client as a predecessor had it. In `offers` the field `seq` is the offer's number. */
+  restoreClient(client: number, state: DeskState | undefined, lastCall: number): void {
+    const desked = this.#clients.get(client)!;
+    if (!state) return;
+    desked.announced = state.announced;
+    desked.leaving = state.leaving;
+    const offers = state.offers.map((message) => {
+      desked.offers.set(message.seq, message);
+      return { offer: message.seq, terms: this.#terms(message) };
+    });
+    this.#core.restoreClient(client, state, { lastCall, offers }, this.#options.clock.nowUs());
+  }
+
+  /** A request as a predecessor had it, when all clients are there. Takes over the payload. */
+  restoreCall(client: number, state: CallState<Payload>): void {
+    this.#core.restoreCall(this.#callerOf(client), state, this.#options.clock.nowUs());
+  }
+
+  /** When everything is restored: what can go on does. */
+  settle(): void {
+    this.#core.settleAll(this.#options.clock.nowUs());
+    this.#run();
+  }
+
+  #callerOf(client: number): Caller {
+    const { peer } = this.#clients.get(client)!.session;
+    return { client, uid: peer.uid, key: peer.component, peer };
+  }
+
+  #terms({ service, group, capacity, allow, deny, rateHzMax, callsMax, description }: OfferMessage): OfferTerms {
+    const { policy } = this.#options;
+    const admits = ({ peer: asking }: Caller): boolean => {
+      const isAny = (list: readonly string[]): boolean => list.some((principal) => policy.isOneOf(asking, principal));
+      return (allow === undefined || isAny(allow)) && !isAny(deny);
+    };
+    return { service, group, capacity, rateHzMax, callsMax, description, admits, internal: false };
+  }
+
+  // --------------------------------------------------------------------------------------------------------------------------------
 
   /** It has ended. */
   left(client: number): void {
     if (!this.#clients.delete(client)) return;
+    this.#options.listener?.client(client);
     this.#core.gone(client, this.#options.clock.nowUs());
     this.#run();
     this.#farewell?.farewell.ready(client);
@@ -107,6 +184,7 @@ export class ServiceDesk {
     const { announceBytesMax } = this.#options.limits;
     if (bytes > announceBytesMax) return session.reply(seq, { status: Status.payloadTooLarge, text: `a component may say ${announceBytesMax} bytes about itself` });
     this.#clients.get(client)!.announced = component;
+    this.#options.listener?.client(client);
     session.reply(seq, { status: Status.ok });
   }
 
@@ -131,8 +209,7 @@ export class ServiceDesk {
       closeAll(payload.descriptors);
       return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not call ${service}` });
     }
-    const caller: Caller = { client, uid: peer.uid, key: peer.component, peer };
-    this.#core.request(caller, seq, { service, group, timeoutMs, stream, idempotent }, payload, this.#options.clock.nowUs());
+    this.#core.request(this.#callerOf(client), seq, { service, group, timeoutMs, stream, idempotent }, payload, this.#options.clock.nowUs());
     this.#run();
   }
 
@@ -147,19 +224,16 @@ export class ServiceDesk {
   }
 
   offer(client: number, message: OfferMessage): void {
-    const { seq, service, group, capacity, allow, deny, rateHzMax, callsMax, description } = message;
+    const { seq, service, allow, deny } = message;
     const who = this.#clients.get(client)!.session;
     const { peer } = who;
     const { policy, services } = this.#options;
     if (services.names.includes(service) || !policy.mayOffer(peer, service)) return who.reply(seq, { status: Status.forbidden, text: `${peer.component} may not offer ${service}` });
     const stranger = [...(allow ?? []), ...deny].find((principal) => !policy.isKnown(principal));
     if (stranger !== undefined) return who.reply(seq, { status: Status.badRequest, text: `there is no component, group or local user "${stranger}"; others by number: uid:N, gid:N` });
-    const admits = ({ peer: asking }: Caller): boolean => {
-      const isAny = (list: readonly string[]): boolean => list.some((principal) => policy.isOneOf(asking, principal));
-      return (allow === undefined || isAny(allow)) && !isAny(deny);
-    };
-    const result = this.#core.offer(client, { service, group, capacity, rateHzMax, callsMax, description, admits, internal: false });
+    const result = this.#core.offer(client, this.#terms(message));
     if (!result.ok) return who.reply(seq, { status: result.status, text: result.text });
+    this.#clients.get(client)!.offers.set(result.offer, message);
     // The number is told before the first call names it.
     who.reply(seq, { status: Status.ok, body: { offer: result.offer } });
     this.#core.offered(service, this.#options.clock.nowUs());
@@ -168,6 +242,7 @@ export class ServiceDesk {
 
   unoffer(client: number, { seq, offer }: Of<"unoffer">): void {
     const found = this.#core.unoffer(client, offer, this.#options.clock.nowUs());
+    this.#clients.get(client)!.offers.delete(offer);
     this.#clients.get(client)!.session.reply(seq, found ? { status: Status.ok } : { status: Status.notFound, text: `there is no offer ${offer}` });
     this.#run();
   }
@@ -179,7 +254,8 @@ export class ServiceDesk {
   }
 
   /** Opens a resource and sends its descriptor; whatever becomes of the client meanwhile, it is closed here. */
-  async grant(client: number, { seq, resource, mode: asked }: Of<"grant">): Promise<void> {
+  async grant(client: number, message: Of<"grant">): Promise<void> {
+    const { seq, resource, mode: asked } = message;
     const who = this.#clients.get(client)!;
     const { session } = who;
     const { resources, policy, limits } = this.#options;
@@ -191,6 +267,7 @@ export class ServiceDesk {
     if (!found.modes.includes(mode)) return session.reply(seq, { status: Status.unprocessableContent, text: `${resource} is granted as ${found.modes.join(" or ")}, not as ${mode}` });
     if (who.opening >= limits.grantsPerClient) return session.reply(seq, { status: Status.tooManyRequests, text: `${who.opening} resources are being opened for this program already` });
     who.opening += 1;
+    this.#options.listener?.grant(client, message, false);
     try {
       const { status, text, descriptor } = await resources.open(resource, mode);
       try {
@@ -204,6 +281,7 @@ export class ServiceDesk {
       this.#session(client)?.reply(seq, { status: Status.internalError, text: error instanceof Error ? error.message : String(error) });
     } finally {
       who.opening -= 1;
+      this.#options.listener?.grant(client, message, true);
     }
   }
 

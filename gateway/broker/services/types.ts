@@ -29,6 +29,38 @@ export interface OfferTerms {
   internal: boolean;
 }
 
+/** A client's part of the services, as a successor needs it; its offers' terms are known to the desk. */
+export interface ClientState {
+  lastOffer: number;
+  leavesAtUs?: number | undefined;
+  /** Places that calls have which nobody waits for any more. */
+  abandoned: { number: number; offer: number; callerKey: string }[];
+}
+
+/** A request that waits for its answer, as a successor needs it. */
+export interface CallState<P> {
+  seq: number;
+  terms: RequestTerms;
+  payload: P;
+  order: number;
+  timeoutUs: number;
+  deadlineUs: number;
+  credit: number;
+  seen: boolean;
+  deaths: number;
+  early: boolean;
+  /** The provider's place that it has. */
+  slot?: { client: number; number: number; offer: number } | undefined;
+}
+
+/** Told what has changed, for a successor. */
+export interface CoreListener {
+  client(client: number): void;
+  /** The number of the last call of a provider. */
+  lastCall(client: number): void;
+  call(client: number, seq: number): void;
+}
+
 export interface RequestTerms {
   service: string;
   group: string | undefined;

@@ -136,21 +136,30 @@ export function checkSafePose(context: CheckContext, messages: BusMessages, topi
   let totalMs = 0;
   for (const [step, path] of context.items(safePose.steps, ["safePose", "steps"])) {
     totalMs += step.deadlineMs;
-    const sent = new Set<string>();
-    for (const [send, at] of context.items(step.send, [...path, "send"])) {
-      const name = "bus" in send ? `${send.bus}/${send.message}` : `${send.serial}/${send.message}`;
-      if (sent.has(name)) context.fault("duplicateName", [...at, "message"], `${name} is sent twice in one step`, { expected: "each message once in a step" });
-      sent.add(name);
-      checkSend(context, send, at, messages);
-    }
+    checkSends(context, context.items(step.send, [...path, "send"]), messages);
     for (const [condition, at] of context.items(step.until, [...path, "until"])) {
       checkCondition(context, condition, at, topics);
-      if (condition.holdMs >= step.deadlineMs) context.fault("holdTooLong", [...at, "holdMs"], `it must hold for ${condition.holdMs} ms, and the step ends after ${step.deadlineMs}`, { expected: "less than deadlineMs" });
+      checkHold(context, condition, step.deadlineMs, at);
     }
   }
   if (totalMs > safePose.budgetMs) {
     context.fault("budgetTooShort", ["safePose", "budgetMs"], `the steps may take ${totalMs} ms in all, the budget is ${safePose.budgetMs}`, { expected: `at least ${totalMs}, or shorter deadlines` });
   }
+}
+
+/** The messages that one step sends, with their places. */
+export function checkSends(context: CheckContext, sends: readonly (readonly [PlanSend, Path])[], messages: BusMessages): void {
+  const sent = new Set<string>();
+  for (const [send, at] of sends) {
+    const name = "bus" in send ? `${send.bus}/${send.message}` : `${send.serial}/${send.message}`;
+    if (sent.has(name)) context.fault("duplicateName", [...at, "message"], `${name} is sent twice in one step`, { expected: "each message once in a step" });
+    sent.add(name);
+    checkSend(context, send, at, messages);
+  }
+}
+
+export function checkHold(context: CheckContext, { holdMs }: Pick<PlanCondition, "holdMs">, deadlineMs: number, path: Path): void {
+  if (holdMs >= deadlineMs) context.fault("holdTooLong", [...path, "holdMs"], `it must hold for ${holdMs} ms, and the step ends after ${deadlineMs}`, { expected: "less than deadlineMs" });
 }
 
 function checkSend(context: CheckContext, send: PlanSend, path: Path, messages: BusMessages): void {
@@ -222,7 +231,7 @@ function checkValue(context: CheckContext, { type, minimum, maximum }: FieldInfo
   }
 }
 
-function checkCondition(context: CheckContext, condition: PlanCondition, path: Path, topics: ReadonlyMap<string, TopicInfo>): void {
+export function checkCondition(context: CheckContext, condition: PlanCondition, path: Path, topics: ReadonlyMap<string, TopicInfo>): void {
   const { absMax, minimum, maximum, equals } = condition;
   if (absMax === undefined && minimum === undefined && maximum === undefined && equals === undefined) {
     context.fault("conditionEmpty", path, "this condition asks for nothing", { expected: "at least one of absMax, minimum, maximum, equals" });

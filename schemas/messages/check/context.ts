@@ -42,6 +42,9 @@ export interface MachineProbe {
   groupExists(name: string): boolean | undefined;
 }
 
+/** What the checks ask of a document: the configuration, or a file beside it. */
+export type CheckedDocument = Omit<Loaded, "config" | "salvage" | "faults"> & Partial<Pick<Loaded, "config">>;
+
 interface FaultDetails {
   severity?: Fault["severity"];
   expected?: string;
@@ -55,7 +58,8 @@ interface FaultDetails {
 
 export class CheckContext {
   readonly config: Config;
-  readonly loaded: Loaded;
+  /** The document whose faults are reported. */
+  readonly loaded: CheckedDocument;
   readonly faults: Fault[] = [];
   readonly notes: Note[] = [];
   /** SHA-256 of each file that was read, by the path in the configuration; files with secrets are left out, lest the hash be used to guess them. */
@@ -66,7 +70,7 @@ export class CheckContext {
   readonly #readFile: (path: string) => FileAnswer;
   readonly #answers = new Map<string, FileAnswer>();
 
-  constructor({ config, loaded, readFile }: { config: Config; loaded: Loaded; readFile: (path: string) => FileAnswer }) {
+  constructor({ config, loaded, readFile }: { config: Config; loaded: CheckedDocument; readFile: (path: string) => FileAnswer }) {
     this.config = config;
     this.loaded = loaded;
     this.#readFile = readFile;

@@ -193,6 +193,59 @@ static void by_lanes(void) {
   ipcnet_close(reader_client);
 }
 
+struct by_origin {
+  uint64_t own, stolen, lost;
+};
+
+static void see_origin(void *context, const struct ipcnet_message *message) {
+  struct by_origin *seen = context;
+  if (strcmp(message->origin, "test/1/a/b") == 0) seen->own += 1;
+  else seen->stolen += 1;
+  seen->lost += message->lost_before;
+}
+
+/* What is kept of a lane belongs to its topic and process: who puts the same id on a lane of its own neither continues it nor keeps it from being continued. */
+static void left_lanes(void) {
+  struct ipcnet_client *writer_client = connected(0), *reader_client = connected(0);
+  struct readers_seen readers = {.readers = 0};
+  struct by_origin seen = {.own = 0};
+  struct ipcnet_advertise_options advertise = {.encoding = "bytes", .queue = 64, .payload_bytes_max = 64, .context = &readers, .on_readers = see_readers};
+  struct ipcnet_subscribe_options subscribe = {.context = &seen, .on_message = see_origin, .policy = IPCNET_QUEUE};
+  struct ipcnet_writer *writer;
+  struct ipcnet_subscription *subscription;
+  struct ipcnet_subscription_stats stats;
+  CHECK(ipcnet_subscribe(reader_client, "arm/#", &subscribe, &subscription) == 1);
+  CHECK(ipcnet_advertise(writer_client, "arm/left", &advertise, &writer) == 0);
+  UNTIL(readers.readers == 1, writer_client, reader_client);
+  for (int i = 0; i < 10; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
+  UNTIL(seen.own == 10, writer_client, reader_client);
+  /* While it is read: another lane with its id is another lane. */
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"steal\"", 0, NULL) == 100);
+  UNTIL(seen.stolen == 5, writer_client, reader_client);
+  for (int i = 0; i < 3; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
+  UNTIL(seen.own == 13, writer_client, reader_client);
+  /* Left, and handed out again: first the stranger's, then its own. It goes on where it was left, nothing twice and nothing lost. */
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"retire\"", 0, NULL) == 100);
+  UNTIL((ipcnet_subscription_stats(subscription, &stats), stats.lanes == 0), writer_client, reader_client);
+  for (int i = 0; i < 4; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"steal\"", 0, NULL) == 100);
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"show\"", 0, NULL) == 100);
+  /* Its five more go on where its own five ended. */
+  UNTIL(seen.own == 17 && seen.stolen == 10, writer_client, reader_client);
+  for (int i = 0; i < 2; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
+  UNTIL(seen.own == 19, writer_client, reader_client);
+  CHECK(seen.lost == 0);
+  /* What overran it meanwhile is told exactly. */
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"retire\"", 0, NULL) == 100);
+  UNTIL((ipcnet_subscription_stats(subscription, &stats), stats.lanes == 0), writer_client, reader_client);
+  for (int i = 0; i < 100; i++) CHECK(ipcnet_writer_publish(writer, "x", 1, NULL) == 0);
+  CHECK(ipcnet_request_json(reader_client, "gateway/do", "\"show\"", 0, NULL) == 100);
+  UNTIL(seen.own + seen.lost == 119, writer_client, reader_client);
+  CHECK(seen.lost == 100 - 64 && seen.own == 83);
+  ipcnet_close(writer_client);
+  ipcnet_close(reader_client);
+}
+
 static void drained_lossless(void) {
   struct ipcnet_client *writer_client = connected(0), *reader_client = connected(0);
   struct readers_seen readers = {.readers = 0};
@@ -566,6 +619,7 @@ int main(void) {
   small_things();
   through_the_gateway();
   by_lanes();
+  left_lanes();
   drained_lossless();
   services();
   leaving_is_answered();

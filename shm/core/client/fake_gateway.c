@@ -15,6 +15,8 @@
 
 #define CLIENTS 8
 #define THINGS 32
+#define ORIGIN 7
+#define ORIGIN_OF_THIEF 8
 
 struct peer {
   int fd;
@@ -22,7 +24,7 @@ struct peer {
 };
 
 /* One entry of each table is free while `owner` is NULL. */
-struct advert { struct peer *owner; uint32_t number, topic_id; int lane; char topic[64], encoding[16], hash[17], policy[16]; uint8_t layout[1024]; size_t layout_bytes; };
+struct advert { struct peer *owner; uint32_t number, topic_id, origin; int lane; char topic[64], encoding[16], hash[17], policy[16]; uint8_t layout[1024]; size_t layout_bytes; };
 struct subscription { struct peer *owner; uint32_t number; char pattern[64]; int lanes; };
 struct view { struct peer *owner; struct advert *advert; uint32_t number, subscription, reader; int bell; };
 struct offer { struct peer *owner; uint32_t number; char service[64]; };
@@ -42,6 +44,9 @@ struct fake_gateway {
   uint32_t next;
   uint32_t ready; /* how often somebody said that it is prepared */
   double sequence;
+  struct ipcnet_lane_writer *thief; /* has the id of somebody else's lane */
+  struct advert stolen;
+  uint32_t stolen_messages;
   struct ipcnet_cbor_writer out;
   uint32_t entries;
 };
@@ -155,10 +160,13 @@ static void announce(struct fake_gateway *self, struct peer *peer, const struct 
   begin(self, "origins");
   self->entries++;
   ipcnet_cbor_text(&self->out, "origins");
-  ipcnet_cbor_array(&self->out, 1);
+  ipcnet_cbor_array(&self->out, 2);
   ipcnet_cbor_map(&self->out, 2);
-  ipcnet_cbor_put_unsigned(&self->out, "id", 7);
+  ipcnet_cbor_put_unsigned(&self->out, "id", ORIGIN);
   ipcnet_cbor_put_text(&self->out, "name", "test/1/a/b");
+  ipcnet_cbor_map(&self->out, 2);
+  ipcnet_cbor_put_unsigned(&self->out, "id", ORIGIN_OF_THIEF);
+  ipcnet_cbor_put_text(&self->out, "name", "test/1/c/b");
   post(self, peer, NULL, 0);
 }
 
@@ -173,7 +181,7 @@ static void show(struct fake_gateway *self, struct subscription *subscription, s
   number(self, "subscription", subscription->number);
   number(self, "topicId", advert->topic_id);
   number(self, "lane", view->number);
-  number(self, "origin", 7);
+  number(self, "origin", advert->origin);
   text(self, "policy", advert->policy);
   text(self, "schemaHash", advert->hash);
   if (replaces != 0) number(self, "replaces", replaces);
@@ -234,6 +242,7 @@ static void on_advertise(struct fake_gateway *self, struct peer *peer, struct ip
   advert->owner = peer;
   advert->number = ++self->next;
   advert->topic_id = 100 + advert->number;
+  advert->origin = ORIGIN;
   advert->lane = fds[0];
   fds[0] = -1;
   reply_number(self, peer, seq, "advert", advert->number, "topicId", advert->topic_id);
@@ -306,6 +315,30 @@ static void on_attach(struct fake_gateway *self, struct peer *peer, struct ipcne
 
 /* ---- services ----------------------------------------------------------------------------------------------------------------------- */
 
+static void show_to_all(struct fake_gateway *self, struct advert *advert) {
+  for (struct subscription *s = self->subscriptions; s < self->subscriptions + THINGS; s++)
+    if (s->owner != NULL) show(self, s, advert, 0);
+}
+
+/* Another process writes the same topic by a lane with the same id: five messages, and each time five more. */
+static void steal(struct fake_gateway *self, const struct advert *advert) {
+  struct ipcnet_lane_description lane;
+  if (self->thief != NULL) ipcnet_lane_writer_destroy(self->thief);
+  self->thief = NULL;
+  if (ipcnet_lane_describe(advert->lane, &lane) != 0) return;
+  struct ipcnet_lane_options options = {.schema_hash = lane.schema_hash, .slot_count = lane.slot_count, .inline_bytes = lane.inline_bytes, .large_bytes = lane.large_bytes, .policy = lane.policy};
+  memcpy(options.lane_id, lane.lane_id, sizeof options.lane_id);
+  const struct ipcnet_lane_meta meta = {.ttl_ms = 0};
+  if (ipcnet_lane_writer_create(&self->thief, &options) != 0) return;
+  self->stolen_messages += 5;
+  for (uint32_t i = 0; i < self->stolen_messages; i++) (void)ipcnet_lane_writer_publish(self->thief, &meta, NULL, "stolen", 6, 0);
+  self->stolen = *advert;
+  self->stolen.owner = NULL;
+  self->stolen.origin = ORIGIN_OF_THIEF;
+  self->stolen.lane = ipcnet_lane_writer_fd(self->thief);
+  show_to_all(self, &self->stolen);
+}
+
 /* What a test asks for by the body of a request to "gateway/do". */
 static void on_do(struct fake_gateway *self, struct peer *peer, struct ipcnet_cbor body, uint64_t seq) {
   char what[32] = "";
@@ -327,6 +360,16 @@ static void on_do(struct fake_gateway *self, struct peer *peer, struct ipcnet_cb
       post(self, advert->owner, NULL, 0);
       withdraw(self, advert);
     }
+  } else if (strcmp(what, "retire") == 0) {
+    /* Their writers are away for a while, as far as the readers know. */
+    for (struct view *view = self->views; view < self->views + THINGS; view++)
+      if (view->owner != NULL) drop_view(self, view, 103);
+  } else if (strcmp(what, "show") == 0) {
+    for (struct advert *advert = self->adverts; advert < self->adverts + THINGS; advert++)
+      if (advert->owner != NULL) show_to_all(self, advert);
+  } else if (strcmp(what, "steal") == 0) {
+    for (struct advert *advert = self->adverts; advert < self->adverts + THINGS; advert++)
+      if (advert->owner != NULL) steal(self, advert);
   } else if (strcmp(what, "leaving") == 0) {
     begin(self, "leaving");
     number(self, "deadlineMs", 5000);
@@ -631,6 +674,7 @@ void fake_gateway_stop(struct fake_gateway *self) {
   (void)ipcnet_seqpacket_unlink(self->path, &self->bound);
   close(self->stop[0]);
   close(self->stop[1]);
+  if (self->thief != NULL) ipcnet_lane_writer_destroy(self->thief);
   ipcnet_cbor_end(&self->out);
   free(self);
 }

@@ -435,7 +435,6 @@ static int send_attach(struct ipcnet_client *client, struct lane *lane) {
   return -1;
 }
 
-/* The lane of this subscription that is the same memory, from an earlier connection. */
 /* Instance and boot of an origin, "component/version/instance/boot": what a program is called may change with the policy. */
 static const char *process_of(const struct text *origin) {
   if (origin == NULL) return "";
@@ -446,7 +445,7 @@ static const char *process_of(const struct text *origin) {
   return at;
 }
 
-/* The id alone proves nothing: every reader of a lane knows it and can put it on a lane of its own. Topic and process are the gateway's word. */
+/* The lane of this subscription that is the same memory, from an earlier connection. The id alone proves nothing: every reader of a lane knows it and can put it on a lane of its own. Topic and process are the gateway's word. */
 static struct lane *same_lane(struct ipcnet_subscription *self, const uint8_t *id, const struct ipcnet_topic *topic, const struct text *origin) {
   for (struct list *at = self->lanes.next; at != &self->lanes; at = at->next) {
     struct lane *lane = LIST_OWNER(at, struct lane, link);

@@ -31,7 +31,7 @@ def fork_count() -> int:
 _keys = itertools.count(1)
 #: Who a callback is for, by the number that C has as its context.
 _live: "weakref.WeakValueDictionary[int, Any]" = weakref.WeakValueDictionary()
-#: What a callback raised (Ctrl-C, mostly): C cannot pass it on, so whoever called C raises it.
+#: What a callback raised: C cannot pass it on, so whoever called C raises it. (What a signal's handler raises is not among it: signals.py.)
 raised: Dict[int, BaseException] = {}
 
 

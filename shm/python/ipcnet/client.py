@@ -37,25 +37,22 @@ class Subscription:
     def __init__(self, client: "Client", handle: SubscriptionHandle, callback: Optional[Callable[[Message], Any]]) -> None:
         self._client, self._handle, self._callback = client, handle, callback
         self._batch: Deque[Message] = collections.deque()
-        if callback is not None:
-            handle.ready_listener = self._deliver
 
     @property
     def matches(self) -> bool:
         """Whether a topic matched when the subscription began."""
         return bool(self._handle.matches)
 
+    @property
+    def _is_due(self) -> bool:
+        return not self._handle.is_closed and (bool(self._batch) or self._handle.is_ready)
+
     def _deliver(self) -> None:
-        """Calls the callback for what is there; what comes meanwhile, in the next turn."""
-        if self._handle.is_closed or self._callback is None:
-            return
-        messages = self._handle.drain()
-        for message in messages:
-            if self._handle.is_closed:
-                return
-            self._callback(message)
-        if messages:
-            self._client._core.note(self._deliver)
+        """Calls the callback for a batch. What the callback raises (or Ctrl-C) leaves the rest for the next turn."""
+        if not self._batch:
+            self._batch.extend(self._handle.drain())
+        while self._batch and not self._handle.is_closed and self._callback is not None:
+            self._callback(self._batch.popleft())
 
     def drain(self, limit: int = MESSAGES_PER_DRAIN) -> List[Message]:
         """What has come so far, at most ``limit`` messages (and at most 256 at once); waits for nothing."""
@@ -225,7 +222,9 @@ class Client:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._streams: Deque[Tuple[Call, Iterator[Any], List[Any]]] = collections.deque()
-        self._serving = threading.Lock()
+        #: The thread that has its turn, and whether it is calling the program's functions.
+        self._turns: Dict[str, int] = {}
+        self._serving = False
         self._stopped = False
         self._subscriptions: List[Subscription] = []
 
@@ -234,21 +233,37 @@ class Client:
     def _wait(self, done: Callable[[], bool], timeout: Optional[float]) -> bool:
         return self._core.wait(done, timeout, self._turn)
 
-    def _turn(self) -> None:
-        """The program's functions, and an item of each stream whose caller wants one. They run one at a time: not from two threads, and not inside each other."""
-        if not self._serving.acquire(blocking=False):
-            return
+    def _turn(self) -> bool:
+        """
+        The program's functions, a batch of messages of each subscription, an item of each stream whose caller wants one. They run one at a time: not from two threads, and not inside each other.
+        Returns whether there is more to do at once.
+        """
+        me = threading.get_ident()
+        # Ctrl-C may strike between any two of these: a turn that was taken and not begun is this thread's to take again.
+        if self._turns.setdefault("who", me) != me or self._serving:
+            return False
         try:
+            self._serving = True
             self._core.dispatch()
-            while self._streams and self._pump_streams():
-                self._core.poll(0)
-                self._core.dispatch()
+            for subscription in [one for one in self._subscriptions if one._is_due]:
+                # The one before may have ended it.
+                if subscription._is_due:
+                    subscription._deliver()
+            return self._pump_streams() or self._is_busy()
         finally:
-            self._serving.release()
+            self._serving = False
+            self._turns.pop("who", None)
+
+    def _is_busy(self) -> bool:
+        if any(subscription._handle.is_closed for subscription in self._subscriptions):
+            self._subscriptions = [subscription for subscription in self._subscriptions if not subscription._handle.is_closed]
+        return bool(self._core.events) or any(subscription._is_due for subscription in self._subscriptions)
 
     def poll(self, timeout: Optional[float] = 0) -> None:
         """Waits up to ``timeout`` seconds (None: without end) for something to do, and does it: callbacks, services."""
-        if not self._core.events:
+        if self._is_busy():
+            self._core.poll(0)
+        else:
             self._core.poll(SLICE_MS if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 0x7FFFFFFF)))
         self._turn()
 

@@ -21,6 +21,7 @@ from . import cbor, library as c_api, media
 from .bridge import Answer, bytes_of, callback, enlist, fork_count, milliseconds, raised, text_of
 from .library import MESSAGE, library
 from .message import Message, Topic
+from .signals import SignalsLater
 from .status import IpcnetError, Status
 from .tensor import Memory
 
@@ -191,7 +192,12 @@ class Core:
         with self.turnstile:
             pass
         with self.locked() as handle:
-            status = library().poll(handle, timeout_ms)
+            signals = SignalsLater()
+            try:
+                signals.hold()
+                status = library().poll(handle, timeout_ms)
+            finally:
+                signals.release()
             self._polled_s = time.monotonic()
             if status == -Status.SERVICE_UNAVAILABLE:
                 self.is_over = True
@@ -213,17 +219,17 @@ class Core:
             function(*arguments)
 
     def wait(self, done: Callable[[], bool], timeout: Optional[float], turn: Optional[Callable[[], Any]] = None) -> bool:
-        """Polls until ``done()``, or for ``timeout`` seconds (None: without end); calls ``turn`` after each poll. IpcnetError 303 when nothing can come any more."""
+        """Polls until ``done()``, or for ``timeout`` seconds (None: without end); calls ``turn`` after each poll, which says whether there is more to do at once. IpcnetError 303 when nothing can come any more."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        busy = False
         while not done():
             left = SLICE_MS if deadline is None else int((deadline - time.monotonic()) * 1000 + 0.999)
             if left <= 0:
                 return False
-            self.poll(min(left, SLICE_MS))
-            if turn is not None:
-                turn()
+            self.poll(0 if busy else min(left, SLICE_MS))
+            busy = turn is not None and bool(turn())
             if self.is_over and not done():
-                if turn is None or not self.events:
+                if turn is None or not (self.events or busy):
                     raise IpcnetError(Status.SERVICE_UNAVAILABLE, self.why_ended or "the connection has ended")
                 # What is left to be told is being told by another thread, or by whoever called this.
                 time.sleep(0.01)

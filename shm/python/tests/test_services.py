@@ -15,6 +15,9 @@ from ipcnet import media
 
 from .gateway import PATIENCE, SOCKET, Serving, connect, eventually, needs_gateway, open_descriptors
 
+#: Enough that some meet every place where one could be lost.
+INTERRUPTS = 300
+
 
 @needs_gateway
 class Services(unittest.TestCase):
@@ -259,6 +262,53 @@ except KeyboardInterrupt:
                     process.send_signal(signal.SIGINT)
                     self.assertEqual(process.communicate(timeout=PATIENCE)[0], "interrupted\n")
                     self.assertEqual(process.returncode, 0)
+
+    def test_no_ctrl_c_is_lost_among_callbacks(self):
+        # Each signal is sent while messages pour in, so that many meet C on its way into a callback.
+        script = f"""
+import ipcnet
+armed = False
+
+def message(_):
+    global armed
+    if armed:
+        armed = False
+        print('armed', flush=True)
+
+client = ipcnet.connect({SOCKET!r}, timeout=30)
+client.subscribe('py/flood', message, policy='latest')
+print('ready', flush=True)
+for i in range({INTERRUPTS}):
+    armed = True
+    try:
+        client.run()
+    except KeyboardInterrupt:
+        pass
+print('done', flush=True)
+"""
+        with connect("flood") as client, subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            self.assertEqual(process.stdout.readline(), "ready\n")
+            writer = client.advertise("py/flood", "bytes", queue=16)
+            lines = []
+            reader = threading.Thread(target=lambda: lines.extend(self._answer(process)), daemon=True)
+            reader.start()
+            deadline = time.monotonic() + PATIENCE
+            while reader.is_alive() and time.monotonic() < deadline:
+                writer.publish(b"x")
+            if reader.is_alive():
+                process.kill()
+            reader.join(PATIENCE)
+            self.assertEqual(lines, ["armed\n"] * INTERRUPTS + ["done\n"])
+            self.assertEqual(process.communicate(timeout=PATIENCE), ("", ""))
+
+    @staticmethod
+    def _answer(process):
+        for line in process.stdout:
+            yield line
+            if line == "armed\n":
+                process.send_signal(signal.SIGINT)
+            else:
+                return
 
     def test_closed_clients_say_so_and_leave_nothing_open(self):
         gc.collect()

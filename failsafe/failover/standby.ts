@@ -1,0 +1,281 @@
+/**
+ * The standby's end: follows the active, judges whether it lives, and says when it is dead for certain. What it was can then be asked for as an `Inheritance`.
+ *
+ * The order is always the same: a sign (the link ended, no progress) → SIGKILL through the pidfd → the pidfd says that it is dead → only then is anything taken over. A stopped
+ * process that is woken up later finds that it is dead.
+ */
+import { readFileSync, readSync } from "node:fs";
+import type { PacketSeal } from "../../shm/protocol/packet.ts";
+import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, TwinPage } from "../../shm/sockets/index.ts";
+import { Inheritance } from "./inheritance.ts";
+import { JournalReader } from "./journalReader.ts";
+import { ProgressJudge } from "./judge.ts";
+import { Fate, type Handling, handlingOf, Word } from "./page.ts";
+import { type LinkMessage, PairLink } from "./pairLink.ts";
+import type { Death } from "./quarantine.ts";
+import { Replica } from "./replica.ts";
+import { PAIR_VERSION, type PairVersion, versionFault } from "./version.ts";
+
+export interface StandbyOptions {
+  path: string;
+  instance: string;
+  version?: PairVersion;
+  topics: string;
+  seal: PacketSeal;
+  /** Without progress for so long the active is killed, ms. */
+  deadlineMs: number;
+  nowUs(): number;
+  /** What happens, in the words of the roles' table (roles.ts). */
+  happened(event: "inSync" | "twinLate" | "twinGone" | "twinDead" | "refused", text: string): void;
+}
+
+/** Between two looks at the journal: what is left to read at a takeover is what the active wrote in this time. */
+const LOOK_MS = 10;
+
+interface Journal {
+  descriptor: Descriptor;
+  reader: JournalReader;
+  replica: Replica | undefined;
+}
+
+/** What the dead active has left. */
+export interface Legacy {
+  inheritance: Inheritance;
+  listener: Descriptor;
+  path: string;
+  instance: string;
+  death: Death;
+}
+
+export class Standby {
+  readonly #options: StandbyOptions;
+  readonly #link: PairLink;
+  readonly #pidfd: Descriptor;
+  readonly #judge: ProgressJudge;
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #descriptors = new Map<number, Descriptor>();
+  /** Numbers that nobody names any more, before their descriptors came. */
+  readonly #dropped = new Set<number>();
+  readonly #slots = new Map<number, number>();
+  #stopWatching: () => void;
+  #twin: { page: TwinPage; listener: Descriptor; path: string; instance: string } | undefined;
+  #journals: Journal[] = [];
+  #replica: Replica | undefined;
+  #hung = false;
+  /** What the active has in hand, and since when. */
+  #inHand: { handling: Handling | undefined; sinceUs: number; starvedUs: number } | undefined;
+  /** Of this machine, when the active was last seen alive. */
+  #memoryKills = outOfMemoryKills();
+  #dead = false;
+  #fault: string | undefined;
+
+  /** Connects to the active. Throws a `SocketError` when nobody listens there. */
+  constructor(options: StandbyOptions) {
+    this.#options = options;
+    const { path, seal, deadlineMs } = options;
+    const connection = SeqpacketConnection.connect(path, { pidfd: "wanted" });
+    this.#link = new PairLink(connection, { role: "standby", seal });
+    const { pidfd, uid } = connection.peer;
+    this.#judge = new ProgressJudge(deadlineMs);
+    if (!pidfd || uid !== process.getuid?.()) {
+      connection.close();
+      throw new Error("the kernel does not say who the active is");
+    }
+    // Closed with the connection otherwise.
+    this.#pidfd = pidfd.dup();
+    this.#stopWatching = onDeath(this.#pidfd, () => this.#died());
+    connection.onClose(() => {
+      if (!this.#dead && this.#fault === undefined) options.happened("twinGone", "the active closed the link");
+    });
+    this.#link.onMessage((message, descriptors) => this.#message(message, descriptors), (text) => this.#refused(text));
+    this.#link.send({ op: "hello", ...(options.version ?? PAIR_VERSION), instance: options.instance, topics: options.topics });
+  }
+
+  /** For status. */
+  get twin(): { instance: string; pid: number } | undefined {
+    return this.#twin && { instance: this.#twin.instance, pid: this.#link.connection.peer.pid };
+  }
+
+  /** SIGKILL; `twinDead` happens when it is dead. */
+  fence(): void {
+    killBehind(this.#pidfd);
+  }
+
+  /** It is this instance that goes. */
+  close(): void {
+    this.#stopWatching();
+    this.#dead = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#link.connection.close();
+    closeAll([...this.#descriptors.values()]);
+    this.#twin?.listener.close();
+  }
+
+  /** After `twinDead`: reads what is left. undefined: it died before it had handed over so much as its socket. */
+  legacy(): Legacy | undefined {
+    this.#look();
+    const twin = this.#twin;
+    if (!twin) return undefined;
+    const { page } = twin;
+    const replica = this.#replica ?? new Replica({ sent: () => undefined, drop: () => {} });
+    const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: handlingOf(page.words) });
+    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!) };
+  }
+
+  #death(fate: number): Death {
+    if (fate === Fate.handover) return "handover";
+    if (fate === Fate.fault) return "fault";
+    if (this.#hung) return "hung";
+    return outOfMemoryKills() > this.#memoryKills ? "outOfMemory" : "killed";
+  }
+
+  #message(message: LinkMessage, descriptors: Descriptor[]): void {
+    const { version = PAIR_VERSION } = this.#options;
+    switch (message.op) {
+      case "welcome": {
+        const fault = versionFault(version, message);
+        if (fault !== undefined || descriptors.length !== 2) {
+          closeAll(descriptors);
+          return this.#refused(fault ?? "the active's welcome came without its page and socket");
+        }
+        const [page, listener] = descriptors as [Descriptor, Descriptor];
+        this.#twin = { page: new TwinPage(page), listener, path: message.path, instance: message.instance };
+        page.close();
+        this.#timers.push(setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#askJudge(), this.#options.deadlineMs / 10));
+        return;
+      }
+      case "refused":
+        closeAll(descriptors);
+        return this.#refused(message.text);
+      case "journal":
+        return this.#begin(descriptors[0]!);
+      case "descriptors":
+        message.numbers.forEach((number, i) => this.#keep(number, descriptors[i]!));
+        return;
+      case "synced":
+        closeAll(descriptors);
+        this.#look();
+        return this.#options.happened("inSync", "everything is open here too");
+      case "hello":
+        return closeAll(descriptors);
+      default:
+        return message satisfies never;
+    }
+  }
+
+  /** A new journal: its snapshot is written. What came before it and is not in it is nobody's any more. */
+  #begin(descriptor: Descriptor): void {
+    const reader = new JournalReader((chunk, at) => readSync(descriptor.fd, chunk, 0, chunk.length, at), this.#options.seal);
+    const journal: Journal = { descriptor, reader, replica: undefined };
+    const known = [...this.#descriptors.keys()];
+    this.#journals.push(journal);
+    this.#look();
+    const named = this.#replica!.named();
+    this.#drop(known.filter((number) => !named.has(number)));
+    this.#dropped.clear();
+  }
+
+  #refused(text: string): void {
+    this.#fault = text;
+    this.#options.happened("refused", text);
+  }
+
+  #keep(number: number, descriptor: Descriptor): void {
+    if (this.#dropped.delete(number)) descriptor.close();
+    else this.#descriptors.set(number, descriptor);
+  }
+
+  #drop(numbers: readonly number[]): void {
+    for (const number of numbers) {
+      const descriptor = this.#descriptors.get(number);
+      if (!descriptor) this.#dropped.add(number);
+      descriptor?.close();
+      this.#descriptors.delete(number);
+    }
+  }
+
+  /** Reads the journals as far as they are written. */
+  #look(): void {
+    for (;;) {
+      const [journal, next] = this.#journals;
+      if (!journal) return;
+      const replica = journal.replica ?? this.#newReplica();
+      journal.replica = replica;
+      journal.reader.read(replica);
+      if (journal.reader.transactions > 0) this.#replica = replica;
+      this.#replica?.prune();
+      if (!next) return;
+      journal.descriptor.close();
+      this.#journals.shift();
+    }
+  }
+
+  #newReplica(): Replica {
+    const slots = this.#slots;
+    const replica: Replica = new Replica({
+      sent: (connection) => {
+        const slot = slots.get(connection);
+        return slot === undefined ? undefined : this.#twin?.page.sent(slot);
+      },
+      drop: (numbers) => this.#drop(numbers),
+    });
+    return replica;
+  }
+
+  #askJudge(): void {
+    this.#memoryKills = outOfMemoryKills();
+    const words = this.#twin?.page.words;
+    if (this.#dead || !words) return;
+    const { pid } = this.#link.connection.peer;
+    const nowUs = this.#options.nowUs();
+    const starvedUs = starvedUsOf(pid);
+    const handling = handlingOf(words);
+    const isSame = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
+    if (!isSame) this.#inHand = { handling, sinceUs: nowUs, starvedUs };
+    if (this.#judge.judge(words[Word.progress]!, nowUs, starvedUs) !== "late") return;
+    // It hangs over a packet that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
+    const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
+    this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !isStopped(pid);
+    this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
+  }
+
+  /** The kernel says so. What it had sent is still to be read from the link. */
+  #died(): void {
+    if (this.#dead) return;
+    this.#dead = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#pidfd.close();
+    const finish = (): void => this.#options.happened("twinDead", "the active is dead");
+    if (!this.#link.connection.isOpen) return finish();
+    // It ends when the last message has been read.
+    this.#link.connection.onClose(finish);
+  }
+}
+
+/** Whether somebody has stopped the process. By its number: the pidfd still holds it, so it is the same process. */
+function isStopped(pid: number): boolean {
+  try {
+    return /^\d+ \(.*\) [Tt]/s.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    // Gone meanwhile: then it is not stopped.
+    return false;
+  }
+}
+
+/** For how long the main thread of a process has waited for a processor since it began, µs; 0 where the kernel does not say. */
+function starvedUsOf(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "latin1").split(" ")[1] ?? 0) / 1e3;
+  } catch {
+    return 0;
+  }
+}
+
+/** How many processes the kernel has killed for lack of memory since the boot; 0 where it does not say. */
+function outOfMemoryKills(): number {
+  try {
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync("/proc/vmstat", "latin1"))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,185 @@
+#include "store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "realtime.h"
+#include "table_store.h"
+#include "thread.h"
+
+#define STACK_BYTES (64u * 1024u)
+#define EPOCH_STRIDE 4096u
+#define JOURNAL_STRIDE 8192u
+#define IMAGE_NEW 4u
+
+struct epoch_record { /* docs/specs/reflex.md */
+  uint32_t crc32c;
+  uint16_t epoch, zero;
+  uint64_t sequence;
+};
+_Static_assert(sizeof(struct epoch_record) == 16 && sizeof(struct ipcnet_reflex_image) <= JOURNAL_STRIDE && offsetof(struct ipcnet_reflex_image, crc32c) == 0, "docs/specs/reflex.md says so");
+
+/* ---- At start --------------------------------------------------------------------------------------------------------------------------- */
+
+static bool epoch_is_newer(const void *a, const void *b) {
+  return ((const struct epoch_record *)a)->sequence > ((const struct epoch_record *)b)->sequence;
+}
+
+static bool image_is_newer(const void *a, const void *b) {
+  const struct ipcnet_reflex_image *one = a, *other = b;
+  return one->epoch != other->epoch ? ipcnet_epoch_newer(one->epoch, other->epoch) : one->sequence > other->sequence;
+}
+
+static const char *in(char to[IPCNET_STORE_PATH_MAX + 16], const char *folder, const char *name) {
+  snprintf(to, IPCNET_STORE_PATH_MAX + 16, "%s/%s", folder, name);
+  return to;
+}
+
+enum ipcnet_store_opened ipcnet_store_open(struct ipcnet_store *self, const char *state, uint8_t instance, struct ipcnet_log *log, uint16_t *newest) {
+  char path[IPCNET_STORE_PATH_MAX + 16];
+  struct epoch_record own = {0};
+  memset(self, 0, sizeof *self);
+  *newest = 0;
+  self->log = log;
+  self->news_fd = self->work_fd = self->epoch.fd = self->journal.fd = -1;
+  self->image_of_thread = 1;
+  atomic_store(&self->image_on_its_way, 2);
+  snprintf(self->folder, sizeof self->folder, "%s/%c", state, instance == 0 ? 'a' : 'b');
+  snprintf(self->others_folder, sizeof self->others_folder, "%s/%c", state, instance == 0 ? 'b' : 'a');
+  if (mkdir(self->folder, 0700) != 0 && errno != EEXIST) {
+    ipcnet_log_write(log, "%s cannot be made: %s; it will not own a bus", self->folder, strerror(errno));
+    return IPCNET_STORE_UNUSABLE;
+  }
+  int result = ipcnet_slots_open(&self->epoch, in(path, self->folder, "epoch"), sizeof own, EPOCH_STRIDE);
+  if (result < 0) {
+    ipcnet_log_write(log, "%s cannot be kept: %s; it will not own a bus", path, strerror(-result));
+    return IPCNET_STORE_UNUSABLE;
+  }
+  unsigned found = ipcnet_slots_read(&self->epoch, &own, epoch_is_newer);
+  uint16_t known[2] = {own.epoch, ipcnet_store_others_epoch(self)};
+  *newest = ipcnet_epoch_newer(known[1], known[0]) ? known[1] : known[0];
+  if (found == IPCNET_SLOTS_CORRUPT) {
+    ipcnet_log_write(log, "%s holds no whole record: which epochs were used is not known, it will not own a bus. Remove the file when all nodes were off.", path);
+    return IPCNET_STORE_UNUSABLE;
+  }
+  self->epoch_sequence = own.sequence;
+  atomic_store(&self->reserved_epoch, own.epoch);
+  result = ipcnet_slots_open(&self->journal, in(path, self->folder, "journal"), sizeof(struct ipcnet_reflex_image), JOURNAL_STRIDE);
+  if (result < 0) {
+    ipcnet_log_write(log, "%s cannot be kept: %s; it will not own a bus", path, strerror(-result));
+    return IPCNET_STORE_UNUSABLE;
+  }
+  ipcnet_sync_folder(self->folder);
+  ipcnet_sync_folder(state);
+  return IPCNET_STORE_OPEN;
+}
+
+bool ipcnet_store_read_journal(struct ipcnet_store *self, struct ipcnet_reflex_image *to) {
+  char path[IPCNET_STORE_PATH_MAX + 16];
+  struct ipcnet_reflex_image others;
+  bool own = self->journal.fd >= 0 && (ipcnet_slots_read(&self->journal, to, image_is_newer) & IPCNET_SLOTS_VALID);
+  if (!(ipcnet_slots_peek(in(path, self->others_folder, "journal"), &others, sizeof others, JOURNAL_STRIDE, image_is_newer) & IPCNET_SLOTS_VALID)) return own;
+  if (!own || image_is_newer(&others, to)) *to = others;
+  return true;
+}
+
+uint16_t ipcnet_store_others_epoch(const struct ipcnet_store *self) {
+  char path[IPCNET_STORE_PATH_MAX + 16];
+  struct epoch_record record = {0};
+  return ipcnet_slots_peek(in(path, self->others_folder, "epoch"), &record, sizeof record, EPOCH_STRIDE, epoch_is_newer) & IPCNET_SLOTS_VALID ? record.epoch : 0;
+}
+
+/* ---- The thread ------------------------------------------------------------------------------------------------------------------------- */
+
+static void keep_epoch(struct ipcnet_store *self) {
+  uint16_t wanted = (uint16_t)atomic_exchange(&self->wanted_epoch, 0), reserved = (uint16_t)atomic_load(&self->reserved_epoch);
+  if (wanted == 0 || !ipcnet_epoch_newer(wanted, reserved)) return;
+  struct epoch_record record = {.epoch = wanted, .sequence = self->epoch_sequence + 1};
+  if (ipcnet_slots_write(&self->epoch, &record) == 0) {
+    self->epoch_sequence += 1;
+    atomic_store(&self->failed_epoch, 0);
+    atomic_store(&self->reserved_epoch, wanted);
+  } else {
+    atomic_fetch_add(&self->failures, 1);
+    atomic_store(&self->failed_epoch, wanted);
+  }
+}
+
+static void keep_image(struct ipcnet_store *self) {
+  if (!(atomic_load(&self->image_on_its_way) & IMAGE_NEW)) return;
+  self->image_of_thread = atomic_exchange(&self->image_on_its_way, self->image_of_thread) & 3u; /* SYNC: pairs with the exchange in ipcnet_store_keep_image */
+  if (ipcnet_slots_write(&self->journal, &self->images[self->image_of_thread]) == 0) atomic_fetch_add(&self->journal_writes, 1);
+  else atomic_fetch_add(&self->failures, 1);
+}
+
+static void keep_table(struct ipcnet_store *self) {
+  const void *bytes = atomic_load(&self->table);
+  if (bytes == NULL) return;
+  if (ipcnet_table_store_write(self->folder, bytes, atomic_load(&self->table_bytes)) != 0) atomic_fetch_add(&self->failures, 1);
+  atomic_store(&self->table, NULL);
+}
+
+static void *run(void *argument) {
+  struct ipcnet_store *self = argument;
+  const uint64_t one = 1;
+  uint64_t count;
+  ipcnet_realtime_lower();
+  for (;;) {
+    ipcnet_log_flush(self->log);
+    if (read(self->work_fd, &count, sizeof count) < 0 && errno != EINTR) return NULL;
+    keep_epoch(self); /* first: a takeover may wait for it */
+    keep_image(self);
+    keep_table(self);
+    (void)!write(self->news_fd, &one, sizeof one);
+  }
+}
+
+void ipcnet_store_wake(struct ipcnet_store *self) {
+  const uint64_t one = 1;
+  (void)!write(self->work_fd, &one, sizeof one); /* can only fail when it is already readable */
+}
+
+int ipcnet_store_start(struct ipcnet_store *self) {
+  self->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  self->work_fd = eventfd(0, EFD_CLOEXEC);
+  if (self->news_fd < 0 || self->work_fd < 0) return -errno;
+  return ipcnet_thread_start(run, self, STACK_BYTES);
+}
+
+/* ---- The main thread's side --------------------------------------------------------------------------------------------------------------- */
+
+void ipcnet_store_reserve(struct ipcnet_store *self, uint16_t epoch) {
+  atomic_store(&self->wanted_epoch, epoch);
+  ipcnet_store_wake(self);
+}
+
+bool ipcnet_store_has(const struct ipcnet_store *self, uint16_t epoch) {
+  return self->epoch.fd >= 0 && !ipcnet_epoch_newer(epoch, (uint16_t)atomic_load(&self->reserved_epoch));
+}
+
+bool ipcnet_store_failed(const struct ipcnet_store *self, uint16_t epoch) {
+  uint16_t failed = (uint16_t)atomic_load(&self->failed_epoch);
+  return failed != 0 && !ipcnet_epoch_newer(epoch, failed) && !ipcnet_store_has(self, epoch);
+}
+
+void ipcnet_store_keep_image(struct ipcnet_store *self, const struct ipcnet_reflex_image *image) {
+  self->images[self->image_of_writer] = *image;
+  self->image_of_writer = atomic_exchange(&self->image_on_its_way, self->image_of_writer | IMAGE_NEW) & 3u;
+  ipcnet_store_wake(self);
+}
+
+bool ipcnet_store_keep_table(struct ipcnet_store *self, const void *bytes, size_t length) {
+  if (ipcnet_store_table_busy(self)) return false;
+  atomic_store(&self->table_bytes, (uint32_t)length);
+  atomic_store(&self->table, bytes);
+  ipcnet_store_wake(self);
+  return true;
+}
+
+bool ipcnet_store_table_busy(const struct ipcnet_store *self) {
+  return atomic_load(&self->table) != NULL;
+}

@@ -1,0 +1,63 @@
+/*
+ * store: what must outlive this process, written by a thread of its own, because disks wait: the epoch, the journal of the safe pose, the last good table.
+ *
+ * The epoch is kept ahead: what lies on the disk is a reservation, up to which epochs may be used without asking again. So a standby can take over without waiting for a disk.
+ * Each twin writes its own folder and reads both.
+ *
+ * Threads: all functions are the main thread's, except that the store's own thread does the work behind them. `news_fd` becomes readable when something was kept or could not be.
+ */
+#ifndef IPCNET_REFLEX_STORE_H
+#define IPCNET_REFLEX_STORE_H
+
+#include <stdatomic.h>
+
+#include "log.h"
+#include "reflex.h"
+#include "slots.h"
+
+#define IPCNET_STORE_PATH_MAX 256
+
+struct ipcnet_store {
+  char folder[IPCNET_STORE_PATH_MAX], others_folder[IPCNET_STORE_PATH_MAX];
+  struct ipcnet_slots epoch, journal;
+  uint64_t epoch_sequence;
+  struct ipcnet_log *log;
+
+  int news_fd, work_fd; /* eventfds */
+  /* From the main thread to the other: the newest of each counts. */
+  _Atomic uint32_t wanted_epoch;   /* 0: none */
+  _Atomic(const void *) table;     /* bytes to keep; they stay until `table` is NULL again */
+  _Atomic uint32_t table_bytes;
+  struct ipcnet_reflex_image images[3]; /* one with the writer, one with the thread, one on its way */
+  _Atomic uint32_t image_on_its_way;    /* its number; bit 2: new */
+  unsigned image_of_writer, image_of_thread;
+  /* And back. */
+  _Atomic uint32_t reserved_epoch; /* on disk */
+  _Atomic uint32_t failed_epoch;   /* the newest that could not be kept; 0 none */
+  _Atomic uint64_t failures, journal_writes;
+};
+
+enum ipcnet_store_opened { IPCNET_STORE_OPEN, IPCNET_STORE_UNUSABLE /* never own: an epoch could be used twice */ };
+
+/* `state` is DIR(state); the twins' folders are made in it. Reads both epochs: `newest` is the newest that either kept. */
+enum ipcnet_store_opened ipcnet_store_open(struct ipcnet_store *self, const char *state, uint8_t instance, struct ipcnet_log *log, uint16_t *newest);
+/* The newest image of the safe pose that either twin kept. */
+bool ipcnet_store_read_journal(struct ipcnet_store *self, struct ipcnet_reflex_image *to);
+/* What the other has reserved by now; 0 unknown. Reads its file. */
+uint16_t ipcnet_store_others_epoch(const struct ipcnet_store *self);
+
+/* Starts the thread. 0, or a negative errno. */
+int ipcnet_store_start(struct ipcnet_store *self);
+/* Asks to reserve all epochs up to this one. */
+void ipcnet_store_reserve(struct ipcnet_store *self, uint16_t epoch);
+/* Whether this epoch may be used: it is on the disk. */
+bool ipcnet_store_has(const struct ipcnet_store *self, uint16_t epoch);
+bool ipcnet_store_failed(const struct ipcnet_store *self, uint16_t epoch);
+void ipcnet_store_keep_image(struct ipcnet_store *self, const struct ipcnet_reflex_image *image);
+/* False: one is still being written. */
+bool ipcnet_store_keep_table(struct ipcnet_store *self, const void *bytes, size_t length);
+bool ipcnet_store_table_busy(const struct ipcnet_store *self);
+/* Wakes the thread: it also writes the log's lines. */
+void ipcnet_store_wake(struct ipcnet_store *self);
+
+#endif

@@ -1,0 +1,221 @@
+#include <string.h>
+#include <unistd.h>
+
+#include "failpoint.h"
+#include "fence.h"
+#include "process.h"
+
+#define FENCE_US 20000u      /* from SIGKILL to the proof of death, before it is killed again */
+#define YIELD_US 50000u      /* how long the other may take to take the bus that is handed to it */
+#define LOCK_RETRY_US 5000u  /* a standby whose twin owns nothing asks so often */
+#define RESERVE_AHEAD 4u     /* epochs; each costs one write to the disk */
+
+/* ---- What the core is told ------------------------------------------------------------------------------------------------------------------- */
+
+static const struct ipcnet_reflex_page *others_page(const struct ipcnet_process *self) {
+  return self->borrowed->magic != 0 ? self->borrowed : self->link.page;
+}
+
+static void tell(struct ipcnet_process *self, enum ipcnet_twin_event event) {
+  ipcnet_reflex_twin_event(self->core, event, others_page(self), self->now_us);
+}
+
+static enum ipcnet_twin_role others_role(const struct ipcnet_process *self) {
+  return self->link.alive ? (enum ipcnet_twin_role)self->link.page->role : IPCNET_TWIN_STOPPED;
+}
+
+/* ---- The lock -------------------------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Somebody may have owned the bus whom we never met (it began and died between two looks): its file knows which epochs it may have used. Not asked when
+ * the owner that died before our eyes is followed: its page says, and no disk is waited for.
+ */
+static void ask_the_others_file(struct ipcnet_process *self) {
+  self->borrowed->magic = 0;
+  if (self->link.alive || ipcnet_process_role(self) == IPCNET_TWIN_FENCING) return;
+  uint16_t kept = ipcnet_store_others_epoch(&self->store), seen = self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0;
+  if (!ipcnet_epoch_newer(kept, seen) || !ipcnet_epoch_newer(kept, self->stored_epoch)) return;
+  if (self->link.page != NULL) *self->borrowed = *self->link.page;
+  else memset(self->borrowed, 0, sizeof *self->borrowed);
+  self->borrowed->magic = IPCNET_REFLEX_PAGE_MAGIC;
+  self->borrowed->major = 1;
+  memcpy(self->borrowed->boot_id, self->page.page->boot_id, sizeof self->borrowed->boot_id);
+  self->borrowed->epoch = kept;
+}
+
+static void try_lock(struct ipcnet_process *self, bool tell_if_held) {
+  if (ipcnet_fence_try(self->lock)) {
+    (void)IPCNET_FAILPOINT("afterLock");
+    ask_the_others_file(self);
+    self->page.page->goodbye = 0;
+    tell(self, IPCNET_TWIN_LOCK_GRANTED);
+  } else if (tell_if_held) {
+    tell(self, IPCNET_TWIN_LOCK_HELD);
+  }
+}
+
+void ipcnet_twins_begin(struct ipcnet_process *self) {
+  self->began = true;
+  if (self->store_usable) try_lock(self, true);
+  else tell(self, IPCNET_TWIN_STORE_FAILED);
+}
+
+/* ---- What the core wants ---------------------------------------------------------------------------------------------------------------------- */
+
+static void store_epoch(struct ipcnet_process *self, uint16_t epoch) {
+  if (!self->store_usable) {
+    tell(self, IPCNET_TWIN_STORE_FAILED);
+    return;
+  }
+  if (ipcnet_store_has(&self->store, epoch)) {
+    self->awaited_epoch = 0;
+    (void)IPCNET_FAILPOINT("afterEpoch");
+    tell(self, IPCNET_TWIN_EPOCH_STORED);
+    return;
+  }
+  self->awaited_epoch = epoch;
+  ipcnet_store_reserve(&self->store, epoch);
+}
+
+void ipcnet_twins_stored(struct ipcnet_process *self) {
+  uint64_t count;
+  (void)!read(self->store.news_fd, &count, sizeof count);
+  if (self->awaited_epoch == 0) return;
+  bool kept = ipcnet_store_has(&self->store, self->awaited_epoch);
+  if (!kept && !ipcnet_store_failed(&self->store, self->awaited_epoch)) return;
+  self->awaited_epoch = 0;
+  (void)IPCNET_FAILPOINT("afterEpoch");
+  tell(self, kept ? IPCNET_TWIN_EPOCH_STORED : IPCNET_TWIN_STORE_FAILED);
+}
+
+void ipcnet_twins_effects(struct ipcnet_process *self, uint32_t effects, uint16_t epoch) {
+  if (effects & IPCNET_TWIN_DO_KILL) {
+    ipcnet_fence_kill(self->link.pidfd);
+    self->fence_deadline_us = self->now_us + FENCE_US;
+    (void)IPCNET_FAILPOINT("afterKill");
+  }
+  if (effects & IPCNET_TWIN_DO_RELEASE) {
+    (void)IPCNET_FAILPOINT("beforeRelease");
+    self->page.page->goodbye = self->yielding ? 2 : self->stopping ? 1 : 0;
+    ipcnet_fence_release(self->lock);
+    self->lock_retry_us = self->now_us + LOCK_RETRY_US; /* the other first */
+    ipcnet_control_look(self);
+    (void)IPCNET_FAILPOINT("afterRelease");
+  }
+  if (effects & IPCNET_TWIN_DO_STORE_EPOCH) store_epoch(self, epoch);
+  if (effects & IPCNET_TWIN_DO_TRY_LOCK) try_lock(self, true);
+}
+
+/* ---- What was seen ----------------------------------------------------------------------------------------------------------------------------- */
+
+void ipcnet_twins_hello(const struct ipcnet_process *self, struct ipcnet_packet_hello *to) {
+  const struct ipcnet_reflex_table *table = ipcnet_reflex_loaded_table(self->core);
+  *to = (struct ipcnet_packet_hello){.major = IPCNET_PACKET_MAJOR, .minor = IPCNET_PACKET_MINOR, .who = IPCNET_WHO_TWIN, .instance = self->options.instance};
+  memcpy(to->boot_id, self->page.page->boot_id, sizeof to->boot_id);
+  if (table != NULL) memcpy(to->table_hash, table->header->hash, sizeof to->table_hash);
+}
+
+void ipcnet_twins_read(struct ipcnet_process *self) {
+  enum ipcnet_twin_news news = ipcnet_twin_link_read(&self->link); /* a closed socket leaves epoll by itself */
+  if (news != IPCNET_TWIN_NEWS_FOUND) return; /* LOOK: the turn looks anyway */
+  ipcnet_process_watch(self, self->link.pidfd, IPCNET_SOURCE_TWIN_DEAD, 0);
+  ipcnet_twin_watch_init(&self->watch, self->watch.deadline_us, self->now_us);
+  self->twin_stands = false;
+  ipcnet_log_write(&self->log, "the twin is process %u", self->link.page->pid);
+}
+
+void ipcnet_twins_dead(struct ipcnet_process *self) {
+  if (!self->link.alive) return;
+  uint32_t pid = self->link.page->pid;
+  ipcnet_process_unwatch(self, self->link.pidfd);
+  ipcnet_twin_link_died(&self->link);
+  self->twin_stands = false;
+  (void)IPCNET_FAILPOINT("afterDeath");
+  tell(self, IPCNET_TWIN_OWNER_DEAD);
+  ipcnet_log_write(&self->log, "the twin, process %u, has died", pid);
+}
+
+void ipcnet_twins_suspect(struct ipcnet_process *self) {
+  uint64_t count;
+  (void)!read(self->detector.died_fd, &count, sizeof count);
+  if (self->link.alive) tell(self, IPCNET_TWIN_OWNER_SUSPECT);
+}
+
+/* Whether the other holds, or may hold, what we would wait for. */
+static bool other_is_in_the_way(const struct ipcnet_process *self) {
+  switch (others_role(self)) {
+  case IPCNET_TWIN_STANDBY: case IPCNET_TWIN_OUTVOTED: case IPCNET_TWIN_STOPPED: return false;
+  default: return true;
+  }
+}
+
+static void look_at_the_other(struct ipcnet_process *self, enum ipcnet_twin_role role) {
+  if (!self->link.alive) return;
+  uint64_t beat = __atomic_load_n(&self->link.page->beat, __ATOMIC_ACQUIRE);
+  self->twin_stands = ipcnet_twin_watch_look(&self->watch, beat, self->now_us);
+  bool judged = role == IPCNET_TWIN_STANDBY || role == IPCNET_TWIN_YIELDING;
+  if (judged && self->twin_stands && other_is_in_the_way(self)) {
+    ipcnet_log_write(&self->log, "the twin, process %u, stands still: it will be killed", self->link.page->pid);
+    tell(self, IPCNET_TWIN_OWNER_SUSPECT);
+  }
+  if (role == IPCNET_TWIN_STANDBY && self->link.page->goodbye != 0) tell(self, IPCNET_TWIN_YIELDED_TO_US);
+  if (role == IPCNET_TWIN_OUTVOTED && others_role(self) == IPCNET_TWIN_OWNER) tell(self, IPCNET_TWIN_LOCK_HELD);
+  if (role == IPCNET_TWIN_YIELDING && ipcnet_twin_holds_lock(others_role(self))) tell(self, IPCNET_TWIN_YIELD_DONE);
+}
+
+static void look_at_the_clock(struct ipcnet_process *self, enum ipcnet_twin_role role) {
+  if (role == IPCNET_TWIN_FENCING && self->now_us >= self->fence_deadline_us && self->link.alive) tell(self, IPCNET_TWIN_FENCE_EXPIRED);
+  if (role == IPCNET_TWIN_YIELDING && self->now_us >= self->yield_deadline_us) {
+    self->yield_deadline_us = self->now_us + YIELD_US;
+    tell(self, IPCNET_TWIN_YIELD_EXPIRED);
+  }
+  /* Kernel facts alone: whoever owned has let go, however it did that. */
+  bool unowned = role == IPCNET_TWIN_STANDBY && !other_is_in_the_way(self);
+  bool left_alone = role == IPCNET_TWIN_FENCING && !self->link.alive;
+  if ((unowned || left_alone) && self->store_usable && self->now_us >= self->lock_retry_us) {
+    self->lock_retry_us = self->now_us + LOCK_RETRY_US;
+    try_lock(self, false);
+  }
+}
+
+/* The next epochs on the disk before they are needed. */
+static void reserve_ahead(struct ipcnet_process *self) {
+  uint16_t known[3] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch};
+  uint16_t next = ipcnet_epoch_next(known, 3);
+  if (!self->store_usable || self->awaited_epoch != 0 || ipcnet_store_has(&self->store, next)) return;
+  if (atomic_load(&self->store.wanted_epoch) != 0 || self->now_us < self->reserve_us) return;
+  self->reserve_us = self->now_us + 100000; /* a disk that is full is not asked a thousand times a second */
+  for (unsigned i = 1; i < RESERVE_AHEAD; i++) next = ipcnet_epoch_next(&next, 1);
+  ipcnet_store_reserve(&self->store, next);
+}
+
+void ipcnet_twins_tick(struct ipcnet_process *self) {
+  struct ipcnet_packet_hello hello;
+  ipcnet_twins_hello(self, &hello);
+  if (!self->options.alone && ipcnet_twin_link_tick(&self->link, &hello, self->now_us)) ipcnet_process_watch(self, self->link.socket, IPCNET_SOURCE_TWIN_SOCKET, 0);
+  look_at_the_other(self, ipcnet_process_role(self));
+  look_at_the_clock(self, ipcnet_process_role(self));
+  reserve_ahead(self);
+
+  enum ipcnet_twin_role role = ipcnet_process_role(self);
+  if (role != IPCNET_TWIN_YIELDING) self->yielding = false;
+  if (role != IPCNET_TWIN_FENCING && role != IPCNET_TWIN_CLAIMING) self->borrowed->magic = 0;
+  if (role == self->told_role) return;
+  self->told_role = (uint8_t)role;
+  ipcnet_control_look(self);
+  ipcnet_log_write(&self->log, "%s, epoch %u", ipcnet_twin_role_name(role), self->page.page->epoch);
+}
+
+/* ---- Hand-over -------------------------------------------------------------------------------------------------------------------------------- */
+
+bool ipcnet_twins_may_yield(const struct ipcnet_process *self) {
+  const struct ipcnet_reflex_table *table = ipcnet_reflex_loaded_table(self->core);
+  return ipcnet_process_role(self) == IPCNET_TWIN_OWNER && self->link.alive && !self->twin_stands && others_role(self) == IPCNET_TWIN_STANDBY && table != NULL &&
+         memcmp(table->header->hash, self->link.page->table_hash, sizeof table->header->hash) == 0;
+}
+
+void ipcnet_twins_yield(struct ipcnet_process *self) {
+  self->yielding = true;
+  self->yield_deadline_us = self->now_us + YIELD_US;
+  tell(self, IPCNET_TWIN_YIELD_ASKED);
+}
