@@ -161,12 +161,12 @@ static uint64_t budget_now(const struct ipcnet_reflex *self, uint32_t number, ui
   return filled < capacity ? filled : capacity;
 }
 
-bool ipcnet_reflex_bus_take(struct ipcnet_reflex *self, uint32_t number, uint32_t bits, bool force) {
+bool ipcnet_reflex_bus_take(struct ipcnet_reflex *self, uint32_t number, uint32_t bits) {
   uint64_t rate = budget_rate(self, number);
   if (rate == 0) return true;
   uint64_t there = budget_now(self, number, rate), wanted = (uint64_t)bits * MICRO;
-  if (there < wanted && !force) return false;
-  self->buses[number].budget_microbits = there < wanted ? 0 : there - wanted;
+  if (there < wanted) return false;
+  self->buses[number].budget_microbits = there - wanted;
   self->buses[number].budget_us = self->now_us;
   return true;
 }

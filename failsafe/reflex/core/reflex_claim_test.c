@@ -130,14 +130,14 @@ static void test_no_command_before_the_claim(void)
 {
   rig_armed(&rig);
   rig.reflex->buses[ARM_BUS].claimed = false;
-  rig.verdict[ARM_BUS] = IPCNET_CAN_QUEUE_FULL; /* the claim is not taken */
+  rig.refuses_claims = true;
   struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
   CHECK_INT(rig_refusal(&rig, &command), IPCNET_REFUSED_BUS);
   CHECK(rig_lacks(&rig, IPCNET_MISSING_BUS, ARM_BUS));
   uint32_t from = rig.sent_count;
   rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 0);
   CHECK_INT(rig.sent_count, from);
-  rig.verdict[ARM_BUS] = IPCNET_CAN_QUEUED;
+  rig.refuses_claims = false;
   rig_run(&rig, 2000);
   CHECK_INT(rig.sent[from % RIG_LOG].frame.can_id, 0x010);
   CHECK(rig_sent(&rig, from, ARM_BUS, 0x103) > 0);
