@@ -34,3 +34,60 @@ test("kill -9: a subscription, an offer, a call under way and a lane go on over 
   assert.deepEqual(gone, [], rig.logs());
   await Promise.all([provider, caller, listener].map((client) => client.close()));
 });
+
+interface Report {
+  active: string;
+  standby?: { instance: string; ready: boolean };
+  since: { how: string; death?: string };
+}
+
+test("a planned switch: who asks is answered by the successor, once", async (t) => {
+  const rig = new PairRig({ configuration: pairConfiguration });
+  t.after(() => rig.close());
+  await rig.startBoth();
+  const client = await rig.connect("operator");
+  let gone = false;
+  client.onClose(() => (gone = true));
+  const before = (await client.request("gateway/failover")) as Report;
+  assert.deepEqual([before.active, before.standby?.instance, before.standby?.ready], ["a", "b", true]);
+  await assert.rejects(client.request("gateway/failover", { action: "kill", instance: "a" }), /202/);
+  const after = (await client.request("gateway/failover", { action: "switch", from: "a" }, { timeoutMs: 60_000 })) as Report;
+  assert.deepEqual([after.active, after.standby, after.since.death], ["b", undefined, "handover"]);
+  await rig.instances.get("a")!.exited;
+  assert.equal(rig.instances.get("a")!.child.exitCode, 0);
+  // Without a standby nobody is handed over to.
+  await assert.rejects(client.request("gateway/failover", { action: "switch", from: "b" }), /207/);
+  assert.equal(gone, false);
+  await client.close();
+});
+
+test("drills, where the configuration allows them: the instance is killed after the answer", async (t) => {
+  const rig = new PairRig({ configuration: `${pairConfiguration}redundancy: { drills: true }\n` });
+  t.after(() => rig.close());
+  await rig.startBoth();
+  const client = await rig.connect("operator");
+  assert.deepEqual(await client.request("gateway/failover", { action: "kill", instance: "a" }), { killed: "a" });
+  const [, signal] = (await rig.instances.get("a")!.exited) as [number | null, string | null];
+  assert.equal(signal, "SIGKILL");
+  const report = (await client.request("gateway/failover", {}, { timeoutMs: 60_000 })) as Report;
+  assert.deepEqual([report.active, report.since.how, report.since.death], ["b", "tookOver", "killed"]);
+  rig.start("a");
+  await rig.standby();
+  await client.request("gateway/failover", { action: "kill", instance: "a" });
+  await rig.instances.get("a")!.exited;
+  await eventually("the active knows", async () => ((await client.request("gateway/failover")) as Report).standby === undefined);
+  await client.close();
+});
+
+test("an instance of another major version, or with other topics, stays out and says why; the active goes on", async (t) => {
+  const rig = new PairRig({ configuration: pairConfiguration, env: (name): Record<string, string> => (name === "b" ? { IPCNETD_PAIR_VERSION: "9.0" } : {}) });
+  t.after(() => rig.close());
+  rig.start("a");
+  await rig.active();
+  const client = await rig.connect("operator");
+  const stranger = rig.start("b");
+  await eventually("the refusal is reported", () => stranger.log.includes("[pairRefused]"), { timeoutMs: 60_000, last: () => rig.logs() });
+  assert.match(stranger.log, /speaks version 1\.0 of the pair's protocol, this instance 9\.0|speaks version 9\.0/);
+  assert.equal(((await client.request("gateway/failover")) as Report).standby, undefined);
+  await client.close();
+});

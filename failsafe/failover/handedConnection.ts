@@ -26,10 +26,21 @@ export interface HandedOptions {
   failpoint?: ((bytes: Uint8Array, at: number, lengthBytes: number) => void) | undefined;
 }
 
+/** Who looks at packets before they are handled. */
+export interface PacketGuard {
+  /** Counter of a packet that a predecessor died over. */
+  readonly suspect: number | undefined;
+  /** Whether all packets are to be looked at. */
+  isNeeded(): boolean;
+  /** True: it must not be handled. */
+  stops(packet: Uint8Array, isSuspect: boolean): boolean;
+}
+
 export class HandedConnection implements TurnConnection {
   readonly number: number;
   readonly slot: number;
   readonly peer: PeerIdentity;
+  guard: PacketGuard | undefined;
   readonly counts: { taken: number; given: number };
   readonly #inner: SeqpacketConnection;
   readonly #keeper: Keeper;
@@ -69,9 +80,17 @@ export class HandedConnection implements TurnConnection {
       words[Word.counter] = this.counts.taken;
       words[Word.lengthBytes] = lengthBytes;
       words[Word.connection] = this.number;
-      this.#failpoint?.(bytes, at, lengthBytes);
+      const isSuspect = this.guard?.suspect === this.counts.taken;
       this.counts.taken = (this.counts.taken + 1) >>> 0;
-      listener(bytes, at, lengthBytes, descriptors);
+      if (this.guard && (isSuspect || this.guard.isNeeded()) && this.guard.stops(bytes.subarray(at, at + lengthBytes), isSuspect)) return closeDescriptors(descriptors);
+      try {
+        this.#failpoint?.(bytes, at, lengthBytes);
+        listener(bytes, at, lengthBytes, descriptors);
+      } catch (error) {
+        // This process is about to die of it. What it has half done must not be written before.
+        this.#keeper.abandon();
+        throw error;
+      }
     });
   }
 

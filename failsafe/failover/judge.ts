@@ -2,7 +2,7 @@
  * Whether the active still makes progress. Pure: a counter and the time in, a verdict out.
  *
  * Timers never say that a process is dead, only that it is to be killed. And a judge that was late itself accuses nobody: if it was not asked for more than half the deadline, the
- * machine was busy or stopped, and the time that it missed counts for nothing.
+ * machine was busy or stopped, and the time that it missed counts for nothing. Nor does the time in which the active wanted to run and others had the processor: it is starved, not stuck.
  */
 export type Judgement = "fine" | "wasLate" | "late";
 
@@ -10,6 +10,7 @@ export class ProgressJudge {
   readonly #deadlineUs: number;
   #last: number | undefined;
   #changedUs = 0;
+  #starvedThenUs = 0;
   #askedUs: number | undefined;
   /** How often the judge was late itself; only rises. */
   wasLate = 0;
@@ -18,20 +19,25 @@ export class ProgressJudge {
     this.#deadlineUs = deadlineMs * 1e3;
   }
 
-  /** To be asked at least every quarter of the deadline. */
-  judge(progress: number, nowUs: number): Judgement {
+  /** To be asked at least every quarter of the deadline. `starvedUs`: for how long the active has waited for a processor, in all. */
+  judge(progress: number, nowUs: number, starvedUs = 0): Judgement {
     const gapUs = nowUs - (this.#askedUs ?? nowUs);
     this.#askedUs = nowUs;
     if (progress !== this.#last) {
       this.#last = progress;
-      this.#changedUs = nowUs;
+      this.#begin(nowUs, starvedUs);
       return "fine";
     }
     if (gapUs > this.#deadlineUs / 2) {
       this.wasLate += 1;
-      this.#changedUs = nowUs;
+      this.#begin(nowUs, starvedUs);
       return "wasLate";
     }
-    return nowUs - this.#changedUs >= this.#deadlineUs ? "late" : "fine";
+    return nowUs - this.#changedUs - (starvedUs - this.#starvedThenUs) >= this.#deadlineUs ? "late" : "fine";
+  }
+
+  #begin(nowUs: number, starvedUs: number): void {
+    this.#changedUs = nowUs;
+    this.#starvedThenUs = starvedUs;
   }
 }

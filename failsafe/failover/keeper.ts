@@ -36,8 +36,6 @@ export interface Heir {
   /** The descriptor is kept by whoever needs it from now on, under this number. */
   handOver(number: number, descriptor: Descriptor): void;
   dropped(numbers: readonly number[]): void;
-  /** Something was written. */
-  written(): void;
 }
 
 interface PutOff {
@@ -61,15 +59,18 @@ const STATE_BYTES_MAX = 32 << 20;
 export class Keeper {
   readonly #page: OwnPage;
   readonly #seal: PacketSeal;
+  readonly #checkpoint: ((point: "opened" | "written") => void) | undefined;
   readonly #writer = new TransactionWriter();
   readonly #cbor = new CborWriter({ lengthMax: STATE_BYTES_MAX });
   readonly #live = new Map<string, Live>();
   readonly #changed = new Set<string>();
+  readonly #gone = new Set<string>();
   readonly #connections = new Map<number, TurnConnection>();
   readonly #touched = new Set<TurnConnection>();
   readonly #numbers = new WeakMap<Descriptor, number>();
   readonly #handed = new Map<number, Descriptor>();
   readonly #beforeCommit: (() => void)[] = [];
+  readonly #afterCommit: (() => void)[] = [];
   #outputs: PutOff[] = [];
   #arena = new Uint8Array(1 << 20);
   #arenaBytes = 0;
@@ -80,17 +81,27 @@ export class Keeper {
   #lastNumber = 0;
   #scheduled = false;
   #committing = false;
+  /** The journal is long enough. */
+  #renew = false;
   /** Counters that only rise. */
   readonly counters = { turns: 0, journalBytes: 0, journals: 0 };
 
-  constructor({ page, seal }: { page: OwnPage; seal: PacketSeal }) {
+  /** `checkpoint`: whoever supervises the turns. */
+  constructor({ page, seal, checkpoint }: { page: OwnPage; seal: PacketSeal; checkpoint?: (point: "opened" | "written") => void }) {
     this.#page = page;
+    this.#checkpoint = checkpoint;
     this.#seal = seal;
   }
 
   /** Called before each commit: what is still to come in this turn comes now. */
   beforeCommit(hook: () => void): void {
     this.#beforeCommit.push(hook);
+  }
+
+  /** Called once after the next commit. */
+  afterCommit(hook: () => void): void {
+    this.#afterCommit.push(hook);
+    this.#schedule();
   }
 
   /** The state under `key` has changed; it is asked for at the end of the turn. */
@@ -107,7 +118,6 @@ export class Keeper {
     this.#gone.add(key);
     this.#schedule();
   }
-  readonly #gone = new Set<string>();
 
   /** A connection begins. */
   join(connection: TurnConnection): void {
@@ -163,12 +173,17 @@ export class Keeper {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
+    this.#checkpoint?.("opened");
     queueMicrotask(() => this.commit());
+  }
+
+  /** The turn was cut short by a mistake in the program: nothing of it is written or sent, and no other one begins. The process is to end. */
+  abandon(): void {
+    this.#committing = true;
   }
 
   /** Ends the turn. */
   commit(): void {
-    this.#scheduled = false;
     if (this.#committing) return;
     this.#committing = true;
     for (const hook of this.#beforeCommit) hook();
@@ -187,8 +202,11 @@ export class Keeper {
     this.counters.turns += 1;
     // From here on nothing of this turn is done again.
     this.#page.words[Word.connection] = 0;
+    if (this.#scheduled) this.#checkpoint?.("written");
+    this.#scheduled = false;
     this.#committing = false;
     for (const connection of touched) connection.settle();
+    for (const hook of this.#afterCommit.splice(0)) hook();
   }
 
   /** Writes the turn as one transaction. */
@@ -209,11 +227,9 @@ export class Keeper {
       for (const number of dropped) this.#handed.delete(number);
       heir.dropped(dropped);
     }
-    heir.written();
     if (this.#journalBytes > JOURNAL_BYTES_MAX) this.#renew = true;
     if (this.#renew) queueMicrotask(() => this.#snapshotIfDue());
   }
-  #renew = false;
 
   #snapshotIfDue(): void {
     if (!this.#renew || this.#committing) return;
@@ -302,6 +318,5 @@ export class Keeper {
     this.#write();
     // Handed over when it is whole: until then the one before is the last word.
     heir.journal(journal);
-    heir.written();
   }
 }

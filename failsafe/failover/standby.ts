@@ -4,14 +4,15 @@
  * The order is always the same: a sign (the link ended, no progress) → SIGKILL through the pidfd → the pidfd says that it is dead → only then is anything taken over. A stopped
  * process that is woken up later finds that it is dead.
  */
-import { readSync } from "node:fs";
+import { readFileSync, readSync } from "node:fs";
 import type { PacketSeal } from "../../shm/protocol/packet.ts";
 import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, TwinPage } from "../../shm/sockets/index.ts";
 import { Inheritance } from "./inheritance.ts";
-import { readTransaction, transactionBytes, TRANSACTION_HEADER_BYTES } from "./journal.ts";
+import { JournalReader } from "./journalReader.ts";
 import { ProgressJudge } from "./judge.ts";
-import { Fate, handlingOf, Word } from "./page.ts";
+import { Fate, type Handling, handlingOf, Word } from "./page.ts";
 import { type LinkMessage, PairLink } from "./pairLink.ts";
+import type { Death } from "./quarantine.ts";
 import { Replica } from "./replica.ts";
 import { PAIR_VERSION, type PairVersion, versionFault } from "./version.ts";
 
@@ -30,7 +31,12 @@ export interface StandbyOptions {
 
 /** Between two looks at the journal: what is left to read at a takeover is what the active wrote in this time. */
 const LOOK_MS = 10;
-const CHUNK_BYTES = 1 << 20;
+
+interface Journal {
+  descriptor: Descriptor;
+  reader: JournalReader;
+  replica: Replica | undefined;
+}
 
 /** What the dead active has left. */
 export interface Legacy {
@@ -38,9 +44,7 @@ export interface Legacy {
   listener: Descriptor;
   path: string;
   instance: string;
-  fate: number;
-  /** Whether it had to be killed because it made no progress. */
-  hung: boolean;
+  death: Death;
 }
 
 export class Standby {
@@ -58,6 +62,10 @@ export class Standby {
   #journals: Journal[] = [];
   #replica: Replica | undefined;
   #hung = false;
+  /** What the active has in hand, and since when. */
+  #inHand: { handling: Handling | undefined; sinceUs: number; starvedUs: number } | undefined;
+  /** Of this machine, when the active was last seen alive. */
+  #memoryKills = outOfMemoryKills();
   #dead = false;
   #fault: string | undefined;
 
@@ -111,7 +119,14 @@ export class Standby {
     const { page } = twin;
     const replica = this.#replica ?? new Replica({ sent: () => undefined, drop: () => {} });
     const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: handlingOf(page.words) });
-    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, fate: page.words[Word.fate] ?? Fate.unknown, hung: this.#hung };
+    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!) };
+  }
+
+  #death(fate: number): Death {
+    if (fate === Fate.handover) return "handover";
+    if (fate === Fate.fault) return "fault";
+    if (this.#hung) return "hung";
+    return outOfMemoryKills() > this.#memoryKills ? "outOfMemory" : "killed";
   }
 
   #message(message: LinkMessage, descriptors: Descriptor[]): void {
@@ -133,7 +148,7 @@ export class Standby {
         closeAll(descriptors);
         return this.#refused(message.text);
       case "journal":
-        return this.#begin(new Journal(descriptors[0]!, this.#options.seal));
+        return this.#begin(descriptors[0]!);
       case "descriptors":
         message.numbers.forEach((number, i) => this.#keep(number, descriptors[i]!));
         return;
@@ -149,7 +164,9 @@ export class Standby {
   }
 
   /** A new journal: its snapshot is written. What came before it and is not in it is nobody's any more. */
-  #begin(journal: Journal): void {
+  #begin(descriptor: Descriptor): void {
+    const reader = new JournalReader((chunk, at) => readSync(descriptor.fd, chunk, 0, chunk.length, at), this.#options.seal);
+    const journal: Journal = { descriptor, reader, replica: undefined };
     const known = [...this.#descriptors.keys()];
     this.#journals.push(journal);
     this.#look();
@@ -184,11 +201,11 @@ export class Standby {
       if (!journal) return;
       const replica = journal.replica ?? this.#newReplica();
       journal.replica = replica;
-      journal.read(replica);
-      if (journal.transactions > 0) this.#replica = replica;
+      journal.reader.read(replica);
+      if (journal.reader.transactions > 0) this.#replica = replica;
       this.#replica?.prune();
       if (!next) return;
-      journal.close();
+      journal.descriptor.close();
       this.#journals.shift();
     }
   }
@@ -206,9 +223,19 @@ export class Standby {
   }
 
   #askJudge(): void {
+    this.#memoryKills = outOfMemoryKills();
     const words = this.#twin?.page.words;
-    if (this.#dead || !words || this.#judge.judge(words[Word.progress]!, this.#options.nowUs()) !== "late") return;
-    this.#hung = true;
+    if (this.#dead || !words) return;
+    const { pid } = this.#link.connection.peer;
+    const nowUs = this.#options.nowUs();
+    const starvedUs = starvedUsOf(pid);
+    const handling = handlingOf(words);
+    const isSame = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
+    if (!isSame) this.#inHand = { handling, sinceUs: nowUs, starvedUs };
+    if (this.#judge.judge(words[Word.progress]!, nowUs, starvedUs) !== "late") return;
+    // It hangs over a packet that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
+    const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
+    this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !isStopped(pid);
     this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
   }
 
@@ -225,48 +252,30 @@ export class Standby {
   }
 }
 
-/** One journal, read as it grows. */
-class Journal {
-  readonly #descriptor: Descriptor;
-  readonly #seal: PacketSeal;
-  replica: Replica | undefined;
-  transactions = 0;
-  #at = 0;
-  #chunk = Buffer.alloc(CHUNK_BYTES);
-
-  constructor(descriptor: Descriptor, seal: PacketSeal) {
-    this.#descriptor = descriptor;
-    this.#seal = seal;
+/** Whether somebody has stopped the process. By its number: the pidfd still holds it, so it is the same process. */
+function isStopped(pid: number): boolean {
+  try {
+    return /^\d+ \(.*\) [Tt]/s.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    // Gone meanwhile: then it is not stopped.
+    return false;
   }
+}
 
-  /** Hands on all transactions that are there whole. */
-  read(replica: Replica): void {
-    for (;;) {
-      const count = readSync(this.#descriptor.fd, this.#chunk, 0, this.#chunk.length, this.#at);
-      const used = this.#readChunk(count, replica);
-      this.#at += used;
-      if (used > 0) continue;
-      const lengthBytes = transactionBytes(this.#chunk.subarray(0, count)) ?? 0;
-      if (lengthBytes <= this.#chunk.length) return;
-      this.#chunk = Buffer.alloc(lengthBytes);
-    }
+/** For how long the main thread of a process has waited for a processor since it began, µs; 0 where the kernel does not say. */
+function starvedUsOf(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "latin1").split(" ")[1] ?? 0) / 1e3;
+  } catch {
+    return 0;
   }
+}
 
-  /** Returns how many bytes were whole transactions. */
-  #readChunk(count: number, replica: Replica): number {
-    let used = 0;
-    for (;;) {
-      const rest = this.#chunk.subarray(used, count);
-      const lengthBytes = transactionBytes(rest);
-      // A torn one is one that never was: its writer died within the system call.
-      if (lengthBytes === undefined || lengthBytes < TRANSACTION_HEADER_BYTES || lengthBytes > rest.length) return used;
-      if (readTransaction(rest.subarray(0, lengthBytes), this.transactions, this.#seal, replica) !== "ok") return used;
-      this.transactions += 1;
-      used += lengthBytes;
-    }
-  }
-
-  close(): void {
-    this.#descriptor.close();
+/** How many processes the kernel has killed for lack of memory since the boot; 0 where it does not say. */
+function outOfMemoryKills(): number {
+  try {
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync("/proc/vmstat", "latin1"))?.[1] ?? 0);
+  } catch {
+    return 0;
   }
 }

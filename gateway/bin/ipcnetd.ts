@@ -5,6 +5,7 @@
  * 3 a link or the client socket could not be opened. SIGINT and SIGTERM run the safe pose first; a second one within it changes nothing.
  * On stdout there is nothing but, at the end, the verdict as one line of JSON; everything else goes to stderr.
  */
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { DriverError } from "../../drivers/driver.ts";
 import { systemClock } from "../../schemas/clock.ts";
@@ -13,8 +14,10 @@ import { TopicDeclarationError } from "../topics/table.ts";
 import { LogWriter } from "../observe/logWriter.ts";
 import { eventLine, type GatewayEvent } from "../observe/events.ts";
 import { loadConfiguration, type AcceptedConfig } from "../build/configuration.ts";
+import type { PairVersion } from "../../failsafe/failover/version.ts";
 import { assemble } from "../build/assemble.ts";
 import type { Gateway } from "../gateway.ts";
+import { defaultSocketPath } from "../front/socketPath.ts";
 import { PairInstance } from "./pairInstance.ts";
 
 const usage = `ipcnetd: the IPCNet gateway
@@ -28,8 +31,6 @@ const usage = `ipcnetd: the IPCNet gateway
 const log = new LogWriter(2);
 /** For log lines that are still on their way when everything else has ended. */
 const FLUSH_MS = 500;
-/** Without progress of its event loop for so long an active is killed. */
-const DEADLINE_MS = 500;
 
 async function main(): Promise<number> {
   let values;
@@ -64,7 +65,9 @@ async function main(): Promise<number> {
   const write = (event: GatewayEvent): void => log.line(eventLine(event, form));
   const options: RunOptions = { accepted: loaded.accepted, instance: values.instance, write, untilStdinCloses: values["until-stdin-closes"] };
   try {
-    return await (values.pair === undefined ? run(options) : runPair(options, values.pair));
+    const { redundancy, socket } = loaded.accepted.config;
+    const isPair = values.pair !== undefined || redundancy.brains === "pair";
+    return await (isPair ? runPair(options, values.pair ?? join(redundancy.runFolder ?? dirname(socket.path ?? defaultSocketPath()), "pair")) : run(options));
   } catch (error) {
     if (error instanceof DriverError) {
       process.stderr.write(`ipcnetd: ${error.message}\n        remedy: ${error.remedy}\n`);
@@ -95,7 +98,7 @@ async function run({ accepted, instance, write, untilStdinCloses }: RunOptions):
 async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptions, folder: string): Promise<number> {
   const clock = systemClock;
   const pair: PairInstance = new PairInstance({
-    folder, instance, deadlineMs: DEADLINE_MS, clock, build: (front) => assemble({ accepted, instance, clock, write, pair: front }),
+    folder, instance, ...versionForTests(), deadlineMs: accepted.config.redundancy.progressMs, drills: accepted.config.redundancy.drills, clock, build: (front) => assemble({ accepted, instance, clock, write, pair: front }),
     say: (input) => (pair.gateway ? pair.gateway.event(input) : write({ ...input, atUs: clock.nowUs(), wallTime: new Date().toISOString() })),
   });
   await pair.start();
@@ -106,6 +109,12 @@ async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptio
   };
   void stop();
   return (await pair.ended) === "stopped" ? stopWithVerdict(pair.gateway!, await asked) : 0;
+}
+
+/** For tests of what two releases say to each other: IPCNETD_PAIR_VERSION=MAJOR.MINOR instead of this one's. */
+function versionForTests(): { version?: PairVersion } {
+  const [, major, minor] = /^(\d+)\.(\d+)$/.exec(process.env["IPCNETD_PAIR_VERSION"] ?? "") ?? [];
+  return major === undefined ? {} : { version: { major: Number(major), minor: Number(minor) } };
 }
 
 async function stopWithVerdict(gateway: Gateway, why: string): Promise<number> {

@@ -2,19 +2,26 @@
  * One of two instances of the daemon: performs what the table of roles says (failsafe/failover/roles.ts), and tells it what happens. The configuration is compiled and the gateway built
  * from the first; active is who has the lock or has buried the other.
  */
-import { mkdirSync } from "node:fs";
+import { randomInt } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../schemas/clock.ts";
 import { HandedConnections } from "../../failsafe/failover/connections.ts";
 import { ActiveLink } from "../../failsafe/failover/activeLink.ts";
+import { FdStore, storedDescriptors, storedLegacy } from "../../failsafe/failover/fdStore.ts";
 import { Keeper } from "../../failsafe/failover/keeper.ts";
 import { Fate, Word } from "../../failsafe/failover/page.ts";
+import { QuarantineFile } from "../../failsafe/failover/quarantineFile.ts";
 import { nextRole, type Role, type RoleEffect, type RoleEvent } from "../../failsafe/failover/roles.ts";
 import { type Legacy, Standby } from "../../failsafe/failover/standby.ts";
+import { brainSupervision, SUPERVISION_CYCLE_MS } from "../../failsafe/watchdog/brain.ts";
+import { Supervision } from "../../failsafe/watchdog/supervision.ts";
 import type { PairVersion } from "../../failsafe/failover/version.ts";
-import { type Descriptor, lockFile, nativeSeal, OwnPage, type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
+import { closeAll, type Descriptor, lockFile, nativeSeal, OwnPage, type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { clientQueue } from "../broker/broker.ts";
+import { Guard } from "../broker/guard.ts";
 import type { FrontPair } from "../front/localFront.ts";
+import type { PairPort, PairReport } from "../front/pairServices.ts";
 import type { Gateway } from "../gateway.ts";
 import type { EventInput } from "../observe/events.ts";
 import { failpointOf } from "./failpoint.ts";
@@ -23,6 +30,8 @@ export interface PairOptions {
   folder: string;
   instance: string;
   deadlineMs: number;
+  /** Whether `ipcnet kill --test` may end an instance. */
+  drills: boolean;
   clock: Clock;
   version?: PairVersion;
   /** Builds the gateway around the pair's front. */
@@ -31,11 +40,31 @@ export interface PairOptions {
   say(input: EventInput): void;
 }
 
+/** A number for whoever is active now, written where the next one finds it. */
+function noteActive(folder: string): number {
+  const number = randomInt(1, 2 ** 32);
+  writeFileSync(join(folder, "last-active"), String(number), { mode: 0o600 });
+  return number;
+}
+
+/** 0: nobody has been active since the boot. */
+function lastActive(folder: string): number {
+  try {
+    return Number(readFileSync(join(folder, "last-active"), "utf8"));
+  } catch {
+    return 0;
+  }
+}
+
 /** How a pair instance has ended: `stopped` asks for the safe pose, the others for nothing. */
 export type PairEnd = "stopped" | "left" | "handedOver" | "expired";
 
 /** Between two looks for the active, ms: it may be starting, or ending. */
 const LOOK_AGAIN_MS = 50;
+/** Between two attempts to get the lock of a dead twin, ms. */
+const LOCK_RETRY_MS = 20;
+/** Between the answer to who asked for a drill and the drill, ms. */
+const DRILL_MS = 20;
 
 export class PairInstance {
   readonly #options: PairOptions;
@@ -51,7 +80,11 @@ export class PairInstance {
   #standby: Standby | undefined;
   #link: ActiveLink | undefined;
   #server: SeqpacketServer | undefined;
+  readonly #store = process.env["NOTIFY_SOCKET"] === undefined ? undefined : new FdStore(process.env["NOTIFY_SOCKET"]);
+  #stored = new Map<string, Descriptor>();
+  readonly #supervision = new Supervision(brainSupervision);
   #legacy: Legacy | undefined;
+  #quarantine!: QuarantineFile;
   #topics = "";
   #refusal = "";
   #stopWanted = false;
@@ -59,7 +92,9 @@ export class PairInstance {
 
   constructor(options: PairOptions) {
     this.#options = options;
-    this.#keeper = new Keeper({ page: this.#page, seal: this.#seal });
+    this.#keeper = new Keeper({ page: this.#page, seal: this.#seal, checkpoint: (point) => this.#supervision.passed("turns", point, options.clock.nowUs()) });
+    // A standby has no crank to turn yet.
+    this.#supervision.deactivate("crank");
     this.#connections = new HandedConnections({ keeper: this.#keeper, page: this.#page, connection: { queue: clientQueue() }, failpoint: failpointOf((text) => queueMicrotask(() => options.say({ severity: "error", code: "failpoint", source: "pair", text }))) });
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
@@ -77,8 +112,9 @@ export class PairInstance {
 
   async start(): Promise<void> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
+    this.#quarantine = new QuarantineFile(join(this.#options.folder, "quarantine.json"), () => {});
     this.#gateway = await this.#options.build({
-      keeper: this.#keeper, connections: this.#connections,
+      keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, guard: () => this.#guard(),
       inherited: () => this.#legacy && { listener: this.#legacy.listener, path: this.#legacy.path, inheritance: this.#legacy.inheritance },
       listening: (server) => (this.#server = server),
     });
@@ -86,8 +122,59 @@ export class PairInstance {
     this.#topics = this.#gateway.topicsFingerprint;
     const words = this.#page.words;
     setInterval(() => (words[Word.progress] = (words[Word.progress]! + 1) >>> 0), this.#options.deadlineMs / 10);
+    setInterval(() => this.#supervise(), SUPERVISION_CYCLE_MS);
     process.on("uncaughtExceptionMonitor", () => (words[Word.fate] = Fate.fault));
+    this.#page.markCrash(Word.fate, Fate.fault);
+    this.#stored = storedDescriptors(process.env, (name) => this.#options.say({ severity: "warning", code: "unknownDescriptor", source: "pair", text: `systemd gave back a descriptor "${name}" that nobody knows; it is closed` }));
     this.#perform("look");
+  }
+
+  /** Fault: a report. Expired: a loud one. Stopped: this instance has nothing more to say, and the other one goes on. */
+  #supervise(): void {
+    for (const { entity, to, why } of this.#supervision.cycle(this.#options.clock.nowUs())) {
+      this.#options.say({ severity: to === "ok" || to === "deactivated" ? "info" : to === "failed" ? "warning" : "error", code: `supervision${to[0]!.toUpperCase()}${to.slice(1)}`, source: entity ?? "supervision", text: why });
+    }
+    if (!this.#supervision.mayFeed) this.happened("expired");
+  }
+
+  #port(): PairPort {
+    const self = (): string => this.#options.instance;
+    const isArmed = (): boolean => this.#gateway!.isArmed;
+    const { quarantine } = this.#quarantine;
+    return {
+      report: () => this.#report(), quarantine, saveQuarantine: () => this.#quarantine.save(), switchOver: () => this.happened("switchAsked"),
+      get isArmed() {
+        return isArmed();
+      },
+      kill: (instance) => {
+        if (instance === this.#link?.standby?.instance) this.#link.killStandby();
+        else if (instance !== self()) return false;
+        // After the answer has gone.
+        else setTimeout(() => process.kill(process.pid, "SIGKILL"), DRILL_MS);
+        return true;
+      },
+    };
+  }
+
+  #report(): PairReport {
+    const { instance, deadlineMs, drills } = this.#options;
+    const standby = this.#link?.standby;
+    const { turns, journalBytes } = this.#keeper.counters;
+    return {
+      active: instance, pid: process.pid, ...(standby ? { standby: { instance: standby.instance, pid: standby.pid, ready: standby.isReady } } : {}), progressMs: deadlineMs, drills,
+      supervision: this.#supervision.state,
+      since: this.#legacy ? { how: "tookOver", from: this.#legacy.instance, death: this.#legacy.death } : { how: "started" }, turns, journalBytes,
+    };
+  }
+
+  /** As it is when this instance becomes active: the other one may have written it since. */
+  #guard(): Guard {
+    const { clock, say } = this.#options;
+    this.#quarantine.reload((text) => say({ severity: "error", code: "quarantineUnreadable", source: "pair", text }));
+    return new Guard({
+      file: this.#quarantine, keeper: this.#keeper, death: this.#legacy?.death ?? "killed", wallTime: () => new Date(Number(clock.wallTimeNs() / 1_000_000n)).toISOString(),
+      quarantined: ({ name, component, pid, why, lengthBytes }) => say({ severity: "error", code: "quarantined", source: component, text: `${component} (pid ${pid}) is kept out as ${name}: ${why} (${lengthBytes} bytes)` }),
+    });
   }
 
   /** SIGTERM and the like. */
@@ -118,7 +205,9 @@ export class PairInstance {
         this.#standby = undefined;
         return void setTimeout(() => this.#perform("look"), this.#refusal === "" ? LOOK_AGAIN_MS : 20 * LOOK_AGAIN_MS);
       case "startCold":
-        return void this.#begin(this.#gateway!.start()).catch(this.#failed);
+        // Nobody is active: what an earlier instance of this name left with systemd, if it was the last that was active, is all there is.
+        this.#legacy = this.#storedLegacy();
+        return void this.#begin(this.#legacy ? this.#gateway!.takeOver() : this.#gateway!.start()).catch(this.#failed);
       case "fence":
         return this.#standby!.fence();
       case "takeOver":
@@ -158,21 +247,46 @@ export class PairInstance {
       return this.happened("notLinked");
     }
     this.happened("linked");
+    // Somebody is active: what an earlier instance of this name has left is stale.
+    this.#store?.forgetAll(this.#stored.keys());
+    closeAll([...this.#stored.values()]);
+    this.#stored.clear();
+  }
+
+  #storedLegacy(): Legacy | undefined {
+    if (this.#stored.size === 0) return undefined;
+    const names = [...this.#stored.keys()];
+    const { folder, instance } = this.#options;
+    const legacy = storedLegacy(this.#stored, { active: lastActive(folder), seal: this.#seal, instance, path: this.#gateway!.socketPath });
+    this.#store?.forgetAll(names);
+    this.#stored.clear();
+    return legacy;
   }
 
   #takeOver(): void {
-    this.#legacy = this.#standby!.legacy();
+    this.#legacy ??= this.#standby!.legacy();
     this.#lock = this.#takeLock();
-    if (!this.#lock) return this.#failed(new Error("the twin is dead, and yet somebody holds its lock"));
+    // A twin that was started again before we were told: it finds the clients' socket alive, and ends.
+    if (!this.#lock) return void setTimeout(() => this.#takeOver(), LOCK_RETRY_MS);
     void this.#begin(this.#legacy ? this.#gateway!.takeOver() : this.#gateway!.start()).catch(this.#failed);
   }
 
   /** What begins is an active's work; when clients can connect, a standby can come. */
   async #begin(started: Promise<void>): Promise<void> {
     const { folder, instance, version } = this.#options;
+    // Before the first turn: what is left with systemd is known by this number.
+    this.#page.words[Word.instance] = noteActive(folder);
     await started;
+    this.#supervision.activate("crank");
+    if (this.#store) {
+      this.#store.keep("page", this.#page.descriptor);
+      const listener = this.#server!.descriptor();
+      this.#store.keep("listener", listener);
+      listener.close();
+      this.#keeper.setHeir(this.#store);
+    }
     this.#link = new ActiveLink({
-      path: join(folder, "pair.sock"), instance, topics: this.#topics, page: this.#page, keeper: this.#keeper, seal: this.#seal, ...(version ? { version } : {}),
+      path: join(folder, "pair.sock"), instance, topics: this.#topics, page: this.#page, keeper: this.#keeper, store: this.#store, seal: this.#seal, ...(version ? { version } : {}),
       listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }),
       event: (code, text) => this.#gateway!.event({ severity: code === "standbyGone" ? "warning" : code === "standbyRefused" ? "error" : "info", code, source: "pair", text }),
     });
@@ -180,10 +294,10 @@ export class PairInstance {
   }
 
   async #handOver(): Promise<void> {
+    // First what takes time, while the clients are still served.
+    await this.#gateway!.handOver();
     // From here on no turn begins: what clients say waits in their sockets for the successor.
     this.#connections.freeze();
-    this.#keeper.commit();
-    await this.#gateway!.handOver();
     this.#keeper.commit();
     this.#page.words[Word.fate] = Fate.handover;
     this.#end("handedOver");

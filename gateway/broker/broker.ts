@@ -201,9 +201,14 @@ class LocalBroker implements Broker {
     const peer = identify(connection.peer);
     if (!policy.mayConnect(peer)) return this.#refuse(handed ?? connection, Status.forbidden, `uid ${peer.uid} may not use this gateway`);
     if (handover && !handed) return this.#refuse(connection, Status.serviceUnavailable, "the gateway has as many connections as it can hand over");
+    const kept = handover?.guard.refusal(peer);
+    if (kept !== undefined) return this.#refuse(handed ?? connection, Status.forbidden, kept);
     const session = this.#begin(handed ?? connection, peer);
     if (!session) return this.#refuse(handed ?? connection, Status.tooManyRequests, `uid ${peer.uid} has its share of the connections already`);
-    if (handed) this.#notes!.began(session, handed);
+    if (handed) {
+      this.#notes!.began(session, handed);
+      handover!.guard.watch(session, handed);
+    }
     this.counters.connected += 1;
     this.#event("clientConnected", peer, "", "");
   }

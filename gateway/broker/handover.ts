@@ -16,6 +16,7 @@ import type { Keeper } from "../../failsafe/failover/keeper.ts";
 import { topicMatcher } from "../../schemas/topics/topicName.ts";
 import type { ServiceClientMessage } from "../../shm/protocol/serviceMessages.ts";
 import type { ProcessFacts } from "../identity/facts.ts";
+import type { Guard } from "./guard.ts";
 import type { ClientLanesState, LaneBroker, LaneClient } from "./lanes/laneBroker.ts";
 import type { OriginTable } from "./origins.ts";
 import type { DeskListener, DeskState, Payload, ServiceDesk } from "./services/desk.ts";
@@ -25,6 +26,8 @@ import type { RestoredSession, Session, SessionState } from "./session.ts";
 export interface BrokerHandover {
   keeper: Keeper;
   connections: HandedConnections;
+  /** Keeps out who killed a predecessor. */
+  guard: Guard;
   /** What a predecessor has left. */
   inheritance?: Inheritance | undefined;
 }
@@ -142,6 +145,10 @@ function beginSession(inheritance: Inheritance, { handover, notes, begin }: Rest
     return undefined;
   }
   notes.began(session, connection);
+  const { handling } = inheritance;
+  // Only what the predecessor had not finished: everything else was not what it died over.
+  const isSuspect = handling?.connection === connection.number && handling.counter === connection.counts.taken;
+  handover.guard.watch(session, connection, isSuspect ? handling.counter : undefined);
   return session;
 }
 

@@ -9,7 +9,9 @@ import { type Descriptor, type SeqpacketServer, SocketError } from "../../shm/so
 import type { HandedConnections } from "../../failsafe/failover/connections.ts";
 import type { Inheritance } from "../../failsafe/failover/inheritance.ts";
 import type { Keeper } from "../../failsafe/failover/keeper.ts";
+import type { Supervision } from "../../failsafe/watchdog/supervision.ts";
 import { createBroker, goOnListening, listenForClients, type Broker } from "../broker/broker.ts";
+import type { Guard } from "../broker/guard.ts";
 import { defaultLimits } from "../broker/limits.ts";
 import { fitted, openFilesMax } from "../broker/quota/fit.ts";
 import { IdentifiedPeer } from "../identity/peer.ts";
@@ -26,11 +28,10 @@ import { noteTopics, restoreTopics } from "../topics/handover.ts";
 import type { Publisher } from "../topics/publisher.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { Grants } from "../resources/grants.ts";
+import type { PairPort } from "./pairServices.ts";
+import type { ReflexPort } from "./reflexServices.ts";
 import { callService, gatewayServices } from "./services.ts";
 import { defaultSocketPath } from "./socketPath.ts";
-
-/** Notice for local programs when the gateway stops, ms: enough to write a snapshot of some megabytes; who needs longer asks for it. */
-const FAREWELL_MS = 2_000;
 
 export interface LocalFrontOptions {
   socket: Config["socket"];
@@ -45,12 +46,18 @@ export interface LocalFrontOptions {
   event(input: EventInput): void;
   /** A twin that can take over. */
   pair?: FrontPair | undefined;
+  /** What owns the CAN buses, if it is not this process. */
+  reflex?: ReflexPort | undefined;
 }
 
 /** What the front needs of the pair. */
 export interface FrontPair {
   keeper: Keeper;
   connections: HandedConnections;
+  port: PairPort;
+  /** Judges the gateway's own tasks. */
+  supervision: Supervision;
+  guard(): Guard;
   /** What a predecessor has left: its listening socket and its clients. Asked for once, at the start. */
   inherited(): { listener: Descriptor; path: string; inheritance: Inheritance } | undefined;
   /** Clients can connect: for a standby to be handed the listening socket. */
@@ -66,9 +73,13 @@ export class LocalFront implements Front {
     this.#options = options;
   }
 
+  get path(): string {
+    return this.#options.socket.path ?? defaultSocketPath();
+  }
+
   async start(): Promise<void> {
     const { socket, configuration, table, publisher, policy, clock, identity, gateway, event } = this.#options;
-    const path = socket.path ?? defaultSocketPath();
+    const { path } = this;
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const group = socket.group === undefined ? undefined : systemNames().gid(socket.group);
     if (socket.group !== undefined && group === undefined) throw new DriverError("unknownGroup", `the group ${socket.group} of the client socket does not exist`, `sudo groupadd --system ${socket.group}`);
@@ -85,19 +96,19 @@ export class LocalFront implements Front {
       status: () => gateway().status(),
       events: () => gateway().recentEvents(),
       rejects: () => gateway().rejectCounters(),
-      arm: (why) => gateway().arm(why), disarm: (why) => gateway().disarm(why), reset: (why) => gateway().reset(why), safePose: (why) => gateway().safePose(why),
+      arm: (why) => gateway().arm(why), disarm: (why) => gateway().disarm(why), reset: (why) => gateway().reset(why), safePose: (why, category) => gateway().safePose(why, category),
       config: () => {
         const { file, hash, config } = configuration();
         return { file, hash, config };
       },
       reload: (file) => gateway().reload(file),
-      policy: (body) => policyService(body, policy.engine, system),
+      policy: (body) => policyService(body, policy.engine, system), pair: pair?.port, reflex: this.#options.reflex,
     });
     const directTopics = new DirectTopicTable(table, clock, publisher);
     if (inherited) restoreTopics(inherited.inheritance, table, directTopics);
     if (pair) noteTopics(table, directTopics, pair.keeper);
     this.#broker = createBroker({
-      ...(pair ? { handover: { keeper: pair.keeper, connections: pair.connections, inheritance: inherited?.inheritance } } : {}),
+      ...(pair ? { handover: { keeper: pair.keeper, connections: pair.connections, guard: pair.guard(), inheritance: inherited?.inheritance } } : {}),
       server: this.#server, topics: table, directTopics, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity, limits: { shared: fitted(defaultLimits.shared, openFilesMax()) },
       identify: (peer, facts) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who), facts }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
@@ -109,9 +120,9 @@ export class LocalFront implements Front {
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
   }
 
-  async sayFarewell(why: string): Promise<void> {
+  async sayFarewell(why: string, deadlineMs: number): Promise<void> {
     if (!this.#broker) return;
-    const { told, late } = await this.#broker.sayFarewell(FAREWELL_MS, why);
+    const { told, late } = await this.#broker.sayFarewell(deadlineMs, why);
     if (late.length === 0 && told === 0) return;
     const text = late.length === 0 ? `${told} local programs were told, all are prepared or gone` : `${late.length} of ${told} local programs were not prepared in time: ${late.map((name) => name || "?").join(", ")}`;
     this.#options.event({ severity: late.length === 0 ? "info" : "warning", code: "farewell", source: "clients", text });

@@ -48,10 +48,11 @@ export const everyKey: Config = {
     { name: "plc", connect: "tcp://192.0.2.7:502", timeoutMs: 500, description: "" },
   ],
   arming: { autoDisarmAfterSilentMs: 0 },
-  redundancy: { reflex: "pair", brains: "pair", resumeArmed: true, twinDeadlineMs: 20, beatPeriodMs: 10, brainTimeoutMs: 500, drills: true, runFolder: "/run/ipcnet", stateFolder: "/var/lib/ipcnet" },
+  redundancy: { reflex: "pair", brains: "pair", progressMs: 500, resumeArmed: true, twinDeadlineMs: 20, beatPeriodMs: 10, brainTimeoutMs: 500, drills: true, runFolder: "/run/ipcnet", stateFolder: "/var/lib/ipcnet" },
   safePose: {
     plan: "arm.plan.yaml",
     budgetMs: 2500,
+    prepareMs: 300,
     steps: [
       {
         name: "hold", deadlineMs: 1000, onTimeout: "fail",

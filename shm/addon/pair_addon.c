@@ -91,6 +91,40 @@ static napi_value handover_sent(napi_env env, napi_callback_info info) {
   return number(env, self->twin_page == NULL ? -ENOENT : (int64_t)ipcnet_handover_sent(self->twin_page, slot));
 }
 
+/* The page of this process's main environment, for the handler alone: a signal comes without a context. */
+static struct ipcnet_handover_page *volatile crash_page;
+static volatile uint32_t crash_word, crash_value;
+static struct sigaction crash_before[NSIG];
+
+/* Async-signal-safe: one store, then whoever handled the signal before (the default ends the process when the instruction is tried again, or abort() raises once more). */
+static void on_crash(int signal) {
+  struct ipcnet_handover_page *page = crash_page;
+  if (page != NULL) __atomic_store_n(ipcnet_handover_words(page) + crash_word, crash_value, __ATOMIC_RELEASE);
+  sigaction(signal, &crash_before[signal], NULL);
+}
+
+/* handoverMarkCrash(word, value) → 0: a fatal signal of this process's own making writes `value` to `word` of its page before it kills */
+static napi_value handover_mark_crash(napi_env env, napi_callback_info info) {
+  static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP };
+  napi_value values[2];
+  uint32_t word, value;
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  if (!arguments(env, info, 2, values) || !u32(env, values[0], &word) || !u32(env, values[1], &value) || word >= IPCNET_HANDOVER_WORDS || self->own_page == NULL) return wrong(env, "handoverMarkCrash(word, value)");
+  if (crash_page != NULL) return number(env, -EBUSY);
+  crash_word = word;
+  crash_value = value;
+  crash_page = self->own_page;
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_crash;
+  action.sa_flags = SA_ONSTACK;
+  for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+    if (sigaction(signals[i], &action, &crash_before[signals[i]]) != 0) return number(env, -errno);
+  }
+  return number(env, 0);
+}
+
 /* ---- sockets --------------------------------------------------------------------------------------------------------------------------- */
 
 /* descriptorOf(id) → fd: a copy of a socket's descriptor, to hand on */
@@ -266,7 +300,7 @@ static napi_value notify(napi_env env, napi_callback_info info) {
 
 int define_pair(napi_env env, napi_value exports) {
   static const struct export list[] = {
-    { "handoverMake", handover_make }, { "handoverWords", handover_words }, { "handoverOpen", handover_open }, { "handoverBegin", handover_begin }, { "handoverSent", handover_sent },
+    { "handoverMake", handover_make }, { "handoverWords", handover_words }, { "handoverOpen", handover_open }, { "handoverBegin", handover_begin }, { "handoverMarkCrash", handover_mark_crash }, { "handoverSent", handover_sent },
     { "descriptorOf", descriptor_of }, { "listenerOf", listener_of }, { "keepPath", keep_path }, { "peekFromStart", peek_from_start }, { "consume", consume }, { "shutDown", shut_down },
     { "lockFile", lock_file }, { "killBehind", kill_behind }, { "memoryFile", memory_file }, { "notify", notify },
   };

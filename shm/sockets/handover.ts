@@ -23,6 +23,11 @@ export class OwnPage {
     if (typeof words === "number") throw new SocketError(-words, "cannot map the handover page");
     this.words = new Uint32Array(words);
   }
+
+  /** From now on a fatal signal of this process's own making (a fault, abort) writes `value` to word `word` before it kills. Once a process. */
+  markCrash(word: number, value: number): void {
+    checked(hub().native.handoverMarkCrash(word, value), "cannot watch for fatal signals");
+  }
 }
 
 /** The twin's page. Its words change under the reader's eyes; writing them would end this process. */
@@ -34,6 +39,16 @@ export class TwinPage {
     const words = hub().native.handoverOpen(descriptor.fd);
     if (typeof words === "number") throw new SocketError(-words, "this is no handover page");
     this.words = new Uint32Array(words);
+  }
+
+  /** undefined: the descriptor is no such page. */
+  static of(descriptor: Descriptor): TwinPage | undefined {
+    try {
+      return new TwinPage(descriptor);
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      return undefined;
+    }
   }
 
   /** How many packets the connection in `slot` was given. Exact once the twin is dead. */

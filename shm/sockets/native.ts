@@ -37,6 +37,7 @@ export interface NativeShm {
   handoverWords(): ArrayBuffer | number;
   handoverOpen(fd: number): ArrayBuffer | number;
   handoverBegin(slot: number, count: number): number;
+  handoverMarkCrash(word: number, value: number): number;
   handoverSent(slot: number): number;
   lockFile(path: string): number;
   killBehind(pidfd: number): number;

@@ -103,6 +103,7 @@ void ipcnet_process_status(struct ipcnet_process *self, struct ipcnet_reflex_sta
     to->twin_seen_us = self->watch.changed_us;
   }
   for (unsigned i = 0; i < IPCNET_CONNECTIONS_MAX; i++) to->brains = (uint8_t)(to->brains + (self->control.connections[i].fd >= 0 && self->control.connections[i].greeted && self->control.connections[i].who == IPCNET_WHO_BRAIN));
+  (void)ipcnet_reflex_missing(self->core, self->now_us, to->missing, sizeof to->missing / sizeof to->missing[0]);
 }
 
 /* ---- Stopping ---------------------------------------------------------------------------------------------------------------------------------------- */

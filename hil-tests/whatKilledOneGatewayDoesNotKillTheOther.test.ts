@@ -1,0 +1,59 @@
+/** A packet that kills the gateway that handles it: its successor does not touch it, keeps its sender out, and everybody else goes on. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { pairConfiguration, PairRig } from "../bench/failover/pairRig.ts";
+import { IpcnetError } from "../shm/client/index.ts";
+import { Status } from "../schemas/status.ts";
+import { Program } from "./program.ts";
+import { eventually } from "./waiting.ts";
+
+interface Kept {
+  name: string;
+  pid: number;
+  why: string;
+  sample: string;
+}
+
+for (const kind of ["throw", "abort", "hang"]) {
+  test(`a packet over which the gateway dies (${kind}) kills one instance, never two`, async (t) => {
+    const rig = new PairRig({ configuration: pairConfiguration, env: () => ({ IPCNETD_FAILPOINT: `${kind}:POISON` }) });
+    t.after(() => rig.close());
+    await rig.startBoth();
+    const bystander = await rig.connect("bystander");
+    await bystander.offer("app/echo", { capacity: 4 }, (body) => body);
+    let bystanderGone = false;
+    bystander.onClose(() => (bystanderGone = true));
+    const first = await rig.active();
+    assert.match(first.log, /FAILPOINT/);
+    // In a process of its own: it is processes that are kept out.
+    const sender = new Program(t, rig.socketPath, `
+      client.onClose((why) => say({ closed: why }));
+      client.request("app/echo", "POISON", { timeoutMs: 60000 }).catch((error) => say({ failed: error.message }));
+      onAsk(() => connect({ socketPath: ${JSON.stringify(rig.socketPath)}, timeoutMs: 20000 }).then(() => say("in"), (error) => say(String(error.status))));
+    `);
+    await first.exited;
+    assert.equal(await bystander.request("app/echo", "still here", { timeoutMs: 60_000 }), "still here");
+    const closed = await sender.hears<{ closed?: string }>("the goodbye", (line: { closed?: string }) => line.closed !== undefined);
+    assert.match(closed.closed!, /quarantined as q1/);
+    const second = await rig.active();
+    assert.notEqual(second, first);
+    const [entry, ...more] = (await bystander.request("gateway/quarantine", {})) as Kept[];
+    assert.equal(more.length, 0);
+    assert.equal(entry!.pid, sender.child.pid);
+    assert.ok(Buffer.from(entry!.sample, "hex").includes("POISON"));
+    assert.equal(await sender.ask<string>("again"), "202");
+    // The next standby learns of it, and so does the one after.
+    rig.start(first.name);
+    await rig.standby();
+    second.child.kill("SIGKILL");
+    await second.exited;
+    await eventually("the other one is active again", async () => ((await bystander.request("gateway/failover", {}, { timeoutMs: 60_000 })) as { active: string }).active === first.name);
+    assert.equal(((await bystander.request("gateway/quarantine", {})) as Kept[]).length, 1);
+    assert.equal(await sender.ask<string>("again"), "202");
+    await bystander.request("gateway/quarantine", { release: "q1" });
+    assert.equal(await sender.ask<string>("again"), "in");
+    await assert.rejects(bystander.request("gateway/quarantine", { release: "q1" }), (error) => error instanceof IpcnetError && error.status === Status.notFound);
+    assert.equal(bystanderGone, false);
+    await bystander.close();
+  });
+}
