@@ -17,8 +17,13 @@ import { FRESHNESS_PERIOD_MS, FreshnessMonitor } from "./pipeline/freshness.ts";
 import type { ServiceReply } from "./front/services.ts";
 import type { Link } from "./links/link.ts";
 import type { SupervisorPort } from "./supervisor/port.ts";
+import { serviceLimits } from "./broker/services/limits.ts";
+import { orderlyStop } from "./orderlyStop.ts";
 import { topicsFingerprint } from "./topics/handover.ts";
 import type { TopicTable } from "./topics/table.ts";
+
+/** Notice for local programs beside the pose when the gateway stops, ms: enough to write a snapshot of some megabytes; who needs longer asks for it. */
+const FAREWELL_MS = 2_000;
 
 /** Something with deadlines that is served by the gateway's timer. */
 export interface Due {
@@ -28,9 +33,11 @@ export interface Due {
 
 /** The local side: opened when the links are up, closed before they go down. */
 export interface Front {
+  /** Where programs connect. */
+  readonly path: string;
   start(): Promise<void>;
   /** Tells the programs that the gateway goes; resolves when they are prepared, at the latest when their time is over. */
-  sayFarewell(why: string): Promise<void>;
+  sayFarewell(why: string, deadlineMs: number): Promise<void>;
   stop(why: string): Promise<void>;
   clients(): ClientReport[];
   quota(): QuotaReport;
@@ -55,6 +62,8 @@ export interface GatewayParts {
   /** What owns the CAN buses instead of this process, if anything does. */
   reflexes(): readonly ReflexReport[];
   reload(file: string): ServiceReply;
+  /** Time for programs before the pose of a stop begins. */
+  prepareMs(): number;
   /** Told what the crank has come to: whoever supervises it. */
   checkpoint?: ((point: "begin" | "links" | "nodes" | "safety" | "end", nowUs: number) => void) | undefined;
 }
@@ -123,6 +132,11 @@ export class Gateway {
     return this.#parts.supervisor.armed;
   }
 
+  /** Where local programs connect. */
+  get socketPath(): string {
+    return this.#parts.front.path;
+  }
+
   /** What the two instances of a pair have to have in common. */
   get topicsFingerprint(): string {
     return topicsFingerprint(this.#parts.table);
@@ -154,9 +168,12 @@ export class Gateway {
   async stop(why: string): Promise<PoseVerdict> {
     const { links, front, stats, clock, supervisor } = this.#parts;
     this.reschedule();
-    // The pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
-    const pose = supervisor.safePose(why, clock.nowUs(), "onStop");
-    const [verdict] = await Promise.all([pose, front.sayFarewell(why)]);
+    // Without time to prepare the pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
+    const verdict = await orderlyStop({
+      clock, prepareMs: supervisor.armed ? this.#parts.prepareMs() : 0, moreMsMax: serviceLimits.farewellMoreMsMax, besideMs: FAREWELL_MS,
+      sayFarewell: (deadlineMs) => front.sayFarewell(why, deadlineMs),
+      startPose: () => supervisor.safePose(why, clock.nowUs(), "onStop"),
+    });
     this.#running = false;
     this.#cancelTimer?.();
     this.#parts.policy.stop();

@@ -122,6 +122,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
   const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
   gateway = new Gateway({
+    prepareMs: () => running.config.safePose.prepareMs,
     identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, policy, stats: new ProcessStats(), reflexes: () => reflex?.client.ends.map(reflexReport) ?? [], checkpoint: pair && ((point, nowUs) => pair.supervision.passed("crank", point, nowUs)),
     reload: (file) => reloadConfiguration({ ...running, policyHash: policy.hash }, file, (changed) => {
       running = changed;

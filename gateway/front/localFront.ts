@@ -33,9 +33,6 @@ import type { ReflexPort } from "./reflexServices.ts";
 import { callService, gatewayServices } from "./services.ts";
 import { defaultSocketPath } from "./socketPath.ts";
 
-/** Notice for local programs when the gateway stops, ms: enough to write a snapshot of some megabytes; who needs longer asks for it. */
-const FAREWELL_MS = 2_000;
-
 export interface LocalFrontOptions {
   socket: Config["socket"];
   /** The configuration in force. */
@@ -76,9 +73,13 @@ export class LocalFront implements Front {
     this.#options = options;
   }
 
+  get path(): string {
+    return this.#options.socket.path ?? defaultSocketPath();
+  }
+
   async start(): Promise<void> {
     const { socket, configuration, table, publisher, policy, clock, identity, gateway, event } = this.#options;
-    const path = socket.path ?? defaultSocketPath();
+    const { path } = this;
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const group = socket.group === undefined ? undefined : systemNames().gid(socket.group);
     if (socket.group !== undefined && group === undefined) throw new DriverError("unknownGroup", `the group ${socket.group} of the client socket does not exist`, `sudo groupadd --system ${socket.group}`);
@@ -119,9 +120,9 @@ export class LocalFront implements Front {
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
   }
 
-  async sayFarewell(why: string): Promise<void> {
+  async sayFarewell(why: string, deadlineMs: number): Promise<void> {
     if (!this.#broker) return;
-    const { told, late } = await this.#broker.sayFarewell(FAREWELL_MS, why);
+    const { told, late } = await this.#broker.sayFarewell(deadlineMs, why);
     if (late.length === 0 && told === 0) return;
     const text = late.length === 0 ? `${told} local programs were told, all are prepared or gone` : `${late.length} of ${told} local programs were not prepared in time: ${late.map((name) => name || "?").join(", ")}`;
     this.#options.event({ severity: late.length === 0 ? "info" : "warning", code: "farewell", source: "clients", text });

@@ -430,6 +430,8 @@ export interface SafePose {
   plan?: string;
   /** The whole plan ends within this. Default: 3000. */
   budgetMs: number;
+  /** Stopped in order while armed: programs are told, and have so long before the pose begins; who asks for more gets at most 10 s. 0: it begins at once. Default: 0. */
+  prepareMs: number;
   /** In order. */
   steps: readonly PlanStep[];
 }

@@ -227,6 +227,7 @@ const definitions: Record<string, Schema> = {
   SafePose: object("What is done when the gateway stops or something is lost.", {
     "plan?": path("A plan file with several plans, fallbacks and triggers (docs/specs/plan.md), instead of steps; needs redundancy.reflex.", { examples: ["arm.plan.yaml"] }),
     budgetMs: milliseconds("The whole plan ends within this.", 1, hourMs, { default: 3000 }),
+    prepareMs: milliseconds("Stopped in order while armed: programs are told, and have so long before the pose begins; who asks for more gets at most 10 s. 0: it begins at once.", 0, 60_000, { default: 0 }),
     steps: list(ref("PlanStep"), { description: "In order.", title: "a list of steps", maxItems: 64, default: none }),
   }),
 
