@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { checkConfigFile } from "./configFile.ts";
+import { checkConfig } from "./checkConfig.ts";
 import { checkPlan, type PlanResult } from "./checkPlan.ts";
 import { sourceFolder } from "./generate.ts";
 
@@ -107,6 +108,14 @@ test("a plan file is part of its configuration's verdict and hash", () => {
   assert.ok(read.readable);
   assert.equal(read.result.parts.plan?.plan.plans.length, 3);
   assert.match(text, /plan: arm\.plan\.yaml/);
+});
+
+test("the demonstration's plans fit its configuration", () => {
+  const folder = join(sourceFolder(), "../../examples/arm");
+  const text = readFileSync(join(folder, "ipcnet.template.yaml"), "utf8").replaceAll("@RUN@", "/run/demo").replaceAll("@MQTT_PORT@", "1883").replace(/^safePose:[^]*/m, "safePose: { plan: arm.plan.yaml }\n");
+  const readFile = (path: string) => (path.endsWith(".password") ? { bytes: new TextEncoder().encode("x\n"), mode: 0o600 } : { bytes: readFileSync(join(folder, path)) });
+  const { config, faults } = checkConfig({ text, file: "ipcnet.yaml", readFile });
+  assert.deepEqual([config?.safePose.plan, faults], ["arm.plan.yaml", []]);
 });
 
 test("every code that a plan can have is in the specification, and the other way round", () => {
