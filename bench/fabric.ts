@@ -35,7 +35,7 @@ function listOf(name: string): string[] | undefined {
 function presentOf<P extends { name: string; missing(): string | undefined }>(all: readonly P[], smokeNames: readonly string[] | undefined, notes: string[]): P[] {
   const only = listOf("IPCNET_BENCH_PEERS");
   return all.filter((peer) => {
-    // "ipcnet" also means its spinning kin.
+    // "ipcnet" also means its kin, which spin or work in place.
     if ((only && !only.includes(peer.name.split(",")[0]!)) || (smokeNames && !smokeNames.includes(peer.name))) return false;
     const missing = peer.missing();
     if (missing) notes.push(`left out: ${peer.name}: ${missing}`);

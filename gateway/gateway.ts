@@ -5,8 +5,9 @@
  * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
  */
 import type { Clock } from "../schemas/clock.ts";
-import type { ClientReport, LaneReport, PolicyReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, PolicyReport, QuotaReport, ReflexReport, StatusReport } from "../schemas/messages/statusReport.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
+import type { StopCategory } from "../failsafe/shutdown/compiled.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
 import type { EventInput, EventLog, GatewayEvent } from "./observe/events.ts";
 import type { ProcessStats } from "./observe/processStats.ts";
@@ -15,9 +16,14 @@ import type { RejectCounter, Rejects } from "./observe/rejects.ts";
 import { FRESHNESS_PERIOD_MS, FreshnessMonitor } from "./pipeline/freshness.ts";
 import type { ServiceReply } from "./front/services.ts";
 import type { Link } from "./links/link.ts";
-import type { Supervisor } from "./supervisor/supervisor.ts";
+import type { SupervisorPort } from "./supervisor/port.ts";
+import { serviceLimits } from "./broker/services/limits.ts";
+import { orderlyStop } from "./orderlyStop.ts";
 import { topicsFingerprint } from "./topics/handover.ts";
 import type { TopicTable } from "./topics/table.ts";
+
+/** Notice for local programs beside the pose when the gateway stops, ms: enough to write a snapshot of some megabytes; who needs longer asks for it. */
+const FAREWELL_MS = 2_000;
 
 /** Something with deadlines that is served by the gateway's timer. */
 export interface Due {
@@ -31,7 +37,7 @@ export interface Front {
   readonly path: string;
   start(): Promise<void>;
   /** Tells the programs that the gateway goes; resolves when they are prepared, at the latest when their time is over. */
-  sayFarewell(why: string): Promise<void>;
+  sayFarewell(why: string, deadlineMs: number): Promise<void>;
   stop(why: string): Promise<void>;
   clients(): ClientReport[];
   quota(): QuotaReport;
@@ -49,11 +55,15 @@ export interface GatewayParts {
   nodes: NodeMonitor;
   links: readonly Link[];
   routes: readonly Due[];
-  supervisor: Supervisor;
+  supervisor: SupervisorPort;
   front: Front;
   policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
+  /** What owns the CAN buses instead of this process, if anything does. */
+  reflexes(): readonly ReflexReport[];
   reload(file: string): ServiceReply;
+  /** Time for programs before the pose of a stop begins. */
+  prepareMs(): number;
   /** Told what the crank has come to: whoever supervises it. */
   checkpoint?: ((point: "begin" | "links" | "nodes" | "safety" | "end", nowUs: number) => void) | undefined;
 }
@@ -92,7 +102,7 @@ export class Gateway {
     this.#running = true;
     this.#turn();
     for (const link of links) void this.#openUntilItWorks(link);
-    this.event({ severity: "warning", code: "tookOver", source: "gateway", text: `the other instance is dead; ${links.length} links are opened anew, and nothing moves before it is armed again` });
+    this.event({ severity: "warning", code: "tookOver", source: "gateway", text: `the other instance is dead; ${links.length} links are opened anew${this.#parts.reflexes().length > 0 ? "; the buses are the reflex's and go on" : ", and nothing moves before it is armed again"}` });
   }
 
   async #openUntilItWorks(link: Link): Promise<void> {
@@ -158,9 +168,12 @@ export class Gateway {
   async stop(why: string): Promise<PoseVerdict> {
     const { links, front, stats, clock, supervisor } = this.#parts;
     this.reschedule();
-    // The pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
-    const pose = supervisor.safePose(why, clock.nowUs());
-    const [verdict] = await Promise.all([pose, front.sayFarewell(why)]);
+    // Without time to prepare the pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
+    const verdict = await orderlyStop({
+      clock, prepareMs: supervisor.armed ? this.#parts.prepareMs() : 0, moreMsMax: serviceLimits.farewellMoreMsMax, besideMs: FAREWELL_MS,
+      sayFarewell: (deadlineMs) => front.sayFarewell(why, deadlineMs),
+      startPose: () => supervisor.safePose(why, clock.nowUs(), "onStop"),
+    });
     this.#running = false;
     this.#cancelTimer?.();
     this.#parts.policy.stop();
@@ -175,13 +188,13 @@ export class Gateway {
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
-      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(),
+      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(), reflexes: () => this.#parts.reflexes(),
       topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }
 
   /** Arms, or says what is missing. A bus that was dead and has proved alive is opened again, but only if nothing else stands in the way: a refusal changes nothing. */
-  arm(why: string): string[] {
+  arm(why: string): string[] | Promise<string[]> {
     const { links, supervisor, clock } = this.#parts;
     const refused = supervisor.missing().length > 0;
     // A bus that has given up its restarts gets new ones in any case: until it is back, it is itself what is missing.
@@ -193,12 +206,12 @@ export class Gateway {
     this.#parts.supervisor.disarm(why, this.#parts.clock.nowUs());
   }
 
-  reset(why: string): void {
-    this.#parts.supervisor.reset(why, this.#parts.clock.nowUs());
+  reset(why: string): void | Promise<void> {
+    return this.#parts.supervisor.reset(why, this.#parts.clock.nowUs());
   }
 
-  safePose(why: string): Promise<PoseVerdict> {
-    return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs());
+  safePose(why: string, category?: StopCategory): Promise<PoseVerdict> {
+    return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs(), "onRequest", category);
   }
 
   recentEvents(): readonly GatewayEvent[] {
@@ -226,7 +239,7 @@ export class Gateway {
     const text = event.type === "stateChanged" ? `is ${event.state}` : words[event.type];
     this.event({ severity: event.type === "duplicate" ? "error" : event.type === "lost" ? (node.required ? "error" : "warning") : "info", code: `node${event.type[0]!.toUpperCase()}${event.type.slice(1)}`, source: node.name, text: `node ${node.name} on ${node.link} ${text}` });
     const stillThere = event.type !== "lost" && event.type !== "duplicate" && (event.type !== "stateChanged" || event.state === "operational");
-    if ((node.required || event.type === "duplicate") && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs);
+    if ((node.required || event.type === "duplicate") && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs, event.type === "duplicate" ? undefined : node.link);
   }
 
   /** Something new may be due earlier than the timer thinks: after a command was held, or the safe pose began. */

@@ -16,6 +16,7 @@ import { systemClock } from "../schemas/clock.ts";
 import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import { type Client, IpcnetError } from "../shm/client/index.ts";
 import { type Daemon, startDaemon, testFolder } from "./daemon.ts";
+import { CLAIM_ID, type ReflexProcesses, startReflexes, withReflex } from "./reflexProcesses.ts";
 import { eventually } from "./waiting.ts";
 
 const sourceFolder = join(import.meta.dirname, "../../../examples/arm");
@@ -66,16 +67,20 @@ export class SimulatedJoint {
   deaf = false;
   readonly #host: BusHost;
   readonly #send: (frame: CanFrame) => void;
+  readonly #claimId: number | undefined;
   #cancel: (() => void) | undefined;
 
-  constructor(host: BusHost, name: JointName) {
+  /** `claimId`: it obeys who claims the bus, and says so. */
+  constructor(host: BusHost, name: JointName, claimId?: number) {
     const { port, node } = attachInProcess(host, { name });
     this.name = name;
     this.node = node;
     this.#host = host;
     this.#send = (frame) => void port.send(frame);
+    this.#claimId = claimId;
     port.onFrame((frame) => {
-      if (!this.deaf && this.node.powered) this.joint.receive(frame, systemClock.nowUs());
+      if (this.deaf || !this.node.powered) return;
+      for (const answer of this.joint.receive(frame, systemClock.nowUs())) this.#send(answer);
     });
     this.#boot();
   }
@@ -83,7 +88,7 @@ export class SimulatedJoint {
   /** On its own again as after power-up: at the same place, without any memory of counters. */
   #boot(): void {
     const positionRad = this.joint?.positionRad ?? 0;
-    this.joint = new Joint({ nodeId: NODE_NUMBERS[this.name], codecs: jointCodecs(sourceFolder)[this.name], positionRad });
+    this.joint = new Joint({ nodeId: NODE_NUMBERS[this.name], codecs: jointCodecs(sourceFolder)[this.name], positionRad, claimId: this.#claimId });
     const turn = (): void => {
       for (const frame of this.joint.tick(systemClock.nowUs())) this.#send(frame);
       this.#cancel = systemClock.at(this.joint.nextDeadlineUs(), turn);
@@ -116,6 +121,8 @@ export interface ArmRigOptions {
   joints?: readonly JointName[];
   /** Changes the configuration before the daemon reads it. */
   configure?: (configuration: Configuration, rig: ArmRig) => void;
+  /** The bus belongs to processes of their own (ipcnet-reflex), and the joints follow who claims it. */
+  reflex?: "single" | "pair";
 }
 
 export class ArmRig {
@@ -128,6 +135,8 @@ export class ArmRig {
   configuration!: Configuration;
   daemon!: Daemon;
   client!: Client;
+  /** What keeps the reflexes running; undefined without them. */
+  reflexes: ReflexProcesses | undefined;
   readonly #servers: BusServer[] = [];
   readonly #buses: BusHost[] = [];
 
@@ -135,7 +144,7 @@ export class ArmRig {
   static async start(options: ArmRigOptions = {}): Promise<ArmRig> {
     const rig = new ArmRig(options.joints ?? ["base", "shoulder"]);
     try {
-      await rig.#start(options.configure);
+      await rig.#start(options);
     } catch (error) {
       await rig.stop();
       throw error;
@@ -172,13 +181,20 @@ export class ArmRig {
     return node;
   }
 
-  async #start(configure: ArmRigOptions["configure"]): Promise<void> {
+  async #start({ configure, reflex }: ArmRigOptions): Promise<void> {
     for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(sourceFolder, name), join(this.folder.path, name));
     this.configuration = armConfiguration(this.joints, this.busSocket);
+    if (reflex) withReflex(this.configuration, reflex);
     configure?.(this.configuration, this);
     for (const bus of this.#buses) this.#servers.push(await serveBuses({ socketPath: this.socketOf(bus.name), buses: [bus] }));
-    for (const name of this.joints) this.nodes.set(name, new SimulatedJoint(this.host, name));
+    for (const name of this.joints) this.nodes.set(name, new SimulatedJoint(this.host, name, reflex && CLAIM_ID));
+    if (reflex) this.reflexes = await startReflexes(this.folder.path, yamlOf(this.configuration));
     await this.startDaemon();
+  }
+
+  /** After they were killed. */
+  async restartReflexes(): Promise<void> {
+    this.reflexes = await startReflexes(this.folder.path, yamlOf(this.configuration));
   }
 
   /** Also after the daemon was killed. */
@@ -194,6 +210,7 @@ export class ArmRig {
       this.daemon.process.kill("SIGKILL");
       await this.daemon.ended;
     }
+    await this.reflexes?.end();
     for (const node of this.nodes.values()) node.silence();
     for (const server of this.#servers) await server.close();
     for (const bus of this.#buses) bus.close();
@@ -254,8 +271,9 @@ export class ArmRig {
 
   /** Frames on the bus that no joint sends: ours, or an intruder's. */
   commandsSeen(from = 0): SeenFrame[] {
-    const own = new Set(this.joints.flatMap((joint) => [(NODE_NUMBERS[joint] << 5) | 1, (NODE_NUMBERS[joint] << 5) | 3, 0x700 + NODE_NUMBERS[joint]]));
-    return this.seen.slice(from).filter(({ canId }) => !own.has(canId));
+    const own = new Set(this.joints.flatMap((joint) => [...[1, 3, 4].map((message) => (NODE_NUMBERS[joint] << 5) | message), 0x700 + NODE_NUMBERS[joint]]));
+    const isClaim = (canId: number): boolean => this.reflexes !== undefined && canId >= CLAIM_ID && canId < CLAIM_ID + 4;
+    return this.seen.slice(from).filter(({ canId }) => !own.has(canId) && !isClaim(canId));
   }
 }
 

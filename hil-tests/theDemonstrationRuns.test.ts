@@ -15,7 +15,7 @@ interface Demonstration {
   runner: ChildProcess;
   ended: Promise<[number | null, string | null]>;
   output: () => string;
-  /** The robot's and the gateway's processes. */
+  /** The robot's, the gateway's and the keeper's processes, and the two bus processes. */
   children: number[];
 }
 
@@ -47,7 +47,10 @@ async function start(t: TestContext): Promise<Demonstration> {
   }, { timeoutMs: 40_000, last: () => last && [last.state, last.missingForArming] });
   await client.close();
   children = childrenOf(runner.pid!);
-  assert.equal(children.length, 2);
+  assert.equal(children.length, 3);
+  // The keeper's own: the bus processes.
+  children.push(...children.flatMap(childrenOf));
+  assert.equal(children.length, 5);
   return { folder: folder.path, runner, ended, output: () => output, children };
 }
 

@@ -14,6 +14,12 @@ export async function until(holds: () => boolean, what: string, timeoutMs = 60_0
 /** How many descriptors this process has open. */
 export const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
 
+/**
+ * Resolves when no more than `count` descriptors are open. What came from other processes is closed by threads of the addon, also what an earlier test has left them: so a count can fall later, and
+ * below one that was taken while they were at it.
+ */
+export const noMoreDescriptorsThan = (count: number): Promise<void> => until(() => openDescriptors() <= count, `no more than ${count} open descriptors`);
+
 /** How many of them are of the file `path`: not disturbed by others that are still being closed by threads of the addon. */
 export function openDescriptorsOf(path: string): number {
   return readdirSync("/proc/self/fd").filter((fd) => {

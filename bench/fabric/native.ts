@@ -44,7 +44,7 @@ const buildOurs = async (): Promise<void> => {
   await execute(process.execPath, [join(projectRoot, "scripts/native.mjs"), "--bench", "fabric_bench", "bare", "64", "1", "1"], { timeout: BUILD_DEADLINE_MS });
 };
 
-const missingCargo = (): string | undefined => (existsSync(join(rustFolder, "Cargo.toml")) ? missingProgram("cargo", "cargo (1.85 or later, or rustup)") : "bench/fabric/rust is not here");
+const missingCargo = (): string | undefined => (existsSync(join(rustFolder, "Cargo.toml")) ? missingProgram("cargo", "cargo (1.89 or later: rustup)") : "bench/fabric/rust is not here");
 const buildRust = (name: string) => async (): Promise<void> => {
   await execute("cargo", ["build", "--release", "--quiet", "--package", `fabric-${name}`], { cwd: rustFolder, timeout: BUILD_DEADLINE_MS });
 };
@@ -55,6 +55,7 @@ export const nativePeers: readonly NativePeer[] = [
   { name: "ipcnet, spinning", program: ours, spins: true, missing: missingCompiler, build: buildOurs },
   { name: "iceoryx2, spinning", program: rust("iceoryx2"), spins: true, missing: missingCargo, build: buildRust("iceoryx2") },
   { name: "ipcnet", program: ours, spins: false, missing: missingCompiler, build: buildOurs },
+  { name: "ipcnet, in place", program: ours, spins: false, missing: missingCompiler, build: buildOurs },
   { name: "Unix SEQPACKET", program: ours, spins: false, missing: missingCompiler, build: buildOurs },
   { name: "iceoryx2", program: rust("iceoryx2"), spins: false, missing: missingCargo, build: buildRust("iceoryx2") },
   { name: "Zenoh", program: rust("zenoh"), spins: false, missing: missingCargo, build: buildRust("zenoh") },

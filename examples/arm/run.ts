@@ -1,6 +1,6 @@
 /**
- * `npm start`: the simulated robot, the gateway, a program that moves the arm, and the live view. Ctrl-C ends in the safe pose and prints its
- * verdict. Robot and gateway are processes of their own that end with this one, whatever ends it: their standard input is ours.
+ * `npm start`: the simulated robot, the bus processes, the gateway, a program that moves the arm, and the live view. Ctrl-C ends in the safe pose and prints its
+ * verdict. All are processes of their own that end with this one, whatever ends it: their standard input is ours.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -21,9 +21,13 @@ import { COMMAND_PERIOD_MS, COMMAND_TTL_MS, commandsAt, type Stick } from "./tel
 /** Where the sources lie: the DBC and the configuration are not compiled. */
 const sourceFolder = join(import.meta.dirname, "../../../../examples/arm");
 const START_TIMEOUT_MS = 10_000;
+/** As in ipcnet.template.yaml: the joints follow who claims the bus. */
+const CLAIM_ID = 0x10;
 
 interface Running {
   robot: ChildProcess;
+  /** What keeps the two bus processes running. */
+  reflexes: ChildProcess;
   gateway: ChildProcess;
   /** Resolves with the last line of the gateway's standard output when it has ended. */
   verdictLine: Promise<string>;
@@ -32,6 +36,7 @@ interface Running {
   logFile: string;
 }
 
+let isFirstLook = true;
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort(signal));
 process.exitCode = await main();
@@ -69,16 +74,18 @@ async function startAll(folder: string): Promise<Running> {
   writeFileSync(configFile, text, { mode: 0o600 });
 
   // Sessions of their own: a Ctrl-C in the terminal is for this process alone, which then ends the others in order.
-  const robot = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "robot.js"), folder, String(mqttPort)], { stdio: ["pipe", "pipe", "inherit"], detached: true });
+  const robot = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "robot.js"), folder, String(mqttPort), String(CLAIM_ID)], { stdio: ["pipe", "pipe", "inherit"], detached: true });
   await firstLine(robot, "the simulated robot");
   const logFile = join(folder, "ipcnetd.log");
   const log = openSync(logFile, "w", 0o600);
+  const reflexes = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "../../gateway/bin/reflexes.js"), "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", log], detached: true });
+  await firstLine(reflexes, "the bus processes' keeper");
   const gateway = spawn(process.execPath, ["--max-semi-space-size=4", join(import.meta.dirname, "../../gateway/bin/ipcnetd.js"), "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", log], detached: true });
   closeSync(log);
   let verdictLine = "";
   createInterface({ input: gateway.stdout! }).on("line", (line) => (verdictLine = line));
   const gatewayEnded = new Promise<number>((resolve) => gateway.on("close", (code) => resolve(code ?? 1)));
-  return { robot, gateway, gatewayEnded, verdictLine: gatewayEnded.then(() => verdictLine), folder, logFile };
+  return { robot, reflexes, gateway, gatewayEnded, verdictLine: gatewayEnded.then(() => verdictLine), folder, logFile };
 }
 
 /** Connects as soon as the gateway listens; an end of the gateway before that is told with its own words. */
@@ -127,6 +134,10 @@ function teleoperate(client: Client, signal: AbortSignal): () => void {
 async function armWhenReady(client: Client): Promise<boolean> {
   const status = (await client.request("gateway/status")) as StatusReport;
   if (status.state === "armed") return true;
+  // Where the last demonstration has ended, the next one begins: whoever started it knows.
+  const isLeftOver = isFirstLook && (status.state === "posed" || status.state === "fault");
+  isFirstLook = false;
+  if (isLeftOver) await client.request("gateway/reset", { why: "demonstration" });
   // After a stop button nothing moves again by itself, here neither.
   if (status.state !== "disarmed" || status.missingForArming.length > 0) return false;
   return client.request("gateway/arm", { why: "demonstration" }).then(() => true, () => false);
@@ -140,11 +151,14 @@ async function showView(socketPath: string): Promise<void> {
 }
 
 /** Ends the gateway (safe pose first), prints its verdict, then switches the robot off. */
-async function end({ robot, gateway, gatewayEnded, verdictLine, folder, logFile }: Running): Promise<number> {
+async function end({ robot, reflexes, gateway, gatewayEnded, verdictLine, folder, logFile }: Running): Promise<number> {
   process.stdout.write("stopping: safe pose first …\n");
   gateway.kill("SIGTERM");
   const code = await gatewayEnded;
   const line = await verdictLine;
+  const reflexesEnded = new Promise((resolve) => reflexes.once("close", resolve));
+  reflexes.kill("SIGTERM");
+  await reflexesEnded;
   robot.stdin?.end();
   robot.kill("SIGTERM");
   if (line === "") {
@@ -153,7 +167,7 @@ async function end({ robot, gateway, gatewayEnded, verdictLine, folder, logFile 
   }
   const verdict = JSON.parse(line) as PoseVerdict;
   process.stdout.write(`${verdictText(verdict, { columns: columnsOf(process.stdout, 100), color: process.stdout.isTTY && process.env["NO_COLOR"] === undefined }).join("\n")}\n`);
-  for (const name of ["imu.password", "viewer.password", "arm.yaml", "hand", "bus.sock", "ipcnet.sock"]) rmSync(join(folder, name), { force: true });
+  for (const name of ["imu.password", "viewer.password", "arm.yaml", "hand", "bus.sock", "ipcnet.sock", "reflex.lock", "state"]) rmSync(join(folder, name), { force: true, recursive: true });
   return verdict.verdict === "posed" ? 0 : 1;
 }
 

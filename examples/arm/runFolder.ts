@@ -1,12 +1,11 @@
 /** The folder in which a running demonstration keeps its sockets, passwords and log: found by `ipcnet` without being told where. */
 import { lstatSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { ownRunFolder } from "../../shm/client/socketPath.ts";
 
-/** $IPCNET_RUN_FOLDER, else the same places, in the same order, in which the client looks for a gateway's socket. */
+/** $IPCNET_RUN_FOLDER, else the place where programs of this user look for a gateway's socket. */
 export function runFolder(): string {
   const uid = process.getuid?.() ?? 0;
-  const runtime = process.env["XDG_RUNTIME_DIR"];
-  const folder = process.env["IPCNET_RUN_FOLDER"] ?? (uid === 0 ? "/run/ipcnet" : join(runtime ?? `/tmp/ipcnet-${uid}`, runtime === undefined ? "" : "ipcnet"));
+  const folder = process.env["IPCNET_RUN_FOLDER"] ?? ownRunFolder({ env: process.env, uid });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   // In /tmp somebody else may have been there first.
   const found = lstatSync(folder);

@@ -5,9 +5,9 @@
 export const JOINTS = ["base", "shoulder", "elbow", "forearm", "wrist", "gripper"] as const;
 export type JointName = (typeof JOINTS)[number];
 
-/** Commands go out this often; each lives for twice as long. */
+/** Commands go out this often. When one has outlived its time and none has come after it, the reflex runs the safe pose: so they live for as long as this machine may keep us waiting. */
 export const COMMAND_PERIOD_MS = 20;
-export const COMMAND_TTL_MS = 40;
+export const COMMAND_TTL_MS = 1_000;
 
 export interface Stick {
   x: number;

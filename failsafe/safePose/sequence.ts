@@ -45,6 +45,8 @@ export type StepOutcome =
   /** It has no conditions: the frames went out, nothing was measured. */
   | "sentOnly"
   | "timedOut"
+  /** Its fallback ran in its place. */
+  | "fellBack"
   /** The budget had run out: its frames were sent once, nothing was waited for. */
   | "hurried";
 

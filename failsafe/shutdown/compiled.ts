@@ -5,14 +5,16 @@
  * Steps and fallbacks refer to each other by their place in the plan's own `steps`, which are in an order in which each comes after all that it needs and after the step it is the fallback of.
  * Times are whole microseconds that fit 32 bits.
  */
+import type { StopCategory } from "../../schemas/messages/plan/triggers.ts";
+
+export type { StopCategory };
+
 export interface CompiledPlanSet {
   plans: readonly CompiledPlan[];
   /** By falling priority; no two have the same. */
   triggers: readonly CompiledTrigger[];
 }
 
-/** IEC 60204-1: 0 off now, 1 parked and then off, 2 hold. */
-export type StopCategory = 0 | 1 | 2;
 
 export interface CompiledPlan {
   name: string;

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { connect, type Message } from "../../shm/client/index.ts";
 import { defaultLimits } from "./limits.ts";
 import { BrokerRig, openPolicy, type Program } from "./testRig.ts";
-import { openDescriptors } from "../../schemas/testing.ts";
+import { noMoreDescriptorsThan, openDescriptors } from "../../schemas/testing.ts";
 
 
 /** Subscribes with the given options and, when told "report", says what it received since. */
@@ -58,7 +58,7 @@ test("kill -9 of a client: its session, its descriptors and its subscriptions go
     assert.equal(rig.broker.clients().length, 0);
     assert.equal(rig.table.get("data/x")!.sinks.length, 0);
     // Its pipes close in their own time.
-    await rig.until(() => openDescriptors() <= before);
+    await noMoreDescriptorsThan(before);
     await publish(rig, 10);
   });
 });

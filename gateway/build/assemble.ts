@@ -23,10 +23,16 @@ import type { AcceptedConfig } from "./configuration.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { buildMqttLinks } from "./mqttLinks.ts";
 import { reloadConfiguration } from "./reload.ts";
+import { answerReflexCalls } from "./reflex/calls.ts";
+import { buildReflexParts } from "./reflex/parts.ts";
+import { reflexReport } from "../../failsafe/reflex/client/report.ts";
+import { ReflexSupervisor } from "../../failsafe/reflex/client/supervisor.ts";
+import type { SupervisorPort } from "../supervisor/port.ts";
 import { buildRoutes } from "./routes.ts";
 import { buildSerialLink } from "./serialPorts.ts";
 import { declareWritableTopics } from "./writableTopics.ts";
 import { type FrontPair, LocalFront } from "../front/localFront.ts";
+import { defaultSocketPath } from "../front/socketPath.ts";
 import { version } from "../version.ts";
 
 export interface AssembleOptions {
@@ -61,14 +67,15 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     event: (link, driverEvent) => onDriverEvent(link, driverEvent, supervisor, event, clock),
     secondMaster(link, message) {
       event({ severity: "error", code: "secondMaster", source: link.name, text: `somebody else sends ${message}, which only this gateway may send` });
-      if (supervisor.armed) supervisor.lost(`a second master on bus ${link.name}`, clock.nowUs());
+      if (supervisor.armed) supervisor.lost(`a second master on bus ${link.name}`, clock.nowUs(), link.name);
     },
   };
   const gate = (): boolean => supervisor.armed;
 
   const links: Link[] = [];
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
-  const common = { config, heartbeats, table, rejects, clock, gate, ports };
+  const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event }));
+  const common = { config, heartbeats, table, rejects, clock, gate, ports, reflex };
   for (const bus of config.buses) {
     const link = await buildCanLink(bus, { ...common, messagesOf: (name) => parts.messages.of(name) });
     frameLinks.set(bus.name, link);
@@ -90,23 +97,33 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     rearm: (name) => links.find((link) => link.name === name)?.rearm(),
     onRefused: (step, message, text) => event({ severity: "error", code: "safePoseSendFailed", source: message, text: `step ${step}: ${text}` }),
   });
-  const supervisor = new Supervisor({
-    missing: () => [...nodes.missing(), ...links.flatMap((link) => link.missing()), ...planMissing(config, paths)],
+  const shared = {
     clearCommands: () => {
       for (const path of paths.values()) path.clear();
     },
-    pose,
-    stateChanged: (from, to, why) => {
+    stateChanged: (from: string, to: string, why: string) => {
       event({ severity: to === "fault" || (from === "armed" && to === "safePose") ? "warning" : "info", code: to, source: "gateway", text: `${from} → ${to}: ${why}` });
       gateway?.reschedule();
     },
-  }, config.arming);
+  };
+  const isOurs = (link: string): boolean => reflex?.busRow(link) === undefined;
+  const missing = (): string[] => [...nodes.missing(isOurs), ...links.filter(({ name }) => isOurs(name)).flatMap((link) => link.missing()), ...planMissing(config, paths)];
+  const supervisor: SupervisorPort = reflex
+    ? new ReflexSupervisor({ ...shared, client: reflex.client, clock, missing, autoDisarmAfterSilentMs: config.arming.autoDisarmAfterSilentMs })
+    : new Supervisor({ ...shared, missing, pose }, config.arming);
 
+  if (reflex) {
+    answerReflexCalls({
+      client: reflex.client, clock, topics: table, links, paths, socketPath: config.socket.path ?? defaultSocketPath(),
+      trouble: (text) => event({ severity: "error", code: "safePoseCallFailed", source: "gateway", text }),
+    });
+  }
   const routes = buildRoutes({ config, table, publisher, frameLinks, clock, gate });
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
-  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, pair });
+  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
   gateway = new Gateway({
-    identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, policy, stats: new ProcessStats(), checkpoint: pair && ((point, nowUs) => pair.supervision.passed("crank", point, nowUs)),
+    prepareMs: () => running.config.safePose.prepareMs,
+    identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, policy, stats: new ProcessStats(), reflexes: () => reflex?.client.ends.map(reflexReport) ?? [], checkpoint: pair && ((point, nowUs) => pair.supervision.passed("crank", point, nowUs)),
     reload: (file) => reloadConfiguration({ ...running, policyHash: policy.hash }, file, (changed) => {
       running = changed;
       policy.apply(changed);
@@ -120,13 +137,13 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
 /** Nothing moves without a way to stop it. */
 function planMissing(config: Config, paths: ReadonlyMap<string, CommandPath>): string[] {
   if (paths.size === 0) return ["nothing can be commanded: the configuration lists no commands"];
-  return config.safePose.steps.length === 0 ? ["no safe pose is configured (safePose.steps)"] : [];
+  return config.safePose.steps.length === 0 && config.safePose.plan === undefined ? ["no safe pose is configured (safePose.steps)"] : [];
 }
 
-function onDriverEvent(link: Link, driverEvent: DriverEvent, supervisor: Supervisor, event: (input: EventInput) => void, clock: Clock): void {
+function onDriverEvent(link: Link, driverEvent: DriverEvent, supervisor: SupervisorPort, event: (input: EventInput) => void, clock: Clock): void {
   const { code, text, details, state } = driverEvent;
   const broken = state === "dead" || state === "busOff" || state === "down";
   event({ severity: broken || code === "purgeImpossible" ? "error" : code === "stateChanged" || code === "linkRestored" || code === "busRecovered" ? "info" : "warning", code, source: link.name, text, ...(details ? { details } : {}) });
   // A serial device or a broker that is away is a matter of its node; a bus with commands is one of all that moves on it.
-  if (code === "stateChanged" && broken && link.path && supervisor.armed && link.missing().length > 0) supervisor.lost(`bus ${link.name} is ${state}: ${text}`, clock.nowUs());
+  if (code === "stateChanged" && broken && link.path && supervisor.armed && link.missing().length > 0) supervisor.lost(`bus ${link.name} is ${state}: ${text}`, clock.nowUs(), link.name);
 }

@@ -10,6 +10,7 @@ import type { IncomingMessage, RawHandler } from "../pipeline/canReceiver.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { makeCanDriver } from "./canDrivers.ts";
 import type { Heartbeats } from "./heartbeats.ts";
+import type { ReflexParts } from "./reflex/parts.ts";
 import { sendableOf, type Sendable } from "./sendable.ts";
 
 export interface BusParts {
@@ -21,15 +22,18 @@ export interface BusParts {
   clock: Clock;
   gate(): boolean;
   ports: LinkPorts;
+  /** Buses that the reflex owns are reached through it. */
+  reflex?: ReflexParts | undefined;
 }
 
+const STANDARD_ID_MAX = 0x7ff;
 /** CiA 301: heartbeat of node n on 0x700 + n, one byte. */
 const HEARTBEAT_BASE = 0x700;
 
 export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> {
   const { table, rejects, clock } = parts;
   const messages = parts.messagesOf(bus.name);
-  const commands = sendableOf(parts.config, "bus", bus.name).map((sendable) => canCommand(sendable, messages.get(sendable.message)!));
+  const commands = sendableOf(parts.config, "bus", bus.name).map((sendable) => canCommand(sendable, messages.get(sendable.message)!, parts.reflex?.busRow(bus.name) !== undefined));
   const commanded = new Set(commands.map(({ name }) => name));
   const incoming: IncomingMessage[] = [];
   const rawHandlers: RawHandler[] = [];
@@ -39,6 +43,9 @@ export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> 
     else if (entry.checks?.covers(entry.message.name) !== true) rawHandlers.push(rejecting(entry, "unprotected"));
     else incoming.push(incomingMessage(bus, entry, parts));
   }
+  const throughReflex = parts.reflex?.busRow(bus.name);
+  // Who commands the bus is the reflexes' matter; their frames are no unknown ones here.
+  if (throughReflex !== undefined && bus.claimId !== undefined) rawHandlers.push(...claimHandlers(bus.claimId));
   for (const { nodeIndex, nodeNumber } of parts.heartbeats.canopen(bus.name)) {
     const canId = HEARTBEAT_BASE + nodeNumber;
     // A database that describes the heartbeat too makes it a topic; the byte is looked at all the same.
@@ -59,7 +66,7 @@ export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> 
     }
   }
   link = new CanLink({
-    driver: await makeCanDriver(bus, clock), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, ports: parts.ports,
+    driver: throughReflex === undefined ? await makeCanDriver(bus, clock) : parts.reflex!.driver(bus, throughReflex, (token, reason) => link?.refusedLater(token, reason)), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, ports: parts.ports,
     receive: { messages: incoming, rawHandlers, table, rejects, rawTopic: bus.publishRaw ? table.declare({ name: `can/${bus.name}/raw`, encoding: "canframe" }) : undefined },
   });
   return link;
@@ -87,9 +94,15 @@ function rejecting({ message }: BusMessage, reason: RejectReason, seen?: (timeUs
   } };
 }
 
-function canCommand(sendable: Sendable, { message, checks, managed }: BusMessage): CanCommand {
+/** Frames with a claim id are taken, and nothing is made of them. */
+function claimHandlers(claimId: number): RawHandler[] {
+  return [0, 1, 2, 3].map((owner) => ({ canId: claimId + owner, extended: claimId > STANDARD_ID_MAX, handle: () => undefined }));
+}
+
+/** The reflex protects by itself, at the moment of sending. */
+function canCommand(sendable: Sendable, { message, checks, managed }: BusMessage, throughReflex: boolean): CanCommand {
   return {
-    name: message.name, codec: compileMessage(message), protector: checks?.protectorFor(checkedMessage(message)), ownedSignals: [...managed],
+    name: message.name, codec: compileMessage(message), protector: throughReflex ? undefined : checks?.protectorFor(checkedMessage(message)), ownedSignals: [...managed],
     ttlMsMax: sendable.ttlMsMax, rateHzMax: sendable.rateHzMax, poseOnly: sendable.poseOnly,
   };
 }

@@ -1,5 +1,7 @@
 /** `arm`, `disarm`, `safe-pose`: what an operator does. */
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
+import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
+import { categoryWords } from "../../schemas/messages/plan/triggers.ts";
 import { Status, type IpcnetError } from "../../schemas/status.ts";
 import { CliError, ExitCode, type CliContext, type Register } from "./command.ts";
 import { withGateway, type Session } from "./connection.ts";
@@ -32,24 +34,33 @@ export const register: Register = (program, context) => {
 
   program
     .command("safe-pose")
-    .description("bring the robot into its safe pose, wait for the verdict; exit code 0 only when the pose was measured")
+    .description("bring the robot into its safe pose, wait for the verdict; exit code 0 posed (measured), 1 cut (not all of it), 5 failed")
+    .addOption(new Option("--category <CATEGORY>", "stop category of IEC 60204-1: 0 or offNow, 1 or parkedThenOff, 2 or hold (default: 1, or the only one that there is)").choices(["0", "1", "2", ...categoryWords]))
     .option("--why <TEXT>", "the reason, for the journal", "asked for on the command line")
     .option("--timeout-ms <N>", "how long to wait for the verdict (the gateway goes on without us)", parseNumber({ minimum: 100, maximum: 3_600_000 }), 60_000)
-    .addHelpText("after", "\nExamples:\n  ipcnet safe-pose --why \"somebody in the cell\"\n  ipcnet safe-pose --json | jq .verdict")
-    .action(async (options: { why: string; timeoutMs: number }, command: Command) => {
+    .addHelpText("after", "\nA pose that runs already is joined; one of a lower priority is taken over (docs/specs/plan.md).\n\nExamples:\n  ipcnet safe-pose --why \"somebody in the cell\"\n  ipcnet safe-pose --category hold\n  ipcnet safe-pose --json | jq .verdict")
+    .action(async (options: { why: string; timeoutMs: number; category?: string }, command: Command) => {
       let asked = false;
       await withGateway(command, context, async ({ client, json, color }) => {
         asked = true;
         context.exitCode = ExitCode.problem; // until the verdict says otherwise
-        const verdict = await client.request("gateway/safe-pose", { why: options.why }, { timeoutMs: options.timeoutMs });
+        const verdict = await client.request("gateway/safe-pose", { why: options.why, ...(options.category === undefined ? {} : { category: categoryNamed(options.category) }) }, { timeoutMs: options.timeoutMs });
         if (!isVerdict(verdict)) throw new CliError(ExitCode.problem, `the gateway's verdict has a shape that this version of ipcnet does not know: ${toJson(verdict)}`, "use the ipcnet command of the gateway's own version");
         const lines = json ? [toJson(verdict)] : verdictText(verdict, { columns: columnsOf(context.stdout, 120), color, ascii: wantAscii(context) });
         context.stdout.write(`${lines.join("\n")}\n`);
-        context.exitCode = verdict.verdict === "posed" ? ExitCode.ok : ExitCode.problem;
+        context.exitCode = exitCodes[verdict.verdict];
       });
       if (asked && context.signal.aborted) context.stderr.write("ipcnet: the gateway goes on with the safe pose; ipcnet status shows how far it is\n");
     });
 };
+
+const exitCodes: Readonly<Record<PoseVerdict["verdict"], number>> = { posed: ExitCode.ok, cut: ExitCode.problem, failed: ExitCode.failed };
+
+/** Of one of the option's choices. */
+function categoryNamed(word: string): number {
+  const place = categoryWords.findIndex((each) => each === word);
+  return place >= 0 ? place : Number(word);
+}
 
 interface ArmOptions {
   why?: string;

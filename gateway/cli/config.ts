@@ -7,6 +7,7 @@ import { configSchema } from "../../schemas/messages/configSchema.ts";
 import { applyBy, diffConfig, type ConfigChange } from "../../schemas/messages/diffConfig.ts";
 import { renderFault, type Fault } from "../../schemas/messages/fault.ts";
 import { loadConfig } from "../../schemas/messages/loadConfig.ts";
+import { judgeReflex } from "../build/reflex/judge.ts";
 import { printable } from "../view/text.ts";
 import { CliError, ExitCode, type CliContext, type Register } from "./command.ts";
 import { toJson } from "./json.ts";
@@ -75,7 +76,7 @@ Example:
 function check(path: string, { json, machine }: { json: boolean; machine: boolean }, context: CliContext): void {
   const read = checkConfigFile(path, { machine });
   if (!read.readable) throw new CliError(ExitCode.usage, `cannot read ${path}: ${read.why}`);
-  const { result } = read;
+  const { result } = judgeReflex(read.result, path);
   const { config, hash, faults, notes } = result;
   if (!config) context.exitCode = ExitCode.problem;
   if (json) {

@@ -4,10 +4,11 @@ import { CliError, ExitCode, type CliContext } from "./command.ts";
 
 export const exitCodesText = `Exit codes:
   0  it worked
-  1  a problem was found: a file with findings, a rejected frame, a refused command, a pose not reached
+  1  a problem was found: a file with findings, a rejected frame, a refused command, a pose that was commanded but not all measured
   2  wrong usage, or input that cannot be read
   3  the gateway cannot be reached
   4  not permitted
+  5  the safe pose failed: a step that must not fail did, or the last rung was needed
   130, 143  ended by SIGINT (Ctrl-C), SIGTERM
 `;
 

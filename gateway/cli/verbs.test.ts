@@ -236,9 +236,19 @@ test("safe-pose: the verdict's table, and an exit code that says whether the pos
     "  ● hold     reached           61 of  1000 ms",
     "  ✖ park     timed out        700 of   700 ms  not measured: elbow_State.velocity",
   ]);
-  for (const [answer, code] of [[{ ...verdict, verdict: "cut" }, 1], [{ ...verdict, verdict: "failed" }, 1], [{ posed: true }, 1], [null, 1]] as const) {
+  for (const [answer, code] of [[{ ...verdict, verdict: "cut" }, 1], [{ ...verdict, verdict: "failed" }, 5], [{ posed: true }, 1], [null, 1]] as const) {
     assert.equal(await start(["safe-pose", "--json"], (client) => client.services.set("gateway/safe-pose", () => answer)).ended, code);
   }
+});
+
+test("safe-pose: a stop category by number or word, and nothing else", async () => {
+  const bodies: unknown[] = [];
+  const ask = (category: string) => start(["safe-pose", "--category", category], (client) => client.services.set("gateway/safe-pose", (body) => {
+    bodies.push((body as { category?: unknown }).category);
+    return verdict;
+  })).ended;
+  assert.deepEqual([await ask("0"), await ask("hold"), await ask("parkedThenOff"), await ask("3")], [0, 0, 0, 2]);
+  assert.deepEqual(bodies, [0, 2, 1]);
 });
 
 test("safe-pose: Ctrl-C ends the waiting, not the pose", async () => {

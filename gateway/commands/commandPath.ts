@@ -119,6 +119,12 @@ export class CommandPath {
     }
   }
 
+  /** The frame with this token was refused after it had been handed over: it will never go out. */
+  refusedLater(token: number, reason: string, nowUs: number): void {
+    this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+    this.settled(token, nowUs);
+  }
+
   /** Forgets everything that waits or is on its way: disarmed, link lost, purged. */
   clear(): void {
     for (const message of this.#messages.values()) {

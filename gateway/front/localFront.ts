@@ -29,11 +29,9 @@ import type { Publisher } from "../topics/publisher.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { Grants } from "../resources/grants.ts";
 import type { PairPort } from "./pairServices.ts";
+import type { ReflexPort } from "./reflexServices.ts";
 import { callService, gatewayServices } from "./services.ts";
 import { defaultSocketPath } from "./socketPath.ts";
-
-/** Notice for local programs when the gateway stops, ms: enough to write a snapshot of some megabytes; who needs longer asks for it. */
-const FAREWELL_MS = 2_000;
 
 export interface LocalFrontOptions {
   socket: Config["socket"];
@@ -48,6 +46,8 @@ export interface LocalFrontOptions {
   event(input: EventInput): void;
   /** A twin that can take over. */
   pair?: FrontPair | undefined;
+  /** What owns the CAN buses, if it is not this process. */
+  reflex?: ReflexPort | undefined;
 }
 
 /** What the front needs of the pair. */
@@ -96,13 +96,13 @@ export class LocalFront implements Front {
       status: () => gateway().status(),
       events: () => gateway().recentEvents(),
       rejects: () => gateway().rejectCounters(),
-      arm: (why) => gateway().arm(why), disarm: (why) => gateway().disarm(why), reset: (why) => gateway().reset(why), safePose: (why) => gateway().safePose(why),
+      arm: (why) => gateway().arm(why), disarm: (why) => gateway().disarm(why), reset: (why) => gateway().reset(why), safePose: (why, category) => gateway().safePose(why, category),
       config: () => {
         const { file, hash, config } = configuration();
         return { file, hash, config };
       },
       reload: (file) => gateway().reload(file),
-      policy: (body) => policyService(body, policy.engine, system), pair: pair?.port,
+      policy: (body) => policyService(body, policy.engine, system), pair: pair?.port, reflex: this.#options.reflex,
     });
     const directTopics = new DirectTopicTable(table, clock, publisher);
     if (inherited) restoreTopics(inherited.inheritance, table, directTopics);
@@ -120,9 +120,9 @@ export class LocalFront implements Front {
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
   }
 
-  async sayFarewell(why: string): Promise<void> {
+  async sayFarewell(why: string, deadlineMs: number): Promise<void> {
     if (!this.#broker) return;
-    const { told, late } = await this.#broker.sayFarewell(FAREWELL_MS, why);
+    const { told, late } = await this.#broker.sayFarewell(deadlineMs, why);
     if (late.length === 0 && told === 0) return;
     const text = late.length === 0 ? `${told} local programs were told, all are prepared or gone` : `${late.length} of ${told} local programs were not prepared in time: ${late.map((name) => name || "?").join(", ")}`;
     this.#options.event({ severity: late.length === 0 ? "info" : "warning", code: "farewell", source: "clients", text });

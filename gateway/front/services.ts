@@ -1,10 +1,12 @@
 /** The services that local clients call (`client.request("gateway/…")`). Who may call which was decided before (`gateway/policy`). */
 import { Status } from "../../schemas/status.ts";
 import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
+import type { StopCategory } from "../../failsafe/shutdown/compiled.ts";
 import type { GatewayEvent } from "../observe/events.ts";
 import type { RejectCounter } from "../observe/rejects.ts";
 import type { StatusReport } from "../../schemas/messages/statusReport.ts";
 import type { Peer } from "../broker/ports.ts";
+import { reflexService, type ReflexPort } from "./reflexServices.ts";
 import { failoverService, type PairPort, quarantineService } from "./pairServices.ts";
 import { peerWords } from "../identity/words.ts";
 
@@ -19,15 +21,18 @@ export interface ServicePorts {
   status(): StatusReport;
   events(): readonly GatewayEvent[];
   rejects(): readonly RejectCounter[];
-  arm(why: string): string[];
+  /** What is missing; empty: armed. */
+  arm(why: string): string[] | Promise<string[]>;
   disarm(why: string): void;
-  reset(why: string): void;
-  safePose(why: string): Promise<PoseVerdict>;
+  reset(why: string): void | Promise<void>;
+  safePose(why: string, category?: StopCategory): Promise<PoseVerdict>;
   /** Explains a decision, or shows the policy. */
   policy(body: Readonly<Record<string, unknown>>): ServiceReply;
   config(): { file: string; hash: string; config: unknown };
   /** The pair that this gateway is one of. */
   pair?: PairPort | undefined;
+  /** What owns the CAN buses, if it is not this process. */
+  reflex?: ReflexPort | undefined;
   /** Judges a file and says what taking it over would need; applies what can be applied while running. */
   reload(path: string): ServiceReply;
 }
@@ -45,22 +50,27 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
     ["gateway/rejects", () => ok(ports.rejects().map(rejectDetails))],
     ["gateway/policy", (body) => ports.policy(body)],
     ["gateway/config", () => ok(ports.config())],
-    ["gateway/arm", (body, who) => {
-      if (body["reset"] === true) ports.reset(`reset by ${who}`);
-      const missing = ports.arm(reason(body, `armed by ${who}`));
+    ["gateway/arm", async (body, who) => {
+      if (body["reset"] === true) await ports.reset(`reset by ${who}`);
+      const missing = await ports.arm(reason(body, `armed by ${who}`));
       return missing.length === 0 ? ok() : { status: Status.preconditionFailed, text: missing.join("; "), body: { missing } };
     }],
     ["gateway/disarm", (body, who) => {
       ports.disarm(reason(body, `disarmed by ${who}`));
       return ok();
     }],
-    ["gateway/reset", (body, who) => {
-      ports.reset(reason(body, `reset by ${who}`));
+    ["gateway/reset", async (body, who) => {
+      await ports.reset(reason(body, `reset by ${who}`));
       return ok();
     }],
     ["gateway/failover", (body) => failoverService(body, ports.pair)],
+    ["gateway/reflex", (body) => reflexService(body, ports.reflex)],
     ["gateway/quarantine", (body) => quarantineService(body, ports.pair)],
-    ["gateway/safe-pose", async (body, who) => ok(await ports.safePose(reason(body, `asked for by ${who}`)))],
+    ["gateway/safe-pose", async (body, who) => {
+      const { category } = body;
+      if (category !== undefined && category !== 0 && category !== 1 && category !== 2) return { status: Status.badRequest, text: "category is a stop category of IEC 60204-1: 0, 1 or 2" };
+      return ok(await ports.safePose(reason(body, `asked for by ${who}`), category));
+    }],
     ["gateway/reload", (body) => (typeof body["path"] === "string" ? ports.reload(body["path"]) : { status: Status.badRequest, text: "path names the configuration file" })],
   ]);
 }

@@ -94,6 +94,11 @@ export class CanLink implements Link {
     return missing;
   }
 
+  /** The frame with this token will never go out: whoever took it has refused it, or lost it. */
+  refusedLater(token: number, reason: string): void {
+    this.path?.refusedLater(token, reason, this.#options.clock.nowUs());
+  }
+
   /** A frame that only we may send came from somebody else. */
   foreignCommand(message: string, timeUs: number): void {
     const first = timeUs - this.#foreignCommandUs >= SECOND_MASTER_MS * 1e3;

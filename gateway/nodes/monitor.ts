@@ -76,13 +76,13 @@ export class NodeMonitor {
   }
 
   /** One sentence for each required node that is not operational. */
-  missing(): string[] {
+  missing(counts: (link: string) => boolean = () => true): string[] {
     const twice = this.#presences.filter(({ suspected }) => suspected).map(({ node }) => `two nodes on ${node.link} seem to have the number of ${node.name}`);
-    return [...twice, ...this.#absent()];
+    return [...twice, ...this.#absent(counts)];
   }
 
-  #absent(): string[] {
-    return this.#presences.filter(({ node, state }) => node.required && state !== "operational").map(({ node, state }) =>
+  #absent(counts: (link: string) => boolean): string[] {
+    return this.#presences.filter(({ node, state }) => node.required && state !== "operational" && counts(node.link)).map(({ node, state }) =>
       state === "unknown" ? `node ${node.name} on ${node.link} has not been seen` : `node ${node.name} on ${node.link} is ${state}`);
   }
 

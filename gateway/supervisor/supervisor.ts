@@ -6,6 +6,7 @@
  */
 import { stepArming, type ArmingEvent, type ArmingState } from "../../failsafe/arming/machine.ts";
 import type { PoseEffect, PoseVerdict } from "../../failsafe/safePose/sequence.ts";
+import type { SupervisorPort } from "./port.ts";
 
 export interface SupervisorPorts {
   /** One sentence for each thing without which nothing may move: nodes, buses, purge, plan. */
@@ -27,7 +28,7 @@ export interface SupervisorOptions {
   autoDisarmAfterSilentMs: number;
 }
 
-export class Supervisor {
+export class Supervisor implements SupervisorPort {
   #state: ArmingState = "disarmed";
   #reason = "";
   #lastCommandUs = 0;

@@ -12,6 +12,7 @@ const stepLooks: Readonly<Record<StepOutcome, { shape: string; word: string; sty
   reached: { shape: "●", word: "reached", style: "good" },
   sentOnly: { shape: "◐", word: "sent only", style: "warn" },
   timedOut: { shape: "✖", word: "timed out", style: "bad" },
+  fellBack: { shape: "✖", word: "fell back", style: "bad" },
   hurried: { shape: "✖", word: "sent in haste", style: "bad" },
 };
 

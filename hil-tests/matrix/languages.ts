@@ -1,7 +1,7 @@
 /** How the peers of each language are built and started, and what is missing where they cannot be. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../../schemas/e2e/testData.ts";
 import { noPython, pythonEnvironment } from "../python.ts";
@@ -60,10 +60,14 @@ function compiled(name: string, sources: readonly string[], compiler: readonly s
   if (existsSync(output) && needed.every((path) => statSync(path).mtimeMs < statSync(output).mtimeMs)) return output;
   mkdirSync(built, { recursive: true });
   // The one part of the library that it does not export and the peers need.
-  const sha256 = join(built, "sha256.o");
+  const sha256 = join(built, `sha256-${process.pid}.o`);
   execFileSync(cc, ["-O2", "-c", join(root, "shm/core/sha256.c"), "-o", sha256], { stdio: ["ignore", "inherit", "inherit"] });
   const [command = "", ...flags] = compiler;
-  execFileSync(command, [...flags, "-O1", "-g", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wshadow", ...folders.map((folder) => `-I${folder}`), ...inputs, sha256, "-o", output, `-L${native}`, `-Wl,-rpath,${native}`, "-lipcnet"], { stdio: ["ignore", "inherit", "inherit"] });
+  // Other test files may need it at the same time: it is there whole, or not at all.
+  const fresh = `${output}-${process.pid}`;
+  execFileSync(command, [...flags, "-O1", "-g", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wshadow", ...folders.map((folder) => `-I${folder}`), ...inputs, sha256, "-o", fresh, `-L${native}`, `-Wl,-rpath,${native}`, "-lipcnet"], { stdio: ["ignore", "inherit", "inherit"] });
+  renameSync(fresh, output);
+  rmSync(sha256);
   return output;
 }
 

@@ -430,6 +430,8 @@ export interface SafePose {
   plan?: string;
   /** The whole plan ends within this. Default: 3000. */
   budgetMs: number;
+  /** Stopped in order while armed: programs are told, and have so long before the pose begins; who asks for more gets at most 10 s. 0: it begins at once. Default: 0. */
+  prepareMs: number;
   /** In order. */
   steps: readonly PlanStep[];
 }
@@ -438,7 +440,7 @@ export interface SafePose {
 export interface Redundancy {
   /** Processes of their own (ipcnet-reflex) that own the CAN buses, send commands and run the safe pose whatever becomes of the gateway. none: the gateway does it. pair: two, one of which stands by and takes over within milliseconds. Default: "none". */
   reflex: "none" | "single" | "pair";
-  /** How many gateways (ipcnetd) there are; of a pair one stands by, with every client's connection in its hands. Default: "single". */
+  /** How many gateways (ipcnetd) there are; of a pair (docs/specs/pair.md) one stands by that has everything open already, every client's connection too. Default: "single". */
   brains: "single" | "pair";
   /** A gateway whose event loop makes no progress for so long is killed, and its twin takes over. Default: 500. */
   progressMs: number;

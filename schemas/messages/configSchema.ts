@@ -227,12 +227,13 @@ const definitions: Record<string, Schema> = {
   SafePose: object("What is done when the gateway stops or something is lost.", {
     "plan?": path("A plan file with several plans, fallbacks and triggers (docs/specs/plan.md), instead of steps; needs redundancy.reflex.", { examples: ["arm.plan.yaml"] }),
     budgetMs: milliseconds("The whole plan ends within this.", 1, hourMs, { default: 3000 }),
+    prepareMs: milliseconds("Stopped in order while armed: programs are told, and have so long before the pose begins; who asks for more gets at most 10 s. 0: it begins at once.", 0, 60_000, { default: 0 }),
     steps: list(ref("PlanStep"), { description: "In order.", title: "a list of steps", maxItems: 64, default: none }),
   }),
 
   Redundancy: object("What goes on when a part of the gateway dies.", {
     reflex: { type: "string", enum: ["none", "single", "pair"], title: "none, single or pair", description: "Processes of their own (ipcnet-reflex) that own the CAN buses, send commands and run the safe pose whatever becomes of the gateway. none: the gateway does it. pair: two, one of which stands by and takes over within milliseconds.", default: "none" },
-    brains: { type: "string", enum: ["single", "pair"], title: "single or pair", description: "How many gateways (ipcnetd) there are; of a pair one stands by, with every client's connection in its hands.", default: "single" },
+    brains: { type: "string", enum: ["single", "pair"], title: "single or pair", description: "How many gateways (ipcnetd) there are; of a pair (docs/specs/pair.md) one stands by that has everything open already, every client's connection too.", default: "single" },
     progressMs: milliseconds("A gateway whose event loop makes no progress for so long is killed, and its twin takes over.", 250, 1000, { default: 500 }),
     resumeArmed: flag(false, "After a takeover of the reflex: go on armed, under a new epoch. false: the plan for takeovers runs, or the robot is disarmed."),
     twinDeadlineMs: milliseconds("A reflex whose beat stands still for so long is killed and replaced by its twin.", 2, 1000, { default: 10 }),

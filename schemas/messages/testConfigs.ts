@@ -52,6 +52,7 @@ export const everyKey: Config = {
   safePose: {
     plan: "arm.plan.yaml",
     budgetMs: 2500,
+    prepareMs: 300,
     steps: [
       {
         name: "hold", deadlineMs: 1000, onTimeout: "fail",

@@ -4,6 +4,7 @@
  * close() asks the file system to flush, and may wait for it as long as it likes: a file of a user's own file system (FUSE) that does not answer, a TCP socket that lingers. Whoever
  * sends such a descriptor must not stop the JavaScript thread. What cannot wait (sealable memory, pipes, Unix sockets) is closed at once, everything else by threads that end when
  * there is nothing left. With IPCNET_CLOSER_THREADS stuck, descriptors wait in line: they stay open, and count against this process's limit, until one of the closes returns.
+ * More threads would only move that point: whoever can make eight closes hang can make eighty. It takes a file system of one's own (docs/attacks.md).
  *
  * Threads: all functions belong to the owner.
  */

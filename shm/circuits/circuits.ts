@@ -9,7 +9,7 @@ import type { StatusCode } from "../../schemas/status.ts";
 import { IpcnetError, Status, isSuccess } from "../../schemas/status.ts";
 import { Conversation, duplicates, refusal } from "./conversation.ts";
 import type { CircuitMessage, Ending } from "./conversation.ts";
-import type { CoreEvent } from "./core.ts";
+import type { CoreEvent } from "./coreApi.ts";
 import type { EndpointOptions } from "./endpoint.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { TransportEnd } from "./reasons.ts";

@@ -1,8 +1,8 @@
 /** One conversation as a program sees it: messages in as an async iterable, messages out with back-pressure, one end. */
 import type { StatusCode } from "../../schemas/status.ts";
 import { IpcnetError, Status, isSuccess } from "../../schemas/status.ts";
-import type { Received, SendRefusal } from "./core.ts";
-import { REFUSAL_STATUS } from "./core.ts";
+import type { Received, SendRefusal } from "./coreApi.ts";
+import { REFUSAL_STATUS } from "./coreApi.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { CircuitDescriptor } from "./transport.ts";
 

@@ -1,7 +1,7 @@
 /** Hostile and broken peers, frame by frame: what each breach ends, with which reason; times; bytes on the wire. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CoreEvent } from "./core.ts";
+import type { CoreEvent } from "./coreApi.ts";
 import { CircuitCore } from "./core.ts";
 import { fuzzTargets } from "./fuzz.ts";
 import type { CircuitLimits } from "./limits.ts";

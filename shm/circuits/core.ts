@@ -8,129 +8,18 @@
  */
 import type { StatusCode } from "../../schemas/status.ts";
 import { Status } from "../../schemas/status.ts";
+import type { Circuit, Message, Waiting } from "./circuit.ts";
+import { clearParts, joined, newCircuit, peerMaySend, queueUnitsOf } from "./circuit.ts";
+import type { BeginOptions, CoreCounters, CoreEvent, CoreOptions, OutFrame, Received, SendRefusal } from "./coreApi.ts";
 import type { CircuitLimits } from "./limits.ts";
 import { CIRCUIT_LIMITS, DESCRIPTOR_UNITS, DESCRIPTORS_MAX, FIRST_CIRCUIT, FRAME_BYTES_MAX, FRAME_BYTES_MIN, FRAME_UNITS, GRANTS_PER_FRAME, MAX_CIRCUITS, PROTOCOL_NAME_BYTES_MAX, costOf } from "./limits.ts";
 import type { CircuitBreach, TransportEnd } from "./reasons.ts";
 import { CIRCUIT_BREACHES, TRANSPORT_ENDS } from "./reasons.ts";
-import type { FrameSeal } from "./seal.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { CircuitAction, CircuitEvent, CircuitState } from "./table.ts";
 import { CIRCUIT_TABLE, REFUSED } from "./table.ts";
-import type { BadFrame, BeginFrame, DataFrame, Frame, Grant, HelloFrame, Role } from "./wire.ts";
+import type { BadFrame, BeginFrame, DataFrame, Frame, Grant, HelloFrame } from "./wire.ts";
 import { DISCOVERY, decodeFrame, encodeFrame, overheadBytes } from "./wire.ts";
-
-export interface CoreOptions {
-  role: Role;
-  /** For the peer's people. */
-  name: string;
-  /** Longest frame of the transport. */
-  frameBytesMax: number;
-  carriesDescriptors: boolean;
-  seal: FrameSeal;
-  limits?: Partial<CircuitLimits>;
-}
-
-export interface BeginOptions<D> {
-  protocol: number | string;
-  body: Uint8Array;
-  descriptors?: readonly D[];
-  /** The first message is all that we send. */
-  last?: boolean;
-  /** When the conversation is to be over, at both ends. */
-  deadlineUs?: number;
-  /** 0 (background) to 3 (urgent), 1 by default: 1, 2, 4 or 8 frames a round. */
-  priority?: number;
-  /** The peer's discovery circuit instead of an ordinary one. */
-  discovery?: boolean;
-}
-
-/** Why nothing was sent; nothing has changed. */
-export type SendRefusal =
-  /** No hello yet, or no more. */
-  | "notUp"
-  /** As many conversations as agreed are on. */
-  | "noCircuit"
-  /** Larger than the peer takes. */
-  | "tooLarge"
-  /** The transport, or the peer's end of it, cannot carry descriptors; or more than 4. */
-  | "noDescriptors"
-  /** Too much waits already: `space` tells when to try again. */
-  | "full"
-  /** This direction is over. */
-  | "ended";
-
-export const REFUSAL_STATUS: Readonly<Record<SendRefusal, StatusCode>> = {
-  notUp: Status.serviceUnavailable, noCircuit: Status.tooManyRequests, tooLarge: Status.payloadTooLarge, noDescriptors: Status.notImplemented, full: Status.tooManyRequests, ended: Status.gone,
-};
-
-export type CoreEvent<D> =
-  | { event: "up"; peer: HelloFrame; maxCircuits: number }
-  | { event: "begun"; circuit: number; protocol: number | string; deadlineUs: number; priority: number }
-  | { event: "accepted"; circuit: number }
-  /** `bytes` and `descriptors` are the receiver's. Give the message back with `consumed` when the program has read it. */
-  | ({ event: "message"; circuit: number } & Received<D>)
-  /** The peer sends nothing more on this circuit. */
-  | { event: "ended"; circuit: number; status: StatusCode; text: string }
-  /** Both directions are over. Messages that were told before stand. */
-  | { event: "aborted"; circuit: number; by: "peer" | "us" | "deadline" | "breach" | "transport"; breach?: CircuitBreach; status: StatusCode; text: string }
-  /** The conversation is over at both ends; the id may be used anew. */
-  | { event: "idle"; circuit: number }
-  /** A circuit that said "full" takes messages again. */
-  | { event: "space"; circuit: number }
-  /** Last event. */
-  | { event: "down"; reason: TransportEnd; status: StatusCode; text: string };
-
-export interface Received<D> {
-  bytes: Uint8Array;
-  descriptors: readonly D[];
-  units: number;
-  /** Which conversation it came in, counted by the core: one bit of generation would take one long past for the present. */
-  conversation: number;
-}
-
-export interface OutFrame<D> {
-  bytes: Uint8Array;
-  descriptors: readonly D[];
-}
-
-interface Message<D> {
-  kind: "message";
-  begin: Pick<BeginFrame, "protocol" | "deadlineMs" | "priority"> | undefined;
-  body: Uint8Array;
-  /** How much of it has left. */
-  at: number;
-  last: boolean;
-  descriptors: readonly D[];
-}
-type Waiting<D> = Message<D> | { kind: "accept" } | { kind: "end" | "abort"; status: StatusCode; text: string };
-
-interface Circuit<D> {
-  readonly id: number;
-  state: CircuitState;
-  generation: number;
-  conversation: number;
-  priority: number;
-  deadlineUs: number;
-  abortByUs: number;
-  /** What we may send. */
-  credit: number;
-  /** What the peer may send. */
-  granted: number;
-  /** Read by our program, not yet granted anew. */
-  owed: number;
-  queue: Waiting<D>[];
-  queuedUnits: number;
-  wasFull: boolean;
-  /** Our begin has left, or the peer's has come: the peer knows of this conversation. */
-  known: boolean;
-  /** Our final frame has left. */
-  finalSent: boolean;
-  /** Our program knows that it was cut short. */
-  toldAborted: boolean;
-  parts: Uint8Array[];
-  partBytes: number;
-  partUnits: number;
-}
 
 /** What an event brings along for the actions. */
 interface Context<D> {
@@ -142,15 +31,6 @@ interface Context<D> {
   breach?: CircuitBreach;
   status?: StatusCode;
   text?: string;
-}
-
-export interface CoreCounters {
-  framesIn: number;
-  framesOut: number;
-  repeated: number;
-  /** Frames of a conversation that is over: they crossed its end. */
-  late: number;
-  breaches: number;
 }
 
 const noDescriptors: readonly never[] = [];
@@ -804,7 +684,7 @@ export class CircuitCore<D = never> {
   #circuit(id: number): Circuit<D> {
     let circuit = this.#circuits.get(id);
     if (!circuit) {
-      circuit = { id, state: "idle", generation: 1, conversation: 0, priority: 1, deadlineUs: Infinity, abortByUs: Infinity, credit: 0, granted: 0, owed: 0, queue: [], queuedUnits: 0, wasFull: false, known: false, finalSent: false, toldAborted: false, parts: [], partBytes: 0, partUnits: 0 };
+      circuit = newCircuit(id);
       this.#circuits.set(id, circuit);
     }
     return circuit;
@@ -838,30 +718,6 @@ export class CircuitCore<D = never> {
     this.#grants.clear();
     this.#events.push({ event: "down", reason, status, text });
   }
-}
-
-function peerMaySend(state: CircuitState): boolean {
-  return state === "calling" || state === "asked" || state === "offered" || state === "open" || state === "receiveOnly";
-}
-
-function queueUnitsOf({ body, descriptors }: { body: Uint8Array; descriptors: readonly unknown[] }): number {
-  return costOf(body.length, descriptors.length);
-}
-
-function clearParts(circuit: { parts: Uint8Array[]; partBytes: number; partUnits: number }): void {
-  circuit.parts = [];
-  circuit.partBytes = 0;
-  circuit.partUnits = 0;
-}
-
-function joined(parts: readonly Uint8Array[], lengthBytes: number): Uint8Array {
-  const bytes = new Uint8Array(lengthBytes);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }
 
 function assertProtocol({ protocol, priority = 1 }: { protocol: number | string; priority?: number }): void {

@@ -1,7 +1,7 @@
 /** The edge: joins a core to a transport and a clock. It decides nothing. */
 import type { Clock } from "../../schemas/clock.ts";
 import { systemClock } from "../../schemas/clock.ts";
-import type { CoreEvent } from "./core.ts";
+import type { CoreEvent } from "./coreApi.ts";
 import { CircuitCore } from "./core.ts";
 import type { CircuitLimits } from "./limits.ts";
 import type { CircuitDescriptor, FrameTransport } from "./transport.ts";

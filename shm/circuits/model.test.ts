@@ -1,7 +1,7 @@
 /** Two cores joined by a simulated pipe, random operations in simulated time, against plain lists. A failure prints its seed; CIRCUITS_SEED repeats it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CoreEvent } from "./core.ts";
+import type { CoreEvent } from "./coreApi.ts";
 import { CircuitCore } from "./core.ts";
 import type { CircuitLimits } from "./limits.ts";
 import { costOf } from "./limits.ts";

@@ -9,7 +9,7 @@ export type * from "./laneApi.ts";
 export type * from "./serviceApi.ts";
 
 export interface ConnectOptions {
-  /** Default: $IPCNET_SOCKET, else /run/ipcnet/ipcnet.sock, else $XDG_RUNTIME_DIR/ipcnet/ipcnet.sock (the first that exists). */
+  /** Default: $IPCNET_SOCKET, else /run/ipcnet/ipcnet.sock, else $XDG_RUNTIME_DIR/ipcnet/ipcnet.sock (the first that exists; without that variable /tmp/ipcnet-UID/ipcnet.sock, in a folder of this user). */
   socketPath?: string;
   /** What the gateway's status calls this client; default: the program's file name. */
   name?: string;
@@ -64,6 +64,11 @@ export interface SubscribeOptions {
 export interface Subscription {
   /** Messages that were not delivered because their time to live had passed; only rises. */
   readonly expired: number;
+  /**
+   * Resolves when this program has closed it (or the client). Rejects with an `IpcnetError` 303 when the connection has ended and nothing can come any more. A program that looks neither here nor by
+   * `Client.onClose` ends with that error, instead of waiting for messages that never come or leaving as if all were well.
+   */
+  readonly ended: Promise<void>;
   /** Ends it: no message is delivered after the call. */
   close(): Promise<void>;
 }

@@ -11,7 +11,7 @@ import { SeqpacketServer } from "../sockets/index.ts";
 import { connect } from "./connect.ts";
 import { payloadDecoder } from "./decode.ts";
 import { KnownTopic, ReceivedMessage } from "./message.ts";
-import { defaultSocketPath } from "./socketPath.ts";
+import { defaultSocketPath, ownRunFolder } from "./socketPath.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ipcnet-client-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -22,11 +22,19 @@ const topic = (fields: Partial<TopicAnnouncement>): TopicAnnouncement => ({
 const fails = (run: () => unknown, words: RegExp): void => assert.throws(run, (error) => error instanceof IpcnetError && error.status === 209 && words.test(error.message));
 
 test("where the socket is when nobody says", () => {
-  const there = (path: string) => (candidate: string): boolean => candidate === path;
-  assert.equal(defaultSocketPath({ env: { IPCNET_SOCKET: "/x" }, exists: () => true }), "/x");
-  assert.equal(defaultSocketPath({ env: { XDG_RUNTIME_DIR: "/run/user/1" }, exists: () => true }), "/run/ipcnet/ipcnet.sock");
-  assert.equal(defaultSocketPath({ env: { XDG_RUNTIME_DIR: "/run/user/1" }, exists: there("/run/user/1/ipcnet/ipcnet.sock") }), "/run/user/1/ipcnet/ipcnet.sock");
-  assert.equal(defaultSocketPath({ env: {}, exists: () => false }), "/run/ipcnet/ipcnet.sock");
+  const path = (env: Record<string, string>, there: readonly string[], own: readonly string[] = []): string => defaultSocketPath({ env, uid: 7, exists: (candidate) => there.includes(candidate), isOwnFolder: (folder) => own.includes(folder) });
+  const [system, runtime, temporary] = ["/run/ipcnet/ipcnet.sock", "/run/user/7/ipcnet/ipcnet.sock", "/tmp/ipcnet-7/ipcnet.sock"] as const;
+  assert.equal(path({ IPCNET_SOCKET: "/x" }, [system]), "/x");
+  const env = { XDG_RUNTIME_DIR: "/run/user/7" };
+  assert.equal(path(env, [system, runtime]), system);
+  assert.equal(path(env, [runtime, temporary], ["/tmp/ipcnet-7"]), runtime);
+  assert.equal(path(env, [temporary], ["/tmp/ipcnet-7"]), system);
+  assert.equal(path({}, []), system);
+  assert.equal(path({}, [temporary], ["/tmp/ipcnet-7"]), temporary);
+  assert.equal(path({}, [temporary]), system, "somebody else's folder");
+  // Where a gateway is started is a place where its programs look.
+  for (const given of [env, {}]) assert.equal(path(given, [`${ownRunFolder({ env: given, uid: 7 })}/ipcnet.sock`], ["/tmp/ipcnet-7"]), `${ownRunFolder({ env: given, uid: 7 })}/ipcnet.sock`);
+  assert.equal(ownRunFolder({ env, uid: 0 }), "/run/ipcnet");
 });
 
 test("payloads are decoded by their announcement; what does not fit is a 209 that names the topic", () => {

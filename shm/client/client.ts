@@ -35,6 +35,8 @@ interface Active extends LaneSubscriber<KnownTopic> {
   id: number | undefined;
   /** Closed by the program. */
   ended: boolean;
+  /** What the program may wait for, and how it is settled. */
+  end: { promise: Promise<void>; resolve: () => void; reject: (error: IpcnetError) => void };
   /** With reconnect: the last sequence of each topic, to tell what was lost between two connections. */
   sequences: Map<string, number> | undefined;
   /** With reconnect: topics whose next message comes over a new connection to the same gateway process. */
@@ -90,7 +92,7 @@ export class LocalClient implements Client {
   async subscribe(pattern: string, options: SubscribeOptions, listener: (message: Message) => void): Promise<Subscription> {
     const keeping = this.#reopen !== undefined;
     const active: Active = {
-      pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined, expired: 0, early: 0, allLanes: undefined, renewed: false,
+      pattern, options, listener, id: undefined, ended: false, sequences: keeping ? new Map() : undefined, resumed: undefined, expired: 0, early: 0, allLanes: undefined, renewed: false, end: anEnd(),
       lastValue: options.lastValue === true, batch: (batch, source) => deliverBatch(batch, source, recipient),
     };
     const recipient: Recipient = {
@@ -99,6 +101,7 @@ export class LocalClient implements Client {
     await this.#establish(active);
     return {
       close: () => this.#unsubscribe(active),
+      ended: active.end.promise,
       get expired() {
         return active.expired;
       },
@@ -212,6 +215,7 @@ export class LocalClient implements Client {
 
   async #unsubscribe(active: Active): Promise<void> {
     active.ended = true;
+    active.end.resolve();
     this.#feeds.drop(active);
     active.allLanes?.();
     if (!this.#active.delete(active) || active.id === undefined) return;
@@ -381,16 +385,32 @@ export class LocalClient implements Client {
     }
   }
 
+  /** Whoever listens for the end of the client has been told. */
+  #loseSubscription({ pattern, end }: Active, why: string): void {
+    if (this.#closeListeners.size > 0) end.promise.catch(() => {});
+    end.reject(new IpcnetError(Status.serviceUnavailable, `${pattern}: ${why}`));
+  }
+
   #end(why: string): void {
     if (this.#ended !== undefined) return;
     this.#ended = why;
     this.#feeds.closeAll();
     this.#writers.closeAll(why);
-    for (const active of this.#active) active.allLanes?.();
+    for (const active of this.#active) {
+      active.allLanes?.();
+      if (this.#stop.signal.aborted) active.end.resolve();
+      else this.#loseSubscription(active, why);
+    }
     this.#active.clear();
     this.#byId.clear();
     for (const listener of this.#closeListeners) listener(why);
   }
+}
+
+function anEnd(): Active["end"] {
+  let settle: Pick<Active["end"], "resolve" | "reject"> | undefined;
+  const promise = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
+  return { promise, ...settle! };
 }
 
 function after(ms: number, callback: () => void): () => void {

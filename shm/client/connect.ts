@@ -1,5 +1,5 @@
 /** Opens a connection to the gateway of this machine. */
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { basename } from "node:path";
 import { systemClock } from "../../schemas/clock.ts";
 import { CLIENT_NAME_LENGTH_MAX } from "../protocol/limits.ts";
@@ -19,11 +19,16 @@ const RECONNECT_MAX_MS = 2_000;
  */
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
   if (options.protect === true) protectProcess();
-  const path = options.socketPath ?? defaultSocketPath({ env: process.env, exists: existsSync });
+  const path = options.socketPath ?? defaultSocketPath({ env: process.env, uid: process.getuid?.() ?? 0, exists: existsSync, isOwnFolder });
   const name = (options.name ?? basename(process.argv[1] ?? "node")).slice(0, CLIENT_NAME_LENGTH_MAX);
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   const open = (): Promise<Link> => Link.open(path, name, timeoutMs);
   return new LocalClient(await open(), { reopen: options.reconnect ? reopener(open, options.reconnect === true ? {} : options.reconnect) : undefined, lanes: options.lanes ?? true });
+}
+
+function isOwnFolder(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found !== undefined && found.isDirectory() && found.uid === process.getuid?.();
 }
 
 /** Tries again and again, with pauses that double and are shortened by up to half at random, so that a robot's programs do not all return in the same instant. */

@@ -105,7 +105,8 @@ export class Services implements ServiceApi {
   }
 
   async *streamFull(service: string, body?: unknown, options: StreamOptions = {}): AsyncGenerator<Item, void, void> {
-    const { timeoutMs = CALL_TIMEOUT_MS, signal, descriptors = noDescriptors, idempotent = true, group, credit = CREDIT_DEFAULT } = options;
+    const { timeoutMs = CALL_TIMEOUT_MS, signal, descriptors = noDescriptors, idempotent = true, group } = options;
+    const credit = Math.max(1, options.credit ?? CREDIT_DEFAULT);
     signal?.throwIfAborted();
     const link = this.#port.link();
     const items: Item[] = [];
@@ -133,7 +134,8 @@ export class Services implements ServiceApi {
           yield item;
           // Half of the credit at a time: one message for many items.
           if ((taken += 1) * 2 < credit || end !== undefined) continue;
-          link.post({ op: "credit", request: seq, items: taken });
+          // Without it nothing more would come: it waits for room if there is none.
+          while (link.post({ op: "credit", request: seq, items: taken }) === "full") await link.room();
           link.restart(seq);
           taken = 0;
         } else if (end === "good") {

@@ -112,7 +112,7 @@ enum ipcnet_connect_flags {
 };
 
 struct ipcnet_connect_options { /* 48 bytes */
-  const char *socket_path;     /* NULL: $IPCNET_SOCKET, else /run/ipcnet/ipcnet.sock, else $XDG_RUNTIME_DIR/ipcnet/ipcnet.sock (the first that exists) */
+  const char *socket_path;     /* NULL: $IPCNET_SOCKET, else /run/ipcnet/ipcnet.sock, else $XDG_RUNTIME_DIR/ipcnet/ipcnet.sock (the first that exists; without that variable /tmp/ipcnet-UID/ipcnet.sock, in a folder of this user) */
   const char *name;            /* what the gateway's status calls this program, at most 64 characters; NULL: the program's file name. Grants nothing. */
   uint32_t flags;              /* enum ipcnet_connect_flags */
   int32_t fd;                  /* with IPCNET_USE_FD */

@@ -260,8 +260,8 @@ class Reply {
 };
 
 struct ConnectOptions {
-  std::string socket_path; /* "": the default */
-  std::string name;
+  std::string socket_path{}; /* "": the default */
+  std::string name{};
   std::uint32_t timeout_ms = 0;
   bool reconnect = false;
   bool undumpable = false;
@@ -270,17 +270,17 @@ struct ConnectOptions {
 
 
 struct AdvertiseOptions {
-  std::string encoding; /* "": record with fields, else cbor */
-  std::vector<::ipcnet_field_definition> fields;
-  std::string json_schema;
+  std::string encoding{}; /* "": record with fields, else cbor */
+  std::vector<::ipcnet_field_definition> fields{};
+  std::string json_schema{};
   std::uint32_t policy = IPCNET_QUEUE;
   std::uint32_t queue = 0;
   std::uint64_t payload_bytes_max = 0;
   std::uint32_t deadline_ms = 0;
   std::uint64_t schema_hash = 0; /* 0: computed from the fields or the JSON schema */
-  std::function<void()> on_space;                 /* a lossless reader that kept this program waiting has read on */
-  std::function<void(std::uint32_t)> on_readers;  /* so many now */
-  std::function<void(const Error &)> on_lost;     /* the gateway took the topic back */
+  std::function<void()> on_space{};                 /* a lossless reader that kept this program waiting has read on */
+  std::function<void(std::uint32_t)> on_readers{};  /* so many now */
+  std::function<void(const Error &)> on_lost{};     /* the gateway took the topic back */
 };
 
 struct SubscribeOptions {
@@ -293,9 +293,9 @@ struct SubscribeOptions {
 
 struct RequestOptions {
   std::uint32_t timeout_ms = 0;
-  std::vector<int> fds; /* stay the caller's */
+  std::vector<int> fds{}; /* stay the caller's */
   bool idempotent = true;
-  std::string group; /* "": providers of any */
+  std::string group{}; /* "": providers of any */
 };
 
 struct StreamOptions : RequestOptions {
@@ -303,11 +303,11 @@ struct StreamOptions : RequestOptions {
 };
 
 struct OfferOptions {
-  std::string group;
-  std::string description;
+  std::string group{};
+  std::string description{};
   std::uint32_t capacity = 1;
-  std::optional<std::vector<std::string>> allow; /* principals that may call: narrows what the policy allows */
-  std::vector<std::string> deny;
+  std::optional<std::vector<std::string>> allow{}; /* principals that may call: narrows what the policy allows */
+  std::vector<std::string> deny{};
   double rate_hz_max = 0;      /* per caller; 0 = any */
   std::uint32_t calls_max = 0; /* per caller, outstanding; 0 = any */
 };

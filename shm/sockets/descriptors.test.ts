@@ -7,28 +7,20 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { type CloseReason, closeAll, Descriptor, isAlive, SeqpacketConnection, SeqpacketServer, SocketError } from "./index.ts";
-import { openDescriptors } from "../../schemas/testing.ts";
+import { noMoreDescriptorsThan, openDescriptors, openDescriptorsOf } from "../../schemas/testing.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ipcnet-descriptors-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const closed = (connection: SeqpacketConnection): Promise<CloseReason> => new Promise((resolve) => connection.onClose(resolve));
-const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 const code = (error: unknown): string => (error instanceof SocketError ? error.code : String(error));
 const openNull = (): Descriptor => Descriptor.open("/dev/null", constants.O_RDWR);
 const isNull = ({ fd }: Descriptor): boolean => fstatSync(fd).rdev === statSync("/dev/null").rdev;
 
-/** Descriptors that were closed by the collector or a closing socket are gone in a later turn. */
-async function settled(wanted: number): Promise<number> {
-  // What came from another process is closed by a thread.
-  for (const endMs = performance.now() + 20_000; openDescriptors() !== wanted && performance.now() < endMs;) await turn();
-  return openDescriptors();
-}
-
 test("a descriptor is closed once, and its number never closes another", async () => {
   // The hub's own descriptors come with the first use.
   openNull().close();
-  const before = await settled(openDescriptors());
+  const before = openDescriptorsOf("/dev/null");
   const first = openNull();
   const copy = first.dup();
   assert.ok(isNull(first) && isNull(copy) && first.fd !== copy.fd);
@@ -46,7 +38,7 @@ test("a descriptor is closed once, and its number never closes another", async (
   assert.throws(() => Descriptor.adopt(999_999), (error) => code(error) === "EBADF");
   const adopted = Descriptor.adopt(openSync("/dev/null", "r"));
   closeAll([copy, other, adopted]);
-  assert.equal(openDescriptors(), before);
+  assert.equal(openDescriptorsOf("/dev/null"), before);
 });
 
 test("descriptors arrive with their packet, in order, also with packets that had to wait", async () => {
@@ -79,7 +71,7 @@ test("descriptors arrive with their packet, in order, also with packets that had
   assert.deepEqual(received, sent);
   writer.close();
   reader.close();
-  assert.equal(await settled(before), before);
+  await noMoreDescriptorsThan(before);
 });
 
 test("descriptors that wait are bounded, and closed with the connection", async () => {
@@ -96,7 +88,7 @@ test("descriptors that wait are bounded, and closed with the connection", async 
   closeAll(four);
   writer.close();
   reader.close();
-  assert.equal(await settled(before), before);
+  await noMoreDescriptorsThan(before);
 });
 
 test("what nobody asked for is closed: by a listener that closes, and in packets that were never read", async () => {
@@ -112,7 +104,7 @@ test("what nobody asked for is closed: by a listener that closes, and in packets
   await end;
   descriptor.close();
   writer.close();
-  assert.equal(await settled(before), before);
+  await noMoreDescriptorsThan(before);
 });
 
 test("an accepted connection knows its peer's process, and when it is dead", async () => {
@@ -135,7 +127,7 @@ test("an accepted connection knows its peer's process, and when it is dead", asy
     connection.close();
     assert.equal(peer.pidfd.isOpen, false);
     server.close();
-    assert.equal(await settled(before - 1), before - 1);
+    await noMoreDescriptorsThan(before - 1);
   }
 });
 
@@ -173,7 +165,7 @@ for flood in (5, 100, 253):
   assert.deepEqual(reasons, ["tooManyDescriptors", "tooManyDescriptors", "tooManyDescriptors"]);
   assert.equal(kept.length, 6);
   closeAll(kept);
-  assert.equal(await settled(before), before);
+  await noMoreDescriptorsThan(before);
   server.close();
 });
 
@@ -205,7 +197,7 @@ test("forgotten descriptors are collected and counted, those of an ended thread 
   await useWorker();
   const before = openDescriptors();
   for (let i = 0; i < 3; i++) await useWorker();
-  assert.equal(await settled(before), before);
+  await noMoreDescriptorsThan(before);
 });
 
 test("a copy of what somebody else holds, and a pair whose ends travel and become connections", async () => {

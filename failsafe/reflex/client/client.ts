@@ -75,6 +75,7 @@ export class ReflexClient {
   #ownerSinceUs = Number.NEGATIVE_INFINITY;
   #sequence: number;
   #running = false;
+  #users = 0;
 
   /** Makes the lane of commands; connects at `start`. */
   static async create(options: ReflexClientOptions): Promise<ReflexClient> {
@@ -88,8 +89,7 @@ export class ReflexClient {
     this.#commandLane = commandLane;
     const { rows } = options.table;
     this.#hash = shortHash(options.table.hash);
-    // Not from 1: a brain that was restarted within the same epoch must not look as if it repeated itself.
-    this.#sequence = Math.floor(options.clock.nowUs());
+    this.#sequence = 0;
     this.#batches = rows.buses.map(() => new CanFrameBatch(BUS_BATCH_FRAMES));
     this.#frameListeners = rows.buses.map(() => new Listeners<CanFrameBatch>());
     this.#lastUs = rows.buses.map(() => Number.NEGATIVE_INFINITY);
@@ -109,9 +109,13 @@ export class ReflexClient {
     }));
   }
 
+  /** Each bus starts and stops it; it runs while one of them does. */
   start(): void {
+    this.#users += 1;
     if (this.#running) return;
     this.#running = true;
+    // Whoever took over from another brain must not look as if he repeated it.
+    this.#sequence = Math.max(this.#sequence, Math.floor(this.#options.clock.nowUs()));
     for (const end of this.ends) end.start();
     const { brainTimeoutMs } = this.#options;
     this.#every(STATUS_PERIOD_MS, () => this.ends.forEach((end) => end.askStatus()));
@@ -120,7 +124,8 @@ export class ReflexClient {
   }
 
   stop(): void {
-    if (!this.#running) return;
+    this.#users -= 1;
+    if (!this.#running || this.#users > 0) return;
     this.#running = false;
     for (const cancel of this.#timers.splice(0)) cancel();
     for (const end of this.ends) end.stop();
@@ -226,6 +231,8 @@ export class ReflexClient {
 
   #connectionChanged(end: ReflexEnd, text: string): void {
     if (!end.isReady) this.#shadows.delete(end);
+    // Nothing is armed for a brain that was not heard of.
+    else if (this.#options.isActive()) end.tell({ order: "brainBeat", a: this.#options.brainEpoch() });
     this.#options.event({ severity: end.isReady ? "info" : "warning", code: end.isReady ? "reflexConnected" : "reflexGone", source: `reflex-${end.instance}`, text: `reflex ${end.instance}: ${text}` });
     this.#judgeOwner();
     this.#changes.call();

@@ -127,19 +127,23 @@ export class ReflexEnd {
   offerTable(): void {
     this.#cancelTable?.();
     if (!this.isReady || this.tableIsOurs) return;
-    const { bytes } = this.#options.table();
+    void this.#handTableOver();
+  }
+
+  async #handTableOver(): Promise<void> {
+    const { table, ports } = this.#options;
+    const { bytes, hash } = table();
     const sealed = sealBytes(bytes);
-    void this.#ask((request) => this.#codec.table(bytes.length, request), ANSWER_TIMEOUT_MS, [sealed]).then((reply) => {
-      sealed.close();
-      if (reply.code === "done") {
-        if (this.hello) this.hello.tableHash = this.#options.table().hash.slice(0, 8);
-        this.askStatus();
-        this.#options.ports.connectionChanged(this, "has the table");
-      } else if (this.isReady) {
-        this.#options.ports.trouble(this, "tableRefused", `reflex ${this.instance} does not take the table: ${reply.text || reply.code}`);
-        this.#cancelTable = this.#later(TABLE_RETRY_MS, () => this.offerTable());
-      }
-    });
+    const reply = await this.#ask((request) => this.#codec.table(bytes.length, request), ANSWER_TIMEOUT_MS, [sealed]);
+    sealed.close();
+    if (reply.code === "done") {
+      if (this.hello) this.hello.tableHash = hash.slice(0, 8);
+      this.askStatus();
+      ports.connectionChanged(this, "has the table");
+    } else if (this.isReady) {
+      ports.trouble(this, "tableRefused", `reflex ${this.instance} does not take the table: ${reply.text || reply.code}`);
+      this.#cancelTable = this.#later(TABLE_RETRY_MS, () => this.offerTable());
+    }
   }
 
   #connect(): void {

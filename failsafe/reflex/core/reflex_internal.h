@@ -43,7 +43,6 @@ _Static_assert(IPCNET_REFLEX_MESSAGES_MAX < TOKEN_CLAIM, "rows fit");
 struct message_state {
   /* The newest command, waiting to be sent. */
   bool waiting;
-  uint8_t length_bytes;
   uint32_t token, brain_epoch;
   uint64_t deadline_us, sequence;
   uint8_t data[64];
@@ -85,6 +84,7 @@ struct bus_state {
   bool link_up, confirms, sends /* has messages or a claim id */;
   uint32_t stale_frames;
   uint64_t budget_microbits, budget_us;
+  uint16_t first_in_line; /* a message that waits for load */
   /* Our claims. */
   bool claimed, claim_in_flight;
   uint8_t claim_counter;
@@ -139,7 +139,7 @@ struct ipcnet_reflex {
   struct ipcnet_reflex_image restored;
   bool has_restored;
 
-  uint32_t next_serial, first_row /* of the next round, so that none is always served first */;
+  uint32_t next_serial;
   struct bus_state buses[IPCNET_REFLEX_BUSES_MAX];
   struct message_state messages[IPCNET_REFLEX_MESSAGES_MAX];
   struct watch_state watches[IPCNET_REFLEX_WATCHES_MAX];
@@ -234,8 +234,8 @@ bool ipcnet_reflex_bus_reachable(const struct ipcnet_reflex *self, uint32_t bus)
 bool ipcnet_reflex_bus_open(const struct ipcnet_reflex *self, uint32_t bus);
 /* Hands over and tells bus_health. */
 enum ipcnet_can_verdict ipcnet_reflex_bus_send(struct ipcnet_reflex *self, uint32_t bus, const struct ipcnet_can_frame *frame);
-/* Takes bits of the allowed load; false: not as many are there. `force`: takes what there is. */
-bool ipcnet_reflex_bus_take(struct ipcnet_reflex *self, uint32_t bus, uint32_t bits, bool force);
+/* Takes bits of the allowed load; false: not as many are there. */
+bool ipcnet_reflex_bus_take(struct ipcnet_reflex *self, uint32_t bus, uint32_t bits);
 uint64_t ipcnet_reflex_bus_take_at_us(const struct ipcnet_reflex *self, uint32_t bus, uint32_t bits);
 void ipcnet_reflex_bus_turn(struct ipcnet_reflex *self);
 uint64_t ipcnet_reflex_bus_next_us(const struct ipcnet_reflex *self);

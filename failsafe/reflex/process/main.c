@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "process.h"
 
 static const char USAGE[] =
-  "ipcnet-reflex --instance a|b --run DIR --state DIR [--alone] [--watchdog DEVICE] [--cpu N] [--peer-uid N]… [--no-realtime]\n"
+  "ipcnet-reflex --instance a|b --run DIR --state DIR [--alone] [--watchdog DEVICE] [--cpu N] [--peer-uid N]… [--with-parent] [--no-realtime]\n"
   "\n"
   "Owns the CAN buses of its table, with a twin that takes over within a millisecond. docs/specs/reflex.md.\n"
   "  --run DIR       sockets and the lock; both twins the same\n"
@@ -19,6 +20,7 @@ static const char USAGE[] =
   "  --watchdog DEV  the hardware watchdog, fed only while healthy or safely posed\n"
   "  --cpu N         stay on this processor\n"
   "  --peer-uid N    this user may connect too, beside our own and root\n"
+  "  --with-parent   stop, by way of the safe pose, when the process that started this one ends\n"
   "  --no-realtime   do not ask for SCHED_FIFO and locked memory\n";
 
 static bool number(const char *text, unsigned long max, unsigned long *to) {
@@ -33,6 +35,7 @@ static bool option(struct ipcnet_process_options *options, const char *name, con
   unsigned long found;
   *used_value = false;
   if (strcmp(name, "--alone") == 0) return options->alone = true;
+  if (strcmp(name, "--with-parent") == 0) return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0;
   if (strcmp(name, "--no-realtime") == 0) return !(options->realtime = false);
   *used_value = true;
   if (value == NULL) return false;
@@ -64,10 +67,14 @@ int main(int argc, char **argv) {
   signal(SIGXFSZ, SIG_IGN); /* a limit on files is an error of write, not the end */
 
   /* All memory there will be. */
-  struct ipcnet_process *process = calloc(1, sizeof *process);
+  struct ipcnet_process *process = mmap(NULL, sizeof *process, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (process == MAP_FAILED) return 1;
   process->options = options;
   process->core = aligned_alloc(64, (ipcnet_reflex_size() + 63) & ~(size_t)63);
   process->borrowed = calloc(1, sizeof *process->borrowed);
   if (process->core == NULL || process->borrowed == NULL) return 1;
-  return ipcnet_process_run(process);
+  int code = ipcnet_process_run(process);
+  free(process->core);
+  free(process->borrowed);
+  return code;
 }

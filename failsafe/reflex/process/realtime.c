@@ -16,14 +16,22 @@ static void touch_stack(void) {
   (void)stack[0];
 }
 
+/* A takeover runs code that never ran before: it must not be read from a disk then. */
+static void touch_program(void) {
+  extern const char __executable_start[], etext[];
+  for (const volatile char *at = __executable_start; at < (const volatile char *)etext; at += 4096) (void)*at;
+}
+
 void ipcnet_realtime_begin(struct ipcnet_realtime *self, int cpu) {
   memset(self, 0, sizeof *self);
-  /* Memory that was given back would have to be faulted in again. */
+  /* Only what is used is locked: half of the C library never is, and each page of it would be torn down while the twin waits for our death. Memory that was given back would have
+   * to be faulted in again. */
   mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_MMAP_MAX, 0);
-  if (mlockall(MCL_CURRENT | MCL_FUTURE) == 0) self->locked = true;
+  if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0 || mlockall(MCL_CURRENT | MCL_FUTURE) == 0) self->locked = true;
   else self->lock_error = errno;
   touch_stack();
+  touch_program();
   if (cpu >= 0 && cpu < CPU_SETSIZE) {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -37,9 +45,9 @@ void ipcnet_realtime_begin(struct ipcnet_realtime *self, int cpu) {
   prctl(PR_SET_TIMERSLACK, 1ul, 0ul, 0ul, 0ul); /* else a timer may come 50 µs late to be company for others */
 }
 
-void ipcnet_realtime_leave(void) {
-  struct sched_param parameters = {0};
-  sched_setscheduler(0, SCHED_OTHER, &parameters);
+void ipcnet_realtime_lower(void) {
+  struct sched_param parameters = {.sched_priority = IPCNET_REALTIME_LOW};
+  if (sched_getscheduler(0) == SCHED_FIFO) sched_setscheduler(0, SCHED_FIFO, &parameters);
 }
 
 uint64_t ipcnet_now_us(void) {

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define IPCNET_REALTIME_PRIORITY 50
+#define IPCNET_REALTIME_LOW 1
 
 struct ipcnet_realtime {
   bool scheduled, locked;
@@ -17,8 +18,9 @@ struct ipcnet_realtime {
 
 /* `cpu` -1: any. Threads started later inherit the priority. */
 void ipcnet_realtime_begin(struct ipcnet_realtime *self, int cpu);
-/* For a thread that may wait for disks: back to the ordinary scheduler. */
-void ipcnet_realtime_leave(void);
+/* For a thread that may wait for disks: below all others of ours, but still before ordinary processes. A process is dead only when its last thread has run to its end: one
+ * that had to wait for a processor would keep the bus without an owner for milliseconds. */
+void ipcnet_realtime_lower(void);
 
 uint64_t ipcnet_now_us(void);
 

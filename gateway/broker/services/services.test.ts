@@ -10,7 +10,7 @@ import { Descriptor, nativeSeal, SeqpacketConnection } from "../../../shm/socket
 import { FairShare } from "../quota/quota.ts";
 import { BrokerRig, openPolicy } from "../testRig.ts";
 import { SharedCallQuota } from "./callQuota.ts";
-import { openDescriptors } from "../../../schemas/testing.ts";
+import { noMoreDescriptorsThan, openDescriptors } from "../../../schemas/testing.ts";
 
 async function withClients<N extends string>(options: ConstructorParameters<typeof BrokerRig>[0], names: readonly N[], use: (clients: Record<N, Client>, rig: BrokerRig) => Promise<void>): Promise<void> {
   const rig = new BrokerRig(options);
@@ -88,7 +88,7 @@ test("a stream comes at the caller's pace, ends with the generator, and stops it
 });
 
 test("descriptors go with a request, an answer and the items of a stream, and none is left open", { timeout: 60_000 }, async () => {
-  await withClients({}, ["provider", "caller"], async ({ provider, caller }, rig) => {
+  await withClients({}, ["provider", "caller"], async ({ provider, caller }) => {
     const null_ = Descriptor.open("/dev/null", 0);
     const before = openDescriptors();
     await provider.offer("files/back", {}, (_body, call: Call) => call.reply({ got: call.descriptors.length }, call.descriptors));
@@ -99,7 +99,7 @@ test("descriptors go with a request, an answer and the items of a stream, and no
     assert.deepEqual(answer.body, { got: 2 });
     assert.equal(answer.descriptors.length, 2);
     // What came from others is closed by another thread.
-    await rig.until(() => openDescriptors() === before + 2);
+    await noMoreDescriptorsThan(before + 2);
     for (const descriptor of answer.descriptors) descriptor.close();
     let items = 0;
     for await (const { descriptors } of caller.streamFull("files/items")) {
@@ -110,7 +110,7 @@ test("descriptors go with a request, an answer and the items of a stream, and no
     // Nobody takes these: not permitted, nobody offers it, thrown away by the caller.
     await refused(caller.request("nobody", 1, { descriptors: [null_] }), 203, /nobody offers/);
     await caller.request("files/back", undefined, { descriptors: [null_] });
-    await rig.until(() => openDescriptors() === before);
+    await noMoreDescriptorsThan(before);
     null_.close();
     assert.equal(Descriptor.leaked, 0);
   });
@@ -320,7 +320,7 @@ test("a provider that breaks the rules costs itself its connection, and its call
     });
   }
   null_.close();
-  assert.equal(openDescriptors(), before - 1);
+  await noMoreDescriptorsThan(before - 1);
 });
 
 test("what users share is taken whole or not at all, and given back", () => {

@@ -1,4 +1,5 @@
 /** From an accepted configuration to the reflex's table; what the table cannot express becomes faults with their places, as `ipcnet config check` shows them. */
+import { resolve } from "node:path";
 import { compilePlansOf } from "../../../failsafe/shutdown/compile.ts";
 import type { CompiledPlanSet } from "../../../failsafe/shutdown/compiled.ts";
 import { compileTable, type CompiledTable, type ReflexBusInput, type ReflexCommandInput, type ReflexMessage, type ReflexNodeInput, type ReflexTableInput, type TableFault } from "../../../failsafe/reflex/table/compile.ts";
@@ -17,7 +18,7 @@ export type ReflexTable = { ok: true; table: CompiledTable; plans: CompiledPlanS
 /** Undefined: the configuration has no reflex. `generation` rises with each table that is made. */
 export function compileReflexTable({ config, parts, file, generation }: { config: Config; parts: CheckedParts; file: string; generation: number }): ReflexTable | undefined {
   if (config.redundancy.reflex === "none") return undefined;
-  const plans = compilePlansOf(config, undefined, { messages: parts.messages, topics: parts.topics, hearsBus: (name) => config.buses.some((bus) => bus.name === name && isReflexBus(bus)) });
+  const plans = compilePlansOf(config, parts.plan?.plan, { messages: parts.messages, topics: parts.topics, hearsBus: (name) => config.buses.some((bus) => bus.name === name && isReflexBus(bus)) });
   const compiled = compileTable(tableInput(config, parts, plans, generation));
   return compiled.ok ? { ok: true, table: compiled, plans } : { ok: false, faults: compiled.faults.map((fault) => asFault(fault, config, file, (path) => parts.locate(path))) };
 }
@@ -48,7 +49,8 @@ function commandsOf(config: Config, bus: Bus, plans: CompiledPlanSet): Sendable[
 
 function busInput(bus: Bus): ReflexBusInput {
   const { name, driver, interface: opened, bitrateBps, dataBitrateBps, fd, listenOnly, txQueueFrames, deadAfterMs, busLoadMaxPercent, claimId, host, selfFenceMs } = bus;
-  return { name, driver: driver === "emulator" ? "emulator" : "socketcan", interface: opened, bitrateBps, dataBitrateBps, fd, listenOnly, txQueueFrames, deadAfterMs, busLoadMaxPercent, claimId, host, selfFenceMs };
+  // A socket's path counts from where the gateway was started; the reflex was started elsewhere.
+  return { name, driver: driver === "emulator" ? "emulator" : "socketcan", interface: driver === "emulator" ? resolve(opened) : opened, bitrateBps, dataBitrateBps, fd, listenOnly, txQueueFrames, deadAfterMs, busLoadMaxPercent, claimId, host, selfFenceMs };
 }
 
 /** A message with its protection; undefined: protected in a way that the reflex does not know (checksums of vendors), or by nothing that anybody vouched for. */

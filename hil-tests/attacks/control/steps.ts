@@ -1,4 +1,8 @@
 /** A program that goes through the protocol and stops (SIGSTOP) when it has done so many steps: steps.js SOCKET COUNT. Continued, it goes on to the end and leaves. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { TestContext } from "node:test";
 import { dataId } from "../../../shm/protocol/packet.ts";
 import { nativeSeal } from "../../../shm/sockets/index.ts";
 import { LaneReader } from "../../../shm/lanes/index.ts";
@@ -54,6 +58,15 @@ const steps: Readonly<Record<string, (client: RawClient) => void | Promise<unkno
 };
 
 export const stepNames = ["half a message", ...Object.keys(steps)];
+
+/** Starts this program as user `uid`; resolves when it stands still at its step. */
+export async function stoppedAt(t: TestContext, socketPath: string, step: string, uid: number): Promise<ChildProcess> {
+  const child = spawn(process.execPath, ["--enable-source-maps", import.meta.filename, socketPath, step], { stdio: ["ignore", "pipe", "inherit"], cwd: "/", uid, gid: uid });
+  t.after(() => child.kill("SIGKILL"));
+  const [said] = await Promise.race([once(child.stdout, "data"), once(child, "exit").then(([code, signal]) => [`ended with ${code ?? signal}`])]) as [Buffer | string];
+  assert.equal(String(said).trim(), step);
+  return child;
+}
 
 /** As a program: goes to the step, says so, stops, and leaves when it is continued. */
 async function main(socketPath: string, last: string): Promise<void> {

@@ -1,6 +1,7 @@
 /** What starts a plan: the file's triggers, and for kinds that it does not list the defaults. The table is docs/specs/plan.md's. */
 import type { Plan, PlanFile, Trigger } from "../plan.ts";
 
+/** IEC 60204-1: 0 off now, 1 parked and then off, 2 hold. */
 export type StopCategory = 0 | 1 | 2;
 
 /** By stop category. */

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -301,18 +302,31 @@ int ipcnet_fd(const struct ipcnet_client *client) {
 
 /* ---- connecting and closing --------------------------------------------------------------------------------------------------------- */
 
+/* In /tmp anybody may have been there first. */
+static int is_own_folder(const char *path) {
+  struct stat found;
+  return lstat(path, &found) == 0 && S_ISDIR(found.st_mode) && found.st_uid == getuid();
+}
+
+/* As shm/client/socketPath.ts. */
 static char *default_socket_path(void) {
-  static const char system_path[] = "/run/ipcnet/ipcnet.sock", user_name[] = "/ipcnet/ipcnet.sock";
+  static const char system_path[] = "/run/ipcnet/ipcnet.sock", name[] = "/ipcnet.sock";
   const char *named = getenv("IPCNET_SOCKET"), *runtime = getenv("XDG_RUNTIME_DIR");
+  char *path;
+  int has_runtime = runtime != NULL && runtime[0] != '\0';
   if (named != NULL && named[0] != '\0') return strdup(named);
-  if (access(system_path, F_OK) != 0 && runtime != NULL && runtime[0] != '\0') {
-    char *path = malloc(strlen(runtime) + sizeof user_name);
-    if (path == NULL) return NULL;
-    strcpy(path, runtime);
-    strcat(path, user_name);
-    if (access(path, F_OK) == 0) return path;
-    free(path);
+  if (access(system_path, F_OK) == 0) return strdup(system_path);
+  if ((has_runtime ? asprintf(&path, "%s/ipcnet", runtime) : asprintf(&path, "/tmp/ipcnet-%u", (unsigned)getuid())) < 0) return NULL;
+  if (has_runtime || is_own_folder(path)) {
+    char *socket = NULL;
+    if (asprintf(&socket, "%s%s", path, name) < 0) socket = NULL;
+    if (socket == NULL || access(socket, F_OK) == 0) {
+      free(path);
+      return socket;
+    }
+    free(socket);
   }
+  free(path);
   return strdup(system_path);
 }
 

@@ -27,7 +27,7 @@ struct stage {
   struct tally leaves[FABRIC_LEAVES_MAX];
 };
 
-static const struct fabric_peer *const peers[] = { &fabric_bare, &fabric_lane_spinning, &fabric_lane, &fabric_packet };
+static const struct fabric_peer *const peers[] = { &fabric_bare, &fabric_lane_spinning, &fabric_lane, &fabric_lane_in_place, &fabric_packet };
 
 static void take_processor(int nth) {
   bench_pin(nth);

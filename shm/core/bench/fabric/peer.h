@@ -31,6 +31,6 @@ struct fabric_peer {
   size_t (*receive)(void *self, void *buffer);
 };
 
-extern const struct fabric_peer fabric_bare, fabric_lane, fabric_lane_spinning, fabric_packet;
+extern const struct fabric_peer fabric_bare, fabric_lane, fabric_lane_spinning, fabric_lane_in_place, fabric_packet;
 
 #endif

@@ -193,7 +193,8 @@ pub fn run<H: Hub>(name: &str, spins: bool, open: impl Fn(&Plan) -> H, be_leaf: 
     );
     for pid in pids {
         unsafe {
-            libc::kill(pid, libc::SIGKILL);
+            // Not SIGKILL: a transport may have something to tidy up.
+            libc::kill(pid, libc::SIGTERM);
             libc::waitpid(pid, std::ptr::null_mut(), 0);
         }
     }

@@ -1,0 +1,569 @@
+/* Claims: ours, others', two hosts on one bus, nodes as witnesses. */
+#include "../../../drivers/can/core/check.h"
+#include "core_rig.h"
+
+static struct core_rig rig;
+static struct table_rig table;
+
+static uint8_t role(void)
+{
+  return rig_state(&rig).role;
+}
+
+static void hear_claim(enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t owner, uint8_t counter)
+{
+  struct ipcnet_can_frame frame = rig_claim_of(&rig, kind, epoch, owner, counter);
+  rig_hear(&rig, &frame);
+}
+
+/* Two hosts on the arm's bus; we are `host`. Nothing is owned yet. */
+static void begin_shared(uint8_t host, uint8_t instance)
+{
+  rig_arm_table(&table);
+  table.buses[ARM_BUS].host = host;
+  table.buses[ARM_BUS].self_fence_us = 30000;
+  rig_begin(&rig, instance);
+  rig_load(&rig, &table);
+  rig_links_up(&rig);
+}
+
+/* ---- Ours ------------------------------------------------------------------------------------------------------------------------------------- */
+
+static void test_claim_is_first_then_beats(void)
+{
+  rig_arm_table(&table);
+  rig_begin(&rig, 0);
+  rig_load(&rig, &table);
+  rig_links_up(&rig);
+  rig_run(&rig, 50000);
+  CHECK_INT(rig.sent_count, 0); /* silent at power-up */
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig.sent_count, 1);
+  const struct ipcnet_can_frame *claim = &rig.sent[0].frame;
+  uint32_t counter = 0;
+  const ipcnet_e2e_config p05 = {.data_id = 0xC1A1};
+  CHECK_INT(ipcnet_e2e_p05_inspect(&p05, claim->data, 8, &counter), IPCNET_E2E_INSPECTED_OK);
+  CHECK(claim->can_id == 0x010 && claim->flags == 0 && claim->length_bytes == 8 && claim->data[3] == 0x10 && claim->data[4] == 1 && claim->data[5] == 0 && claim->data[6] == 0 && claim->data[7] == 0);
+  CHECK(claim->time_us == (double)(rig.now_us + 20000));
+  CHECK_INT(rig.page->epoch, 1);
+  CHECK_INT(rig.page->role, IPCNET_TWIN_OWNER);
+  rig_run(&rig, 19000);
+  CHECK_INT(rig.sent_count, 1);
+  rig_run(&rig, 1000);
+  CHECK_INT(rig.sent_count, 2);
+  CHECK_INT(rig.sent[1].frame.data[3], 0x11);
+  uint32_t next = 0;
+  ipcnet_e2e_p05_inspect(&p05, rig.sent[1].frame.data, 8, &next);
+  CHECK_INT(next, counter + 1);
+  rig_run(&rig, 1000000);
+  CHECK_INT(rig.sent_count, 52); /* every 20 ms */
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->claims_sent, 52);
+  for (uint32_t i = 1; i < 52; i++) CHECK_INT(rig.sent[i].frame.data[3], 0x11); /* no split probes: we are the only host */
+  rig_run(&rig, 100000);
+  rig_order(&rig, IPCNET_ORDER_ARM, 0, 0);
+  rig_run(&rig, 20000);
+  CHECK_INT(rig_last_sent(&rig, ARM_BUS, 0x010)->data[7], 1); /* armed */
+  rig_end(&rig);
+}
+
+static void test_extended_claim_id(void)
+{
+  rig_arm_table(&table);
+  table.buses[ARM_BUS].claim_id = 0x10;
+  table.buses[AUX_BUS].claim_id = 0x1000;
+  table.buses[AUX_BUS].flags |= IPCNET_REFLEX_BUS_CLAIM_EXTENDED;
+  rig_begin(&rig, 1);
+  rig_load(&rig, &table);
+  rig_links_up(&rig);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  const struct ipcnet_can_frame *claim = rig_last_sent(&rig, AUX_BUS, 0x1001);
+  CHECK(claim != NULL && claim->flags == IPCNET_CAN_EXTENDED);
+  CHECK(rig_last_sent(&rig, ARM_BUS, 0x011) != NULL);
+  struct ipcnet_can_frame other = rig_claim_of(&rig, IPCNET_BEAT, 9, 0, 1);
+  other.bus = AUX_BUS;
+  other.can_id = 0x1000;
+  rig_hear(&rig, &other); /* with 11 bits it is somebody else's identifier */
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  other.flags = IPCNET_CAN_EXTENDED;
+  rig_hear(&rig, &other);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+}
+
+static void test_one_beat_in_flight(void)
+{
+  rig_ready(&rig);
+  rig.plant = rig.brain = false;
+  rig.echoes[ARM_BUS] = false;
+  uint32_t from = rig.sent_count;
+  rig_run(&rig, 19000);
+  uint32_t beats = rig_sent(&rig, from, ARM_BUS, 0x010);
+  CHECK(beats <= 1);
+  rig_end(&rig);
+  rig_ready(&rig);
+  rig_run(&rig, 21000);
+  rig.flying_count[ARM_BUS] = 0; /* one echo is lost, the bus lives on */
+  from = rig.sent_count;
+  rig_run(&rig, 200000);
+  CHECK(rig_sent(&rig, from, ARM_BUS, 0x010) >= 5); /* it does not wait for ever */
+  rig_end(&rig);
+}
+
+static void test_claim_again_when_a_bus_returns(void)
+{
+  rig_ready(&rig);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_DOWN, 0);
+  uint32_t from = rig.sent_count;
+  rig_run(&rig, 100000);
+  CHECK_INT(rig_sent(&rig, from, ARM_BUS, 0x010), 0);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_UP, 0);
+  CHECK_INT(rig_last_sent(&rig, ARM_BUS, 0x7FF)->token, IPCNET_CAN_PROBE_TOKEN);
+  CHECK_INT(rig_sent(&rig, from, ARM_BUS, 0x010), 0); /* not before somebody answered */
+  rig_run(&rig, 2000);
+  CHECK_INT(rig_sent(&rig, from, ARM_BUS, 0x010), 1);
+  CHECK_INT(rig_last_sent(&rig, ARM_BUS, 0x010)->data[3], 0x10);
+  rig_end(&rig);
+}
+
+static void test_no_command_before_the_claim(void)
+{
+  rig_armed(&rig);
+  rig.reflex->buses[ARM_BUS].claimed = false;
+  rig.refuses_claims = true;
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  CHECK_INT(rig_refusal(&rig, &command), IPCNET_REFUSED_BUS);
+  CHECK(rig_lacks(&rig, IPCNET_MISSING_BUS, ARM_BUS));
+  uint32_t from = rig.sent_count;
+  rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 0);
+  CHECK_INT(rig.sent_count, from);
+  rig.refuses_claims = false;
+  rig_run(&rig, 2000);
+  CHECK_INT(rig.sent[from % RIG_LOG].frame.can_id, 0x010);
+  CHECK(rig_sent(&rig, from, ARM_BUS, 0x103) > 0);
+  rig_end(&rig);
+}
+
+static void test_claims_on_all_buses_before_owning(void)
+{
+  rig_arm_table(&table);
+  table.buses[AUX_BUS].claim_id = 0x20;
+  rig_begin(&rig, 0);
+  rig_load(&rig, &table);
+  rig_links_up(&rig);
+  rig.verdict[AUX_BUS] = IPCNET_CAN_QUEUE_FULL;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  rig.verdict[AUX_BUS] = IPCNET_CAN_QUEUED;
+  rig_run(&rig, 1000);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x010), 1);
+  CHECK_INT(rig_sent(&rig, 0, AUX_BUS, 0x020), 1);
+  rig_end(&rig);
+  rig_begin(&rig, 0); /* a bus that is not there is not waited for */
+  rig_load(&rig, &table);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_UP, 0);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig_link(&rig, AUX_BUS, IPCNET_LINK_UP, 0);
+  CHECK_INT(rig_sent(&rig, 0, AUX_BUS, 0x020), 1);
+  rig_end(&rig);
+}
+
+/* ---- Epochs of others --------------------------------------------------------------------------------------------------------------------------- */
+
+static void test_newer_owner_silences(void)
+{
+  static const enum ipcnet_claim_kind KINDS[] = {IPCNET_CLAIM, IPCNET_BEAT, IPCNET_HANDOVER, IPCNET_SPLIT_PROBE};
+  for (unsigned i = 0; i < 4; i++) {
+    rig_armed(&rig);
+    rig.answers_twin = false;
+    hear_claim(KINDS[i], 2, 2, 5);
+    CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+    CHECK_INT(rig_state(&rig).arming, IPCNET_DISARMED);
+    CHECK_INT(ipcnet_reflex_counters(rig.reflex)->higher_epochs_heard, 1);
+    CHECK(rig.twin_effects & IPCNET_TWIN_DO_RELEASE);
+    uint32_t from = rig.sent_count;
+    rig_run(&rig, 300000);
+    CHECK_INT(rig.sent_count, from);
+    rig_end(&rig);
+  }
+}
+
+static void test_who_does_not_silence(void)
+{
+  rig_arm_table(&table);
+  rig_ready_with(&rig, &table, 1);
+  rig_order(&rig, IPCNET_ORDER_ARM, 0, 0);
+  hear_claim(IPCNET_RELEASE, 9, 2, 1); /* says goodbye */
+  hear_claim(IPCNET_CLAIM, 0xFFFF, 2, 1); /* older: epochs wrap */
+  hear_claim(IPCNET_CLAIM, 1, 2, 2); /* the same, and higher than ours */
+  struct ipcnet_can_frame frame = rig_claim_of(&rig, IPCNET_CLAIM, 3, 2, 3);
+  struct ipcnet_can_frame broken = frame;
+  broken.data[4] ^= 1;
+  rig_hear(&rig, &broken);
+  broken = frame;
+  broken.length_bytes = 7;
+  rig_hear(&rig, &broken);
+  broken = frame;
+  broken.flags = IPCNET_CAN_REMOTE;
+  rig_hear(&rig, &broken);
+  broken = frame;
+  broken.can_id = 0x011; /* another's identifier */
+  rig_hear(&rig, &broken);
+  const ipcnet_e2e_config p05 = {.data_id = 0xC1A1};
+  broken = frame;
+  broken.data[3] = 0x20; /* another version */
+  ipcnet_e2e_p05_protect(&p05, broken.data, 8, 9);
+  rig_hear(&rig, &broken);
+  broken = frame;
+  broken.data[3] = 0x15; /* another kind */
+  ipcnet_e2e_p05_protect(&p05, broken.data, 8, 10);
+  rig_hear(&rig, &broken);
+  broken = frame;
+  broken.data[4] = broken.data[5] = 0;
+  ipcnet_e2e_p05_protect(&p05, broken.data, 8, 11);
+  rig_hear(&rig, &broken);
+  broken = frame;
+  broken.bus = AUX_BUS; /* nobody claims there */
+  rig_hear(&rig, &broken);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_ARMED);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 2);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->higher_epochs_heard, 0);
+  hear_claim(IPCNET_BEAT, 1, 0, 3); /* the same epoch, and lower than ours: it went first */
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+}
+
+static void test_a_repeated_claim_is_not_heard(void)
+{
+  rig_ready(&rig);
+  hear_claim(IPCNET_BEAT, 0xFFFF, 2, 5);
+  hear_claim(IPCNET_BEAT, 0xFFFF, 2, 5);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 1);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->rejected_frames, 1);
+  hear_claim(IPCNET_BEAT, 0xFFFF, 3, 5);
+  hear_claim(IPCNET_BEAT, 0xFFFE, 2, 5);
+  hear_claim(IPCNET_BEAT, 0xFFFE, 2, 6);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 4);
+  rig_end(&rig);
+}
+
+static void test_next_epoch_is_newer_than_all(void)
+{
+  rig_ready(&rig);
+  rig.answers_twin = false;
+  hear_claim(IPCNET_BEAT, 40, 2, 5);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_run(&rig, 59000);
+  CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
+  rig_run(&rig, 4000); /* three beats of silence */
+  CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
+  rig.answers_twin = true;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(rig_state(&rig).epoch, 41);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_DISARMED);
+  rig_end(&rig);
+
+  struct ipcnet_reflex_page *page = calloc(1, sizeof *page);
+  rig_arm_table(&table);
+  rig_begin(&rig, 0);
+  rig.reflex->stored_epoch = 7;
+  page->magic = IPCNET_REFLEX_PAGE_MAGIC;
+  page->major = 1;
+  page->boot_id[0] = 1;
+  page->boot_id[1] = 2;
+  page->boot_id[2] = 3;
+  page->epoch = 11;
+  rig.other = page;
+  rig_load(&rig, &table);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(rig_state(&rig).epoch, 12);
+  rig_end(&rig);
+  page->boot_id[0] = 9; /* of another boot: nonsense */
+  rig_begin(&rig, 0);
+  rig.reflex->stored_epoch = 7;
+  rig.other = page;
+  rig_load(&rig, &table);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(rig_state(&rig).epoch, 8);
+  rig_end(&rig);
+  free(page);
+}
+
+/* ---- What nodes say ------------------------------------------------------------------------------------------------------------------------------- */
+
+static void test_nodes_know_a_newer_owner(void)
+{
+  rig_ready(&rig);
+  rig.answers_twin = false;
+  rig.follows = false;
+  rig.node_epoch = 0; /* just powered: heard nobody */
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig.node_epoch = 0xFFF0; /* an older one */
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig.node_epoch = 500;
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_run(&rig, 990000);
+  CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
+  rig_run(&rig, 20000); /* nobody was heard: they only remember */
+  CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
+  rig.answers_twin = true;
+  rig.follows = true;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(rig_state(&rig).epoch, 501);
+  rig_end(&rig);
+}
+
+static void test_few_bits_do_not_silence(void)
+{
+  rig_arm_table(&table);
+  table.watches[SHOULDER_STATE].epoch.bits = 7;
+  rig_ready_with(&rig, &table, 0);
+  rig.follows = false;
+  rig.node_epoch = 5;
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig_end(&rig);
+  table.watches[SHOULDER_STATE].epoch.bits = 8;
+  rig_ready_with(&rig, &table, 0);
+  rig.answers_twin = false;
+  rig.follows = false;
+  rig.node_epoch = 128 + 1; /* exactly opposite: not newer */
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig.node_epoch = 127 + 1;
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+}
+
+/* ---- Two hosts ------------------------------------------------------------------------------------------------------------------------------------- */
+
+static void test_shared_listens_first(void)
+{
+  for (uint8_t host = 0; host < 2; host++) {
+    begin_shared(host, 0);
+    rig_run(&rig, 10000);
+    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+    CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+    rig_run(&rig, 59000 + 2000u * host);
+    CHECK_INT(rig.sent_count, 0);
+    CHECK(ipcnet_reflex_next_deadline_us(rig.reflex) <= rig.now_us + 1000);
+    rig_run(&rig, 1000);
+    CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x010u + host * 2u), 1);
+    rig_run(&rig, 12000);
+    CHECK_INT(role(), IPCNET_TWIN_OWNER); /* a node has reported it */
+    rig_run(&rig, 3000000);
+    CHECK_INT(role(), IPCNET_TWIN_OWNER);
+    uint32_t probes = 0;
+    for (uint32_t i = 0; i < rig.sent_count; i++) probes += rig.sent[i].frame.data[3] == (0x10 | IPCNET_SPLIT_PROBE) && rig.sent[i].bus == ARM_BUS;
+    CHECK(probes == 2 || probes == 3);
+    rig_end(&rig);
+  }
+}
+
+static void test_shared_does_not_take_back(void)
+{
+  begin_shared(0, 0);
+  rig.reflex->stored_epoch = 100; /* newer than the other's, which works all the same */
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig_run(&rig, 30000);
+  rig.answers_twin = false;
+  hear_claim(IPCNET_BEAT, 5, 2, 1);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  for (uint8_t i = 2; i < 50; i++) {
+    rig_run(&rig, 20000);
+    hear_claim(IPCNET_BEAT, 5, 2, i);
+  }
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
+  CHECK_INT(rig.sent_count, 0);
+  rig_end(&rig);
+}
+
+static void outvoted_shared(bool nodes_follow)
+{
+  begin_shared(0, 0);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig_run(&rig, 100000);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig.answers_twin = false;
+  rig.twin_effects = 0;
+  rig.follows = false;
+  CHECK_INT(rig_state(&rig).epoch % 2, 0); /* host 0: even */
+  rig.node_epoch = 3;
+  rig.node_owner = nodes_follow ? 2 : 7;
+  rig_report(&rig);
+  hear_claim(IPCNET_BEAT, 3, 2, 1);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+}
+
+static void test_shared_other_falls_silent(void)
+{
+  outvoted_shared(false);
+  rig_run(&rig, 59000);
+  CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
+  rig_run(&rig, 2000);
+  CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
+  rig_end(&rig);
+
+  outvoted_shared(true); /* the nodes still follow it: we are the one who does not hear it */
+  rig_run(&rig, 900000);
+  CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
+  rig_run(&rig, 110000);
+  CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
+  rig_end(&rig);
+
+  outvoted_shared(false); /* we hear no node at all: cut off */
+  rig.plant = false;
+  rig_run(&rig, 120000);
+  rig.twin_effects = 0;
+  rig.reflex->outvoted_us = rig.now_us;
+  rig_run(&rig, 3000000);
+  CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
+  rig_end(&rig);
+
+  outvoted_shared(false);
+  hear_claim(IPCNET_RELEASE, 3, 2, 2); /* it said goodbye: but not at once, it rests */
+  rig_run(&rig, 1100000);
+  CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
+  rig_end(&rig);
+}
+
+static void test_shared_needs_a_witness(void)
+{
+  begin_shared(0, 0);
+  rig.follows = false; /* nodes hear somebody else, or nobody */
+  rig.answers_twin = true;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig.answers_twin = false;
+  rig_run(&rig, 61000);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x010), 1);
+  rig_run(&rig, 28000);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  rig_run(&rig, 3000);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+
+  begin_shared(0, 0); /* nobody there at all */
+  rig.plant = false;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig.answers_twin = false;
+  rig_run(&rig, 61000 + 31000);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+}
+
+static void own_shared(void)
+{
+  begin_shared(0, 0);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig_run(&rig, 150000);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_order(&rig, IPCNET_ORDER_ARM, 0, 0), IPCNET_ANSWER_DONE);
+  rig.answers_twin = false;
+}
+
+static void test_shared_self_fence(void)
+{
+  own_shared();
+  rig.plant = false; /* no node follows us any more, as far as we hear */
+  uint64_t heard_us = rig.reflex->buses[ARM_BUS].witness_us;
+  rig_run(&rig, heard_us + 29000 - rig.now_us);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig_run(&rig, 1000);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+
+  own_shared();
+  rig.follows = false; /* nodes report, but another owner */
+  rig.node_owner = 2;
+  rig_run(&rig, 45000);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+
+  own_shared();
+  rig.echoes[ARM_BUS] = false; /* nodes report us, but nothing of ours goes out */
+  rig_run(&rig, 60000);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+
+  own_shared();
+  rig_run(&rig, 5000000);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_ARMED);
+  rig_end(&rig);
+}
+
+static void test_shared_same_epoch_while_claiming(void)
+{
+  static const struct { enum ipcnet_claim_kind kind; uint8_t owner, role; } CASES[] = {
+    {IPCNET_CLAIM, 3, IPCNET_TWIN_CLAIMING}, {IPCNET_BEAT, 3, IPCNET_TWIN_OUTVOTED}, {IPCNET_CLAIM, 0, IPCNET_TWIN_OUTVOTED}};
+  for (unsigned i = 0; i < 3; i++) {
+    begin_shared(1, 0); /* owner 2 */
+    rig.follows = false;
+    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+    rig_run(&rig, 63000);
+    CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+    CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x012), 1);
+    rig.answers_twin = false;
+    hear_claim(CASES[i].kind, 1, CASES[i].owner, 1);
+    CHECK_INT(role(), CASES[i].role);
+    rig_end(&rig);
+  }
+}
+
+static void test_shared_takeover_on_one_host_does_not_listen(void)
+{
+  static struct core_rig first;
+  rig_arm_table(&table);
+  table.buses[ARM_BUS].self_fence_us = 30000;
+  rig_begin(&first, 0);
+  rig_load(&first, &table);
+  rig_links_up(&first);
+  rig_event(&first, IPCNET_TWIN_LOCK_GRANTED);
+  rig_run(&first, 150000);
+  rig_order(&first, IPCNET_ORDER_ARM, 0, 0);
+  begin_shared(0, 1);
+  rig.now_us = first.now_us;
+  rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
+  rig.other = first.page;
+  rig_event(&rig, IPCNET_TWIN_OWNER_SUSPECT);
+  rig_event(&rig, IPCNET_TWIN_OWNER_DEAD);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x011), 1); /* at once */
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_ARMED);
+  rig_end(&first);
+  rig_end(&rig);
+}
+
+int main(void)
+{
+  test_claim_is_first_then_beats();
+  test_extended_claim_id();
+  test_one_beat_in_flight();
+  test_claim_again_when_a_bus_returns();
+  test_no_command_before_the_claim();
+  test_claims_on_all_buses_before_owning();
+  test_newer_owner_silences();
+  test_who_does_not_silence();
+  test_a_repeated_claim_is_not_heard();
+  test_next_epoch_is_newer_than_all();
+  test_nodes_know_a_newer_owner();
+  test_few_bits_do_not_silence();
+  test_shared_listens_first();
+  test_shared_does_not_take_back();
+  test_shared_other_falls_silent();
+  test_shared_needs_a_witness();
+  test_shared_self_fence();
+  test_shared_same_epoch_while_claiming();
+  test_shared_takeover_on_one_host_does_not_listen();
+  return checks_report("reflex_claim");
+}

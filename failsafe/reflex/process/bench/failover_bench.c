@@ -1,0 +1,311 @@
+/*
+ * failover_bench: how long the bus is without an owner. Two real processes, a real node's rules (drivers/nodekit) on an emulated bus served here, a producer of set-points at 1 kHz, and on
+ * request burners that keep every processor and the memory busy. The owner is killed, or stopped, again and again; measured is from just before the signal until
+ * the node has read the successor's CLAIM, and until it has accepted its first command.
+ *
+ *   failover_bench --program PATH [--kills N] [--stops N] [--switches N] [--quiet-s N] [--burners N] [--seed N] [-- extra arguments of the program]
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../rig/brain.h"
+#include "../rig/bus.h"
+#include "../rig/processes.h"
+#include "../rig/table.h"
+
+#define WAIT_US 10000000u
+#define SAMPLES_MAX 100000u
+#define BURNERS_MAX 16
+
+struct bench {
+  const char *program;
+  const char *const *extra;
+  char root[64], run[96], state[96], socket[96];
+  struct rig_bus bus;
+  struct rig_brain brain;
+  pthread_mutex_t lock; /* of the brain */
+  pthread_t producer;
+  volatile bool done;
+  pid_t processes[2], burners[BURNERS_MAX];
+  int burner_count;
+  uint32_t random;
+  uint64_t expected_owners, lost, late_turns, turns;
+};
+
+struct series { const char *name; uint32_t count; uint32_t *us; };
+
+/* ---- Load -------------------------------------------------------------------------------------------------------------------------------------- */
+
+/* One half computes, the other half walks through memory and gives it back. */
+static void burn(int number) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  volatile uint64_t value = 1;
+  size_t bytes = 64u << 20;
+  for (;;) {
+    if (number % 2 == 0) {
+      for (unsigned i = 0; i < 1000000; i++) value = value * 6364136223846793005u + 1;
+      continue;
+    }
+    uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) continue;
+    for (size_t at = 0; at < bytes; at += 64) memory[at] = (uint8_t)at;
+    munmap(memory, bytes);
+  }
+}
+
+static void start_burners(struct bench *self, int count) {
+  for (self->burner_count = 0; self->burner_count < count && self->burner_count < BURNERS_MAX; self->burner_count++) {
+    pid_t pid = fork();
+    if (pid == 0) burn(self->burner_count);
+    self->burners[self->burner_count] = pid;
+  }
+}
+
+/* ---- Producer ------------------------------------------------------------------------------------------------------------------------------------ */
+
+static void *produce(void *argument) {
+  struct bench *self = argument;
+  for (int16_t target = 0; !self->done; target = (int16_t)((target + 1) % 900)) {
+    pthread_mutex_lock(&self->lock);
+    rig_brain_turn(&self->brain, target);
+    pthread_mutex_unlock(&self->lock);
+    usleep(1000);
+  }
+  return NULL;
+}
+
+/* ---- Steps --------------------------------------------------------------------------------------------------------------------------------------- */
+
+static void fail(const char *what) {
+  fprintf(stderr, "failover_bench: %s\n", what);
+  exit(1);
+}
+
+static uint32_t next_random(struct bench *self) {
+  self->random ^= self->random << 13;
+  self->random ^= self->random >> 17;
+  self->random ^= self->random << 5;
+  return self->random;
+}
+
+static void attach(struct bench *self, int instance) {
+  uint64_t until_us = rig_now_us() + WAIT_US;
+  bool there = false;
+  while (!there && rig_now_us() < until_us) {
+    pthread_mutex_lock(&self->lock);
+    there = rig_brain_attach(&self->brain, instance);
+    pthread_mutex_unlock(&self->lock);
+    if (!there) usleep(2000);
+  }
+  if (!there) fail("a reflex does not answer");
+}
+
+static struct ipcnet_reflex_status status_of(struct bench *self, int instance) {
+  struct ipcnet_reflex_status status = {0};
+  pthread_mutex_lock(&self->lock);
+  bool good = rig_brain_status(&self->brain, instance, &status);
+  pthread_mutex_unlock(&self->lock);
+  if (!good) fail("no status");
+  return status;
+}
+
+/* One owner whose commands are accepted, one standby that sees it and has the next epoch on disk. */
+static int settle(struct bench *self) {
+  for (uint64_t until_us = rig_now_us() + WAIT_US; rig_now_us() < until_us; usleep(2000)) {
+    struct ipcnet_reflex_status status[2] = {status_of(self, 0), status_of(self, 1)};
+    int owner = status[0].role == IPCNET_TWIN_OWNER ? 0 : 1;
+    const struct ipcnet_reflex_status *of = &status[owner], *other = &status[1 - owner];
+    bool ready = of->role == IPCNET_TWIN_OWNER && other->role == IPCNET_TWIN_STANDBY && other->twin_pid == of->pid && of->twin_pid == other->pid && (other->features & IPCNET_REFLEX_EPOCH_RESERVED);
+    if (!ready) continue;
+    if (of->arming == IPCNET_DISARMED) {
+      pthread_mutex_lock(&self->lock);
+      (void)rig_brain_order(&self->brain, owner, IPCNET_ORDER_ARM, 0, 0);
+      pthread_mutex_unlock(&self->lock);
+      continue;
+    }
+    struct rig_seen seen = rig_bus_seen(&self->bus);
+    if (of->arming == IPCNET_ARMED && seen.epoch == of->epoch && seen.accepted_us != 0 && rig_now_us() - seen.last_accepted_us < 20000) return owner;
+  }
+  for (int i = 0; i < 2; i++) {
+    struct ipcnet_reflex_status status = status_of(self, i);
+    struct rig_seen seen = rig_bus_seen(&self->bus);
+    fprintf(stderr, "%c: role %u, arming %u, epoch %u, missing %u, malfunction %u, trigger %u latched %u, bus phase %u, features %u, twin %u of %u; the node follows %u, last command %llu us ago\n", 'a' + i, status.role, status.arming,
+      status.epoch, status.missing_count, status.malfunction, status.trigger, status.trigger_latched, status.bus_phases[0], status.features, status.twin_pid, status.pid, seen.epoch, (unsigned long long)(rig_now_us() - seen.last_accepted_us));
+    struct ipcnet_packet answer;
+    uint8_t order[20] = {IPCNET_ORDER_ARM}, body[1024] = {0};
+    size_t length = 0;
+    if (rig_brain_ask(&self->brain, i, IPCNET_PACKET_ORDER, order, sizeof order, -1, &answer, body, &length)) for (size_t at = 4; at + 4 <= length; at += 4) fprintf(stderr, "   missing %u of %u\n", body[at] | body[at + 1] << 8, body[at + 2] | body[at + 3] << 8);
+    for (int why = 1; why < 16; why++) if (status.refused[why] > 0) fprintf(stderr, "   refused %d: %llu\n", why, (unsigned long long)status.refused[why]);
+  }
+  fail("no owner and standby within ten seconds");
+  return 0;
+}
+
+/* Waits until the node follows somebody newer and has accepted a command of his. */
+static bool wait_for_successor(struct bench *self, uint64_t followed_before, struct rig_seen *seen) {
+  for (uint64_t until_us = rig_now_us() + WAIT_US; rig_now_us() < until_us;) {
+    *seen = rig_bus_seen(&self->bus);
+    if (seen->followed > followed_before && seen->accepted_us != 0) return true;
+    rig_bus_wait(&self->bus, until_us);
+  }
+  return false;
+}
+
+static void restart(struct bench *self, int instance) {
+  self->processes[instance] = rig_start(self->program, instance, self->run, self->state, NULL, self->extra);
+  if (self->processes[instance] == 0) fail("the program cannot be started");
+  attach(self, instance);
+}
+
+enum blow { KILL, STOP, SWITCH };
+
+static void one(struct bench *self, enum blow blow, struct series *claim, struct series *command) {
+  int owner = settle(self);
+  usleep(next_random(self) % 20000);
+  struct ipcnet_reflex_status before = status_of(self, owner);
+  struct rig_seen seen = rig_bus_seen(&self->bus);
+  uint64_t followed = seen.followed;
+  if (before.role != IPCNET_TWIN_OWNER) fail("the owner changed by itself");
+  uint64_t start_us = rig_now_us();
+  if (blow == SWITCH) {
+    pthread_mutex_lock(&self->lock);
+    start_us = rig_now_us();
+    int answer = rig_brain_switch(&self->brain, owner);
+    pthread_mutex_unlock(&self->lock);
+    if (answer != IPCNET_ANSWER_DONE) fail("the hand-over was refused");
+  } else {
+    kill(self->processes[owner], blow == KILL ? SIGKILL : SIGSTOP);
+  }
+  if (!wait_for_successor(self, followed, &seen)) self->lost += 1;
+  else {
+    claim->us[claim->count++] = (uint32_t)(seen.followed_us - start_us);
+    command->us[command->count++] = (uint32_t)(seen.accepted_us - start_us);
+  }
+  self->expected_owners += 1;
+  struct ipcnet_reflex_status after = status_of(self, 1 - owner);
+  self->late_turns += after.late_turns;
+  self->turns += after.turns;
+  if (blow == SWITCH) return;
+  kill(self->processes[owner], SIGCONT); /* a fenced one must not come back to life */
+  pthread_mutex_lock(&self->lock);
+  rig_brain_detach(&self->brain, owner);
+  pthread_mutex_unlock(&self->lock);
+  rig_kill(self->processes[owner]);
+  restart(self, owner);
+}
+
+/* ---- Telling --------------------------------------------------------------------------------------------------------------------------------------- */
+
+static int by_size(const void *a, const void *b) {
+  uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
+  return one < other ? -1 : one > other;
+}
+
+static void tell(struct series *of) {
+  static const uint32_t EDGES[] = {100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000, 5000, 8000, 10000, 10500, 11000, 12000, 15000, 20000, 50000, UINT32_MAX};
+  if (of->count == 0) return;
+  qsort(of->us, of->count, sizeof *of->us, by_size);
+#define AT(permille) of->us[(uint64_t)(of->count - 1) * (permille) / 1000]
+  printf("\n%s: %u, µs: p50 %u, p90 %u, p99 %u, p99.9 %u, max %u\n", of->name, of->count, AT(500), AT(900), AT(990), AT(999), of->us[of->count - 1]);
+  uint32_t at = 0, low = 0;
+  for (size_t edge = 0; edge < sizeof EDGES / sizeof EDGES[0]; edge++) {
+    uint32_t count = 0;
+    while (at < of->count && of->us[at] < EDGES[edge]) at++, count++;
+    if (count > 0) {
+      char to[16] = "…";
+      if (EDGES[edge] != UINT32_MAX) snprintf(to, sizeof to, "%u", EDGES[edge]);
+      printf("  %6u – %-6s %6u  ", low, to, count);
+      for (uint32_t bar = 0; bar < (count * 60 + of->count - 1) / of->count; bar++) fputs("█", stdout);
+      putchar('\n');
+    }
+    low = EDGES[edge];
+  }
+}
+
+static struct series series(const char *name) {
+  return (struct series){.name = name, .us = calloc(SAMPLES_MAX, sizeof(uint32_t))};
+}
+
+static unsigned long number(const char *text) {
+  unsigned long value = text == NULL ? 0 : strtoul(text, NULL, 10);
+  return value < SAMPLES_MAX ? value : SAMPLES_MAX - 1;
+}
+
+int main(int argc, char **argv) {
+  static struct bench self;
+  static const char *none[] = {NULL};
+  unsigned long kills = 100, stops = 20, switches = 20, quiet_s = 0, burners = 0, seed = 1;
+  self.extra = none;
+  for (int at = 1; at + 1 < argc + 1; at++) {
+    if (at >= argc) break;
+    const char *value = at + 1 < argc ? argv[at + 1] : NULL;
+    if (strcmp(argv[at], "--") == 0) { self.extra = (const char *const *)&argv[at + 1]; break; }
+    if (strcmp(argv[at], "--program") == 0) self.program = value;
+    else if (strcmp(argv[at], "--kills") == 0) kills = number(value);
+    else if (strcmp(argv[at], "--stops") == 0) stops = number(value);
+    else if (strcmp(argv[at], "--switches") == 0) switches = number(value);
+    else if (strcmp(argv[at], "--quiet-s") == 0) quiet_s = number(value);
+    else if (strcmp(argv[at], "--burners") == 0) burners = number(value);
+    else if (strcmp(argv[at], "--seed") == 0) seed = number(value);
+    else fail("not understood: an argument");
+    at++;
+  }
+  if (self.program == NULL) fail("--program is needed");
+  signal(SIGPIPE, SIG_IGN);
+  self.random = (uint32_t)seed * 2654435761u | 1u;
+  snprintf(self.root, sizeof self.root, "/tmp/ipcnet-failover-XXXXXX");
+  if (mkdtemp(self.root) == NULL) fail("no temporary folder");
+  snprintf(self.run, sizeof self.run, "%s/run", self.root);
+  snprintf(self.state, sizeof self.state, "%s/state", self.root);
+  snprintf(self.socket, sizeof self.socket, "%s/bus", self.root);
+  mkdir(self.run, 0700);
+  mkdir(self.state, 0700);
+  size_t length = 0;
+  uint8_t *table = rig_joint_table(self.socket, 1, 10000, &length);
+  pthread_mutex_init(&self.lock, NULL);
+  if (!rig_bus_start(&self.bus, self.socket, 60) || !rig_brain_open(&self.brain, self.run, table, length)) fail("no bus or no brain");
+  start_burners(&self, (int)burners);
+  restart(&self, 0);
+  restart(&self, 1);
+  pthread_create(&self.producer, NULL, produce, &self);
+  /* The producer is a brain's stand-in: it needs its millisecond, not more. */
+  struct sched_param parameters = {.sched_priority = 20};
+  bool realtime = pthread_setschedparam(self.producer, SCHED_FIFO, &parameters) == 0;
+  int owner = settle(&self);
+  struct ipcnet_reflex_status status = status_of(&self, owner);
+  printf("reflex: realtime %s, memory locked %s, robust word %s; burners %d; producer 1 kHz%s; seed %lu\n", status.features & IPCNET_REFLEX_REALTIME ? "yes" : "no", status.features & IPCNET_REFLEX_LOCKED ? "yes" : "no",
+    status.features & IPCNET_REFLEX_DETECTOR ? "yes" : "no", self.burner_count, realtime ? "" : " (not realtime)", seed);
+
+  uint64_t quiet_before = rig_bus_seen(&self.bus).followed;
+  sleep((unsigned)quiet_s);
+  uint64_t quiet_changes = rig_bus_seen(&self.bus).followed - quiet_before;
+  uint64_t before = rig_bus_seen(&self.bus).followed;
+  struct series all[] = {series("crash → CLAIM followed"), series("crash → first command accepted"), series("hang → CLAIM followed"), series("hang → first command accepted"),
+    series("hand-over asked → CLAIM followed"), series("hand-over asked → first command accepted")};
+  for (unsigned long i = 0; i < kills; i++) one(&self, KILL, &all[0], &all[1]);
+  for (unsigned long i = 0; i < stops; i++) one(&self, STOP, &all[2], &all[3]);
+  for (unsigned long i = 0; i < switches; i++) one(&self, SWITCH, &all[4], &all[5]);
+  settle(&self);
+  struct rig_seen seen = rig_bus_seen(&self.bus);
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) tell(&all[i]);
+  printf("\nowners that nobody asked for: %llu (and %llu in %lu quiet seconds); takeovers that never came: %llu; stale frames accepted: %llu; commands accepted %llu, refused %llu; loop late %llu of %llu turns\n",
+    (unsigned long long)(seen.followed - before - self.expected_owners), (unsigned long long)quiet_changes, quiet_s, (unsigned long long)self.lost, (unsigned long long)seen.stale_accepted,
+    (unsigned long long)seen.accepted, (unsigned long long)seen.refused, (unsigned long long)self.late_turns, (unsigned long long)self.turns);
+  self.done = true;
+  pthread_join(self.producer, NULL);
+  rig_kill(self.processes[0]);
+  rig_kill(self.processes[1]);
+  for (int i = 0; i < self.burner_count; i++) rig_kill(self.burners[i]);
+  rig_brain_close(&self.brain);
+  rig_bus_stop(&self.bus);
+  return seen.stale_accepted == 0 && self.lost == 0 && !seen.two_owners ? 0 : 1;
+}

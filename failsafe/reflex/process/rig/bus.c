@@ -1,0 +1,213 @@
+#include "bus.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+struct record { uint8_t kind, arg; uint16_t reserved; uint32_t value; struct ipcnet_can_frame frame; };
+enum { HELLO = 1, WELCOME, FRAME, ECHO };
+
+uint64_t rig_now_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+/* ---- The wire --------------------------------------------------------------------------------------------------------------------------------- */
+
+static void give(struct rig_client *to, const struct record *record) {
+  if (to->fd >= 0 && to->welcomed) (void)!send(to->fd, record, sizeof *record, MSG_NOSIGNAL | MSG_DONTWAIT); /* a client that does not read loses frames, as on a bus */
+}
+
+static void give_others(struct rig_bus *self, const struct rig_client *from, const struct ipcnet_can_frame *frame) {
+  struct record record = {.kind = FRAME, .frame = *frame};
+  for (int i = 0; i < RIG_CLIENTS_MAX; i++) {
+    if (&self->clients[i] != from) give(&self->clients[i], &record);
+  }
+}
+
+void rig_bus_inject(struct rig_bus *self, uint32_t id, const uint8_t *data, uint8_t length) {
+  struct ipcnet_can_frame frame = {.time_us = (double)rig_now_us(), .can_id = id, .length_bytes = length};
+  memcpy(frame.data, data, length);
+  give_others(self, NULL, &frame);
+}
+
+/* ---- The node --------------------------------------------------------------------------------------------------------------------------------- */
+
+static void report(struct rig_bus *self, uint64_t now_us) {
+  static const ipcnet_e2e_config E2E = {.data_id = RIG_STATE_DATA_ID, .max_length_bytes = 8};
+  uint8_t data[8] = {0};
+  uint16_t target = (uint16_t)self->seen.target;
+  self->state_due_us = now_us + RIG_STATE_PERIOD_US;
+  if (atomic_load(&self->mute)) return;
+  data[3] = (uint8_t)self->node.epoch;
+  data[4] = (uint8_t)(self->node.epoch >> 8);
+  data[5] = ipcnet_node_reported_owner(&self->node);
+  data[6] = (uint8_t)target;
+  data[7] = (uint8_t)(target >> 8);
+  ipcnet_e2e_p05_protect(&E2E, data, sizeof data, self->state_counter++ & 0xFFu);
+  rig_bus_inject(self, RIG_STATE_ID, data, sizeof data);
+}
+
+static void hear(struct rig_bus *self, const struct ipcnet_can_frame *frame, uint64_t now_us) {
+  if (ipcnet_node_hear(&self->node, (uint8_t)(frame->can_id & 3u), frame->data, frame->length_bytes, (uint32_t)now_us) != IPCNET_NODE_FOLLOWED) return;
+  self->seen.followed += 1;
+  self->seen.followed_us = now_us;
+  self->seen.accepted_us = 0;
+  self->seen.last_gap_us = 0;
+  self->seen.epoch = self->newest_epoch = self->node.epoch;
+  self->seen.owner = self->node.owner;
+  report(self, now_us);
+}
+
+static void judge(struct rig_bus *self, const struct ipcnet_can_frame *frame, uint64_t now_us) {
+  if (ipcnet_node_judge(&self->node, 0, frame->data, frame->length_bytes, (uint32_t)now_us) != IPCNET_NODE_ACCEPTED) {
+    self->seen.refused += 1;
+    return;
+  }
+  uint16_t epoch = frame->data[3];
+  if (epoch != (self->newest_epoch & 0xFFu)) self->seen.stale_accepted += 1;
+  if (self->seen.accepted_us != 0 && epoch != self->accepted_epoch) self->seen.two_owners = true;
+  if (self->seen.accepted_us == 0) self->seen.accepted_us = now_us;
+  else if (now_us - self->seen.last_accepted_us > self->seen.last_gap_us) self->seen.last_gap_us = now_us - self->seen.last_accepted_us;
+  self->accepted_epoch = epoch;
+  self->seen.last_accepted_us = now_us;
+  self->seen.accepted += 1;
+  self->seen.target = (int16_t)(uint16_t)(frame->data[5] | frame->data[6] << 8);
+}
+
+/* ---- Clients ---------------------------------------------------------------------------------------------------------------------------------- */
+
+static void take(struct rig_bus *self, struct rig_client *of, const struct record *record, uint64_t now_us) {
+  if (record->kind == HELLO) {
+    const struct record welcome = {.kind = WELCOME, .arg = 1, .value = 64};
+    size_t bus_name = strnlen((const char *)record->frame.data, 31);
+    snprintf(of->name, sizeof of->name, "%.31s", (const char *)record->frame.data + bus_name + 1);
+    of->welcomed = true;
+    give(of, &welcome);
+    return;
+  }
+  if (record->kind != FRAME || !of->welcomed) return;
+  if (atomic_load(&self->unacknowledged)) return; /* for ever on its way */
+  struct record echo = *record;
+  echo.kind = ECHO;
+  echo.frame.time_us = (double)now_us;
+  give(of, &echo);
+  give_others(self, of, &echo.frame);
+  pthread_mutex_lock(&self->lock);
+  self->seen.frames += 1;
+  if ((record->frame.can_id & ~3u) == RIG_CLAIM_ID) hear(self, &record->frame, now_us);
+  if (record->frame.can_id == RIG_COMMAND_ID) judge(self, &record->frame, now_us);
+  if (record->frame.can_id == RIG_BRAKE_ID) self->seen.brakes += 1;
+  pthread_cond_broadcast(&self->changed);
+  pthread_mutex_unlock(&self->lock);
+}
+
+static void read_client(struct rig_bus *self, struct rig_client *of) {
+  ssize_t got = recv(of->fd, of->buffer + of->filled, sizeof of->buffer - of->filled, MSG_DONTWAIT);
+  uint64_t now_us = rig_now_us();
+  if (got <= 0) {
+    close(of->fd);
+    *of = (struct rig_client){.fd = -1};
+    return;
+  }
+  of->filled += (size_t)got;
+  size_t at = 0;
+  for (; of->filled - at >= sizeof(struct record); at += sizeof(struct record)) {
+    struct record record;
+    memcpy(&record, of->buffer + at, sizeof record);
+    take(self, of, &record, now_us);
+  }
+  memmove(of->buffer, of->buffer + at, of->filled - at);
+  of->filled -= at;
+}
+
+static void accept_one(struct rig_bus *self) {
+  int fd = accept(self->listener, NULL, NULL);
+  for (int i = 0; i < RIG_CLIENTS_MAX && fd >= 0; i++) {
+    if (self->clients[i].fd >= 0) continue;
+    self->clients[i] = (struct rig_client){.fd = fd};
+    return;
+  }
+  if (fd >= 0) close(fd);
+}
+
+static void *run(void *argument) {
+  struct rig_bus *self = argument;
+  for (;;) {
+    struct pollfd wanted[2 + RIG_CLIENTS_MAX] = {{.fd = self->stop_fd, .events = POLLIN}, {.fd = self->listener, .events = POLLIN}};
+    for (int i = 0; i < RIG_CLIENTS_MAX; i++) wanted[2 + i] = (struct pollfd){.fd = self->clients[i].fd, .events = POLLIN};
+    uint64_t now_us = rig_now_us();
+    struct timespec timeout = {.tv_nsec = now_us < self->state_due_us ? (long)(self->state_due_us - now_us) * 1000 : 0};
+    ppoll(wanted, 2 + RIG_CLIENTS_MAX, &timeout, NULL);
+    if (wanted[0].revents != 0) return NULL;
+    if (wanted[1].revents != 0) accept_one(self);
+    for (int i = 0; i < RIG_CLIENTS_MAX; i++) {
+      if (wanted[2 + i].revents != 0 && self->clients[i].fd == wanted[2 + i].fd) read_client(self, &self->clients[i]);
+    }
+    now_us = rig_now_us();
+    if (now_us < self->state_due_us) continue;
+    pthread_mutex_lock(&self->lock);
+    ipcnet_node_poll(&self->node, (uint32_t)now_us);
+    report(self, now_us);
+    pthread_mutex_unlock(&self->lock);
+  }
+}
+
+bool rig_bus_start(struct rig_bus *self, const char *path, int priority) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  memset(self, 0, sizeof *self);
+  for (int i = 0; i < RIG_CLIENTS_MAX; i++) self->clients[i].fd = -1;
+  snprintf(self->path, sizeof self->path, "%s", path);
+  snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+  self->options = (struct ipcnet_node_options){.claim_timeout_us = 2000000, .dead_man_us = 2000000};
+  self->command = (struct ipcnet_node_command){.inspect = ipcnet_e2e_p05_inspect, .e2e = {.data_id = RIG_COMMAND_DATA_ID, .max_length_bytes = 8}, .counter_max = IPCNET_E2E_P05_COUNTER_MAX,
+    .motion = true, .epoch = {24, 8}, .owner = {32, 2}};
+  ipcnet_node_init(&self->node, &self->options, &self->command, 1);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&self->changed, &monotonic);
+  pthread_mutex_init(&self->lock, NULL);
+  self->stop_fd = eventfd(0, EFD_CLOEXEC);
+  self->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (bind(self->listener, (const struct sockaddr *)&address, sizeof address) != 0 || listen(self->listener, 8) != 0) return false;
+  if (pthread_create(&self->thread, NULL, run, self) != 0) return false;
+  struct sched_param parameters = {.sched_priority = priority};
+  if (priority > 0) pthread_setschedparam(self->thread, SCHED_FIFO, &parameters);
+  return true;
+}
+
+void rig_bus_stop(struct rig_bus *self) {
+  const uint64_t one = 1;
+  (void)!write(self->stop_fd, &one, sizeof one);
+  pthread_join(self->thread, NULL);
+  for (int i = 0; i < RIG_CLIENTS_MAX; i++) {
+    if (self->clients[i].fd >= 0) close(self->clients[i].fd);
+  }
+  close(self->listener);
+  close(self->stop_fd);
+  unlink(self->path);
+}
+
+struct rig_seen rig_bus_seen(struct rig_bus *self) {
+  pthread_mutex_lock(&self->lock);
+  struct rig_seen seen = self->seen;
+  pthread_mutex_unlock(&self->lock);
+  return seen;
+}
+
+bool rig_bus_wait(struct rig_bus *self, uint64_t until_us) {
+  struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u), .tv_nsec = (long)(until_us % 1000000u) * 1000};
+  pthread_mutex_lock(&self->lock);
+  int result = pthread_cond_timedwait(&self->changed, &self->lock, &until);
+  pthread_mutex_unlock(&self->lock);
+  return result == 0;
+}

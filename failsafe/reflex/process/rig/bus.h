@@ -1,0 +1,68 @@
+/*
+ * bus: an emulated bus on a thread of its own: every frame is acknowledged and passed on at once. On it stands one node, a joint, that follows docs/specs/claim.md by
+ * drivers/nodekit and notes when it followed a new owner and when it accepted that owner's first command.
+ */
+#ifndef IPCNET_RIG_BUS_H
+#define IPCNET_RIG_BUS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../../../../drivers/can/core/ipcnet_can.h"
+#include "../../../../drivers/nodekit/ipcnet_node.h"
+
+#define RIG_CLIENTS_MAX 8
+#define RIG_CLAIM_ID 0x010u
+#define RIG_COMMAND_ID 0x101u
+#define RIG_COMMAND_DATA_ID 0x1234u
+#define RIG_BRAKE_ID 0x103u
+#define RIG_STATE_ID 0x181u
+#define RIG_STATE_DATA_ID 0x4321u
+#define RIG_STATE_PERIOD_US 5000u
+
+/* What the node has seen; copied out under the lock. */
+struct rig_seen {
+  uint16_t epoch;             /* followed */
+  uint8_t owner;
+  uint64_t followed_us;       /* when it began to follow this epoch */
+  uint64_t accepted_us;       /* its first accepted command since; 0 none yet */
+  uint64_t followed, accepted, refused, stale_accepted; /* ever. stale_accepted: of another than the newest epoch; must stay 0 */
+  uint64_t last_accepted_us, brakes, frames;
+  uint64_t last_gap_us;       /* the longest between two accepted commands since `followed` changed */
+  int16_t target;
+  bool two_owners;            /* commands of two epochs were accepted in turn */
+};
+
+struct rig_client { int fd; bool welcomed; size_t filled; uint8_t buffer[96 * 64]; char name[32]; };
+
+struct rig_bus {
+  char path[100];
+  int listener, stop_fd;
+  pthread_t thread;
+  struct rig_client clients[RIG_CLIENTS_MAX];
+  pthread_mutex_t lock;
+  pthread_cond_t changed;     /* after every frame that the node has judged */
+  struct rig_seen seen;
+  uint16_t newest_epoch, accepted_epoch;
+  struct ipcnet_node node;
+  struct ipcnet_node_command command;
+  struct ipcnet_node_options options;
+  uint32_t state_counter;
+  uint64_t state_due_us;
+  _Atomic bool mute;          /* the node says nothing */
+  _Atomic bool unacknowledged;/* nobody acknowledges: frames stay in flight */
+};
+
+/* Listens at `path`. `priority`: SCHED_FIFO, 0 none. */
+bool rig_bus_start(struct rig_bus *self, const char *path, int priority);
+void rig_bus_stop(struct rig_bus *self);
+struct rig_seen rig_bus_seen(struct rig_bus *self);
+/* Waits for the node to judge something; false: `until_us` has passed. */
+bool rig_bus_wait(struct rig_bus *self, uint64_t until_us);
+/* A frame from the node, or from an intruder. */
+void rig_bus_inject(struct rig_bus *self, uint32_t id, const uint8_t *data, uint8_t length);
+uint64_t rig_now_us(void);
+
+#endif

@@ -1,0 +1,51 @@
+#include "processes.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bus.h"
+
+#define END_US 60000000u
+
+pid_t rig_start(const char *program, int instance, const char *run, const char *state, const char *failpoint, const char *const *extra) {
+  char log[160], letter[2] = {(char)('a' + instance), 0};
+  const char *arguments[32] = {program, "--instance", letter, "--run", run, "--state", state};
+  int count = 7;
+  for (; extra != NULL && *extra != NULL && count < 31; extra++) arguments[count++] = *extra;
+  snprintf(log, sizeof log, "%s/reflex-%s.log", run, letter);
+  pid_t parent = getpid(), pid = fork();
+  if (pid != 0) return pid > 0 ? pid : 0;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(126);
+  int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+  if (fd >= 0) dup2(fd, STDERR_FILENO);
+  if (failpoint != NULL) setenv("IPCNET_FAILPOINT", failpoint, 1);
+  else unsetenv("IPCNET_FAILPOINT");
+  execv(program, (char *const *)(uintptr_t)arguments);
+  _exit(127);
+}
+
+void rig_kill(pid_t pid) {
+  if (pid <= 0) return;
+  kill(pid, SIGKILL);
+  waitpid(pid, NULL, 0);
+}
+
+int rig_wait_end(pid_t pid) {
+  int status = 0;
+  for (uint64_t until_us = rig_now_us() + END_US; rig_now_us() < until_us; usleep(2000)) {
+    if (waitpid(pid, &status, WNOHANG) == pid) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  rig_kill(pid);
+  return -1;
+}
+
+bool rig_lives(pid_t pid) {
+  siginfo_t info = {0};
+  return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+}

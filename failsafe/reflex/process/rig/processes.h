@@ -1,0 +1,17 @@
+/* processes: starts reflexes and other programs, and sees to it that none outlives us. */
+#ifndef IPCNET_RIG_PROCESSES_H
+#define IPCNET_RIG_PROCESSES_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Starts `program --instance … --run RUN --state STATE [extra …]` with `failpoint` in its environment (NULL none); what it says goes to RUN/reflex-X.log. 0: it could not be started. */
+pid_t rig_start(const char *program, int instance, const char *run, const char *state, const char *failpoint, const char *const *extra);
+/* SIGKILL, and waits for its end. */
+void rig_kill(pid_t pid);
+/* Waits for its end by itself: the exit code, or 128 + signal; -1 after a generous time (then it is killed). */
+int rig_wait_end(pid_t pid);
+/* Not yet dead. */
+bool rig_lives(pid_t pid);
+
+#endif

@@ -1,0 +1,58 @@
+#include "table.h"
+
+#include "../../core/table_rig.h"
+#include "bus.h"
+
+enum { JOINT, JOINT_BRAKE };
+enum { STOP_ROW, REQUEST_ROW, BRAIN_ROW, BUS_ROW };
+
+static void rows(struct table_rig *rig) {
+  static const uint8_t RIG_BRAKE_PAYLOAD[2] = {1, 0};
+  struct ipcnet_reflex_message *message = rig_message(rig, "joint", 0, RIG_COMMAND_ID, 8);
+  message->e2e = (struct ipcnet_reflex_e2e){.data_id = RIG_COMMAND_DATA_ID, .max_length_bytes = 8, .profile = 5};
+  message->epoch = RIG_FIELD(24, 8, 0);
+  message->owner = RIG_FIELD(32, 2, 0);
+  message->interval_us_min = 0;
+  message->ttl_us_max = 100000;
+  rig_check(rig, RIG_FIELD(40, 16, 2), -1000, 1000);
+  message = rig_message(rig, "brake", 0, RIG_BRAKE_ID, 2);
+  message->flags = IPCNET_REFLEX_POSE_ONLY;
+  struct ipcnet_reflex_watch *watch = rig_watch(rig, "joint_State", 0, RIG_STATE_ID, 8);
+  watch->e2e = (struct ipcnet_reflex_e2e){.data_id = RIG_STATE_DATA_ID, .max_length_bytes = 8, .profile = 5};
+  watch->epoch = RIG_FIELD(24, 16, 0);
+  watch->owner = RIG_FIELD(40, 3, 0);
+  struct ipcnet_reflex_node *node = rig_node(rig, "joint", 0, IPCNET_REFLEX_NODE_REQUIRED);
+  node->timeout_us = 1000000;
+  rig_condition(rig, "still", 0, RIG_FIELD(48, 16, 2), -5, 5);
+  struct ipcnet_reflex_step *step = rig_step(rig, "brake");
+  step->conditions_count = 1; /* the joint stands, as it reports */
+  step->deadline_us = 1000000;
+  step->sends_count = 1;
+  rig_send_of(rig, JOINT_BRAKE, RIG_BRAKE_PAYLOAD);
+  struct ipcnet_reflex_plan *plan = RIG_ADD(rig, IPCNET_REFLEX_PLANS, plans);
+  *plan = (struct ipcnet_reflex_plan){.name = rig_text(rig, "brake"), .steps_count = 1, .budget_us = 2000000, .worst_us = 1000000, .last_first = (uint16_t)rig->counts[IPCNET_REFLEX_SENDS], .last_count = 1, .category = 1};
+  rig_send_of(rig, JOINT_BRAKE, RIG_BRAKE_PAYLOAD);
+  rig_trigger(rig, "stop", IPCNET_REFLEX_ON_STOP, IPCNET_REFLEX_NONE, 0, 10, 0);
+  rig_trigger(rig, "request", IPCNET_REFLEX_ON_REQUEST, 1, 0, 20, 0);
+  rig_trigger(rig, "brain lost", IPCNET_REFLEX_ON_BRAIN_LOST, IPCNET_REFLEX_NONE, 0, 45, IPCNET_REFLEX_TRIGGER_WHILE_ARMED);
+  rig_trigger(rig, "bus dead", IPCNET_REFLEX_ON_BUS_DEAD, 0, 0, 70, IPCNET_REFLEX_TRIGGER_WHILE_ARMED);
+}
+
+uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, size_t *length) {
+  struct table_rig *rig = calloc(1, sizeof *rig);
+  rig->generation = generation;
+  rig->header.brain_timeout_us = 2000000;
+  rig->header.beat_period_us = 20000;
+  rig->header.twin_deadline_us = twin_deadline_us;
+  rig->header.flags = IPCNET_REFLEX_RESUME_ARMED | IPCNET_REFLEX_DRILLS;
+  struct ipcnet_reflex_bus *bus = rig_bus(rig, "arm", RIG_CLAIM_ID);
+  bus->interface = rig_text(rig, socket_path);
+  bus->driver = 1;
+  bus->bitrate_bps = 1000000;
+  bus->tx_queue_frames = 32;
+  bus->dead_after_us = 200000;
+  rows(rig);
+  uint8_t *table = rig_table(rig, length);
+  free(rig);
+  return table;
+}

@@ -1,0 +1,11 @@
+/* table: what a table compiler would write for one arm with one joint on one emulated bus: a set-point, a brake that only the pose may put on, the joint's state, a plan for every trigger that matters here. */
+#ifndef IPCNET_RIG_TABLE_H
+#define IPCNET_RIG_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The bytes, to be freed. `socket_path`: of the bus. */
+uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, size_t *length);
+
+#endif

@@ -1,0 +1,179 @@
+/** The buses belong to processes of their own: commands pass through them, are refused there, and go on when one of them dies, or when the gateway does. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { JOINTS } from "../examples/arm/teleop.ts";
+import { Status } from "../shm/client/index.ts";
+import { ArmRig, type ArmRigOptions, commandId, moveTo, PROBE_ID, refusal, type SeenFrame } from "./armRig.ts";
+import { eventually } from "./waiting.ts";
+
+/** `targetPosition` of a command frame: bytes 4 and 5, 0.0001 rad. */
+function targetRad({ data }: SeenFrame): number {
+  return new DataView(data.buffer, data.byteOffset).getInt16(4, true) / 1e4;
+}
+
+/** The lowest bits of the epoch that a command carries: the upper half of byte 3. */
+function epochOf({ data }: SeenFrame): number {
+  return data[3]! >> 4;
+}
+
+async function start(t: TestContext, options: ArmRigOptions = {}): Promise<ArmRig> {
+  const rig = await ArmRig.start({ reflex: "pair", ...options });
+  t.after(() => rig.stop());
+  return rig;
+}
+
+/** An armed arm in motion; commands live for a second. */
+async function moving(t: TestContext, options: ArmRigOptions = {}): Promise<{ rig: ArmRig; commands: ReturnType<ArmRig["commandAll"]> }> {
+  const rig = await start(t, options);
+  await rig.arm();
+  const commands = rig.commandAll(() => moveTo(1.5, 0.4), { rateHz: 50, ttlMs: 1_000 });
+  t.after(() => commands.stop());
+  await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.2, { last: () => [rig.daemon.log(), rig.reflexes!.log] });
+  return { rig, commands };
+}
+
+/** A second gateway with the configuration of the first. */
+async function startStandby(rig: ArmRig): Promise<{ process: ChildProcess; ended: Promise<unknown>; log: () => string }> {
+  const standby = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "../gateway/bin/ipcnetd.js"), "--config", join(rig.folder.path, "ipcnet.yaml"), "--instance", "b", "--until-stdin-closes"], { stdio: ["pipe", "ignore", "pipe"] });
+  let log = "";
+  standby.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
+  await eventually("the standby", () => log.includes("standby"), { timeoutMs: 30_000, last: () => log });
+  return { process: standby, ended: once(standby, "close"), log: () => log };
+}
+
+function acceptedBy(rig: ArmRig): number {
+  return Math.min(...rig.joints.map((joint) => rig.joint(joint).joint.counters.commandsAccepted));
+}
+
+test("commands go through the reflex with its epoch; what is not armed, not listed or out of range never reaches the bus", async (t) => {
+  const rig = await start(t);
+  await rig.until("nothing missing for arming", ({ missingForArming }) => missingForArming.length === 0);
+  assert.equal((await refusal(rig.command("base", moveTo(0.2)))).status, Status.preconditionFailed);
+  await rig.arm();
+  assert.equal((await refusal(rig.command("base", moveTo(7)))).status, Status.unprocessableContent);
+  assert.notEqual((await refusal(rig.client.publish("cmd/arm/base_State", {}))).status, Status.ok);
+  assert.deepEqual(rig.commandsSeen().filter(({ canId }) => canId !== PROBE_ID), []);
+  await rig.command("base", moveTo(0.2));
+  await eventually("a command accepted by the joint", () => rig.joint("base").joint.counters.commandsAccepted > 0, { last: () => rig.reflexes!.log });
+  const [frame] = rig.commandsSeen().filter(({ canId }) => canId === commandId("base"));
+  assert.equal(targetRad(frame!), 0.2);
+  assert.notEqual(epochOf(frame!), 0);
+  assert.equal(rig.joint("base").joint.counters.commandsRejected, 0);
+});
+
+test("the owner is killed while a program commands the arm: it goes on under a new epoch, and the program notices nothing", async (t) => {
+  const { rig, commands } = await moving(t);
+  const owner = await eventually("an owner", () => /reflex (a|b) owns the buses/.exec(rig.daemon.log())?.[1] as "a" | "b" | undefined);
+  const before = { seen: rig.seen.length, accepted: acceptedBy(rig), epoch: epochOf(rig.commandsSeen().findLast(({ canId }) => canId === commandId("base"))!) };
+  await rig.reflexes!.kill(owner);
+  await eventually("commands accepted after it", () => acceptedBy(rig) > before.accepted + 50, { last: () => [rig.daemon.log(), rig.reflexes!.log] });
+  const after = rig.commandsSeen(before.seen).filter(({ canId }) => canId === commandId("base"));
+  assert.ok(after.some((frame) => epochOf(frame) !== before.epoch), "a new epoch");
+  assert.deepEqual([...commands.refused.keys()].filter((status) => status === 0), [], "no disconnect");
+  const status = await rig.status();
+  assert.equal(status.state, "armed", `${rig.daemon.log()}\n${rig.reflexes!.log}`);
+  // The keeper has started it again, as a standby.
+  await eventually("both are there again", () => rig.reflexes!.pid("a") !== undefined && rig.reflexes!.pid("b") !== undefined);
+});
+
+test("the gateway is killed while the arm moves: the set-points expire, and the plan runs and is measured without any gateway", async (t) => {
+  const { rig } = await moving(t);
+  rig.daemon.process.kill("SIGKILL");
+  await rig.daemon.ended;
+  await eventually("parked by the reflex alone", () => rig.joints.every((joint) => rig.joint(joint).joint.mode === "Park" && Math.abs(rig.joint(joint).joint.positionRad) < 0.03), { timeoutMs: 30_000, last: () => rig.reflexes!.log });
+  await rig.startDaemon();
+  const status = await rig.until("its verdict is known", ({ state }) => state === "posed");
+  assert.match(status.missingForArming.join(), /reset/);
+  assert.equal((await refusal(rig.client.request("gateway/arm"))).status, Status.preconditionFailed);
+  await rig.client.request("gateway/arm", { reset: true, why: "test" });
+  assert.equal((await rig.status()).state, "armed");
+});
+
+test("of two gateways the active one is killed while a program commands the arm: the program keeps its connection, and the arm goes on without a safe pose", async (t) => {
+  const rig = await start(t, { configure: (configuration) => Object.assign(configuration["redundancy"] as object, { brains: "pair" }) });
+  const standby = await startStandby(rig);
+  t.after(async () => {
+    standby.process.kill("SIGKILL");
+    await standby.ended;
+  });
+  await rig.arm();
+  const commands = rig.commandAll(() => moveTo(1.5, 0.4), { rateHz: 50, ttlMs: 1_000 });
+  t.after(() => commands.stop());
+  await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.2);
+  await eventually("a standby that is ready", async () => ((await rig.client.request("gateway/failover")) as { standby?: { ready: boolean } }).standby?.ready === true, { last: () => standby.log() });
+  const accepted = acceptedBy(rig);
+  rig.daemon.process.kill("SIGKILL");
+  await rig.daemon.ended;
+  await eventually("commands accepted after it", () => acceptedBy(rig) > accepted + 80, { timeoutMs: 30_000, last: () => [standby.log(), rig.reflexes!.log, [...commands.refused]] });
+  const status = await rig.status();
+  assert.deepEqual([status.state, status.instance], ["armed", "b"], `${standby.log()}\n${rig.reflexes!.log}`);
+  assert.equal(status.reflexes.reduce((sum, { plansRun }) => sum + plansRun, 0), 0, "no plan was run");
+});
+
+test("the safe pose by an operator runs in the reflex, and its verdict lists the measured steps", async (t) => {
+  const { rig } = await moving(t);
+  const verdict = (await rig.client.request("gateway/safe-pose", { why: "test" }, { timeoutMs: 30_000 })) as { verdict: string; why: string; steps: { name: string; result: string }[] };
+  assert.equal(verdict.verdict, "posed", `${JSON.stringify(verdict)}\n${rig.reflexes!.log}`);
+  assert.deepEqual(verdict.steps.map(({ name, result }) => [name, result]), [["stop", "reached"], ["park", "reached"]]);
+  assert.match(verdict.why, /test/);
+  for (const joint of rig.joints) assert.ok(Math.abs(rig.joint(joint).joint.positionRad) < 0.05);
+});
+
+test("Ctrl-C: posed by the reflex, exit code 0", async (t) => {
+  const { rig } = await moving(t);
+  rig.daemon.process.kill("SIGINT");
+  const { code, verdict } = await rig.daemon.ended;
+  assert.equal(verdict?.verdict, "posed", `${rig.daemon.log()}\n${rig.reflexes!.log}`);
+  assert.equal(code, 0);
+});
+
+test("everything is killed in mid-plan: what starts again finishes the plan before anything else", async (t) => {
+  const { rig } = await moving(t);
+  void rig.client.request("gateway/safe-pose", { why: "test" }, { timeoutMs: 30_000 }).catch(() => undefined);
+  await eventually("the safe pose running", () => rig.daemon.log().includes("[safePose]"), { last: () => rig.reflexes!.log });
+  rig.daemon.process.kill("SIGKILL");
+  await rig.reflexes!.killAll();
+  await rig.daemon.ended;
+  const seen = rig.seen.length;
+  await rig.restartReflexes();
+  await eventually("parked", () => rig.joints.every((joint) => rig.joint(joint).joint.mode === "Park" && Math.abs(rig.joint(joint).joint.positionRad) < 0.03), { timeoutMs: 30_000, last: () => rig.reflexes!.log });
+  assert.ok(rig.commandsSeen(seen).length > 0);
+  await rig.startDaemon();
+  const status = await rig.until("its verdict is known", ({ state }) => state === "posed" || state === "fault");
+  assert.match(status.missingForArming.join(), /reset/);
+});
+
+test("commands from before a power loss never reach the motors after it, and arming is demanded again", async (t) => {
+  // One reflex: on the emulated bus a twin is a node of its own, and would acknowledge; on a real one both have the same controller.
+  const rig = await start(t, { reflex: "single", joints: JOINTS, configure: (configuration) => {
+    configuration.safePose["budgetMs"] = 1_500;
+    for (const step of configuration.safePose["steps"] as Record<string, unknown>[]) step["deadlineMs"] = 700;
+    configuration.buses[0]!["txQueueFrames"] = 64;
+  } });
+  await rig.arm();
+  const old = rig.commandAll(() => moveTo(1.25), { rateHz: 100, ttlMs: 1_000 });
+  t.after(() => old.stop());
+  await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.5, { last: () => [rig.daemon.log(), rig.reflexes!.log] });
+  rig.setPower(false);
+  await rig.until("the bus found dead", ({ links }) => links[0]!.state === "dead");
+  await rig.until("the safe pose tried", ({ state }) => state === "fault" || state === "posed");
+  await eventually("commands refused", () => (old.refused.get(Status.preconditionFailed) ?? 0) > 50);
+  const seenBefore = rig.seen.length;
+  rig.setPower(true);
+  await rig.until("all nodes back and the bus proved alive", ({ links, nodes }) => nodes.every(({ state }) => state === "operational") && /arm/.test(links[0]!.reason));
+  const heard = rig.seen.length;
+  await eventually("1000 more frames of the motors", () => rig.seen.length > heard + 1_000);
+  assert.deepEqual([...new Set(rig.commandsSeen(seenBefore).map(({ canId }) => canId))].filter((canId) => canId !== PROBE_ID), [], "no command");
+  for (const joint of rig.joints) assert.equal(rig.joint(joint).joint.counters.commandsAccepted + rig.joint(joint).joint.counters.commandsRejected, 0, `${joint} was told nothing`);
+  assert.match((await refusal(rig.client.request("gateway/arm"))).message, /reset/);
+  old.stop();
+  await rig.client.request("gateway/arm", { reset: true, why: "test" });
+  const fresh = rig.commandAll(() => moveTo(-0.75), { rateHz: 100, ttlMs: 1_000 });
+  t.after(() => fresh.stop());
+  await eventually("motion to the fresh target", () => acceptedBy(rig) > 20, { last: () => [rig.daemon.log(), rig.reflexes!.log] });
+  const commands = rig.commandsSeen(seenBefore).filter(({ canId }) => canId !== PROBE_ID);
+  assert.deepEqual([...new Set(commands.map(targetRad))], [-0.75]);
+});

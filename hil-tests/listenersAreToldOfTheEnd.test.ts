@@ -1,0 +1,42 @@
+/** A listener that does not reconnect and whose gateway dies: it ends with an error that names a status, and never as if all were well. */
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import { type Daemon, startDaemon, testFolder } from "./daemon.ts";
+import { Program } from "./program.ts";
+
+async function dyingGateway(t: TestContext): Promise<Daemon> {
+  const folder = testFolder();
+  t.after(() => folder.remove());
+  const daemon = await startDaemon(folder.path, "version: 1\nrobot: mortal\n");
+  t.after(() => daemon.process.kill("SIGKILL"));
+  return daemon;
+}
+
+const subscribing = 'const subscription = await client.subscribe("app/#", { policy: { queue: 8 } }, () => {});';
+
+test("a listener that looks nowhere ends with 303 on its stderr and a code of its own", async (t) => {
+  const daemon = await dyingGateway(t);
+  const program = new Program(t, daemon.socketPath, `${subscribing} say("listening");`);
+  await program.line(0);
+  daemon.process.kill("SIGKILL");
+  const { code, errors } = await program.ended();
+  assert.equal(code, 1);
+  assert.match(errors, /303 service unavailable: app\/#: /);
+});
+
+test("one that waits for the end of its subscription gets the status; one that closes it is not disturbed", async (t) => {
+  const daemon = await dyingGateway(t);
+  const waits = new Program(t, daemon.socketPath, `${subscribing} subscription.ended.catch((error) => say({ status: error.status, text: error.message })); say("listening");`);
+  const listens = new Program(t, daemon.socketPath, `${subscribing} client.onClose((why) => say({ why })); say("listening");`);
+  const closes = new Program(t, daemon.socketPath, `${subscribing} subscription.ended.then(() => say("ended")); await subscription.close(); process.stdin.unref(); say("closed");`);
+  const closesAll = new Program(t, daemon.socketPath, `${subscribing} await client.close(); await subscription.ended; say("ended");`);
+  for (const each of [waits, listens]) await each.line(0);
+  assert.equal((await closesAll.ended()).code, 0);
+  assert.deepEqual(closesAll.lines, ["ended"]);
+  await closes.hears("closed", (line) => line === "closed");
+  assert.ok(closes.lines.includes("ended"));
+  daemon.process.kill("SIGKILL");
+  assert.equal((await waits.line<{ status: number }>(1)).status, 303);
+  assert.ok((await listens.line<{ why: string }>(1)).why.length > 0);
+  for (const each of [waits, listens, closes]) assert.equal((await each.ended()).code, 0);
+});
