@@ -5,7 +5,7 @@
  * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
  */
 import type { Clock } from "../schemas/clock.ts";
-import type { ClientReport, LaneReport, PolicyReport, QuotaReport, StatusReport } from "../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, PolicyReport, QuotaReport, ReflexReport, StatusReport } from "../schemas/messages/statusReport.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 import type { StopCategory } from "../failsafe/shutdown/compiled.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
@@ -33,6 +33,8 @@ export interface Due {
 
 /** The local side: opened when the links are up, closed before they go down. */
 export interface Front {
+  /** Where programs connect. */
+  readonly path: string;
   start(): Promise<void>;
   /** Tells the programs that the gateway goes; resolves when they are prepared, at the latest when their time is over. */
   sayFarewell(why: string, deadlineMs: number): Promise<void>;
@@ -57,6 +59,8 @@ export interface GatewayParts {
   front: Front;
   policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
+  /** What owns the CAN buses instead of this process, if anything does. */
+  reflexes(): readonly ReflexReport[];
   reload(file: string): ServiceReply;
   /** Time for programs before the pose of a stop begins. */
   prepareMs(): number;
@@ -98,7 +102,7 @@ export class Gateway {
     this.#running = true;
     this.#turn();
     for (const link of links) void this.#openUntilItWorks(link);
-    this.event({ severity: "warning", code: "tookOver", source: "gateway", text: `the other instance is dead; ${links.length} links are opened anew, and nothing moves before it is armed again` });
+    this.event({ severity: "warning", code: "tookOver", source: "gateway", text: `the other instance is dead; ${links.length} links are opened anew${this.#parts.reflexes().length > 0 ? "; the buses are the reflex's and go on" : ", and nothing moves before it is armed again"}` });
   }
 
   async #openUntilItWorks(link: Link): Promise<void> {
@@ -126,6 +130,11 @@ export class Gateway {
 
   get isArmed(): boolean {
     return this.#parts.supervisor.armed;
+  }
+
+  /** Where local programs connect. */
+  get socketPath(): string {
+    return this.#parts.front.path;
   }
 
   /** What the two instances of a pair have to have in common. */
@@ -179,7 +188,7 @@ export class Gateway {
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
-      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(),
+      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(), reflexes: () => this.#parts.reflexes(),
       topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }

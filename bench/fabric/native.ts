@@ -44,7 +44,7 @@ const buildOurs = async (): Promise<void> => {
   await execute(process.execPath, [join(projectRoot, "scripts/native.mjs"), "--bench", "fabric_bench", "bare", "64", "1", "1"], { timeout: BUILD_DEADLINE_MS });
 };
 
-const missingCargo = (): string | undefined => (existsSync(join(rustFolder, "Cargo.toml")) ? missingProgram("cargo", "cargo (1.85 or later, or rustup)") : "bench/fabric/rust is not here");
+const missingCargo = (): string | undefined => (existsSync(join(rustFolder, "Cargo.toml")) ? missingProgram("cargo", "cargo (1.89 or later: rustup)") : "bench/fabric/rust is not here");
 const buildRust = (name: string) => async (): Promise<void> => {
   await execute("cargo", ["build", "--release", "--quiet", "--package", `fabric-${name}`], { cwd: rustFolder, timeout: BUILD_DEADLINE_MS });
 };

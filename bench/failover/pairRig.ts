@@ -49,6 +49,8 @@ export interface PairRigOptions {
   configuration: string;
   env?: (name: InstanceName) => Record<string, string>;
   args?: (name: InstanceName) => string[];
+  /** One gateway that is no pair. */
+  alone?: boolean;
 }
 
 export class PairRig {
@@ -67,8 +69,8 @@ export class PairRig {
   }
 
   start(name: InstanceName): Instance {
-    const { env, args } = this.#options;
-    const child = spawn(process.execPath, ["--enable-source-maps", entry, "--config", this.configFile, "--instance", name, "--pair", this.pairFolder, "--until-stdin-closes", ...(args?.(name) ?? [])],
+    const { env, args, alone = false } = this.#options;
+    const child = spawn(process.execPath, ["--enable-source-maps", entry, "--config", this.configFile, "--instance", name, ...(alone ? [] : ["--pair", this.pairFolder]), "--until-stdin-closes", ...(args?.(name) ?? [])],
       { stdio: ["pipe", "ignore", "pipe"], env: { ...process.env, ...env?.(name) } });
     child.stdin!.on("error", () => {
       // It is gone: that is what these tests are about.

@@ -1,6 +1,7 @@
 /** The active's end of the link: lets one standby in, hands it what there is, and then what changes. A standby that cannot follow is let go; it never holds the active up. */
 import { closeAll, type Descriptor, killBehind, type OwnPage, type SeqpacketConnection, SeqpacketServer } from "../../shm/sockets/index.ts";
 import type { PacketSeal } from "../../shm/protocol/packet.ts";
+import { type FdStore, heirs } from "./fdStore.ts";
 import type { Heir, Keeper } from "./keeper.ts";
 import { Word } from "./page.ts";
 import { type LinkMessage, PairLink } from "./pairLink.ts";
@@ -14,6 +15,8 @@ export interface ActiveLinkOptions {
   topics: string;
   page: OwnPage;
   keeper: Keeper;
+  /** systemd's store, which goes on when the standby goes. */
+  store?: FdStore | undefined;
   seal: PacketSeal;
   /** The clients' listening socket, and its path. */
   listener(): { descriptor: Descriptor; path: string };
@@ -62,7 +65,7 @@ export class ActiveLink {
   }
 
   #hello(link: PairLink, { major, minor, instance, topics }: Extract<LinkMessage, { op: "hello" }>): void {
-    const { version = PAIR_VERSION, event, keeper, page, listener } = this.#options;
+    const { version = PAIR_VERSION, event, keeper, page, listener, store } = this.#options;
     const fault = versionFault(version, { major, minor })
       ?? (this.#standby ? `there is a standby already (${this.#standby.instance})` : undefined)
       ?? (topics === this.#options.topics ? undefined : "the twin's configuration has other topics")
@@ -72,7 +75,8 @@ export class ActiveLink {
     this.#standby = standby;
     link.connection.onClose(() => {
       this.#standby = undefined;
-      keeper.setHeir(undefined);
+      store?.forgetAll(store.numbered());
+      keeper.setHeir(store);
       page.words[Word.missing] = 0;
       event("standbyGone", `instance ${instance} is gone: nobody can take over now`);
     });
@@ -81,7 +85,9 @@ export class ActiveLink {
     link.send({ op: "welcome", ...version, instance: this.#options.instance, path }, [page.descriptor, descriptor]);
     descriptor.close();
     const heir = new LinkHeir(link, page);
-    keeper.setHeir(heir);
+    // What it holds is numbered anew with a new heir.
+    store?.forgetAll(store.numbered());
+    keeper.setHeir(store ? heirs(heir, store) : heir);
     heir.synced(() => {
       standby.isReady = true;
       event("standbyReady", `instance ${instance} has everything open and can take over`);
@@ -118,10 +124,6 @@ class LinkHeir implements Heir {
 
   dropped(): void {
     // The standby sees from the journal what nobody names any more.
-  }
-
-  written(): void {
-    // It looks by itself.
   }
 
   /** Calls `listener` when everything so far is on its way. */

@@ -36,8 +36,6 @@ export interface Heir {
   /** The descriptor is kept by whoever needs it from now on, under this number. */
   handOver(number: number, descriptor: Descriptor): void;
   dropped(numbers: readonly number[]): void;
-  /** Something was written. */
-  written(): void;
 }
 
 interface PutOff {
@@ -229,7 +227,6 @@ export class Keeper {
       for (const number of dropped) this.#handed.delete(number);
       heir.dropped(dropped);
     }
-    heir.written();
     if (this.#journalBytes > JOURNAL_BYTES_MAX) this.#renew = true;
     if (this.#renew) queueMicrotask(() => this.#snapshotIfDue());
   }
@@ -321,6 +318,5 @@ export class Keeper {
     this.#write();
     // Handed over when it is whole: until then the one before is the last word.
     heir.journal(journal);
-    heir.written();
   }
 }

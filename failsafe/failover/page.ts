@@ -14,6 +14,8 @@ export const Word = {
   committed: 5,
   /** Descriptors that the journal names and that are not handed over yet. */
   missing: 6,
+  /** A number that the active gave itself when it became active. */
+  instance: 7,
 } as const;
 
 export const Fate = {

@@ -69,10 +69,15 @@ export class PairLink {
     const verdict = this.#seal.open(bytes, at, lengthBytes, this.#in, this.#received);
     if (verdict !== "ok") return `a message failed its integrity check (${verdict})`;
     this.#received = (this.#received + 1) >>> 0;
-    const decoded = decodeCbor(bytes, { at: at + HEADER_BYTES, lengthBytes: lengthBytes - HEADER_BYTES, limits: { depthMax: 4, itemsMax: 100 } });
-    if (!decoded.ok) return `a message is not CBOR (${decoded.code})`;
-    return isMessage(decoded.value) ? decoded.value : "a message is none of the protocol's";
+    return decodeLinkMessage(bytes, at + HEADER_BYTES, lengthBytes - HEADER_BYTES);
   }
+}
+
+/** The message in a packet whose header has been checked, or why it is none. */
+export function decodeLinkMessage(bytes: Uint8Array, at: number, lengthBytes: number): LinkMessage | string {
+  const decoded = decodeCbor(bytes, { at, lengthBytes, limits: { depthMax: 4, itemsMax: 100 } });
+  if (!decoded.ok) return `a message is not CBOR (${decoded.code})`;
+  return isMessage(decoded.value) ? decoded.value : "a message is none of the protocol's";
 }
 
 function isMessage(value: unknown): value is LinkMessage {

@@ -51,17 +51,19 @@ export function fingerprintOf(packet: Uint8Array): string {
 
 export class Quarantine {
   #entries: QuarantineEntry[] = [];
-  #strikes = new Set<string>();
+  readonly #strikes = new Set<string>();
+  /** Strikes of another instance: it died before it could acquit. */
+  #struck = new Set<string>();
   #next = 1;
 
   /** Judges the packet that was in hand at a death: the entry if it is kept out from now on; undefined: it is handled once more. */
   judge(packet: Uint8Array, suspect: Suspect, death: Death, wallTime: string): QuarantineEntry | undefined {
     const fingerprint = fingerprintOf(packet);
-    if (death === "handover" || (death === "killed" && !this.#strikes.has(fingerprint))) {
+    if (death === "handover" || (death === "killed" && !this.#struck.has(fingerprint))) {
       if (death === "killed") this.#strikes.add(fingerprint);
       return undefined;
     }
-    this.#strikes.delete(fingerprint);
+    this.#struck.delete(fingerprint);
     const { component, pid, uid, startTime } = suspect;
     const entry: QuarantineEntry = {
       component, pid, uid, startTime, name: `q${this.#next++}`, why: whyOf[death], wallTime, lengthBytes: packet.length, fingerprint, sample: packet.slice(0, SAMPLE_BYTES_MAX),
@@ -84,6 +86,11 @@ export class Quarantine {
     return this.#entries.find((entry) => (entry.component === component && !component.startsWith("uid:")) || (entry.pid === pid && entry.startTime === startTime));
   }
 
+  /** Whether these bytes were in hand when an instance died over them that knew they had been in hand before: a second death. */
+  isStruck(packet: Uint8Array): boolean {
+    return this.#struck.size > 0 && this.#struck.has(fingerprintOf(packet));
+  }
+
   /** Why these bytes are kept out. Costs a comparison of lengths unless one fits. */
   knows(packet: Uint8Array): QuarantineEntry | undefined {
     if (!this.#entries.some(({ lengthBytes }) => lengthBytes === packet.length)) return undefined;
@@ -92,7 +99,7 @@ export class Quarantine {
   }
 
   get isEmpty(): boolean {
-    return this.#entries.length === 0;
+    return this.#entries.length === 0 && this.#struck.size === 0;
   }
 
   list(): readonly QuarantineEntry[] {
@@ -107,12 +114,13 @@ export class Quarantine {
   }
 
   state(): QuarantineState {
-    return { entries: this.#entries, strikes: [...this.#strikes], next: this.#next };
+    return { entries: this.#entries, strikes: [...this.#struck, ...this.#strikes], next: this.#next };
   }
 
   restore({ entries, strikes, next }: QuarantineState): void {
     this.#entries = entries.slice(0, ENTRIES_MAX);
-    this.#strikes = new Set(strikes);
+    this.#struck = new Set(strikes.slice(-ENTRIES_MAX));
+    this.#strikes.clear();
     this.#next = next;
   }
 }

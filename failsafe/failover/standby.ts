@@ -8,7 +8,7 @@ import { readFileSync, readSync } from "node:fs";
 import type { PacketSeal } from "../../shm/protocol/packet.ts";
 import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, TwinPage } from "../../shm/sockets/index.ts";
 import { Inheritance } from "./inheritance.ts";
-import { readTransaction, transactionBytes, TRANSACTION_HEADER_BYTES } from "./journal.ts";
+import { JournalReader } from "./journalReader.ts";
 import { ProgressJudge } from "./judge.ts";
 import { Fate, type Handling, handlingOf, Word } from "./page.ts";
 import { type LinkMessage, PairLink } from "./pairLink.ts";
@@ -31,7 +31,12 @@ export interface StandbyOptions {
 
 /** Between two looks at the journal: what is left to read at a takeover is what the active wrote in this time. */
 const LOOK_MS = 10;
-const CHUNK_BYTES = 1 << 20;
+
+interface Journal {
+  descriptor: Descriptor;
+  reader: JournalReader;
+  replica: Replica | undefined;
+}
 
 /** What the dead active has left. */
 export interface Legacy {
@@ -143,7 +148,7 @@ export class Standby {
         closeAll(descriptors);
         return this.#refused(message.text);
       case "journal":
-        return this.#begin(new Journal(descriptors[0]!, this.#options.seal));
+        return this.#begin(descriptors[0]!);
       case "descriptors":
         message.numbers.forEach((number, i) => this.#keep(number, descriptors[i]!));
         return;
@@ -159,7 +164,9 @@ export class Standby {
   }
 
   /** A new journal: its snapshot is written. What came before it and is not in it is nobody's any more. */
-  #begin(journal: Journal): void {
+  #begin(descriptor: Descriptor): void {
+    const reader = new JournalReader((chunk, at) => readSync(descriptor.fd, chunk, 0, chunk.length, at), this.#options.seal);
+    const journal: Journal = { descriptor, reader, replica: undefined };
     const known = [...this.#descriptors.keys()];
     this.#journals.push(journal);
     this.#look();
@@ -194,11 +201,11 @@ export class Standby {
       if (!journal) return;
       const replica = journal.replica ?? this.#newReplica();
       journal.replica = replica;
-      journal.read(replica);
-      if (journal.transactions > 0) this.#replica = replica;
+      journal.reader.read(replica);
+      if (journal.reader.transactions > 0) this.#replica = replica;
       this.#replica?.prune();
       if (!next) return;
-      journal.close();
+      journal.descriptor.close();
       this.#journals.shift();
     }
   }
@@ -270,51 +277,5 @@ function outOfMemoryKills(): number {
     return Number(/^oom_kill (\d+)$/m.exec(readFileSync("/proc/vmstat", "latin1"))?.[1] ?? 0);
   } catch {
     return 0;
-  }
-}
-
-/** One journal, read as it grows. */
-class Journal {
-  readonly #descriptor: Descriptor;
-  readonly #seal: PacketSeal;
-  replica: Replica | undefined;
-  transactions = 0;
-  #at = 0;
-  #chunk = Buffer.alloc(CHUNK_BYTES);
-
-  constructor(descriptor: Descriptor, seal: PacketSeal) {
-    this.#descriptor = descriptor;
-    this.#seal = seal;
-  }
-
-  /** Hands on all transactions that are there whole. */
-  read(replica: Replica): void {
-    for (;;) {
-      const count = readSync(this.#descriptor.fd, this.#chunk, 0, this.#chunk.length, this.#at);
-      const used = this.#readChunk(count, replica);
-      this.#at += used;
-      if (used > 0) continue;
-      const lengthBytes = transactionBytes(this.#chunk.subarray(0, count)) ?? 0;
-      if (lengthBytes <= this.#chunk.length) return;
-      this.#chunk = Buffer.alloc(lengthBytes);
-    }
-  }
-
-  /** Returns how many bytes were whole transactions. */
-  #readChunk(count: number, replica: Replica): number {
-    let used = 0;
-    for (;;) {
-      const rest = this.#chunk.subarray(used, count);
-      const lengthBytes = transactionBytes(rest);
-      // A torn one is one that never was: its writer died within the system call.
-      if (lengthBytes === undefined || lengthBytes < TRANSACTION_HEADER_BYTES || lengthBytes > rest.length) return used;
-      if (readTransaction(rest.subarray(0, lengthBytes), this.transactions, this.#seal, replica) !== "ok") return used;
-      this.transactions += 1;
-      used += lengthBytes;
-    }
-  }
-
-  close(): void {
-    this.#descriptor.close();
   }
 }

@@ -2,11 +2,13 @@
  * One of two instances of the daemon: performs what the table of roles says (failsafe/failover/roles.ts), and tells it what happens. The configuration is compiled and the gateway built
  * from the first; active is who has the lock or has buried the other.
  */
-import { mkdirSync } from "node:fs";
+import { randomInt } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../schemas/clock.ts";
 import { HandedConnections } from "../../failsafe/failover/connections.ts";
 import { ActiveLink } from "../../failsafe/failover/activeLink.ts";
+import { FdStore, storedDescriptors, storedLegacy } from "../../failsafe/failover/fdStore.ts";
 import { Keeper } from "../../failsafe/failover/keeper.ts";
 import { Fate, Word } from "../../failsafe/failover/page.ts";
 import { QuarantineFile } from "../../failsafe/failover/quarantineFile.ts";
@@ -15,7 +17,7 @@ import { type Legacy, Standby } from "../../failsafe/failover/standby.ts";
 import { brainSupervision, SUPERVISION_CYCLE_MS } from "../../failsafe/watchdog/brain.ts";
 import { Supervision } from "../../failsafe/watchdog/supervision.ts";
 import type { PairVersion } from "../../failsafe/failover/version.ts";
-import { type Descriptor, lockFile, nativeSeal, OwnPage, type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
+import { closeAll, type Descriptor, lockFile, nativeSeal, OwnPage, type SeqpacketServer, SocketError } from "../../shm/sockets/index.ts";
 import { clientQueue } from "../broker/broker.ts";
 import { Guard } from "../broker/guard.ts";
 import type { FrontPair } from "../front/localFront.ts";
@@ -36,6 +38,22 @@ export interface PairOptions {
   build(pair: FrontPair): Promise<Gateway>;
   /** Before there is a gateway that has events. */
   say(input: EventInput): void;
+}
+
+/** A number for whoever is active now, written where the next one finds it. */
+function noteActive(folder: string): number {
+  const number = randomInt(1, 2 ** 32);
+  writeFileSync(join(folder, "last-active"), String(number), { mode: 0o600 });
+  return number;
+}
+
+/** 0: nobody has been active since the boot. */
+function lastActive(folder: string): number {
+  try {
+    return Number(readFileSync(join(folder, "last-active"), "utf8"));
+  } catch {
+    return 0;
+  }
 }
 
 /** How a pair instance has ended: `stopped` asks for the safe pose, the others for nothing. */
@@ -62,6 +80,8 @@ export class PairInstance {
   #standby: Standby | undefined;
   #link: ActiveLink | undefined;
   #server: SeqpacketServer | undefined;
+  readonly #store = process.env["NOTIFY_SOCKET"] === undefined ? undefined : new FdStore(process.env["NOTIFY_SOCKET"]);
+  #stored = new Map<string, Descriptor>();
   readonly #supervision = new Supervision(brainSupervision);
   #legacy: Legacy | undefined;
   #quarantine!: QuarantineFile;
@@ -105,6 +125,7 @@ export class PairInstance {
     setInterval(() => this.#supervise(), SUPERVISION_CYCLE_MS);
     process.on("uncaughtExceptionMonitor", () => (words[Word.fate] = Fate.fault));
     this.#page.markCrash(Word.fate, Fate.fault);
+    this.#stored = storedDescriptors(process.env, (name) => this.#options.say({ severity: "warning", code: "unknownDescriptor", source: "pair", text: `systemd gave back a descriptor "${name}" that nobody knows; it is closed` }));
     this.#perform("look");
   }
 
@@ -184,7 +205,9 @@ export class PairInstance {
         this.#standby = undefined;
         return void setTimeout(() => this.#perform("look"), this.#refusal === "" ? LOOK_AGAIN_MS : 20 * LOOK_AGAIN_MS);
       case "startCold":
-        return void this.#begin(this.#gateway!.start()).catch(this.#failed);
+        // Nobody is active: what an earlier instance of this name left with systemd, if it was the last that was active, is all there is.
+        this.#legacy = this.#storedLegacy();
+        return void this.#begin(this.#legacy ? this.#gateway!.takeOver() : this.#gateway!.start()).catch(this.#failed);
       case "fence":
         return this.#standby!.fence();
       case "takeOver":
@@ -224,6 +247,20 @@ export class PairInstance {
       return this.happened("notLinked");
     }
     this.happened("linked");
+    // Somebody is active: what an earlier instance of this name has left is stale.
+    this.#store?.forgetAll(this.#stored.keys());
+    closeAll([...this.#stored.values()]);
+    this.#stored.clear();
+  }
+
+  #storedLegacy(): Legacy | undefined {
+    if (this.#stored.size === 0) return undefined;
+    const names = [...this.#stored.keys()];
+    const { folder, instance } = this.#options;
+    const legacy = storedLegacy(this.#stored, { active: lastActive(folder), seal: this.#seal, instance, path: this.#gateway!.socketPath });
+    this.#store?.forgetAll(names);
+    this.#stored.clear();
+    return legacy;
   }
 
   #takeOver(): void {
@@ -237,10 +274,19 @@ export class PairInstance {
   /** What begins is an active's work; when clients can connect, a standby can come. */
   async #begin(started: Promise<void>): Promise<void> {
     const { folder, instance, version } = this.#options;
+    // Before the first turn: what is left with systemd is known by this number.
+    this.#page.words[Word.instance] = noteActive(folder);
     await started;
     this.#supervision.activate("crank");
+    if (this.#store) {
+      this.#store.keep("page", this.#page.descriptor);
+      const listener = this.#server!.descriptor();
+      this.#store.keep("listener", listener);
+      listener.close();
+      this.#keeper.setHeir(this.#store);
+    }
     this.#link = new ActiveLink({
-      path: join(folder, "pair.sock"), instance, topics: this.#topics, page: this.#page, keeper: this.#keeper, seal: this.#seal, ...(version ? { version } : {}),
+      path: join(folder, "pair.sock"), instance, topics: this.#topics, page: this.#page, keeper: this.#keeper, store: this.#store, seal: this.#seal, ...(version ? { version } : {}),
       listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }),
       event: (code, text) => this.#gateway!.event({ severity: code === "standbyGone" ? "warning" : code === "standbyRefused" ? "error" : "info", code, source: "pair", text }),
     });

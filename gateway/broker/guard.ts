@@ -31,19 +31,19 @@ export class Guard {
 
   /** Looks at what comes from a client before it is handled. `suspect`: the counter of the packet that a predecessor died over. */
   watch(session: Session, connection: HandedConnection, suspect?: number): void {
-    const { quarantine } = this.#options.file;
+    const { file: { quarantine }, death } = this.#options;
     connection.guard = {
       suspect, isNeeded: () => !quarantine.isEmpty,
       stops: (packet, isSuspect) => {
-        const entry = (isSuspect ? this.#judge(packet, session.peer) : undefined) ?? quarantine.knows(packet);
+        const entry = (isSuspect ? this.#judge(packet, session.peer, death) : quarantine.isStruck(packet) ? this.#judge(packet, session.peer, "killed") : undefined) ?? quarantine.knows(packet);
         if (entry) session.leave(Status.forbidden, words(entry));
         return entry !== undefined;
       },
     };
   }
 
-  #judge(packet: Uint8Array, { component, pid, uid, startTime }: Peer): QuarantineEntry | undefined {
-    const { file, keeper, death, wallTime, quarantined } = this.#options;
+  #judge(packet: Uint8Array, { component, pid, uid, startTime }: Peer, death: Death): QuarantineEntry | undefined {
+    const { file, keeper, wallTime, quarantined } = this.#options;
     const entry = file.quarantine.judge(packet, { component, pid, uid, startTime }, death, wallTime());
     // Before it is handled again: if that kills us too, whoever comes next knows.
     file.save();

@@ -1,8 +1,10 @@
 /** `failover`, `kill`, `quarantine`: the two instances of a pair. */
-import type { Command } from "commander";
+import { Argument, type Command } from "commander";
+import { Status, type IpcnetError } from "../../schemas/status.ts";
 import { CliError, ExitCode, type Register } from "./command.ts";
 import { withGateway, type Session } from "./connection.ts";
 import { toJson } from "./json.ts";
+import { askReflexes, reflexText } from "./reflex.ts";
 import { printable } from "../view/text.ts";
 import type { PairReport } from "../front/pairServices.ts";
 
@@ -20,24 +22,33 @@ interface Kept {
 }
 
 export const register: Register = (program, context) => {
-  const failover = program.command("failover").description("the two instances of the gateway that stand in for each other");
+  const failover = program.command("failover").description("the instances of the gateway, and of the bus process, that stand in for each other");
   failover
     .command("status")
-    .description("which instance is active, and whether the other one can take over; exit code 0 only if it can")
+    .description("who is active, and whether the others can take over; exit code 0 only if they can")
     .addHelpText("after", "\nExamples:\n  ipcnet failover status\n  ipcnet failover status --json | jq -r .active")
     .action((_options, command: Command) =>
       withGateway(command, context, async (session) => {
-        const report = await ask(session, {});
-        context.stdout.write(session.json ? `${toJson(report)}\n` : `${words(report)}\n`);
-        context.exitCode = report.standby?.ready ? ExitCode.ok : ExitCode.problem;
+        const report = await unlessAlone(ask(session, {}));
+        const reflexes = await unlessAlone(askReflexes(session));
+        const lines = [report ? words(report) : "the gateway runs alone (redundancy.brains: single)", ...(reflexes ? reflexText(reflexes, session, context) : ["it opens the buses itself (redundancy.reflex: none)"])];
+        context.stdout.write(session.json ? `${toJson({ ...report, ...(reflexes ? { reflexes } : {}) })}\n` : `${lines.join("\n")}\n`);
+        const ready = (report?.standby?.ready ?? reflexes !== undefined) && (reflexes?.every(({ there, healthy }) => there && healthy) ?? true);
+        context.exitCode = ready ? ExitCode.ok : ExitCode.problem;
       }));
   failover
     .command("switch")
     .description("have the other instance go on; programs keep their connections, and no answer is lost or doubled")
-    .option("--force", "also while armed: the successor begins disarmed")
-    .addHelpText("after", "\nExamples:\n  ipcnet failover switch")
-    .action((options: { force?: boolean }, command: Command) =>
+    .addArgument(new Argument("[WHICH]", "brain: the gateway; reflex: the bus process").choices(["brain", "reflex"]).default("brain"))
+    .option("--force", "also while armed: the successor of a gateway begins disarmed, unless a reflex has the buses")
+    .addHelpText("after", "\nExamples:\n  ipcnet failover switch\n  ipcnet failover switch reflex")
+    .action((which: string, options: { force?: boolean }, command: Command) =>
       withGateway(command, context, async (session) => {
+        if (which === "reflex") {
+          const reports = await askReflexes(session, { action: "switch" }, SWITCH_MS);
+          context.stdout.write(session.json ? `${toJson(reports)}\n` : "the other bus process owns the buses now\n");
+          return;
+        }
         const before = await ask(session, {});
         const report = await ask(session, { action: "switch", from: before.active, ...(options.force ? { force: true } : {}) }, SWITCH_MS);
         context.stdout.write(session.json ? `${toJson(report)}\n` : `instance ${printable(report.active)} is active now, after ${printable(before.active)}\n`);
@@ -46,12 +57,13 @@ export const register: Register = (program, context) => {
   program
     .command("kill")
     .description("end an instance with kill -9, as a drill; only where the configuration allows drills (redundancy.drills)")
-    .argument("<INSTANCE>", "a or b")
+    .argument("<INSTANCE>", "a or b: of the gateway; reflex-a or reflex-b: of the bus process")
     .requiredOption("--test", "yes, this is a drill")
-    .addHelpText("after", "\nExamples:\n  ipcnet kill --test a")
+    .addHelpText("after", "\nExamples:\n  ipcnet kill --test a\n  ipcnet kill --test reflex-a")
     .action((instance: string, _options, command: Command) =>
       withGateway(command, context, async ({ client, json }) => {
-        const answer = await client.request("gateway/failover", { action: "kill", instance }, { timeoutMs: 5000 });
+        const bus = /^reflex-(.*)$/.exec(instance)?.[1];
+        const answer = await client.request(bus === undefined ? "gateway/failover" : "gateway/reflex", { action: "kill", instance: bus ?? instance }, { timeoutMs: 5000 });
         context.stdout.write(json ? `${toJson(answer)}\n` : `instance ${printable(instance)} is being ended\n`);
       }));
 
@@ -77,6 +89,16 @@ export const register: Register = (program, context) => {
         context.stdout.write(json ? `${toJson(answer)}\n` : `${printable(name)} may come in again\n`);
       }));
 };
+
+/** What is not there for lack of a pair is no fault of whoever asks. */
+async function unlessAlone<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if ((error as Partial<IpcnetError>).status !== Status.preconditionFailed) throw error;
+    return undefined;
+  }
+}
 
 async function ask({ client }: Session, body: Readonly<Record<string, unknown>>, timeoutMs = 5_000): Promise<PairReport> {
   const report = (await client.request("gateway/failover", body, { timeoutMs })) as Partial<PairReport> | undefined;

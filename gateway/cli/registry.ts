@@ -31,6 +31,7 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["pub"], group: groups.act, online: true, load: () => import("./pub.ts") },
   { verbs: ["arm", "disarm", "safe-pose"], group: groups.act, online: true, load: () => import("./arming.ts") },
   { verbs: ["failover", "kill", "quarantine"], group: groups.act, online: true, load: () => import("./failover.ts") },
+  { verbs: ["reflex"], group: groups.look, online: true, load: () => import("./reflex.ts") },
   { verbs: ["reload"], group: groups.act, online: true, load: () => import("./reload.ts") },
   { verbs: ["can"], group: groups.can, online: true, load: () => import("./can.ts") },
   { verbs: ["e2e"], group: groups.files, online: false, load: () => import("./e2e.ts") },

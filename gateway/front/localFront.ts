@@ -29,6 +29,7 @@ import type { Publisher } from "../topics/publisher.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { Grants } from "../resources/grants.ts";
 import type { PairPort } from "./pairServices.ts";
+import type { ReflexPort } from "./reflexServices.ts";
 import { callService, gatewayServices } from "./services.ts";
 import { defaultSocketPath } from "./socketPath.ts";
 
@@ -45,6 +46,8 @@ export interface LocalFrontOptions {
   event(input: EventInput): void;
   /** A twin that can take over. */
   pair?: FrontPair | undefined;
+  /** What owns the CAN buses, if it is not this process. */
+  reflex?: ReflexPort | undefined;
 }
 
 /** What the front needs of the pair. */
@@ -70,9 +73,13 @@ export class LocalFront implements Front {
     this.#options = options;
   }
 
+  get path(): string {
+    return this.#options.socket.path ?? defaultSocketPath();
+  }
+
   async start(): Promise<void> {
     const { socket, configuration, table, publisher, policy, clock, identity, gateway, event } = this.#options;
-    const path = socket.path ?? defaultSocketPath();
+    const { path } = this;
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const group = socket.group === undefined ? undefined : systemNames().gid(socket.group);
     if (socket.group !== undefined && group === undefined) throw new DriverError("unknownGroup", `the group ${socket.group} of the client socket does not exist`, `sudo groupadd --system ${socket.group}`);
@@ -95,7 +102,7 @@ export class LocalFront implements Front {
         return { file, hash, config };
       },
       reload: (file) => gateway().reload(file),
-      policy: (body) => policyService(body, policy.engine, system), pair: pair?.port,
+      policy: (body) => policyService(body, policy.engine, system), pair: pair?.port, reflex: this.#options.reflex,
     });
     const directTopics = new DirectTopicTable(table, clock, publisher);
     if (inherited) restoreTopics(inherited.inheritance, table, directTopics);

@@ -6,6 +6,7 @@ import type { GatewayEvent } from "../observe/events.ts";
 import type { RejectCounter } from "../observe/rejects.ts";
 import type { StatusReport } from "../../schemas/messages/statusReport.ts";
 import type { Peer } from "../broker/ports.ts";
+import { reflexService, type ReflexPort } from "./reflexServices.ts";
 import { failoverService, type PairPort, quarantineService } from "./pairServices.ts";
 import { peerWords } from "../identity/words.ts";
 
@@ -30,6 +31,8 @@ export interface ServicePorts {
   config(): { file: string; hash: string; config: unknown };
   /** The pair that this gateway is one of. */
   pair?: PairPort | undefined;
+  /** What owns the CAN buses, if it is not this process. */
+  reflex?: ReflexPort | undefined;
   /** Judges a file and says what taking it over would need; applies what can be applied while running. */
   reload(path: string): ServiceReply;
 }
@@ -61,6 +64,7 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
       return ok();
     }],
     ["gateway/failover", (body) => failoverService(body, ports.pair)],
+    ["gateway/reflex", (body) => reflexService(body, ports.reflex)],
     ["gateway/quarantine", (body) => quarantineService(body, ports.pair)],
     ["gateway/safe-pose", async (body, who) => {
       const { category } = body;

@@ -1,12 +1,12 @@
 /** Where the client socket is made when the configuration does not say: the first place that fits whoever runs the gateway. Clients look in the same places. */
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
+import { ownRunFolder } from "../../shm/client/socketPath.ts";
 
 export function defaultSocketPath(env: Readonly<Record<string, string | undefined>> = process.env): string {
   // systemd's RuntimeDirectory= is made before the start and is ours.
-  if (writable("/run/ipcnet") || process.getuid?.() === 0) return "/run/ipcnet/ipcnet.sock";
-  const runtime = env["XDG_RUNTIME_DIR"];
-  return runtime === undefined ? `/tmp/ipcnet-${process.getuid?.() ?? 0}/ipcnet.sock` : join(runtime, "ipcnet/ipcnet.sock");
+  const folder = writable("/run/ipcnet") ? "/run/ipcnet" : ownRunFolder({ env, uid: process.getuid?.() ?? 0 });
+  return join(folder, "ipcnet.sock");
 }
 
 function writable(folder: string): boolean {

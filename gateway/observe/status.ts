@@ -1,5 +1,5 @@
 /** Puts the picture of the gateway together (`schemas/messages/statusReport.ts`) from what each part reports of itself. */
-import type { ClientReport, GatewayState, LaneReport, NodeReport, PolicyReport, QuotaReport, RejectReport, StatusReport } from "../../schemas/messages/statusReport.ts";
+import type { ClientReport, GatewayState, LaneReport, NodeReport, PolicyReport, QuotaReport, ReflexReport, RejectReport, StatusReport } from "../../schemas/messages/statusReport.ts";
 import type { Link } from "../links/link.ts";
 
 export interface GatewayIdentity {
@@ -23,6 +23,7 @@ export interface StatusParts {
   quota(): QuotaReport;
   lanes(): readonly LaneReport[];
   services(): Readonly<Record<string, number>>;
+  reflexes(): readonly ReflexReport[];
   topicCount(): number;
   process(): StatusReport["process"];
 }
@@ -40,6 +41,6 @@ export function buildStatus(parts: StatusParts, nowUs: number): StatusReport {
     state: parts.state(), stateReason: parts.stateReason(), missingForArming: parts.missing(),
     links: parts.links.map((link) => link.report(nowUs)),
     nodes: parts.nodes(nowUs), rejects: parts.rejects(nowUs), clients: parts.clients(), policy: parts.policy(), quota: parts.quota(), lanes: parts.lanes(), services: parts.services(),
-    commands: { sent, refused }, topics: parts.topicCount(), process: parts.process(),
+    reflexes: parts.reflexes(), commands: { sent, refused }, topics: parts.topicCount(), process: parts.process(),
   };
 }

@@ -29,6 +29,7 @@ export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport 
     policy: { file: "/etc/ipcnet/policy.yaml", hash: "4f1c", rules: 12, components: 5, refused: "" },
     services: { requests: 1_204, calls: 1_207, failovers: 3, timeouts: 1, cancelled: 0, refused: 0, lateResults: 1, unknownResults: 0, violations: 0 },
     quota: { capacity: { connections: 1024, descriptors: 16_384, bytes: 33_554_432, lanes: 2048, requests: 4096 }, users: [{ uid: 1000, used: { connections: 2, descriptors: 4, bytes: 0, lanes: 0, requests: 0 } }] },
+    reflexes: [],
     commands: { sent: 12_345, refused: { notArmed: 2, expired: 1 } },
     topics: 42, process: { rssBytes: 71_000_000, heapUsedBytes: 20_000_000, cpuPercent: 7, eventLoopDelayP99Us: 1300 },
     ...changes,

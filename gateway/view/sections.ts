@@ -56,6 +56,19 @@ export function linkLines(report: StatusReport, columns: number): Line[] {
   });
 }
 
+/** One line for each process that owns the buses or stands by to. */
+export function reflexLines(reflexes: StatusReport["reflexes"]): Line[] {
+  return reflexes.map((reflex): Line => {
+    if (!reflex.there) return [span(" ✖ ", "bad"), span(fit(reflex.instance, 2), "strong"), span(`does not answer: ${printable(reflex.reason)}`, "bad")];
+    const beat = reflex.twinSeenMsAgo === undefined ? "no twin" : `twin's beat ${reflex.twinSeenMsAgo.toFixed(0)} ms ago`;
+    return [
+      span(reflex.healthy ? " ● " : " ◐ ", reflex.healthy ? "good" : "warn"), span(fit(reflex.instance, 2), "strong"), span(fit(printable(reflex.role), 9), reflex.role === "owner" ? "good" : "plain"),
+      span(` epoch ${reflex.epoch}, pid ${reflex.pid}, ${beat}; ${reflex.takeovers} takeovers, ${reflex.plansRun} plans, late ${grouped(reflex.lateTurns)} times, at most ${reflex.turnMsMax.toFixed(1)} ms`),
+      span(`${reflex.realtime ? "" : "; not realtime"}${reflex.tableIsOurs ? "" : "; another table"}`, "warn"),
+    ];
+  });
+}
+
 export function nodeLines(report: StatusReport, columns: number): Line[] {
   return grid(
     report.nodes.map((node) => (width: number) => {

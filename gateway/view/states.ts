@@ -68,6 +68,12 @@ export function findings(report: StatusReport): Finding[] {
     const severity = node.required && node.state === "lost" ? "bad" : "warn";
     found.push({ severity, text: `${node.required ? "required" : "optional"} node ${printable(node.name)} is ${nodeLook(node).word}` });
   }
+  for (const reflex of report.reflexes) {
+    const name = `reflex ${reflex.instance}`;
+    if (!reflex.there) found.push({ severity: report.reflexes.some(({ role }) => role === "owner") ? "warn" : "bad", text: `${name} does not answer: ${printable(reflex.reason)}` });
+    else if (!reflex.tableIsOurs) found.push({ severity: "warn", text: `${name} works by another table than this gateway's` });
+    else if (!reflex.healthy) found.push({ severity: "warn", text: `${name} (${printable(reflex.role)}) is not healthy` });
+  }
   if (report.policy.refused !== "") found.push({ severity: "warn", text: `the policy file is not in force as it is now: ${printable(report.policy.refused)}` });
   for (const client of report.clients) {
     if (client.droppedMessages > 0) found.push({ severity: "warn", text: `client ${printable(client.name)} was too slow for ${client.droppedMessages} messages` });

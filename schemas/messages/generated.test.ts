@@ -38,13 +38,17 @@ const fullStatus: Required<StatusReport> = {
   services: { requests: 1, failovers: 0 },
   lanes: [{ topic: "arm/pose", writer: "planner/-/8/0badcafe", pid: 8, policy: "queue", readers: 1, messages: 7 }],
   policy: { file: "/etc/ipcnet/policy.yaml", hash: "ab", rules: 1, components: 1, refused: "" }, quota: { capacity: { lanes: 10 }, users: [{ uid: 1000, used: { lanes: 1 } }] },
+  reflexes: [{
+    instance: "a", there: true, reason: "", role: "owner", epoch: 3, pid: 9, uptimeMs: 10, tableIsOurs: true, healthy: true, realtime: true, watchdog: false, twinSeenMsAgo: 0.5, lateTurns: 0, turnMsMax: 1.2, takeovers: 1, plansRun: 0, plansResumed: 0,
+    sentFrames: 7, refused: { expired: 1 },
+  }],
   commands: { sent: 4, refused: { notArmed: 1 } }, topics: 12, process: { rssBytes: 1, heapUsedBytes: 1, cpuPercent: 0.5, eventLoopDelayP99Us: 20.5 },
 };
 
 test("status.schema.json has the keys and words of StatusReport, no more and no fewer", () => {
   const validate = new Ajv().compile(statusSchema);
   assert.ok(validate(fullStatus), JSON.stringify(validate.errors));
-  const optional = ["links.0.loadPercent", "nodes.0.lastSeenMsAgo", "rejects.0.lastSample", "clients.0.leaving"];
+  const optional = ["links.0.loadPercent", "nodes.0.lastSeenMsAgo", "rejects.0.lastSample", "clients.0.leaving", "reflexes.0.twinSeenMsAgo"];
   for (const path of keyPaths(fullStatus, [])) {
     const copy = structuredClone(fullStatus);
     deleteAt(copy, path);

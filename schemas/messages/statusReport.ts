@@ -69,6 +69,38 @@ export interface LaneReport {
   messages: number;
 }
 
+/** A process that owns the CAN buses, or stands by to. */
+export interface ReflexReport {
+  instance: "a" | "b";
+  /** Whether it answers. */
+  there: boolean;
+  /** Why not; empty while it answers. */
+  reason: string;
+  /** starting, standby, fencing, claiming, owner, yielding, outvoted or stopped; empty while it does not answer, as all numbers are 0. */
+  role: string;
+  /** Under which it commands, or has commanded last. */
+  epoch: number;
+  pid: number;
+  uptimeMs: number;
+  /** Whether it works by this gateway's table. */
+  tableIsOurs: boolean;
+  healthy: boolean;
+  realtime: boolean;
+  /** Whether it feeds a hardware watchdog. */
+  watchdog: boolean;
+  /** Its twin's beat was last seen to change so long ago; undefined without a twin. */
+  twinSeenMsAgo: number | undefined;
+  /** Turns of its loop that came later than half the twin's deadline, and the longest gap between two. */
+  lateTurns: number;
+  turnMsMax: number;
+  takeovers: number;
+  plansRun: number;
+  plansResumed: number;
+  sentFrames: number;
+  /** Commands that it refused, by reason. */
+  refused: Readonly<Record<string, number>>;
+}
+
 /** The policy in force. */
 export interface PolicyReport {
   /** Empty: the lists of the configuration are all there is. */
@@ -103,6 +135,8 @@ export interface StatusReport {
   lanes: readonly LaneReport[];
   /** Calls of services so far: requests, calls, failovers, timeouts, cancelled, refused, lateResults, unknownResults, violations. */
   services: Readonly<Record<string, number>>;
+  /** Processes that own the CAN buses; empty where the gateway opens them itself. */
+  reflexes: readonly ReflexReport[];
   commands: { sent: number; refused: Readonly<Record<string, number>> };
   topics: number;
   process: { rssBytes: number; heapUsedBytes: number; cpuPercent: number; eventLoopDelayP99Us: number };

@@ -44,6 +44,27 @@ const definitions: Record<string, Schema> = {
     droppedMessages: whole("Messages it was too slow for."),
     pendingBytes: whole("Bytes that wait for it."),
   }),
+  Reflex: object("A process that owns the CAN buses, or stands by to.", {
+    instance: { type: "string", enum: ["a", "b"], description: "Which of the twins." },
+    there: { type: "boolean", description: "Whether it answers." },
+    reason: text("Why not; empty while it answers."),
+    role: text("starting, standby, fencing, claiming, owner, yielding, outvoted or stopped; empty while it does not answer, as all numbers are 0."),
+    epoch: whole("Under which it commands, or has commanded last."),
+    pid: whole("Process."),
+    uptimeMs: number("Since its start."),
+    tableIsOurs: { type: "boolean", description: "Whether it works by this gateway's table." },
+    healthy: { type: "boolean", description: "Whether it may feed a watchdog: it works, or is safely posed." },
+    realtime: { type: "boolean", description: "Whether it was granted realtime scheduling." },
+    watchdog: { type: "boolean", description: "Whether it feeds a hardware watchdog." },
+    "twinSeenMsAgo?": number("Its twin's beat was last seen to change so long ago; absent without a twin."),
+    lateTurns: whole("Turns of its loop that came later than half the twin's deadline."),
+    turnMsMax: number("The longest gap between two turns."),
+    takeovers: whole("How often it took over."),
+    plansRun: whole("Plans of the safe pose it ran."),
+    plansResumed: whole("Of these, begun by another."),
+    sentFrames: whole("Commands and frames of plans sent."),
+    refused: counters("Commands that it refused, by reason."),
+  }),
 };
 
 export const statusSchema: RootSchema = {
@@ -80,6 +101,7 @@ export const statusSchema: RootSchema = {
       capacity: counters("How much there is."),
       users: list(object("What a user has.", { uid: whole("User."), used: counters("How much of each.") }), { description: "Users that have anything." }),
     }),
+    reflexes: list(ref("Reflex"), { description: "Processes that own the CAN buses; empty where the gateway opens them itself." }),
     commands: object("Commands so far.", { sent: whole("Sent."), refused: counters("Refused, by reason.") }),
     topics: whole("Topics."),
     process: object("The gateway's process.", {

@@ -41,6 +41,16 @@ export class TwinPage {
     this.words = new Uint32Array(words);
   }
 
+  /** undefined: the descriptor is no such page. */
+  static of(descriptor: Descriptor): TwinPage | undefined {
+    try {
+      return new TwinPage(descriptor);
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      return undefined;
+    }
+  }
+
   /** How many packets the connection in `slot` was given. Exact once the twin is dead. */
   sent(slot: number): number {
     return checked(hub().native.handoverSent(slot), "cannot read the handover page");

@@ -43,20 +43,22 @@ static void ask_the_others_file(struct ipcnet_process *self) {
   self->borrowed->epoch = kept;
 }
 
-static void try_lock(struct ipcnet_process *self, bool tell_if_held) {
+/* True: it was granted. */
+static bool try_lock(struct ipcnet_process *self, bool tell_if_held) {
   if (ipcnet_fence_try(self->lock)) {
     (void)IPCNET_FAILPOINT("afterLock");
     ask_the_others_file(self);
     self->page.page->goodbye = 0;
     tell(self, IPCNET_TWIN_LOCK_GRANTED);
-  } else if (tell_if_held) {
-    tell(self, IPCNET_TWIN_LOCK_HELD);
+    return true;
   }
+  if (tell_if_held) tell(self, IPCNET_TWIN_LOCK_HELD);
+  return false;
 }
 
 void ipcnet_twins_begin(struct ipcnet_process *self) {
   self->began = true;
-  if (self->store_usable) try_lock(self, true);
+  if (self->store_usable) (void)try_lock(self, true);
   else tell(self, IPCNET_TWIN_STORE_FAILED);
 }
 
@@ -88,6 +90,13 @@ void ipcnet_twins_stored(struct ipcnet_process *self) {
   tell(self, kept ? IPCNET_TWIN_EPOCH_STORED : IPCNET_TWIN_STORE_FAILED);
 }
 
+void ipcnet_twins_writer_died(struct ipcnet_process *self) {
+  ipcnet_process_unwatch(self, self->store.writer_pidfd);
+  self->store_usable = false;
+  if (self->awaited_epoch != 0) tell(self, IPCNET_TWIN_STORE_FAILED);
+  self->awaited_epoch = 0;
+}
+
 void ipcnet_twins_effects(struct ipcnet_process *self, uint32_t effects, uint16_t epoch) {
   if (effects & IPCNET_TWIN_DO_KILL) {
     ipcnet_fence_kill(self->link.pidfd);
@@ -103,7 +112,7 @@ void ipcnet_twins_effects(struct ipcnet_process *self, uint32_t effects, uint16_
     (void)IPCNET_FAILPOINT("afterRelease");
   }
   if (effects & IPCNET_TWIN_DO_STORE_EPOCH) store_epoch(self, epoch);
-  if (effects & IPCNET_TWIN_DO_TRY_LOCK) try_lock(self, true);
+  if (effects & IPCNET_TWIN_DO_TRY_LOCK) (void)try_lock(self, true);
 }
 
 /* ---- What was seen ----------------------------------------------------------------------------------------------------------------------------- */
@@ -174,7 +183,10 @@ static void look_at_the_clock(struct ipcnet_process *self, enum ipcnet_twin_role
   bool left_alone = role == IPCNET_TWIN_FENCING && !self->link.alive;
   if ((unowned || left_alone) && self->store_usable && self->now_us >= self->lock_retry_us) {
     self->lock_retry_us = self->now_us + LOCK_RETRY_US;
-    try_lock(self, false);
+    if (try_lock(self, false) || !ipcnet_twin_link_is_silent(&self->link)) return;
+    /* Somebody has the lock whom we never met, and who sits at our twin's socket and does not speak: it was stopped before we came. */
+    ipcnet_log_write(&self->log, "the process at %s holds the lock and does not answer: it is killed", self->link.path);
+    ipcnet_twin_link_kill_silent(&self->link);
   }
 }
 

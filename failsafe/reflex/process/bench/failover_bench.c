@@ -270,7 +270,7 @@ int main(int argc, char **argv) {
   mkdir(self.run, 0700);
   mkdir(self.state, 0700);
   size_t length = 0;
-  uint8_t *table = rig_joint_table(self.socket, 1, &length);
+  uint8_t *table = rig_joint_table(self.socket, 1, 10000, &length);
   pthread_mutex_init(&self.lock, NULL);
   if (!rig_bus_start(&self.bus, self.socket, 60) || !rig_brain_open(&self.brain, self.run, table, length)) fail("no bus or no brain");
   start_burners(&self, (int)burners);
