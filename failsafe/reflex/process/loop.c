@@ -197,6 +197,7 @@ static void turn(struct ipcnet_process *self) {
 
   uint64_t due_us = ipcnet_lanes_flush(&self->lanes, self->now_us), next_us = ipcnet_reflex_next_deadline_us(self->core);
   if (next_us < due_us) due_us = next_us;
+  if (ipcnet_twins_next_us(self) < due_us) due_us = ipcnet_twins_next_us(self);
   if (self->now_us + IPCNET_BEAT_US < due_us) due_us = self->now_us + IPCNET_BEAT_US;
   set_timer(self, due_us);
 }

@@ -83,7 +83,7 @@ struct ipcnet_process {
   uint16_t stored_epoch;    /* the newest that was kept when we began */
   uint16_t awaited_epoch;   /* EPOCH_STORED is owed for it; 0 none */
   bool twin_stands, yielding;
-  uint64_t fence_deadline_us, yield_deadline_us, lock_retry_us, reserve_us;
+  uint64_t fence_deadline_us, yield_deadline_us, lock_retry_us, reserve_us, store_deadline_us;
   struct ipcnet_reflex_page *borrowed; /* the other's page with an epoch that its file told */
   uint8_t told_role;
 
@@ -110,6 +110,8 @@ void ipcnet_twins_begin(struct ipcnet_process *self);
 /* For struct ipcnet_reflex_os. */
 void ipcnet_twins_effects(struct ipcnet_process *self, uint32_t effects, uint16_t epoch);
 void ipcnet_twins_tick(struct ipcnet_process *self);
+/* When it has to be called again at the latest; UINT64_MAX: with the next beat. */
+uint64_t ipcnet_twins_next_us(const struct ipcnet_process *self);
 void ipcnet_twins_dead(struct ipcnet_process *self);
 void ipcnet_twins_suspect(struct ipcnet_process *self);
 void ipcnet_twins_read(struct ipcnet_process *self);

@@ -8,6 +8,7 @@
 #define FENCE_US 20000u      /* from SIGKILL to the proof of death, before it is killed again */
 #define YIELD_US 50000u      /* how long the other may take to take the bus that is handed to it */
 #define LOCK_RETRY_US 5000u  /* a standby whose twin owns nothing asks so often */
+#define STORE_US 10000000u   /* a disk that does not answer for so long is none: the lock goes to whoever has a better one */
 #define RESERVE_AHEAD 4u     /* epochs; each costs one write to the disk */
 
 /* ---- What the core is told ------------------------------------------------------------------------------------------------------------------- */
@@ -76,6 +77,7 @@ static void store_epoch(struct ipcnet_process *self, uint16_t epoch) {
     return;
   }
   self->awaited_epoch = epoch;
+  self->store_deadline_us = self->now_us + STORE_US;
   ipcnet_store_reserve(&self->store, epoch);
 }
 
@@ -178,6 +180,10 @@ static void look_at_the_clock(struct ipcnet_process *self, enum ipcnet_twin_role
     self->yield_deadline_us = self->now_us + YIELD_US;
     tell(self, IPCNET_TWIN_YIELD_EXPIRED);
   }
+  if (self->awaited_epoch != 0 && self->now_us >= self->store_deadline_us) {
+    self->awaited_epoch = 0;
+    tell(self, IPCNET_TWIN_STORE_FAILED);
+  }
   /* Kernel facts alone: whoever owned has let go, however it did that. */
   bool unowned = role == IPCNET_TWIN_STANDBY && !other_is_in_the_way(self);
   bool left_alone = role == IPCNET_TWIN_FENCING && !self->link.alive;
@@ -216,6 +222,12 @@ void ipcnet_twins_tick(struct ipcnet_process *self) {
   self->told_role = (uint8_t)role;
   ipcnet_control_look(self);
   ipcnet_log_write(&self->log, "%s, epoch %u", ipcnet_twin_role_name(role), self->page.page->epoch);
+}
+
+/* Between two beats of ours: a twin that stands still is noticed at its deadline, not at the next look. */
+uint64_t ipcnet_twins_next_us(const struct ipcnet_process *self) {
+  uint64_t due_us = self->watch.changed_us + self->watch.deadline_us;
+  return self->link.alive && due_us > self->now_us ? due_us : UINT64_MAX;
 }
 
 /* ---- Hand-over -------------------------------------------------------------------------------------------------------------------------------- */

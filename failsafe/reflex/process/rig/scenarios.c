@@ -62,6 +62,7 @@ static void give_up(void) {
       fprintf(stderr, "%c: role %u, arming %u, epoch %u, missing %u, malfunction %u, phase %u, twin %u\n", 'a' + i, status.role, status.arming, status.epoch, status.missing_count, status.malfunction, status.bus_phases[0], status.twin_pid);
     rig_kill(world.processes[i]);
   }
+  rig_remove(world.root);
   exit(1);
 }
 
@@ -357,7 +358,9 @@ static void a_torn_record_costs_the_newest_and_a_corrupt_file_all(void) {
 static void an_unfinished_pose_is_finished_before_anybody_asks(void) {
   (void)both_up(NULL, NULL);
   (void)wait_for_commands(0, 500); /* the joint moves, so that the pose takes its time */
-  for (uint64_t until_us = rig_now_us() + PATIENCE_US; rig_bus_seen(&world.bus).target != 500; turn(500)) NEED(rig_now_us() < until_us);
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; rig_bus_seen(&world.bus).reported != 500; turn(500)) NEED(rig_now_us() < until_us);
+  uint64_t heard = status_of(0).received_frames;
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; status_of(0).received_frames < heard + 2; turn(500)) NEED(rig_now_us() < until_us);
   NEED(rig_brain_order(&world.brain, 0, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 1) == IPCNET_ANSWER_DONE);
   for (uint64_t until_us = rig_now_us() + PATIENCE_US; rig_bus_seen(&world.bus).brakes == 0 || status_of(0).journal_writes == 0; usleep(1000)) NEED(rig_now_us() < until_us);
   NEED(status_of(0).arming == IPCNET_SAFE_POSE);
@@ -525,6 +528,7 @@ int main(int argc, char **argv) {
     rig_brain_close(&world.brain);
     rig_bus_stop(&world.bus);
     free(world.table);
+    rig_remove(world.root);
     return 0;
   }
   return 2;

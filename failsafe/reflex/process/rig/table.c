@@ -23,14 +23,14 @@ static void rows(struct table_rig *rig) {
   watch->owner = RIG_FIELD(40, 3, 0);
   struct ipcnet_reflex_node *node = rig_node(rig, "joint", 0, IPCNET_REFLEX_NODE_REQUIRED);
   node->timeout_us = 1000000;
-  rig_condition(rig, "still", 0, RIG_FIELD(48, 16, 2), -5, 5);
+  rig_condition(rig, "still", 0, RIG_FIELD(48, 16, 2), 0, 0);
   struct ipcnet_reflex_step *step = rig_step(rig, "brake");
   step->conditions_count = 1; /* the joint stands, as it reports */
-  step->deadline_us = 1000000;
+  step->deadline_us = 30000000; /* longer than any test waits */
   step->sends_count = 1;
   rig_send_of(rig, JOINT_BRAKE, RIG_BRAKE_PAYLOAD);
   struct ipcnet_reflex_plan *plan = RIG_ADD(rig, IPCNET_REFLEX_PLANS, plans);
-  *plan = (struct ipcnet_reflex_plan){.name = rig_text(rig, "brake"), .steps_count = 1, .budget_us = 2000000, .worst_us = 1000000, .last_first = (uint16_t)rig->counts[IPCNET_REFLEX_SENDS], .last_count = 1, .category = 1};
+  *plan = (struct ipcnet_reflex_plan){.name = rig_text(rig, "brake"), .steps_count = 1, .budget_us = 60000000, .worst_us = 40000000, .last_first = (uint16_t)rig->counts[IPCNET_REFLEX_SENDS], .last_count = 1, .category = 1};
   rig_send_of(rig, JOINT_BRAKE, RIG_BRAKE_PAYLOAD);
   rig_trigger(rig, "stop", IPCNET_REFLEX_ON_STOP, IPCNET_REFLEX_NONE, 0, 10, 0);
   rig_trigger(rig, "request", IPCNET_REFLEX_ON_REQUEST, 1, 0, 20, 0);
