@@ -384,6 +384,13 @@ static void test_a_page_that_lies(void)
     CHECK_INT(rig_state(&b).role, IPCNET_TWIN_OWNER);
     if (arming(&b) != (armed ? IPCNET_ARMED : IPCNET_DISARMED)) fprintf(stderr, "lie %u: %u\n", lie, arming(&b));
     CHECK_INT(arming(&b), armed ? IPCNET_ARMED : IPCNET_DISARMED);
+    if (lie == 8) { /* latched, whatever by: arming waits for a reset */
+      rig_order(&b, IPCNET_ORDER_DISARM, 0, 0);
+      CHECK(rig_lacks(&b, IPCNET_MISSING_RESET, IPCNET_REFLEX_NONE));
+      CHECK_INT(b.journal.trigger_latched, 1);
+      CHECK_INT(rig_order(&b, IPCNET_ORDER_RESET, 0, 0), IPCNET_ANSWER_DONE);
+      CHECK_INT(b.journal.trigger_latched, 0);
+    }
     CHECK(b.page->messages[SHOULDER].deadline_us <= b.now_us + 50000);
     CHECK(b.page->messages[SHOULDER].e2e_counter <= 255);
     rig_run(&b, 100000);
