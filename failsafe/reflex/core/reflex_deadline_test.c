@@ -53,6 +53,7 @@ static void same(const char *what)
 static void ready(struct core_rig *rig)
 {
   rig_ready_with(rig, &table, 0);
+  rig_run(rig, 3000); /* so that nothing that is due falls together with a beat */
   rig->brain = false;
   rig_order(rig, IPCNET_ORDER_BRAIN_BEAT, 7, 0);
   rig_order(rig, IPCNET_ORDER_ARM, 0, 0);
