@@ -15,12 +15,12 @@ const here = join(root, "failsafe/reflex/mutation");
 const out = join(dist, "mutation");
 /** What is mutated, and which tests are asked first. Static tables are data: they have tests of every cell. */
 const targets = {
-  "reflex.c": ["takeover", "claim", "arming", "gate", "watch"],
-  "reflex_gate.c": ["gate", "takeover", "model", "arming", "claim"],
-  "reflex_watch.c": ["watch", "arming", "claim", "takeover"],
-  "reflex_arming.c": ["arming", "takeover", "claim", "gate"],
-  "reflex_claim.c": ["claim", "takeover", "arming"],
-  "reflex_bus.c": ["bus", "gate", "arming", "claim", "takeover"],
+  "reflex.c": ["takeover", "claim", "arming", "gate", "watch", "bus", "deadline"],
+  "reflex_gate.c": ["gate", "takeover", "model", "arming", "claim", "deadline"],
+  "reflex_watch.c": ["watch", "arming", "claim", "takeover", "deadline"],
+  "reflex_arming.c": ["arming", "takeover", "claim", "gate", "deadline"],
+  "reflex_claim.c": ["claim", "takeover", "arming", "deadline"],
+  "reflex_bus.c": ["bus", "gate", "arming", "claim", "takeover", "deadline"],
   "reflex_image.c": ["takeover", "arming", "claim"],
   "reflex_field.c": ["table"],
   "reflex_protect.c": ["table", "gate", "watch"],
@@ -28,7 +28,7 @@ const targets = {
   "reflex_plan.c": ["plan", "plan_cut", "arming", "takeover"],
   "reflex_twin.c": ["twin", "twin_model", "takeover", "claim"],
 };
-const tests = ["gate", "arming", "claim", "takeover", "watch", "bus", "model", "table", "plan", "plan_cut", "twin", "twin_model"];
+const tests = ["gate", "arming", "claim", "takeover", "watch", "bus", "deadline", "model", "table", "plan", "plan_cut", "twin", "twin_model"];
 
 // ---- Reading C -----------------------------------------------------------------------------------------------------------------------------------
 
@@ -346,7 +346,7 @@ async function run(mutants) {
   const survivors = await Promise.all(shares.map((share) => new Promise((resolve, reject) => {
     const child = spawn(join(out, "mutants"), [], { stdio: ["pipe", "pipe", "inherit"], cwd: root });
     let output = "";
-    child.stdout.on("data", (chunk) => { output += chunk; });
+    child.stdout.setEncoding("utf8").on("data", (chunk) => { output += chunk; });
     child.on("error", reject);
     child.on("exit", (code) => (code === 0 ? resolve(output) : reject(new Error(`the driver ended with ${code}: the tests fail without a mutant`))));
     child.stdin.end(`${share.join("\n")}\n`);

@@ -24,8 +24,8 @@ void ipcnet_reflex_tell_state(struct ipcnet_reflex *self) {
 
 void ipcnet_reflex_set_arming(struct ipcnet_reflex *self, enum ipcnet_reflex_arming to) {
   if (self->arming == to) return;
-  /* Whichever way the line between armed and not is crossed: nothing that waited crosses it, and no set-point of before counts after. */
-  if (self->arming == IPCNET_ARMED || to == IPCNET_ARMED) ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
+  /* Nothing that waited crosses from one to the other, and no set-point of before counts after. */
+  ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
   self->arming = (uint8_t)to;
   self->arming_since_us = self->now_us;
   ipcnet_reflex_keep(self);
@@ -87,10 +87,9 @@ void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t row, bool was_a
 }
 
 void ipcnet_reflex_fire(struct ipcnet_reflex *self, enum ipcnet_reflex_trigger_kind kind, uint16_t subject, bool or_disarm) {
-  if (!ipcnet_twin_may_send(self->role)) return;
   uint16_t row = ipcnet_reflex_find_trigger(self, kind, subject);
   if (row != IPCNET_REFLEX_NONE) ipcnet_reflex_fire_row(self, row, self->arming == IPCNET_ARMED);
-  if (or_disarm && self->arming == IPCNET_ARMED) step(self, DISARM); /* there is no plan for it, or one for other times */
+  if (or_disarm) step(self, DISARM); /* there is no plan for it, or one for other times */
 }
 
 void ipcnet_reflex_malfunctions(struct ipcnet_reflex *self, enum ipcnet_reflex_malfunction why) {
@@ -123,7 +122,7 @@ static void missing_of_buses(const struct ipcnet_reflex *self, struct list *list
     if (!self->buses[bus].sends) continue;
     if (!ipcnet_reflex_bus_open(self, bus)) add(list, IPCNET_MISSING_BUS, bus);
     if (!self->options.may_purge(self->os.context, (uint8_t)bus)) add(list, IPCNET_MISSING_PURGE, bus);
-    if (self->buses[bus].foreign_us != 0 && self->now_us - self->buses[bus].foreign_us < FOREIGN_MASTER_US) add(list, IPCNET_MISSING_FOREIGN_MASTER, bus);
+    if (self->now_us < self->buses[bus].foreign_until_us) add(list, IPCNET_MISSING_FOREIGN_MASTER, bus);
   }
 }
 
@@ -186,7 +185,6 @@ static bool reset(struct ipcnet_reflex *self) {
 }
 
 static enum ipcnet_reflex_answer trigger(struct ipcnet_reflex *self, uint32_t kind, uint32_t subject) {
-  if (kind >= IPCNET_REFLEX_TRIGGER_KINDS) return IPCNET_ANSWER_UNKNOWN;
   uint16_t row = subject < IPCNET_REFLEX_NONE ? ipcnet_reflex_find_trigger(self, (enum ipcnet_reflex_trigger_kind)kind, (uint16_t)subject) : IPCNET_REFLEX_NONE;
   if (row == IPCNET_REFLEX_NONE) return IPCNET_ANSWER_UNKNOWN;
   ipcnet_reflex_fire_row(self, row, self->arming == IPCNET_ARMED);
@@ -258,11 +256,9 @@ enum ipcnet_reflex_answer ipcnet_reflex_order(struct ipcnet_reflex *self, enum i
 /* A condition fires when it begins to hold, and when it holds as the bus becomes ours. */
 static void judge_conditions(struct ipcnet_reflex *self) {
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_TRIGGERS); row++) {
-    bool holds = steady(self, row), fires = holds && !self->condition_fired[row];
-    /* One that means nothing while disarmed is looked at again when armed. */
-    bool unheard = (self->table.triggers[row].flags & IPCNET_REFLEX_TRIGGER_WHILE_ARMED) && self->arming != IPCNET_ARMED;
-    self->condition_fired[row] = holds && !unheard;
-    if (fires && !unheard) ipcnet_reflex_fire_row(self, row, self->arming == IPCNET_ARMED);
+    bool holds = steady(self, row), begins = holds && !self->condition_fired[row];
+    self->condition_fired[row] = holds;
+    if (begins) ipcnet_reflex_fire_row(self, row, self->arming == IPCNET_ARMED);
   }
 }
 
@@ -276,16 +272,15 @@ static bool expires(const struct ipcnet_reflex *self, uint32_t row) {
 }
 
 static void judge_set_points(struct ipcnet_reflex *self) {
-  for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES) && self->arming == IPCNET_ARMED; row++) {
+  for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) {
     if (!expires(self, row) || self->now_us < set_point_ends_us(&self->messages[row])) continue;
-    self->messages[row].set_point_us = 0;
     self->counters.set_points_expired++;
     ipcnet_reflex_fire_row(self, self->table.messages[row].expired_trigger, true);
   }
 }
 
+/* (While none runs there is no verdict.) */
 static void run_plan(struct ipcnet_reflex *self) {
-  if (self->arming != IPCNET_SAFE_POSE || !self->plan.running) return;
   enum ipcnet_reflex_verdict verdict = ipcnet_reflex_plan_poll(&self->plan, self->now_us);
   if (verdict == IPCNET_VERDICT_NONE) return;
   uint8_t data[9];
@@ -299,7 +294,7 @@ static void run_plan(struct ipcnet_reflex *self) {
 void ipcnet_reflex_arming_turn(struct ipcnet_reflex *self) {
   if (!ipcnet_twin_may_send(self->role) || !self->has_table) return;
   judge_conditions(self);
-  if (self->arming == IPCNET_ARMED) judge_set_points(self);
+  judge_set_points(self);
   uint32_t brain_timeout_us = self->table.header->brain_timeout_us;
   if (self->arming == IPCNET_ARMED && brain_timeout_us != 0 && self->now_us - self->brain_heard_us >= brain_timeout_us) ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BRAIN_LOST, 0, true);
   run_plan(self);
@@ -308,7 +303,7 @@ void ipcnet_reflex_arming_turn(struct ipcnet_reflex *self) {
 uint64_t ipcnet_reflex_arming_next_us(const struct ipcnet_reflex *self) {
   uint64_t next = UINT64_MAX;
   if (!ipcnet_twin_may_send(self->role) || !self->has_table) return next;
-  if (self->arming == IPCNET_SAFE_POSE && self->plan.running) next = ipcnet_reflex_plan_next_deadline_us(&self->plan);
+  next = ipcnet_reflex_plan_next_deadline_us(&self->plan);
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_TRIGGERS); row++) {
     if (self->table.triggers[row].kind != IPCNET_REFLEX_ON_CONDITION || self->condition_fired[row]) continue;
     uint64_t due = ipcnet_reflex_watch_holds_at_us(self, self->table.triggers[row].subject, self->now_us);

@@ -521,6 +521,7 @@ static void test_set_points_only_while_armed(void)
   CHECK_INT(ipcnet_reflex_counters(rig.reflex)->set_points_expired, 0);
   command(GRIPPER); /* has no trigger */
   rig_run(&rig, 100000);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->set_points_expired, 0);
   CHECK_INT(arming(), IPCNET_ARMED);
   rig_end(&rig);
 }
@@ -682,8 +683,184 @@ static void test_orders_need_ownership(void)
   rig_end(&rig);
 }
 
+/* ---- What must not happen twice, or to somebody else --------------------------------------------------------------------------------------------------- */
+
+static void test_nothing_is_told_twice(void)
+{
+  rig_ready(&rig);
+  uint32_t records = rig.record_count, journalled = rig.journalled;
+  CHECK_INT(rig_order(&rig, IPCNET_ORDER_DISARM, 0, 0), IPCNET_ANSWER_DONE); /* it is */
+  CHECK_INT(rig.record_count, records);
+  CHECK_INT(rig.journalled, journalled);
+  CHECK_INT(rig_order(&rig, IPCNET_ORDER_ARM, 0, 0), IPCNET_ANSWER_DONE);
+  CHECK_INT(rig_order(&rig, IPCNET_ORDER_RESET, 0, 0), IPCNET_ANSWER_REFUSED); /* there is nothing to reset, and it is armed */
+  rig_order(&rig, IPCNET_ORDER_BRAIN_GONE, 7, 0);
+  CHECK_INT(rig_order(&rig, IPCNET_ORDER_ARM, 0, 0), IPCNET_ANSWER_DONE); /* it is */
+  rig_end(&rig);
+}
+
+static void test_the_highest_that_concerns_it(void)
+{
+  for (unsigned specific_higher = 0; specific_higher < 2; specific_higher++) {
+    rig_arm_table(&table);
+    table.triggers[STOP_TRIGGER].kind = IPCNET_REFLEX_ON_REQUEST; /* any category */
+    table.triggers[STOP_TRIGGER].priority = specific_higher ? 10 : 25;
+    rig_ready_with(&rig, &table, 0);
+    rig.velocity = 100;
+    rig_report(&rig);
+    rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 1);
+    CHECK_INT(rig_state(&rig).trigger, specific_higher ? REQUEST_1_TRIGGER : STOP_TRIGGER);
+    rig_end(&rig);
+  }
+}
+
+static void test_a_lower_trigger_latches_while_a_higher_runs(void)
+{
+  rig_arm_table(&table);
+  table.triggers[STOP_TRIGGER].priority = 110;
+  rig_ready_with(&rig, &table, 0);
+  rig.velocity = 100;
+  rig_report(&rig);
+  rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_STOP, 0);
+  uint32_t records = rig.record_count;
+  rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_COMPROMISE, 0);
+  CHECK_INT(rig_state(&rig).trigger, STOP_TRIGGER);
+  CHECK_INT(rig.journal.trigger_latched, 1);
+  CHECK_INT(rig.journal.latched_trigger, COMPROMISE_TRIGGER);
+  CHECK(rig_report_of(&rig, records, IPCNET_REPORT_STATE, 0) != NULL);
+  uint32_t journalled = rig.journalled;
+  rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_COMPROMISE, 0); /* once is enough */
+  CHECK_INT(rig.journalled, journalled);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->plans_run, 1);
+  to_the_end();
+  rig_order(&rig, IPCNET_ORDER_RESET, 0, 0);
+  rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_STOP, 0);
+  to_the_end();
+  CHECK(rig_lacks(&rig, IPCNET_MISSING_RESET, IPCNET_REFLEX_NONE)); /* the latch of before is forgotten */
+  rig_end(&rig);
+}
+
+static void test_a_latch_survives_a_new_table(void)
+{
+  rig_ready(&rig);
+  rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_COMPROMISE, 0);
+  to_the_end();
+  rig_arm_table(&table);
+  table.generation = 2;
+  CHECK(rig_load(&rig, &table));
+  CHECK_INT(rig_state(&rig).trigger_latched, 1);
+  CHECK(rig_lacks(&rig, IPCNET_MISSING_RESET, IPCNET_REFLEX_NONE)); /* its row means something else now */
+  rig_links_up(&rig);
+  rig_run(&rig, 50000);
+  rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_COMPROMISE, 0);
+  CHECK_INT(rig.journal.latched_trigger, COMPROMISE_TRIGGER);
+  rig_end(&rig);
+}
+
+static void test_one_malfunction(void)
+{
+  rig_arm_table(&table);
+  table.triggers[COMPROMISE_TRIGGER].kind = IPCNET_REFLEX_ON_SHUTDOWN;
+  rig_ready_with(&rig, &table, 0);
+  uint32_t records = rig.record_count;
+  struct ipcnet_can_frame frame = foreign(rig_state(&rig).epoch, 0, 9);
+  rig_hear(&rig, &frame); /* not even armed */
+  CHECK_INT(rig.journal.malfunction, IPCNET_MALFUNCTION_FOREIGN_COMMAND);
+  const struct ipcnet_can_frame *report = rig_report_of(&rig, records, IPCNET_REPORT_STATE, 0);
+  CHECK(report != NULL && report->data[3] == IPCNET_MALFUNCTION_FOREIGN_COMMAND);
+  rig_end(&rig);
+  rig_armed(&rig);
+  frame = foreign(rig_state(&rig).epoch, 0, 9);
+  rig_hear(&rig, &frame);
+  uint32_t journalled = rig.journalled;
+  frame = foreign(rig_state(&rig).epoch, 0, 10);
+  rig_hear(&rig, &frame);
+  CHECK_INT(rig.journalled, journalled);
+  rig_end(&rig);
+}
+
+static void test_times_of_questions_and_orders(void)
+{
+  rig_ready(&rig);
+  rig_order(&rig, IPCNET_ORDER_BRAIN_BEAT, 7, 0);
+  CHECK(ipcnet_reflex_missing(rig.reflex, rig.now_us - 1, NULL, 0) == 0);
+  CHECK(ipcnet_reflex_missing(rig.reflex, rig.now_us + 300000, NULL, 0) > 0);
+  CHECK(ipcnet_reflex_missing(rig.reflex, 1, NULL, 0) > 0); /* time does not go back */
+  rig_end(&rig);
+  rig_ready(&rig);
+  CHECK_INT(ipcnet_reflex_order(rig.reflex, IPCNET_ORDER_ARM, 0, 0, 0, rig.now_us + 400000), IPCNET_ANSWER_REFUSED);
+  CHECK_INT(ipcnet_reflex_order(rig.reflex, IPCNET_ORDER_ARM, 0, 0, 0, rig.now_us), IPCNET_ANSWER_REFUSED);
+  rig_end(&rig);
+}
+
+static void test_rearming_a_bus_that_is_not_proven(void)
+{
+  rig_ready(&rig);
+  rig.echoes[ARM_BUS] = false;
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_DOWN, 0);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_UP, 0);
+  CHECK_INT(rig_order(&rig, IPCNET_ORDER_REARM_BUS, ARM_BUS, 0), IPCNET_ANSWER_REFUSED);
+  rig_end(&rig);
+}
+
+static void test_a_beat_is_no_new_brain(void)
+{
+  rig_armed_calm(&rig);
+  struct ipcnet_reflex_command made = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &made);
+  rig_order(&rig, IPCNET_ORDER_BRAIN_BEAT, 7, 0);
+  made.token++;
+  CHECK_INT(rig_refusal(&rig, &made), IPCNET_REFUSED_REPEATED);
+  rig_order(&rig, IPCNET_ORDER_BRAIN_BEAT, 9, 0);
+  CHECK_INT(rig.journal.brain_epoch, 9);
+  rig_end(&rig);
+}
+
+static void test_what_waits_and_what_holds(void)
+{
+  rig_arm_table(&table);
+  table.messages[SHOULDER].interval_us_min = 100000;
+  rig_ready_with(&rig, &table, 0);
+  CHECK(may_arm());
+  command(SHOULDER);
+  uint64_t until = rig.now_us + 40000;
+  struct ipcnet_reflex_command second = rig_make(&rig, SHOULDER);
+  second.deadline_us = rig.now_us + 10000; /* waits for its rate, and is worth less than what holds */
+  rig_give(&rig, &second);
+  rig_run(&rig, 20000);
+  CHECK_INT(arming(), IPCNET_ARMED);
+  second = rig_make(&rig, SHOULDER);
+  second.deadline_us = until + 9000; /* would hold for longer, but is dropped */
+  rig_give(&rig, &second);
+  rig_order(&rig, IPCNET_ORDER_PURGE_BUS, ARM_BUS, 0);
+  rig_run(&rig, until - rig.now_us);
+  CHECK_INT(rig_state(&rig).trigger, EXPIRED_TRIGGER);
+  rig_end(&rig);
+}
+
+static void test_a_brain_is_missed_only_while_armed(void)
+{
+  rig_arm_table(&table);
+  table.triggers[BRAIN_TRIGGER].flags = 0;
+  rig_ready_with(&rig, &table, 0);
+  rig.brain = false;
+  rig_run(&rig, 1000000);
+  CHECK_INT(arming(), IPCNET_DISARMED);
+  rig_end(&rig);
+}
+
 int main(void)
 {
+  test_nothing_is_told_twice();
+  test_the_highest_that_concerns_it();
+  test_a_lower_trigger_latches_while_a_higher_runs();
+  test_a_latch_survives_a_new_table();
+  test_one_malfunction();
+  test_times_of_questions_and_orders();
+  test_rearming_a_bus_that_is_not_proven();
+  test_a_beat_is_no_new_brain();
+  test_what_waits_and_what_holds();
+  test_a_brain_is_missed_only_while_armed();
   test_missing_at_first();
   test_missing_bus_and_purge();
   test_missing_nodes();

@@ -297,7 +297,7 @@ bool ipcnet_reflex_claim_frame(struct ipcnet_reflex *self, uint8_t number, const
   uint16_t epoch = (uint16_t)(frame->data[4] | frame->data[5] << 8);
   uint8_t owner = frame->data[6];
   bool makes_sense = version == CLAIM_VERSION && kind <= IPCNET_RELEASE && epoch != 0 && owner <= 3 && owner == (frame->can_id & 3u);
-  bool repeated = makes_sense && self->buses[number].others[owner].heard_us != 0 && self->buses[number].others[owner].epoch == epoch && self->buses[number].others[owner].counter == counter;
+  bool repeated = makes_sense && self->buses[number].others[owner].epoch == epoch && self->buses[number].others[owner].counter == counter;
   if (!makes_sense || repeated) {
     self->counters.rejected_frames++;
     return true;

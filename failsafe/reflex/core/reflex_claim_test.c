@@ -544,8 +544,156 @@ static void test_shared_takeover_on_one_host_does_not_listen(void)
   rig_end(&rig);
 }
 
+/* ---- Small print ------------------------------------------------------------------------------------------------------------------------------------ */
+
+static void test_epochs_beyond_a_byte(void)
+{
+  rig_arm_table(&table);
+  rig_begin(&rig, 0);
+  rig.reflex->stored_epoch = 0x1FF;
+  rig_load(&rig, &table);
+  rig_links_up(&rig);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(rig_state(&rig).epoch, 0x200);
+  CHECK(rig.sent[0].frame.data[4] == 0 && rig.sent[0].frame.data[5] == 2);
+  hear_claim(IPCNET_BEAT, 0x1FE, 2, 1);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig.answers_twin = false;
+  hear_claim(IPCNET_BEAT, 0x301, 2, 2);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig.answers_twin = true;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(rig_state(&rig).epoch, 0x302);
+  rig_end(&rig);
+}
+
+static void test_farewells(void)
+{
+  static const struct { enum ipcnet_twin_event event; uint8_t kind, last; } CASES[] = {{IPCNET_TWIN_STOP_ASKED, IPCNET_RELEASE, 0}, {IPCNET_TWIN_YIELD_ASKED, IPCNET_HANDOVER, 2}};
+  for (unsigned i = 0; i < 2; i++) {
+    rig_arm_table(&table);
+    table.buses[ARM_BUS].host = 1;
+    rig_ready_with(&rig, &table, 1); /* owner 3; its twin is 2 */
+    rig.answers_twin = false;
+    rig_order(&rig, IPCNET_ORDER_ARM, 0, 0);
+    rig_event(&rig, CASES[i].event);
+    const struct ipcnet_can_frame *frame = rig_last_sent(&rig, ARM_BUS, 0x013);
+    CHECK_INT(frame->data[3], 0x10 | CASES[i].kind);
+    CHECK_INT(frame->data[7], CASES[i].last);
+    rig_end(&rig);
+    rig_ready_with(&rig, &table, 1);
+    rig.answers_twin = false;
+    rig.reflex->buses[ARM_BUS].health.phase = IPCNET_BUS_PURGING; /* dead: nobody would hear it now, and later it would be a lie */
+    uint32_t from = rig.sent_count;
+    rig_event(&rig, CASES[i].event);
+    CHECK_INT(rig.sent_count, from);
+    rig_end(&rig);
+  }
+}
+
+static void test_our_own_number(void)
+{
+  rig_ready(&rig);
+  hear_claim(IPCNET_BEAT, 1, 0, 77); /* our number and our epoch, of whomever */
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 1);
+  rig_end(&rig);
+}
+
+static void test_goodbyes_count_too(void)
+{
+  rig_ready(&rig);
+  hear_claim(IPCNET_RELEASE, 9, 2, 1);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 0);
+  rig.answers_twin = false;
+  rig_event(&rig, IPCNET_TWIN_SELF_FENCED);
+  rig.answers_twin = true;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(rig_state(&rig).epoch, 10);
+  rig_end(&rig);
+}
+
+static void test_what_is_rejected_is_counted(void)
+{
+  rig_ready(&rig);
+  struct ipcnet_can_frame frame = rig_claim_of(&rig, IPCNET_BEAT, 9, 2, 1);
+  frame.flags = IPCNET_CAN_REMOTE;
+  rig_hear(&rig, &frame); /* remote frames are no frames of anybody's */
+  frame.flags = 0;
+  frame.data[0] ^= 1;
+  rig_hear(&rig, &frame);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->rejected_frames, 1);
+  frame = rig_frame(&rig, AUX_BUS, 0x010, 0, 8); /* nobody claims there: not looked at */
+  rig_hear(&rig, &frame);
+  frame.can_id = 0xFFFFFFFF;
+  frame.flags = IPCNET_CAN_EXTENDED;
+  rig_hear(&rig, &frame);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->rejected_frames, 1);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig_end(&rig);
+}
+
+static void test_a_standby_only_listens(void)
+{
+  rig_arm_table(&table);
+  rig_begin(&rig, 1);
+  rig_load(&rig, &table);
+  rig_links_up(&rig);
+  rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
+  hear_claim(IPCNET_BEAT, 9, 0, 1);
+  hear_claim(IPCNET_BEAT, 8, 0, 2);
+  rig.node_epoch = 20;
+  rig_report(&rig);
+  rig.node_epoch = 15; /* older than what was heard */
+  rig_report(&rig);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->higher_epochs_heard, 0);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 0);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(rig_state(&rig).epoch, 21);
+  rig_end(&rig);
+}
+
+static void test_beats_keep_their_schedule(void)
+{
+  rig_ready(&rig);
+  uint64_t due_us = rig.reflex->buses[ARM_BUS].beat_due_us;
+  rig_echo(&rig);
+  rig.now_us = due_us + 7000; /* the loop was late */
+  ipcnet_reflex_tick(rig.reflex, rig.now_us);
+  CHECK_INT(rig.reflex->buses[ARM_BUS].beat_due_us, due_us + 20000);
+  rig_echo(&rig);
+  rig.now_us = due_us + 20000 + 55000; /* very late: not two in a row, but half a period apart */
+  ipcnet_reflex_tick(rig.reflex, rig.now_us);
+  CHECK_INT(rig.reflex->buses[ARM_BUS].beat_due_us, rig.now_us + 10000);
+  rig_end(&rig);
+}
+
+static void test_outvoted_asks_again_after_a_rest(void)
+{
+  rig_ready(&rig);
+  rig.answers_twin = false;
+  hear_claim(IPCNET_BEAT, 40, 2, 5);
+  rig_run(&rig, 70000);
+  CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
+  rig.twin_effects = 0;
+  rig_run(&rig, 980000);
+  CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
+  rig_run(&rig, 30000);
+  CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
+  rig_end(&rig);
+}
+
 int main(void)
 {
+  test_epochs_beyond_a_byte();
+  test_farewells();
+  test_our_own_number();
+  test_goodbyes_count_too();
+  test_what_is_rejected_is_counted();
+  test_a_standby_only_listens();
+  test_beats_keep_their_schedule();
+  test_outvoted_asks_again_after_a_rest();
   test_claim_is_first_then_beats();
   test_extended_claim_id();
   test_one_beat_in_flight();

@@ -92,7 +92,7 @@ struct bus_state {
   uint64_t witness_us; /* a node last reported our epoch */
   /* Others' claims, by owner. */
   struct { bool heard; uint8_t counter; uint16_t epoch; uint64_t heard_us; } others[4];
-  uint64_t foreign_us; /* a stranger used our identifiers; 0 never */
+  uint64_t foreign_until_us; /* a stranger used our identifiers lately */
 };
 
 struct ipcnet_reflex_index { uint16_t slots[INDEX_SLOTS]; };
