@@ -70,7 +70,7 @@ export class Brain {
     if (wrong === "damagedMode") bytes[43] = 9;
     // The first brain of all has none before it.
     if (wrong === "oldBrain" && this.epoch === 1) return;
-    this.#issued[joint]!.set(target, { wrong, host: this.host, brainEpoch: wrong === "oldBrain" ? this.epoch - 1 : this.epoch, sequence, deadlineUs: this.#time.nowUs, deadlineLocalUs: deadlineUs });
+    this.#issued[joint]!.set(target, { wrong, host: this.host, brainEpoch: wrong === "oldBrain" ? this.epoch - 1 : this.epoch, sequence, deadlineUs: this.host.clock.trueOf(deadlineUs), deadlineLocalUs: deadlineUs });
     this.host.write(bytes, false);
   }
 

@@ -56,18 +56,20 @@ export class Judge {
   accepted(node: SimNode, frame: BusFrame, data: Uint8Array): void {
     const { truth } = frame;
     const who = `${node.name} accepted a frame of ${frame.sender.name}`;
+    const memory = this.#memory(node);
     if (data.some((byte, index) => byte !== frame.data[index])) this.fail("corruptAccepted", `${who} that was changed on the way`);
     if (truth.life === undefined && truth.kind !== "replay") this.fail("strangerAccepted", `${who}, which is no process of ours (${truth.kind})`);
-    if (truth.epoch !== node.epoch) this.fail("otherEpochAccepted", `${who} with epoch ${truth.epoch}, it follows ${node.epoch}`);
-    const memory = this.#memory(node);
-    if (memory.newest !== 0 && ((truth.epoch - memory.newest) & 0xffff) >= 0x8000) this.fail("olderEpochAccepted", `${who} with epoch ${truth.epoch} after ${memory.newest}`);
-    if (truth.kind === "replay") {
-      // One that the joint had not seen yet comes late, no more: without a clock it cannot tell. One that it had must not count twice.
+    // One that the joint had not seen yet comes late, no more: without a clock it cannot tell. One that it had must not count twice.
+    // Exactly sixteen epochs later a frame that a stranger says again cannot be told apart: docs/specs/claim.md.
+    if (truth.kind === "replay" && (truth.epoch & 0xf) === (node.epoch & 0xf)) {
       if (memory.newest === truth.epoch && truth.order <= memory.order) this.fail("replayAccepted", `${who}, which it had seen before`);
-      memory.order = truth.order;
       memory.acceptedUs = this.#time.nowUs;
       return;
     }
+    // Nor one of exactly sixteen epochs on, of the same owner, whose claims the joint has missed: the newest owner's all the same.
+    const isMissedClaim = ((truth.epoch - node.epoch) & 0xffff) === 16;
+    if (truth.epoch !== node.epoch && !isMissedClaim) this.fail("otherEpochAccepted", `${who} with epoch ${truth.epoch}, it follows ${node.epoch}`);
+    if (memory.newest !== 0 && ((truth.epoch - memory.newest) & 0xffff) >= 0x8000) this.fail("olderEpochAccepted", `${who} with epoch ${truth.epoch} after ${memory.newest}`);
     memory.order = truth.order;
     const owner = memory.owners.get(truth.epoch);
     if (owner !== undefined && owner !== truth.life) this.fail("twoOwners", `${who}: two owners in epoch ${truth.epoch}`);

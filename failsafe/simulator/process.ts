@@ -382,10 +382,13 @@ export class ReflexProcess {
       this.#lane += 1;
       core.bytes.set(bytes, core.at["command"]!);
       this.#before();
+      const couldSend = core.arming === 1;
       core.native.command(bytes.length, nowUs);
       this.#perform();
       const view = new DataView(bytes.buffer);
-      if (isRight) this.readBefore = { brainEpoch: view.getUint32(16, true), sequence: view.getBigUint64(8, true) };
+      // One that was refused was not the last that counted.
+      const counts = isRight && Number(view.getBigUint64(0, true)) > nowUs && (this.role !== "owner" || couldSend);
+      if (counts) this.readBefore = { brainEpoch: view.getUint32(16, true), sequence: view.getBigUint64(8, true) };
     }
   }
 

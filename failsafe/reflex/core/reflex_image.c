@@ -173,6 +173,10 @@ void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
   if (self->arming != IPCNET_ARMED) ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);
+  /* It lost the bus on its way to the pose that should have been its last. */
+  if (self->malfunction == IPCNET_MALFUNCTION_NONE) return;
+  if (self->arming == IPCNET_SAFE_POSE) self->stop_after_run = true;
+  else ipcnet_reflex_raise(self, IPCNET_TWIN_STOP_ASKED);
 }
 
 void ipcnet_reflex_restore(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image, uint64_t now_us) {

@@ -452,6 +452,21 @@ static void test_buses_are_trusted_as_before(void)
   end_pair();
 }
 
+/* A malfunction on the way to the pose, and the bus is lost before it is reached: whoever has it stops when it gets the bus back. */
+static void test_a_malfunction_is_not_forgotten(void)
+{
+  pair();
+  rig_order(&a, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 2);
+  a.reflex->malfunction = IPCNET_MALFUNCTION_FOREIGN_COMMAND;
+  a.reflex->stop_after_run = false;
+  rig_event(&a, IPCNET_TWIN_HIGHER_EPOCH);
+  CHECK_INT(rig_state(&a).role, IPCNET_TWIN_OUTVOTED);
+  rig_event(&a, IPCNET_TWIN_OTHER_HOST_SILENT);
+  rig_run(&a, 2000000);
+  CHECK_INT(rig_state(&a).role, IPCNET_TWIN_STOPPED);
+  end_pair();
+}
+
 /* Frames of its twin lay in the queue when the standby opened the bus: that says nothing when it takes over long after. */
 static void test_a_queue_of_long_ago_is_not_stale(void)
 {
@@ -743,6 +758,7 @@ int main(void)
   test_buses_are_trusted_as_before();
   test_a_queue_of_long_ago_is_not_stale();
   test_latched_and_not_begun();
+  test_a_malfunction_is_not_forgotten();
   test_unfinished_run_is_finished_first();
   test_armed_on_disk_is_not_armed();
   test_a_broken_image_on_disk();
