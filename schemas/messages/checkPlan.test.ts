@@ -67,6 +67,7 @@ const wrong: readonly (readonly [what: string, text: string, codes: readonly str
   ["a value out of range", changed("velocity: -0.5", "velocity: -5"), ["outOfRange 45"]],
   ["a signal that is not there", changed("signal: position, maximum: -1.5", "signal: positon, maximum: -1.5"), ["unknownSignal 47"]],
   ["limits between which no value lies", changed("signal: position, maximum: -1.5", "signal: position, minimum: 0.0001, maximum: 0.0009"), ["neverTrue 47"]],
+  ["a name that other limits exclude", changed("signal: mode, equals: \"Off\" }", "signal: mode, minimum: 1, equals: \"Off\" }"), ["neverTrue 64"]],
   ["no such broker", plan(["{ name: a, send: [ { mqtt: brokr, topic: lift/stop, values: { now: 1 } } ] }"]), ["unknownLink 3"]],
   ["a plan that is not there", changed("on: nodeLost, plan: park", "on: nodeLost, plan: parc"), ["unknownPlan 108"]],
   ["a key of another kind", changed("on: takeover, plan: none", "on: takeover, node: elbow, plan: none"), ["conflictingKeys 109"]],

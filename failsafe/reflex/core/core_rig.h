@@ -34,6 +34,7 @@ struct core_rig {
 
   /* How it behaves. */
   enum ipcnet_can_verdict verdict[8];
+  bool refuses_claims;
   bool echoes[8], may_purge[8];
   bool answers_twin;     /* lock and store answer at once */
   bool plant, brain;     /* nodes report, a brain beats */
@@ -61,6 +62,7 @@ static enum ipcnet_can_verdict rig_os_send(void *context, uint8_t bus, const str
 {
   struct core_rig *rig = context;
   if (rig->verdict[bus] != IPCNET_CAN_QUEUED) return rig->verdict[bus];
+  if (rig->refuses_claims && (frame->can_id & ~3u) == 0x010) return IPCNET_CAN_QUEUE_FULL;
   rig->sent[rig->sent_count++ % RIG_LOG] = (struct sent_frame){.bus = bus, .role = (uint8_t)rig->reflex->role, .at_us = rig->now_us, .frame = *frame};
   rig->journal_saw_send = false;
   if (rig->flying_count[bus] < 64) rig->flying[bus][rig->flying_count[bus]++] = *frame;

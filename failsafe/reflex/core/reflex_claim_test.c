@@ -130,14 +130,14 @@ static void test_no_command_before_the_claim(void)
 {
   rig_armed(&rig);
   rig.reflex->buses[ARM_BUS].claimed = false;
-  rig.verdict[ARM_BUS] = IPCNET_CAN_QUEUE_FULL; /* the claim is not taken */
+  rig.refuses_claims = true;
   struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
   CHECK_INT(rig_refusal(&rig, &command), IPCNET_REFUSED_BUS);
   CHECK(rig_lacks(&rig, IPCNET_MISSING_BUS, ARM_BUS));
   uint32_t from = rig.sent_count;
   rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 0);
   CHECK_INT(rig.sent_count, from);
-  rig.verdict[ARM_BUS] = IPCNET_CAN_QUEUED;
+  rig.refuses_claims = false;
   rig_run(&rig, 2000);
   CHECK_INT(rig.sent[from % RIG_LOG].frame.can_id, 0x010);
   CHECK(rig_sent(&rig, from, ARM_BUS, 0x103) > 0);
@@ -396,10 +396,11 @@ static void outvoted_shared(bool nodes_follow)
   rig.answers_twin = false;
   rig.twin_effects = 0;
   rig.follows = false;
-  rig.node_epoch = 2;
+  CHECK_INT(rig_state(&rig).epoch % 2, 0); /* host 0: even */
+  rig.node_epoch = 3;
   rig.node_owner = nodes_follow ? 2 : 7;
   rig_report(&rig);
-  hear_claim(IPCNET_BEAT, 2, 2, 1);
+  hear_claim(IPCNET_BEAT, 3, 2, 1);
   CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
 }
 
@@ -429,7 +430,7 @@ static void test_shared_other_falls_silent(void)
   rig_end(&rig);
 
   outvoted_shared(false);
-  hear_claim(IPCNET_RELEASE, 2, 2, 2); /* it said goodbye: but not at once, it rests */
+  hear_claim(IPCNET_RELEASE, 3, 2, 2); /* it said goodbye: but not at once, it rests */
   rig_run(&rig, 1100000);
   CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
   rig_end(&rig);

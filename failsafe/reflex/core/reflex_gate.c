@@ -155,12 +155,9 @@ static enum ipcnet_reflex_refusal refusal_for(enum ipcnet_can_verdict verdict) {
   }
 }
 
-/* Why a command for this bus may not go out now; 0: it may. */
-static enum ipcnet_reflex_refusal closed(const struct ipcnet_reflex *self, uint32_t bus) {
-  if (!ipcnet_twin_may_send(self->role)) return IPCNET_REFUSED_NOT_OWNER;
-  if (self->arming != IPCNET_ARMED || self->malfunction != IPCNET_MALFUNCTION_NONE) return IPCNET_REFUSED_NOT_ARMED;
-  if (!ipcnet_reflex_bus_open(self, bus)) return IPCNET_REFUSED_BUS;
-  return 0;
+/* Whether a command for this bus may go out now. Looked at when it comes and again when it leaves: what happened in between has dropped it, but this is the lock that counts. */
+static bool may_leave(const struct ipcnet_reflex *self, uint32_t bus) {
+  return ipcnet_twin_may_send(self->role) && self->arming == IPCNET_ARMED && self->malfunction == IPCNET_MALFUNCTION_NONE && ipcnet_reflex_bus_open(self, bus);
 }
 
 /* Whose turn it is where the load is used up: who found too little is served before others, or many small frames would starve a large one. NONE: nobody waits for it. */
@@ -173,7 +170,7 @@ static bool takes_load(struct ipcnet_reflex *self, uint32_t row) {
   const struct ipcnet_reflex_message *rules = &self->table.messages[row];
   uint16_t first = first_in_line(self, rules->bus);
   if (first != IPCNET_REFLEX_NONE && first != row) return false;
-  bool taken = ipcnet_reflex_bus_take(self, rules->bus, rules->bits, false);
+  bool taken = ipcnet_reflex_bus_take(self, rules->bus, rules->bits);
   self->buses[rules->bus].first_in_line = taken ? IPCNET_REFLEX_NONE : (uint16_t)row;
   return taken;
 }
@@ -187,12 +184,7 @@ static void flush(struct ipcnet_reflex *self, uint32_t row) {
     give_up(self, row, IPCNET_REFUSED_EXPIRED);
     return;
   }
-  enum ipcnet_reflex_refusal why = closed(self, rules->bus);
-  if (why == IPCNET_REFUSED_NOT_OWNER) return; /* a shadow */
-  if (why != 0) {
-    give_up(self, row, why);
-    return;
-  }
+  if (!may_leave(self, rules->bus)) return; /* a shadow */
   if (message->in_flight || self->now_us < message->next_allowed_us || !takes_load(self, row)) return;
   message->waiting = false;
   done_with(self, row, message->brain_epoch, message->sequence);
@@ -249,25 +241,21 @@ void ipcnet_reflex_command(struct ipcnet_reflex *self, const void *bytes, size_t
   bool shadow = shadows(self);
   enum ipcnet_reflex_refusal why = judge(self, &command, shadow);
   if (why != 0) {
-    if (!shadow) {
-      if (command.message < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES) && why < IPCNET_REFUSED_UNKNOWN && ipcnet_twin_may_send(self->role))
-        done_with(self, command.message, command.brain_epoch, command.sequence);
-      refuse(self, why, command.token, command.message);
-    }
+    if (shadow) return;
+    if (command.message < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES)) done_with(self, command.message, command.brain_epoch, command.sequence);
+    refuse(self, why, command.token, command.message);
     return;
   }
   struct message_state *message = &self->messages[command.message];
-  if (message->waiting) give_up(self, command.message, IPCNET_REFUSED_SUPERSEDED);
+  give_up(self, command.message, IPCNET_REFUSED_SUPERSEDED);
   uint64_t ttl_us = self->table.messages[command.message].ttl_us_max;
   message->waiting = true;
   message->token = command.token;
-  message->length_bytes = command.length_bytes;
   message->brain_epoch = self->brain_epoch = command.brain_epoch;
   message->sequence = self->brain_sequence = command.sequence;
   self->brain_sequence_known = true;
   message->deadline_us = command.deadline_us - self->now_us < ttl_us ? command.deadline_us : self->now_us + ttl_us;
   memcpy(message->data, command.data, sizeof message->data);
-  flush(self, command.message);
   ipcnet_reflex_settle(self);
 }
 
@@ -342,6 +330,5 @@ bool ipcnet_reflex_gate_pose(struct ipcnet_reflex *self, const struct ipcnet_ref
   const struct ipcnet_reflex_message *rules = &self->table.messages[send->message];
   bool claimed = self->table.buses[rules->bus].claim_id == IPCNET_REFLEX_NO_CLAIM_ID || self->buses[rules->bus].claimed;
   if (!ipcnet_twin_may_send(self->role) || !ipcnet_reflex_bus_reachable(self, rules->bus) || !claimed) return false;
-  ipcnet_reflex_bus_take(self, rules->bus, rules->bits, true);
   return transmit(self, send->message, self->table.bytes + send->payload, self->now_us + rules->ttl_us_max, 0, 0) == IPCNET_CAN_QUEUED;
 }

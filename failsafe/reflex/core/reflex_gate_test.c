@@ -595,6 +595,240 @@ static void test_overflow_settles(void)
   rig_end(&rig);
 }
 
+/* ---- Instants ---------------------------------------------------------------------------------------------------------------------------------- */
+
+static void test_time_comes_with_the_command(void)
+{
+  rig_armed_calm(&rig);
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  uint32_t from = rig.record_count;
+  ipcnet_reflex_command(rig.reflex, &command, sizeof command, command.deadline_us); /* as late as that */
+  CHECK_INT(rig_report_of(&rig, from, IPCNET_REPORT_REFUSED, command.token)->data[0], IPCNET_REFUSED_EXPIRED);
+  command = rig_make(&rig, SHOULDER);
+  from = rig.record_count;
+  ipcnet_reflex_command(rig.reflex, &command, sizeof command, 1); /* a clock that goes back stands still */
+  CHECK_INT(rig_report_of(&rig, from, IPCNET_REPORT_REFUSED, command.token)->data[0], IPCNET_REFUSED_EXPIRED);
+  rig_end(&rig);
+}
+
+static void test_of_any_length(void)
+{
+  rig_armed_calm(&rig);
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  uint8_t longer[120] = {0};
+  memcpy(longer, &command, sizeof command);
+  uint32_t records = rig.record_count, sent = rig.sent_count;
+  ipcnet_reflex_command(rig.reflex, longer, 113, rig.now_us);
+  ipcnet_reflex_command(rig.reflex, longer, 111, rig.now_us);
+  CHECK_INT(rig.record_count, records); /* of which one nobody can say */
+  CHECK_INT(rig.sent_count, sent);
+  rig_end(&rig);
+}
+
+static void test_expires_at_its_deadline(void)
+{
+  rig_armed_calm(&rig);
+  struct ipcnet_reflex_command first = rig_make(&rig, SHOULDER), second = rig_make(&rig, SHOULDER);
+  second.deadline_us = rig.now_us + 2000;
+  rig_give(&rig, &first);
+  rig_echo(&rig);
+  rig_give(&rig, &second);
+  CHECK_INT(ipcnet_reflex_gate_next_us(rig.reflex), second.deadline_us);
+  uint32_t from = rig.record_count;
+  rig.now_us = second.deadline_us - 1;
+  ipcnet_reflex_tick(rig.reflex, rig.now_us);
+  CHECK(rig_report_of(&rig, from, IPCNET_REPORT_REFUSED, second.token) == NULL);
+  rig.now_us++;
+  ipcnet_reflex_tick(rig.reflex, rig.now_us);
+  CHECK(rig_report_of(&rig, from, IPCNET_REPORT_REFUSED, second.token) != NULL);
+  CHECK(ipcnet_reflex_gate_next_us(rig.reflex) == UINT64_MAX);
+  rig_end(&rig);
+}
+
+static void test_a_frame_not_taken_costs_no_time(void)
+{
+  rig_armed_calm(&rig);
+  rig.verdict[ARM_BUS] = IPCNET_CAN_EXPIRED;
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &command);
+  rig.verdict[ARM_BUS] = IPCNET_CAN_QUEUED;
+  command = rig_make(&rig, SHOULDER);
+  uint32_t from = rig.sent_count;
+  rig_give(&rig, &command);
+  CHECK_INT(rig_sent(&rig, from, ARM_BUS, 0x101), 1);
+  rig_end(&rig);
+}
+
+static void test_next_instants(void)
+{
+  rig_armed_calm(&rig);
+  uint64_t patience_us = ipcnet_bus_health_echo_patience_us(&rig.reflex->buses[ARM_BUS].health);
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &command);
+  CHECK_INT(ipcnet_reflex_gate_next_us(rig.reflex), rig.now_us + 2 * patience_us); /* its echo is given up */
+  struct ipcnet_reflex_command next = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &next);
+  CHECK_INT(ipcnet_reflex_gate_next_us(rig.reflex), rig.now_us + 40000); /* sooner: what waits behind it expires */
+  rig_echo(&rig);
+  CHECK_INT(ipcnet_reflex_gate_next_us(rig.reflex), rig.now_us + 2500); /* sooner: its rate */
+  rig_end(&rig);
+}
+
+static void test_echo_is_given_up_exactly(void)
+{
+  rig_armed_calm(&rig);
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &command);
+  rig.reflex->buses[ARM_BUS].health.unconfirmed_frames = 0; /* of the bus nobody doubts */
+  uint64_t due_us = ipcnet_reflex_gate_next_us(rig.reflex);
+  uint32_t from = rig.record_count;
+  rig.now_us = due_us - 1;
+  ipcnet_reflex_tick(rig.reflex, rig.now_us);
+  CHECK(rig_report_of(&rig, from, IPCNET_REPORT_SETTLED, command.token) == NULL);
+  rig.reflex->buses[ARM_BUS].health.unconfirmed_frames = 0;
+  rig.now_us = due_us;
+  ipcnet_reflex_tick(rig.reflex, rig.now_us);
+  CHECK(rig_report_of(&rig, from, IPCNET_REPORT_SETTLED, command.token) != NULL);
+  rig_end(&rig);
+}
+
+/* ---- Nothing is told twice, and nothing of others ---------------------------------------------------------------------------------------------------- */
+
+static void test_what_landed_is_settled_by_nobody(void)
+{
+  rig_armed_calm(&rig);
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &command);
+  struct ipcnet_can_frame echo = *rig_last_sent(&rig, ARM_BUS, 0x101);
+  uint32_t from = rig.record_count;
+  rig_run(&rig, 2000);
+  struct ipcnet_can_link_event dropped = {.kind = IPCNET_LINK_DROPPED, .key = ipcnet_can_key(echo.can_id, echo.length_bytes, echo.data)};
+  ipcnet_reflex_link(rig.reflex, ARM_BUS, &dropped, NULL, rig.now_us);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_OVERFLOW, 1);
+  rig_run(&rig, 200000);
+  CHECK(rig_report_of(&rig, from, IPCNET_REPORT_SETTLED, command.token) == NULL);
+  echo.flags |= IPCNET_CAN_ECHO;
+  rig_hear(&rig, &echo); /* the same echo again is nobody's */
+  CHECK_INT(rig.records[(rig.record_count - 1) % RIG_LOG].token, 0);
+  echo.token = 5u << 10 | 5u; /* no such row */
+  rig_hear(&rig, &echo);
+  CHECK_INT(rig.records[(rig.record_count - 1) % RIG_LOG].token, 0);
+  for (uint32_t i = 0; i < rig.record_count; i++) { /* nor does a brain see tokens of claims */
+    const struct ipcnet_can_frame *record = &rig.records[i % RIG_LOG];
+    if ((record->flags & IPCNET_CAN_ECHO) && record->can_id == 0x010) CHECK_INT(record->token, 0);
+  }
+  rig_end(&rig);
+}
+
+static void test_a_purge_concerns_its_bus(void)
+{
+  rig_armed(&rig);
+  rig.echoes[ARM_BUS] = false;
+  struct ipcnet_reflex_command first = rig_make(&rig, SHOULDER), second = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &first);
+  rig_give(&rig, &second);
+  uint32_t from = rig.record_count;
+  rig_order(&rig, IPCNET_ORDER_PURGE_BUS, AUX_BUS, 0);
+  CHECK(rig_report_of(&rig, from, IPCNET_REPORT_REFUSED, second.token) == NULL);
+  rig_order(&rig, IPCNET_ORDER_PURGE_BUS, ARM_BUS, 0);
+  CHECK(rig_report_of(&rig, from, IPCNET_REPORT_REFUSED, second.token) != NULL);
+  CHECK(rig.page->messages[SHOULDER].deadline_us != 0); /* what the motor was told holds all the same, until its time */
+  rig_end(&rig);
+}
+
+static void test_rows_that_are_not_there(void)
+{
+  rig_armed_calm(&rig);
+  struct ipcnet_reflex_command command = rig_make(&rig, 5);
+  rig_give(&rig, &command);
+  CHECK_INT(rig.page->messages[5].sequence, 0);
+  command = rig_make(&rig, BRAKE);
+  rig_give(&rig, &command);
+  CHECK_INT(rig.page->messages[BRAKE].sequence, command.sequence);
+  command = rig_make(&rig, BRAKE);
+  command.sequence = 1;
+  rig_give(&rig, &command);
+  CHECK_INT(rig.page->messages[BRAKE].sequence, rig.sequence - 1); /* only rises */
+  command.brain_epoch--;
+  command.sequence = 1000;
+  rig_give(&rig, &command);
+  CHECK_INT(rig.page->messages[BRAKE].sequence, rig.sequence - 1);
+  rig_end(&rig);
+}
+
+static void test_a_new_brain_counts_anew(void)
+{
+  rig_armed_calm(&rig);
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  command.sequence = 1000;
+  CHECK_INT(rig_refusal(&rig, &command), 0);
+  rig_order(&rig, IPCNET_ORDER_BRAIN_BEAT, 8, 0);
+  rig_run(&rig, 10000);
+  command = rig_make(&rig, SHOULDER);
+  command.brain_epoch = 8;
+  command.sequence = 1;
+  CHECK_INT(rig_refusal(&rig, &command), 0);
+  command.token++;
+  CHECK_INT(rig_refusal(&rig, &command), IPCNET_REFUSED_REPEATED);
+  rig_end(&rig);
+}
+
+static void test_who_was_first_in_line_and_is_gone(void)
+{
+  rig_arm_table(&table);
+  table.buses[AUX_BUS].load_permille_max = 1; /* 800 bits at once, 0.5 a millisecond */
+  table.messages[LAMP].bits = 700;
+  rig_ready_with(&rig, &table, 0);
+  rig_run(&rig, 2000000);
+  rig_order(&rig, IPCNET_ORDER_ARM, 0, 0);
+  struct ipcnet_reflex_command gripper = rig_make(&rig, GRIPPER);
+  rig_give(&rig, &gripper); /* 665 are left */
+  rig_echo(&rig);
+  struct ipcnet_reflex_command lamp = rig_make(&rig, LAMP);
+  lamp.deadline_us = rig.now_us + 3000;
+  rig_give(&rig, &lamp);
+  gripper = rig_make(&rig, GRIPPER);
+  uint32_t from = rig.sent_count;
+  rig_give(&rig, &gripper);
+  CHECK_INT(rig_sent(&rig, from, AUX_BUS, 0x12345678), 0); /* the lamp came first */
+  CHECK_INT(ipcnet_reflex_gate_next_us(rig.reflex), rig.now_us + 3000);
+  rig_run(&rig, 4000);
+  CHECK_INT(rig_sent(&rig, from, AUX_BUS, 0x12345678), 1); /* but not for ever */
+  CHECK_INT(rig_sent(&rig, from, AUX_BUS, 0x200), 0);
+  rig_end(&rig);
+}
+
+static void test_poses_where_nobody_claims(void)
+{
+  for (unsigned dead = 0; dead < 2; dead++) {
+    rig_arm_table(&table);
+    table.sends[4].message = GRIPPER; /* of the plan "off" */
+    table.sends[4].length_bytes = 3;
+    table.sends[3] = table.sends[4];
+    rig_ready_with(&rig, &table, 0);
+    if (dead) rig_link(&rig, AUX_BUS, IPCNET_LINK_DOWN, 0);
+    uint32_t from = rig.sent_count;
+    rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 0);
+    rig_run(&rig, 30000);
+    CHECK_INT(rig_sent(&rig, from, AUX_BUS, 0x12345678) > 0, !dead);
+    rig_end(&rig);
+  }
+}
+
+static void test_a_pose_overtakes(void)
+{
+  rig_armed_calm(&rig);
+  rig.velocity = 100;
+  rig_report(&rig);
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &command);
+  uint32_t from = rig.record_count;
+  rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 1);
+  const struct ipcnet_can_frame *report = rig_report_of(&rig, from, IPCNET_REPORT_SETTLED, command.token);
+  CHECK(report != NULL && report->data[0] == 0);
+  rig_end(&rig);
+}
+
 /* ---- A new table ------------------------------------------------------------------------------------------------------------------------------- */
 
 static void test_counters_survive_a_new_table(void)
@@ -656,6 +890,19 @@ int main(void)
   test_a_lost_echo_is_given_up();
   test_an_old_echo_says_nothing();
   test_overflow_settles();
+  test_time_comes_with_the_command();
+  test_of_any_length();
+  test_expires_at_its_deadline();
+  test_a_frame_not_taken_costs_no_time();
+  test_next_instants();
+  test_echo_is_given_up_exactly();
+  test_what_landed_is_settled_by_nobody();
+  test_a_purge_concerns_its_bus();
+  test_rows_that_are_not_there();
+  test_a_new_brain_counts_anew();
+  test_who_was_first_in_line_and_is_gone();
+  test_poses_where_nobody_claims();
+  test_a_pose_overtakes();
   test_counters_survive_a_new_table();
   return checks_report("reflex_gate");
 }

@@ -43,7 +43,6 @@ _Static_assert(IPCNET_REFLEX_MESSAGES_MAX < TOKEN_CLAIM, "rows fit");
 struct message_state {
   /* The newest command, waiting to be sent. */
   bool waiting;
-  uint8_t length_bytes;
   uint32_t token, brain_epoch;
   uint64_t deadline_us, sequence;
   uint8_t data[64];
@@ -235,8 +234,8 @@ bool ipcnet_reflex_bus_reachable(const struct ipcnet_reflex *self, uint32_t bus)
 bool ipcnet_reflex_bus_open(const struct ipcnet_reflex *self, uint32_t bus);
 /* Hands over and tells bus_health. */
 enum ipcnet_can_verdict ipcnet_reflex_bus_send(struct ipcnet_reflex *self, uint32_t bus, const struct ipcnet_can_frame *frame);
-/* Takes bits of the allowed load; false: not as many are there. `force`: takes what there is. */
-bool ipcnet_reflex_bus_take(struct ipcnet_reflex *self, uint32_t bus, uint32_t bits, bool force);
+/* Takes bits of the allowed load; false: not as many are there. */
+bool ipcnet_reflex_bus_take(struct ipcnet_reflex *self, uint32_t bus, uint32_t bits);
 uint64_t ipcnet_reflex_bus_take_at_us(const struct ipcnet_reflex *self, uint32_t bus, uint32_t bits);
 void ipcnet_reflex_bus_turn(struct ipcnet_reflex *self);
 uint64_t ipcnet_reflex_bus_next_us(const struct ipcnet_reflex *self);
