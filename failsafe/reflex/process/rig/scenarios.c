@@ -62,6 +62,7 @@ static void give_up(void) {
       fprintf(stderr, "%c: role %u, arming %u, epoch %u, missing %u, malfunction %u, phase %u, twin %u\n", 'a' + i, status.role, status.arming, status.epoch, status.missing_count, status.malfunction, status.bus_phases[0], status.twin_pid);
     rig_kill(world.processes[i]);
   }
+  rig_remove(world.root);
   exit(1);
 }
 
@@ -525,6 +526,7 @@ int main(int argc, char **argv) {
     rig_brain_close(&world.brain);
     rig_bus_stop(&world.bus);
     free(world.table);
+    rig_remove(world.root);
     return 0;
   }
   return 2;

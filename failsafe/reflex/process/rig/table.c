@@ -23,7 +23,7 @@ static void rows(struct table_rig *rig) {
   watch->owner = RIG_FIELD(40, 3, 0);
   struct ipcnet_reflex_node *node = rig_node(rig, "joint", 0, IPCNET_REFLEX_NODE_REQUIRED);
   node->timeout_us = 1000000;
-  rig_condition(rig, "still", 0, RIG_FIELD(48, 16, 2), -5, 5);
+  rig_condition(rig, "still", 0, RIG_FIELD(48, 16, 2), 0, 0);
   struct ipcnet_reflex_step *step = rig_step(rig, "brake");
   step->conditions_count = 1; /* the joint stands, as it reports */
   step->deadline_us = 1000000;
