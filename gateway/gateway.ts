@@ -102,7 +102,7 @@ export class Gateway {
     this.#running = true;
     this.#turn();
     for (const link of links) void this.#openUntilItWorks(link);
-    this.event({ severity: "warning", code: "tookOver", source: "gateway", text: `the other instance is dead; ${links.length} links are opened anew, and nothing moves before it is armed again` });
+    this.event({ severity: "warning", code: "tookOver", source: "gateway", text: `the other instance is dead; ${links.length} links are opened anew${this.#parts.reflexes().length > 0 ? "; the buses are the reflex's and go on" : ", and nothing moves before it is armed again"}` });
   }
 
   async #openUntilItWorks(link: Link): Promise<void> {

@@ -6,8 +6,8 @@ import { orderlyStop } from "./orderlyStop.ts";
 function bench(prepareMs: number) {
   const clock = new ManualClock();
   const course: string[] = [];
-  let quiet = (): void => undefined;
-  let posed = (_: string): void => undefined;
+  let quiet: () => void = () => undefined;
+  let posed: (verdict: string) => void = () => undefined;
   const over = orderlyStop<string>({
     clock, prepareMs, moreMsMax: 1_000, besideMs: 2_000,
     sayFarewell: (deadlineMs) => {

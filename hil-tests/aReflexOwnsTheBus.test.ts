@@ -1,5 +1,8 @@
 /** The buses belong to processes of their own: commands pass through them, are refused there, and go on when one of them dies, or when the gateway does. */
 import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { JOINTS } from "../examples/arm/teleop.ts";
 import { Status } from "../shm/client/index.ts";
@@ -30,6 +33,15 @@ async function moving(t: TestContext, options: ArmRigOptions = {}): Promise<{ ri
   t.after(() => commands.stop());
   await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.2, { last: () => [rig.daemon.log(), rig.reflexes!.log] });
   return { rig, commands };
+}
+
+/** A second gateway with the configuration of the first. */
+async function startStandby(rig: ArmRig): Promise<{ process: ChildProcess; ended: Promise<unknown>; log: () => string }> {
+  const standby = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "../gateway/bin/ipcnetd.js"), "--config", join(rig.folder.path, "ipcnet.yaml"), "--instance", "b", "--until-stdin-closes"], { stdio: ["pipe", "ignore", "pipe"] });
+  let log = "";
+  standby.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
+  await eventually("the standby", () => log.includes("standby"), { timeoutMs: 30_000, last: () => log });
+  return { process: standby, ended: once(standby, "close"), log: () => log };
 }
 
 function acceptedBy(rig: ArmRig): number {
@@ -78,6 +90,27 @@ test("the gateway is killed while the arm moves: the set-points expire, and the 
   assert.equal((await refusal(rig.client.request("gateway/arm"))).status, Status.preconditionFailed);
   await rig.client.request("gateway/arm", { reset: true, why: "test" });
   assert.equal((await rig.status()).state, "armed");
+});
+
+test("of two gateways the active one is killed while a program commands the arm: the program keeps its connection, and the arm goes on without a safe pose", async (t) => {
+  const rig = await start(t, { configure: (configuration) => Object.assign(configuration["redundancy"] as object, { brains: "pair" }) });
+  const standby = await startStandby(rig);
+  t.after(async () => {
+    standby.process.kill("SIGKILL");
+    await standby.ended;
+  });
+  await rig.arm();
+  const commands = rig.commandAll(() => moveTo(1.5, 0.4), { rateHz: 50, ttlMs: 1_000 });
+  t.after(() => commands.stop());
+  await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.2);
+  await eventually("a standby that is ready", async () => ((await rig.client.request("gateway/failover")) as { standby?: { ready: boolean } }).standby?.ready === true, { last: () => standby.log() });
+  const accepted = acceptedBy(rig);
+  rig.daemon.process.kill("SIGKILL");
+  await rig.daemon.ended;
+  await eventually("commands accepted after it", () => acceptedBy(rig) > accepted + 80, { timeoutMs: 30_000, last: () => [standby.log(), rig.reflexes!.log, [...commands.refused]] });
+  const status = await rig.status();
+  assert.deepEqual([status.state, status.instance], ["armed", "b"], `${standby.log()}\n${rig.reflexes!.log}`);
+  assert.equal(status.reflexes.reduce((sum, { plansRun }) => sum + plansRun, 0), 0, "no plan was run");
 });
 
 test("the safe pose by an operator runs in the reflex, and its verdict lists the measured steps", async (t) => {

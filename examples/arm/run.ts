@@ -1,9 +1,9 @@
 /**
- * `npm start`: the simulated robot, the bus processes, the gateway, a program that moves the arm, and the live view. Ctrl-C ends in the safe pose and prints its
+ * `npm start`: the simulated robot, two bus processes, two gateways, a program that moves the arm, and the live view. Ctrl-C ends in the safe pose and prints its
  * verdict. All are processes of their own that end with this one, whatever ends it: their standard input is ours.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
@@ -15,6 +15,7 @@ import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
 import { Status } from "../../schemas/status.ts";
 import type { StatusReport } from "../../schemas/messages/statusReport.ts";
 import { connect, type Client } from "../../shm/client/index.ts";
+import { KeptGateway } from "./keptGateway.ts";
 import { runFolder } from "./runFolder.ts";
 import { COMMAND_PERIOD_MS, COMMAND_TTL_MS, commandsAt, type Stick } from "./teleop.ts";
 
@@ -28,10 +29,8 @@ interface Running {
   robot: ChildProcess;
   /** What keeps the two bus processes running. */
   reflexes: ChildProcess;
-  gateway: ChildProcess;
-  /** Resolves with the last line of the gateway's standard output when it has ended. */
-  verdictLine: Promise<string>;
-  gatewayEnded: Promise<number>;
+  /** In the order in which they are ended. */
+  gateways: readonly KeptGateway[];
   folder: string;
   logFile: string;
 }
@@ -54,7 +53,7 @@ async function main(): Promise<number> {
   try {
     client = await waitForGateway(socketPath, running);
     stopTeleop = teleoperate(client, stop.signal);
-    await Promise.race([showView(socketPath), running.gatewayEnded]);
+    await Promise.race([showView(socketPath), Promise.all(running.gateways.map(({ failed }) => failed))]);
   } catch (error) {
     process.stderr.write(`ipcnet: ${(error as Error).message}\n`);
   } finally {
@@ -80,18 +79,13 @@ async function startAll(folder: string): Promise<Running> {
   const log = openSync(logFile, "w", 0o600);
   const reflexes = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "../../gateway/bin/reflexes.js"), "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", log], detached: true });
   await firstLine(reflexes, "the bus processes' keeper");
-  const gateway = spawn(process.execPath, ["--max-semi-space-size=4", join(import.meta.dirname, "../../gateway/bin/ipcnetd.js"), "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", log], detached: true });
-  closeSync(log);
-  let verdictLine = "";
-  createInterface({ input: gateway.stdout! }).on("line", (line) => (verdictLine = line));
-  const gatewayEnded = new Promise<number>((resolve) => gateway.on("close", (code) => resolve(code ?? 1)));
-  return { robot, reflexes, gateway, gatewayEnded, verdictLine: gatewayEnded.then(() => verdictLine), folder, logFile };
+  return { robot, reflexes, gateways: ["b", "a"].map((instance) => new KeptGateway(instance, configFile, log)), folder, logFile };
 }
 
 /** Connects as soon as the gateway listens; an end of the gateway before that is told with its own words. */
-async function waitForGateway(socketPath: string, { gatewayEnded, logFile }: Running): Promise<Client> {
+async function waitForGateway(socketPath: string, { gateways, logFile }: Running): Promise<Client> {
   let ended = false;
-  void gatewayEnded.then(() => (ended = true));
+  void Promise.all(gateways.map(({ failed }) => failed)).then(() => (ended = true));
   const deadlineMs = Date.now() + START_TIMEOUT_MS;
   for (;;) {
     try {
@@ -150,24 +144,23 @@ async function showView(socketPath: string): Promise<void> {
   });
 }
 
-/** Ends the gateway (safe pose first), prints its verdict, then switches the robot off. */
-async function end({ robot, reflexes, gateway, gatewayEnded, verdictLine, folder, logFile }: Running): Promise<number> {
+/** Ends the gateways (safe pose first), prints the verdict, then switches the robot off. */
+async function end({ robot, reflexes, gateways, folder, logFile }: Running): Promise<number> {
   process.stdout.write("stopping: safe pose first …\n");
-  gateway.kill("SIGTERM");
-  const code = await gatewayEnded;
-  const line = await verdictLine;
+  for (const gateway of gateways) await gateway.stop();
+  const line = gateways.map(({ verdictLine }) => verdictLine).find((each) => each !== "") ?? "";
   const reflexesEnded = new Promise((resolve) => reflexes.once("close", resolve));
   reflexes.kill("SIGTERM");
   await reflexesEnded;
   robot.stdin?.end();
   robot.kill("SIGTERM");
   if (line === "") {
-    process.stderr.write(`ipcnet: the gateway ended without a verdict (exit code ${code}):\n${readFileSync(logFile, "utf8").trimEnd()}\n`);
+    process.stderr.write(`ipcnet: the gateways ended without a verdict:\n${readFileSync(logFile, "utf8").trimEnd()}\n`);
     return 1;
   }
   const verdict = JSON.parse(line) as PoseVerdict;
   process.stdout.write(`${verdictText(verdict, { columns: columnsOf(process.stdout, 100), color: process.stdout.isTTY && process.env["NO_COLOR"] === undefined }).join("\n")}\n`);
-  for (const name of ["imu.password", "viewer.password", "arm.yaml", "hand", "bus.sock", "ipcnet.sock", "reflex.lock", "state"]) rmSync(join(folder, name), { force: true, recursive: true });
+  for (const name of ["imu.password", "viewer.password", "arm.yaml", "hand", "bus.sock", "ipcnet.sock", "reflex.lock", "state", "pair"]) rmSync(join(folder, name), { force: true, recursive: true });
   return verdict.verdict === "posed" ? 0 : 1;
 }
 

@@ -3,13 +3,13 @@
  * Throws only if the plan was not checked against the same configuration.
  */
 import { compileMessage } from "../../schemas/dbc/codec.ts";
-import { exactRawRange } from "../../schemas/dbc/exactRange.ts";
 import type { Signal } from "../../schemas/dbc/model.ts";
 import { isFloat } from "../../schemas/dbc/scaling.ts";
 import type { BusMessages } from "../../schemas/messages/check/databases.ts";
 import type { CheckedParts } from "../../schemas/messages/checkConfig.ts";
 import type { Config } from "../../schemas/messages/config.ts";
 import type { CanPlanSend, Plan, PlanCondition, PlanFile, Step } from "../../schemas/messages/plan.ts";
+import { integerRange, limitsOf } from "../../schemas/messages/plan/condition.ts";
 import { buildGraph, type GraphStep } from "../../schemas/messages/plan/graph.ts";
 import { planOfSafePose } from "../../schemas/messages/plan/linear.ts";
 import { categoryOf, resolveTriggers, type ResolvedTrigger } from "../../schemas/messages/plan/triggers.ts";
@@ -94,14 +94,10 @@ function measuredOnBus(condition: PlanCondition, { messages, topics, hearsBus }:
 }
 
 /** Never wider than the limits: integers by exact decimals, IEEE numbers as they are computed. Undefined: no raw value is within. */
-export function rawRangeOf(condition: PlanCondition, signal: Signal): { least: bigint; greatest: bigint } | undefined {
-  const { equals } = condition;
-  const { minimum, maximum } = limitsOf(condition, undefined);
-  const range = isFloat(signal) ? rawIntervalOf(signal, minimum, maximum) : exactRawRange(signal, minimum, maximum);
-  if (typeof equals !== "string" || !range) return range;
-  const named = [...(signal.valueNames ?? [])].find(([, name]) => name === equals)?.[0];
-  if (named === undefined || BigInt(named) < range.least || BigInt(named) > range.greatest) return undefined;
-  return { least: BigInt(named), greatest: BigInt(named) };
+function rawRangeOf(condition: PlanCondition, signal: Signal): { least: bigint; greatest: bigint } | undefined {
+  if (!isFloat(signal)) return integerRange(condition, signal);
+  const { minimum, maximum } = limitsOf(condition);
+  return rawIntervalOf(signal, minimum, maximum);
 }
 
 function brainCondition(condition: PlanCondition, { topics }: PlanSurroundings): BrainCondition {
@@ -110,12 +106,6 @@ function brainCondition(condition: PlanCondition, { topics }: PlanSurroundings):
   const type = fields === undefined || fields === "unknown" ? undefined : fields.get(signal)?.type;
   const named = typeof condition.equals === "string" && type?.kind === "number" ? type.names?.get(condition.equals) : undefined;
   return { label: labelOf(condition), topic, signal, holdMs, ageMsMax, ...limitsOf(condition, named) };
-}
-
-/** All limits of a condition as one interval; `named`: the number that a name in `equals` stands for. */
-function limitsOf({ absMax = Infinity, minimum = -Infinity, maximum = Infinity, equals }: PlanCondition, named: number | undefined): { minimum: number; maximum: number } {
-  const exact = typeof equals === "number" ? equals : named;
-  return { minimum: Math.max(-absMax, minimum, exact ?? -Infinity), maximum: Math.min(absMax, maximum, exact ?? Infinity) };
 }
 
 function labelOf({ topic, signal }: PlanCondition): string {

@@ -31,6 +31,7 @@ const usage = `ipcnetd: the IPCNet gateway
 const log = new LogWriter(2);
 /** For log lines that are still on their way when everything else has ended. */
 const FLUSH_MS = 500;
+const STARTER_GONE = "the program that started the gateway is gone";
 
 async function main(): Promise<number> {
   let values;
@@ -104,8 +105,7 @@ async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptio
   await pair.start();
   const asked = stopRequested(untilStdinCloses);
   const stop = async (): Promise<void> => {
-    await asked;
-    pair.stop();
+    pair.stop({ both: (await asked) === STARTER_GONE });
   };
   void stop();
   return (await pair.ended) === "stopped" ? stopWithVerdict(pair.gateway!, await asked) : 0;
@@ -130,8 +130,8 @@ function stopRequested(untilStdinCloses: boolean): Promise<string> {
   return new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve(signal === "SIGINT" ? "interrupted (Ctrl-C)" : `stopped (${signal})`));
     if (!untilStdinCloses) return;
-    process.stdin.on("end", () => resolve("the program that started the gateway is gone"));
-    process.stdin.on("error", () => resolve("the program that started the gateway is gone"));
+    process.stdin.on("end", () => resolve(STARTER_GONE));
+    process.stdin.on("error", () => resolve(STARTER_GONE));
     process.stdin.resume();
   });
 }

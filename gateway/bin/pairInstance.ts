@@ -177,10 +177,10 @@ export class PairInstance {
     });
   }
 
-  /** SIGTERM and the like. */
-  stop(): void {
+  /** SIGTERM and the like: the other one goes on, if it can. `both`: whoever started the two of them is gone, and nobody shall go on. */
+  stop({ both = false } = {}): void {
     this.#stopWanted = true;
-    if (this.#role === "active" && this.#link?.standby?.isReady) this.happened("switchAsked");
+    if (!both && this.#role === "active" && this.#link?.standby?.isReady) this.happened("switchAsked");
     else this.happened("stopAsked");
   }
 

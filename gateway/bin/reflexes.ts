@@ -1,6 +1,6 @@
 /**
  * Keeps the reflexes of a configuration running where systemd does not: starts ipcnet-reflex once or twice and again, with back-off, whenever one ends.
- *   reflexes --config FILE [--until-stdin-closes] [--no-realtime]
+ *   reflexes --config FILE [--until-stdin-closes] [--no-realtime] [--if-any]
  *
  * It is a process of its own and not the gateway's child or parent: a reflex has to survive the gateway, and the gateway this. Whoever starts both (npm start, tests) starts it first and ends it last.
  * A reflex ends with this process, by way of the safe pose: at SIGTERM and SIGINT, when standard input closes, and also when this process is killed (--with-parent).
@@ -62,12 +62,14 @@ class Keeper {
 async function main(): Promise<number> {
   let values;
   try {
-    ({ values } = parseArgs({ options: { config: { type: "string", short: "c" }, "until-stdin-closes": { type: "boolean", default: false }, "no-realtime": { type: "boolean", default: false } } }));
+    ({ values } = parseArgs({ options: { config: { type: "string", short: "c" }, "until-stdin-closes": { type: "boolean", default: false }, "no-realtime": { type: "boolean", default: false }, "if-any": { type: "boolean", default: false } } }));
   } catch (error) {
     process.stderr.write(`reflexes: ${(error as Error).message}\n`);
     return 2;
   }
   const loaded = values.config === undefined ? undefined : loadConfiguration(values.config);
+  // Whoever asks for them only if there are any is told of a refused configuration by the gateway.
+  if (values["if-any"] && !(loaded?.ok && loaded.accepted.config.redundancy.reflex !== "none")) return 0;
   if (!loaded?.ok) {
     process.stderr.write(loaded ? loaded.text : "reflexes: --config FILE is needed\n");
     return 2;

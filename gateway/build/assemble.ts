@@ -23,6 +23,7 @@ import type { AcceptedConfig } from "./configuration.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { buildMqttLinks } from "./mqttLinks.ts";
 import { reloadConfiguration } from "./reload.ts";
+import { answerReflexCalls } from "./reflex/calls.ts";
 import { buildReflexParts } from "./reflex/parts.ts";
 import { reflexReport } from "../../failsafe/reflex/client/report.ts";
 import { ReflexSupervisor } from "../../failsafe/reflex/client/supervisor.ts";
@@ -31,6 +32,7 @@ import { buildRoutes } from "./routes.ts";
 import { buildSerialLink } from "./serialPorts.ts";
 import { declareWritableTopics } from "./writableTopics.ts";
 import { type FrontPair, LocalFront } from "../front/localFront.ts";
+import { defaultSocketPath } from "../front/socketPath.ts";
 import { version } from "../version.ts";
 
 export interface AssembleOptions {
@@ -110,6 +112,12 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     ? new ReflexSupervisor({ ...shared, client: reflex.client, clock, missing, autoDisarmAfterSilentMs: config.arming.autoDisarmAfterSilentMs })
     : new Supervisor({ ...shared, missing, pose }, config.arming);
 
+  if (reflex) {
+    answerReflexCalls({
+      client: reflex.client, clock, topics: table, links, paths, socketPath: config.socket.path ?? defaultSocketPath(),
+      trouble: (text) => event({ severity: "error", code: "safePoseCallFailed", source: "gateway", text }),
+    });
+  }
   const routes = buildRoutes({ config, table, publisher, frameLinks, clock, gate });
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
   const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });

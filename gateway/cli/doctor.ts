@@ -63,7 +63,8 @@ async function askGateway(command: Command, context: CliContext): Promise<Gatewa
   let answer: GatewayAnswer | undefined;
   try {
     await withGateway(command, context, async ({ client }) => {
-      answer = { reached: true, version: client.gateway.version, findings: findings(await askStatus(client)) };
+      const status = await askStatus(client);
+      answer = { reached: true, version: client.gateway.version, findings: findings(status), reflexes: status.reflexes };
     });
   } catch (error) {
     const trouble = describeTrouble(error);

@@ -30,8 +30,8 @@ export const register: Register = (program, context) => {
     .action(async (file: string | undefined, _options, command: Command) => {
       if (file !== undefined) return printTable(readFile(file), context, globalOptions(command, context).json);
       await withGateway(command, context, async ({ client, json }) => {
-        const answer = (await client.request("gateway/reflex", { action: "table" }, { timeoutMs: 5000 })) as { table?: unknown };
-        printTable(Buffer.from(String(answer.table ?? ""), "base64"), context, json);
+        const answer = (await client.request("gateway/reflex", { action: "table" }, { timeoutMs: 5000 })) as { table?: string };
+        printTable(Buffer.from(answer.table ?? "", "base64"), context, json);
       });
     });
 };

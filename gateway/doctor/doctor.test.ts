@@ -8,7 +8,7 @@ import type { GatewayAnswer } from "./gateway.ts";
 import { realMachine } from "./machine.ts";
 import { canInterface, memoryMachine, wellMachine, type MadeUp } from "./memoryMachine.ts";
 
-const runs: GatewayAnswer = { reached: true, version: "0.1.0", findings: [] };
+const runs: GatewayAnswer = { reached: true, version: "0.1.0", findings: [], reflexes: [] };
 const absent: GatewayAnswer = { reached: false, permitted: true, reason: "no gateway answers" };
 
 function look(madeUp: MadeUp, { gateway = runs, only }: { gateway?: GatewayAnswer; only?: Group } = {}): Promise<Check[]> {
@@ -115,7 +115,7 @@ test("watchdog, clock, governor, preemption", async () => {
 test("the running gateway: absent, forbidden, older, ill", async () => {
   assert.deepEqual((await look(wellMachine(), { gateway: absent, only: "gateway" })).map(({ id, result }) => [id, result]), [["gateway.running", "warning"], ["gateway.health", "unknown"]]);
   assert.equal((await look(wellMachine(), { gateway: { ...absent, permitted: false }, only: "gateway" }))[0]!.result, "problem");
-  const ill = await look(wellMachine(), { gateway: { reached: true, version: "0.0.9", findings: [{ severity: "bad", text: "can arm is dead" }] }, only: "gateway" });
+  const ill = await look(wellMachine(), { gateway: { reached: true, version: "0.0.9", reflexes: [], findings: [{ severity: "bad", text: "can arm is dead" }] }, only: "gateway" });
   assert.deepEqual(ill.map(({ id, result }) => [id, result]), [["gateway.running", "ok"], ["gateway.version", "warning"], ["gateway.health", "problem"]]);
 });
 
@@ -145,4 +145,14 @@ test("this machine, for real: every group answers", async () => {
   const checks = await examine({ machine: realMachine, addonFolder: "/nowhere", version: "0.1.0", askGateway: () => Promise.resolve(absent) });
   assert.deepEqual(new Set(checks.map(({ group }) => group)), new Set(groupNames));
   assert.equal(one(checks, "kernel.version").result, "ok");
+});
+
+test("bus processes: the program, their folders, and what each was granted", async () => {
+  const reflex = { instance: "a" as const, there: true, reason: "", role: "owner", epoch: 3, pid: 9, uptimeMs: 1, tableIsOurs: true, healthy: true, realtime: false, watchdog: false, twinSeenMsAgo: 1, lateTurns: 0, turnMsMax: 1, takeovers: 0, plansRun: 0, plansResumed: 0, sentFrames: 0, refused: {} };
+  const machine = wellMachine();
+  const checks = await look({ ...machine, usable: [] }, { only: "reflex", gateway: { ...runs, reflexes: [reflex, { ...reflex, instance: "b", there: false, reason: "nobody listens", role: "" }] } });
+  assert.deepEqual(checks.map(({ id, result }) => [id, result]), [
+    ["reflex.program", "ok"], ["reflex.state", "warning"], ["reflex.lock", "warning"], ["reflex.a.realtime", "warning"], ["reflex.a.watchdog", "warning"], ["reflex.b.realtime", "problem"], ["reflex.b.watchdog", "ok"],
+  ]);
+  assert.equal(one(await look(change(machine, { "/build/native/ipcnet-reflex": undefined }), { only: "reflex" }), "reflex.program").result, "problem");
 });

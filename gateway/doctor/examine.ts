@@ -8,6 +8,7 @@ import { mqttChecks } from "./mqtt.ts";
 import { nodeChecks } from "./node.ts";
 import { permissionChecks } from "./permissions.ts";
 import { realtimeChecks } from "./realtime.ts";
+import { reflexChecks } from "./reflex.ts";
 import { serialChecks } from "./serial.ts";
 import { watchdogChecks } from "./watchdog.ts";
 
@@ -35,6 +36,7 @@ export async function examine({ machine, addonFolder, version, askGateway, only 
     realtime: () => realtimeChecks(machine, facts),
     watchdog: async () => watchdogChecks(machine),
     permissions: async () => permissionChecks(machine, facts),
+    reflex: async () => reflexChecks(machine, addonFolder, await gateway()),
     gateway: async () => gatewayChecks(await gateway(), version),
   };
   const wanted = only === undefined ? (Object.keys(groups) as Group[]) : [only];

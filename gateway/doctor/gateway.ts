@@ -1,10 +1,11 @@
 /** The running gateway, as the doctor is told about it: asking is the caller's, who has the connection. */
+import type { ReflexReport } from "../../schemas/messages/statusReport.ts";
 import { checker, type Check } from "./check.ts";
 
 const { ok, warning, problem, unknown } = checker("gateway");
 
 export type GatewayAnswer =
-  | { reached: true; version: string; findings: readonly { severity: "bad" | "warn"; text: string }[] }
+  | { reached: true; version: string; findings: readonly { severity: "bad" | "warn"; text: string }[]; reflexes: readonly ReflexReport[] }
   | { reached: false; permitted: boolean; reason: string };
 
 export function gatewayChecks(answer: GatewayAnswer, ownVersion: string): Check[] {

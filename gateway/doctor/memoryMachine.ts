@@ -46,13 +46,13 @@ export function wellMachine(...interfaces: readonly ReturnType<typeof canInterfa
       "/proc/net/tcp": "  sl  local_address rem_address   st\n   0: 0100007F:0016 00000000:0000 0A\n", "/etc/group": "root:x:0:\ndialout:x:20:robot\nipcnet:x:990:robot\n",
       "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance\n", "/sys/devices/system/clocksource/clocksource0/current_clocksource": "arch_sys_counter\n",
       "/dev/watchdog0": "", "/sys/class/watchdog/watchdog0/timeout": "15\n", "/sys/class/watchdog/watchdog0/state": "active\n", "/sys/class/watchdog/watchdog0/identity": "Broadcom BCM2835 Watchdog timer\n",
-      "/dev/serial/by-id/usb-hand": "", "/build/native/ipcnet_can.node": "",
+      "/dev/serial/by-id/usb-hand": "", "/build/native/ipcnet_can.node": "", "/build/native/ipcnet-reflex": "", "/var/lib/ipcnet/a/epoch": "", "/run/ipcnet/reflex.lock": "",
       ...Object.assign({}, ...interfaces.map(({ files }) => files)) as Record<string, string>,
     },
     commands: {
       gcc: { stdout: "gcc (Debian 12.2.0) 12.2.0\n" }, node: {}, "timedatectl show --property=NTPSynchronized --value": { stdout: "yes\n" },
       "ip -details -json link show": { stdout: JSON.stringify(interfaces.map(({ link }) => link)) },
     },
-    usable: ["/dev/serial/by-id/usb-hand"], gids: [1000, 20, 990],
+    usable: ["/dev/serial/by-id/usb-hand", "/var/lib/ipcnet", "/run/ipcnet"], gids: [1000, 20, 990],
   };
 }

@@ -73,6 +73,11 @@ export class MqttLink implements Link {
     await this.driver.stop();
   }
 
+  /** Publishes an object as JSON, at least once, to be forgotten after `lifeMs`; false: the driver does not take it. */
+  publishJson(topic: string, value: unknown, lifeMs: number): boolean {
+    return this.driver.send({ topic, payload: Buffer.from(JSON.stringify(value)), qos: 1, deadlineUs: this.#options.clock.nowUs() + lifeMs * 1e3 }) === "queued";
+  }
+
   missing(): string[] {
     return [];
   }

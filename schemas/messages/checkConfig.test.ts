@@ -71,6 +71,7 @@ const wrong: readonly (readonly [name: string, text: string, faults: readonly st
   ["a claim id in use", `${head}buses: [ { name: a, interface: can0, claimId: 0x20, databases: [ { dbc: other.dbc } ] } ]\nnodes: [ { name: n, link: a, heartbeat: { canopen: 1 }, timeoutMs: 100 } ]\n`, ["duplicateName 3:47"]],
   ["the second host", `${head}buses: [ { name: a, interface: can0, claimId: 0x10, host: 1 } ]\n`, ["keyNeeded 3:59"]],
   ["plan and steps", arm(["safePose:\n", "redundancy: { reflex: pair }\nsafePose:\n  plan: arm.plan.yaml\n"]), ["noClaims 8:5", "conflictingKeys 62:3"]],
+  ["a pose that waits for what cannot be", arm(["safePose:\n", "redundancy: { reflex: pair }\nsafePose:\n"], ["signal: velocity, absMax: 0.02", "signal: velocity, minimum: 0.001, maximum: 0.009"]), ["noClaims 8:5", "neverTrue 69:11"]],
   // The shape
   ["no keys", "{}\n", ["missingKey 1:1", "missingKey 1:1"]],
   ["a list", "- a\n", ["wrongType 1:1"]],

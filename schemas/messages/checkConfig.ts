@@ -22,6 +22,7 @@ import { collectTopics, isReserved, reservedLevels } from "./check/topics.ts";
 import type { TopicInfo } from "./check/topics.ts";
 import { checkPlan } from "./checkPlan.ts";
 import type { CheckedPlan } from "./checkPlan.ts";
+import { checkPoseConditions } from "./plan/surroundings.ts";
 import { checkPolicy } from "./checkPolicy.ts";
 import type { CheckedPolicy, PolicySurroundings } from "./checkPolicy.ts";
 import type { Config } from "./config.ts";
@@ -102,6 +103,7 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
   checkRedundancy(context, messages);
   checkMqtt(context, links);
   checkMqttTopics(context, topics);
+  if (config.redundancy.reflex !== "none") checkPoseConditions(context, { messages, topics });
   const plan = checkPlanFile(context, { messages, topics });
   const files = Object.fromEntries(context.fileHashes);
   const policySurroundings = {

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { checkConfigFile } from "./configFile.ts";
+import { checkConfig } from "./checkConfig.ts";
 import { checkPlan, type PlanResult } from "./checkPlan.ts";
 import { sourceFolder } from "./generate.ts";
 
@@ -66,6 +67,7 @@ const wrong: readonly (readonly [what: string, text: string, codes: readonly str
   ["a value out of range", changed("velocity: -0.5", "velocity: -5"), ["outOfRange 45"]],
   ["a signal that is not there", changed("signal: position, maximum: -1.5", "signal: positon, maximum: -1.5"), ["unknownSignal 47"]],
   ["limits between which no value lies", changed("signal: position, maximum: -1.5", "signal: position, minimum: 0.0001, maximum: 0.0009"), ["neverTrue 47"]],
+  ["a name that other limits exclude", changed("signal: mode, equals: \"Off\" }", "signal: mode, minimum: 1, equals: \"Off\" }"), ["neverTrue 64"]],
   ["no such broker", plan(["{ name: a, send: [ { mqtt: brokr, topic: lift/stop, values: { now: 1 } } ] }"]), ["unknownLink 3"]],
   ["a plan that is not there", changed("on: nodeLost, plan: park", "on: nodeLost, plan: parc"), ["unknownPlan 108"]],
   ["a key of another kind", changed("on: takeover, plan: none", "on: takeover, node: elbow, plan: none"), ["conflictingKeys 109"]],
@@ -107,6 +109,14 @@ test("a plan file is part of its configuration's verdict and hash", () => {
   assert.ok(read.readable);
   assert.equal(read.result.parts.plan?.plan.plans.length, 3);
   assert.match(text, /plan: arm\.plan\.yaml/);
+});
+
+test("the demonstration's plans fit its configuration", () => {
+  const folder = join(sourceFolder(), "../../examples/arm");
+  const text = readFileSync(join(folder, "ipcnet.template.yaml"), "utf8").replaceAll("@RUN@", "/run/demo").replaceAll("@MQTT_PORT@", "1883").replace(/^safePose:[^]*/m, "safePose: { plan: arm.plan.yaml }\n");
+  const readFile = (path: string) => (path.endsWith(".password") ? { bytes: new TextEncoder().encode("x\n"), mode: 0o600 } : { bytes: readFileSync(join(folder, path)) });
+  const { config, faults } = checkConfig({ text, file: "ipcnet.yaml", readFile });
+  assert.deepEqual([config?.safePose.plan, faults], ["arm.plan.yaml", []]);
 });
 
 test("every code that a plan can have is in the specification, and the other way round", () => {

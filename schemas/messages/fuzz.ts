@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import { checkConfig } from "./checkConfig.ts";
 import { renderFault } from "./fault.ts";
 import { loadConfig } from "./loadConfig.ts";
+import { planFuzz } from "./plan/fuzzCase.ts";
 import { policyFuzz } from "./policy/fuzzCase.ts";
 import { everyKey } from "./testConfigs.ts";
 
@@ -43,5 +44,6 @@ export const fuzzTargets: { name: string; run(input: Uint8Array): void; seeds: U
     },
     seeds,
   },
+  planFuzz,
   policyFuzz,
 ];

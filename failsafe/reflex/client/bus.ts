@@ -70,6 +70,7 @@ export class ReflexBus implements CanDriver {
   }
 
   stop(): Promise<void> {
+    if (this.#started) this.#options.client.stop();
     this.#started = false;
     for (const stop of this.#stops.splice(0)) stop();
     return Promise.resolve();

@@ -136,7 +136,15 @@ static uint16_t epoch_to_use(const struct ipcnet_reflex *self) {
   uint16_t known[7] = {self->stored_epoch, self->epoch, self->proposed_epoch, self->heard_epoch};
   if (self->has_restored) known[4] = self->restored.epoch;
   if (ipcnet_reflex_page_valid(self, self->other)) known[5] = (uint16_t)self->other->epoch;
-  return ipcnet_epoch_next(known, 6);
+  uint16_t next = ipcnet_epoch_next(known, 6);
+  if (!ipcnet_reflex_shared(self)) return next;
+  /* Two hosts cannot agree on a number while the wire between them is broken: each has its own, so that no two owners ever use the same. */
+  uint8_t host = 0;
+  for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) {
+    if (self->table.buses[bus].self_fence_us != 0) host = self->table.buses[bus].host;
+  }
+  while ((next & 1u) != host) next = ipcnet_epoch_next(&next, 1); /* 0xFFFF is followed by 1: both are odd */
+  return next;
 }
 
 /* Before the role is left: what its going leaves behind. */

@@ -131,9 +131,18 @@ static void adopt_run(struct ipcnet_reflex *self, struct ipcnet_reflex_run *run,
 
 /* The one before was armed and finished nothing. */
 static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy, bool same_table) {
-  bool goes_on = (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && legacy->live && same_table && legacy->image.malfunction == IPCNET_MALFUNCTION_NONE;
+  if (self->latched_trigger != IPCNET_REFLEX_NONE) {
+    /* It died between latching the trigger and beginning with its plan. */
+    ipcnet_reflex_fire_row(self, self->latched_trigger, true);
+    return;
+  }
+  bool goes_on = (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && legacy->live && same_table && !self->trigger_latched && legacy->image.malfunction == IPCNET_MALFUNCTION_NONE;
   if (goes_on) {
     self->arming = IPCNET_ARMED;
+    /* A bus that is not open to us cannot be lost any more: nobody else would say so. */
+    for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) {
+      if (self->buses[bus].sends && !ipcnet_reflex_bus_open(self, bus)) ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BUS_DEAD, (uint16_t)bus, true);
+    }
     return;
   }
   uint16_t trigger = ipcnet_reflex_find_trigger(self, IPCNET_REFLEX_ON_TAKEOVER, 0);
@@ -164,6 +173,10 @@ void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
   if (self->arming != IPCNET_ARMED) ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);
+  /* It lost the bus on its way to the pose that should have been its last. */
+  if (self->malfunction == IPCNET_MALFUNCTION_NONE) return;
+  if (self->arming == IPCNET_SAFE_POSE) self->stop_after_run = true;
+  else ipcnet_reflex_raise(self, IPCNET_TWIN_STOP_ASKED);
 }
 
 void ipcnet_reflex_restore(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image, uint64_t now_us) {

@@ -70,7 +70,7 @@ static int prepare_one(struct ipcnet_buses *self, struct ipcnet_bus *bus, const 
   return ipcnet_bus_poller_init(&bus->poller, &bus->can, bus->ring, IPCNET_BUSES_RING_FRAMES, wake, self);
 }
 
-static void forget(struct ipcnet_buses *self) {
+void ipcnet_buses_close(struct ipcnet_buses *self) {
   for (uint32_t i = 0; i < self->count; i++) {
     struct ipcnet_bus *bus = &self->buses[i];
     close_one(bus);
@@ -83,7 +83,7 @@ static void forget(struct ipcnet_buses *self) {
 }
 
 int ipcnet_buses_use(struct ipcnet_buses *self, const struct ipcnet_reflex_table *table, uint64_t now_us) {
-  forget(self);
+  ipcnet_buses_close(self);
   uint32_t count = table->header->sections[IPCNET_REFLEX_BUSES].count;
   if (count == 0) return 0;
   void *memory = mmap(NULL, count * sizeof *self->buses, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -92,7 +92,7 @@ int ipcnet_buses_use(struct ipcnet_buses *self, const struct ipcnet_reflex_table
   for (self->count = 0; self->count < count; self->count++) {
     int result = prepare_one(self, &self->buses[self->count], table, self->count);
     if (result == 0) continue;
-    forget(self);
+    ipcnet_buses_close(self);
     return result;
   }
   for (uint32_t i = 0; i < count; i++) open_one(self, &self->buses[i], now_us);

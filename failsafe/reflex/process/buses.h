@@ -37,6 +37,8 @@ struct ipcnet_buses {
 int ipcnet_buses_init(struct ipcnet_buses *self, uint8_t instance, struct ipcnet_log *log);
 /* Closes those of the old table (waits for their pollers) and opens those of this one. 0, or a negative errno: then there are none. What cannot be opened now is tried again. */
 int ipcnet_buses_use(struct ipcnet_buses *self, const struct ipcnet_reflex_table *table, uint64_t now_us);
+/* Closes all. */
+void ipcnet_buses_close(struct ipcnet_buses *self);
 /* Everything that came in since the last call goes to the core, in order. To be called when wake_fd is readable. */
 void ipcnet_buses_pump(struct ipcnet_buses *self, struct ipcnet_reflex *core, uint64_t now_us);
 /* Once in a while: what was lost is opened again. */

@@ -13,6 +13,11 @@ int ipcnet_lanes_init(struct ipcnet_lanes *self) {
   return ipcnet_lane_writer_create(&self->frames, &options);
 }
 
+void ipcnet_lanes_destroy(struct ipcnet_lanes *self) {
+  ipcnet_lane_writer_destroy(self->frames);
+  self->frames = NULL;
+}
+
 /* ---- Frames --------------------------------------------------------------------------------------------------------------------------------- */
 
 static void publish(struct ipcnet_lanes *self, uint64_t now_us, unsigned flags) {

@@ -26,6 +26,8 @@ struct ipcnet_lanes {
 
 /* 0, or a negative errno. */
 int ipcnet_lanes_init(struct ipcnet_lanes *self);
+/* Brains see the frame lane closed. Command lanes must be closed before. */
+void ipcnet_lanes_destroy(struct ipcnet_lanes *self);
 
 /* For struct ipcnet_reflex_os. */
 void ipcnet_lanes_record(struct ipcnet_lanes *self, const struct ipcnet_can_frame *record, uint64_t now_us);

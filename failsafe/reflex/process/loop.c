@@ -10,6 +10,7 @@
 
 #include "failpoint.h"
 #include "fence.h"
+#include "keeper.h"
 #include "process.h"
 
 #define EVENTS 32
@@ -140,6 +141,7 @@ static void happened(struct ipcnet_process *self, uint64_t data) {
   case IPCNET_SOURCE_TWIN_SUSPECT: ipcnet_twins_suspect(self); break;
   case IPCNET_SOURCE_TWIN_SOCKET: ipcnet_twins_read(self); break;
   case IPCNET_SOURCE_STORE: ipcnet_twins_stored(self); break;
+  case IPCNET_SOURCE_WRITER: ipcnet_twins_writer_died(self); break;
   case IPCNET_SOURCE_LISTENER: ipcnet_control_accept(self); break;
   case IPCNET_SOURCE_CONNECTION: ipcnet_control_read(self, number); break;
   case IPCNET_SOURCE_COMMANDS: ipcnet_control_commands(self, number); break;
@@ -195,6 +197,7 @@ static void turn(struct ipcnet_process *self) {
 
   uint64_t due_us = ipcnet_lanes_flush(&self->lanes, self->now_us), next_us = ipcnet_reflex_next_deadline_us(self->core);
   if (next_us < due_us) due_us = next_us;
+  if (ipcnet_twins_next_us(self) < due_us) due_us = ipcnet_twins_next_us(self);
   if (self->now_us + IPCNET_BEAT_US < due_us) due_us = self->now_us + IPCNET_BEAT_US;
   set_timer(self, due_us);
 }
@@ -219,8 +222,8 @@ static int begin(struct ipcnet_process *self) {
   if (result == 0) result = ipcnet_lanes_init(&self->lanes);
   if (result == 0) result = ipcnet_detector_start(&self->detector);
   if (result == 0) result = ipcnet_process_watch(self, self->detector.died_fd, IPCNET_SOURCE_TWIN_SUSPECT, 0);
-  if (result == 0) result = ipcnet_store_start(&self->store);
   if (result == 0) result = ipcnet_process_watch(self, self->store.news_fd, IPCNET_SOURCE_STORE, 0);
+  if (result == 0 && self->store.writer_pidfd >= 0) result = ipcnet_process_watch(self, self->store.writer_pidfd, IPCNET_SOURCE_WRITER, 0);
   if (result == 0) result = ipcnet_watchdog_start(&self->watchdog, self->options.watchdog);
   if (result < 0) return result;
   snprintf(others, sizeof others, "%s/reflex-%c.sock", self->options.run, self->options.instance == 0 ? 'b' : 'a');
@@ -252,10 +255,12 @@ static void end(struct ipcnet_process *self) {
     for (uint64_t until_us = self->now_us + END_WATCHDOG_US; !atomic_load(&self->watchdog.ended) && ipcnet_now_us() < until_us;) usleep(1000);
   }
   ipcnet_control_close(self);
+  ipcnet_buses_close(&self->buses);
+  ipcnet_lanes_destroy(&self->lanes);
   __atomic_store_n(&self->page.page->robust_word, 0, __ATOMIC_RELEASE);
   ipcnet_log_write(&self->log, "stopped");
-  ipcnet_store_wake(&self->store);
-  for (unsigned i = 0; i < 1000 && (atomic_load(&self->log.tail) != atomic_load(&self->log.head) || atomic_load(&self->store.image_on_its_way) & 4u); i++) usleep(1000);
+  ipcnet_store_stop(&self->store);
+  ipcnet_keeper_stop(&self->keeper);
 }
 
 int ipcnet_process_run(struct ipcnet_process *self) {
@@ -263,11 +268,13 @@ int ipcnet_process_run(struct ipcnet_process *self) {
   self->told_role = IPCNET_TWIN_ROLES;
   ipcnet_log_init(&self->log, self->options.instance == 0 ? "ipcnet-reflex@a" : "ipcnet-reflex@b");
   ipcnet_notify_open(&self->notify);
+  if (self->options.realtime) (void)ipcnet_keeper_start(&self->keeper); /* without it a takeover takes some hundred microseconds more */
   int result = ipcnet_page_create(&self->page);
   if (result == 0) {
     self->store_usable = ipcnet_store_open(&self->store, self->options.state, self->options.instance, &self->log, &self->stored_epoch) == IPCNET_STORE_OPEN;
     if (self->options.realtime) ipcnet_realtime_begin(&self->realtime, self->options.cpu);
-    result = begin(self);
+    result = ipcnet_store_start(&self->store);
+    if (result == 0) result = begin(self);
   }
   if (result == 0) {
     if (self->options.realtime && !self->realtime.scheduled) ipcnet_log_write(&self->log, "no realtime priority (%s): takeovers may be late by tens of milliseconds", strerror(self->realtime.schedule_error));
@@ -280,6 +287,8 @@ int ipcnet_process_run(struct ipcnet_process *self) {
   }
   if (result < 0) {
     ipcnet_log_write(&self->log, "cannot start: %s", strerror(-result));
+    ipcnet_store_stop(&self->store);
+    ipcnet_keeper_stop(&self->keeper);
     ipcnet_log_flush(&self->log);
     return EXIT_FAILURE;
   }

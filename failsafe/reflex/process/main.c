@@ -67,10 +67,14 @@ int main(int argc, char **argv) {
   signal(SIGXFSZ, SIG_IGN); /* a limit on files is an error of write, not the end */
 
   /* All memory there will be. */
-  struct ipcnet_process *process = calloc(1, sizeof *process);
+  struct ipcnet_process *process = mmap(NULL, sizeof *process, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (process == MAP_FAILED) return 1;
   process->options = options;
   process->core = aligned_alloc(64, (ipcnet_reflex_size() + 63) & ~(size_t)63);
   process->borrowed = calloc(1, sizeof *process->borrowed);
   if (process->core == NULL || process->borrowed == NULL) return 1;
-  return ipcnet_process_run(process);
+  int code = ipcnet_process_run(process);
+  free(process->core);
+  free(process->borrowed);
+  return code;
 }

@@ -1,5 +1,5 @@
 /*
- * process: everything one `ipcnet-reflex` has, in one place, and the four parts that work on it, all on the main thread: loop.c (what happened?), twins.c (who owns the bus?),
+ * process: everything one `ipcnet-reflex` has, in one place (memory that its writer to disk shares), and the four parts that work on it, all on the main thread: loop.c (what happened?), twins.c (who owns the bus?),
  * control.c (what do brains and operators want?), tables.c (which table?). The core decides; these only carry.
  */
 #ifndef IPCNET_REFLEX_PROCESS_H
@@ -9,6 +9,7 @@
 
 #include "buses.h"
 #include "detector.h"
+#include "keeper.h"
 #include "lanes.h"
 #include "log.h"
 #include "notify.h"
@@ -58,6 +59,7 @@ struct ipcnet_process {
   struct ipcnet_reflex *core;
   struct ipcnet_log log;
   struct ipcnet_realtime realtime;
+  struct ipcnet_keeper keeper;
   struct ipcnet_page page;
   struct ipcnet_store store;
   struct ipcnet_lanes lanes;
@@ -81,7 +83,7 @@ struct ipcnet_process {
   uint16_t stored_epoch;    /* the newest that was kept when we began */
   uint16_t awaited_epoch;   /* EPOCH_STORED is owed for it; 0 none */
   bool twin_stands, yielding;
-  uint64_t fence_deadline_us, yield_deadline_us, lock_retry_us, reserve_us;
+  uint64_t fence_deadline_us, yield_deadline_us, lock_retry_us, reserve_us, store_deadline_us;
   struct ipcnet_reflex_page *borrowed; /* the other's page with an epoch that its file told */
   uint8_t told_role;
 
@@ -91,7 +93,7 @@ struct ipcnet_process {
 };
 
 /* What the loop waits for: the upper half of epoll's data; the lower half is a number. */
-enum ipcnet_source { IPCNET_SOURCE_TIMER, IPCNET_SOURCE_SIGNALS, IPCNET_SOURCE_TWIN_DEAD, IPCNET_SOURCE_TWIN_SUSPECT, IPCNET_SOURCE_TWIN_SOCKET, IPCNET_SOURCE_STORE, IPCNET_SOURCE_BUSES,
+enum ipcnet_source { IPCNET_SOURCE_TIMER, IPCNET_SOURCE_SIGNALS, IPCNET_SOURCE_TWIN_DEAD, IPCNET_SOURCE_TWIN_SUSPECT, IPCNET_SOURCE_TWIN_SOCKET, IPCNET_SOURCE_STORE, IPCNET_SOURCE_WRITER, IPCNET_SOURCE_BUSES,
   IPCNET_SOURCE_LISTENER, IPCNET_SOURCE_CONNECTION, IPCNET_SOURCE_COMMANDS };
 
 /* ---- loop.c -------------------------------------------------------------------------------------------------------------------------------- */
@@ -108,10 +110,14 @@ void ipcnet_twins_begin(struct ipcnet_process *self);
 /* For struct ipcnet_reflex_os. */
 void ipcnet_twins_effects(struct ipcnet_process *self, uint32_t effects, uint16_t epoch);
 void ipcnet_twins_tick(struct ipcnet_process *self);
+/* When it has to be called again at the latest; UINT64_MAX: with the next beat. */
+uint64_t ipcnet_twins_next_us(const struct ipcnet_process *self);
 void ipcnet_twins_dead(struct ipcnet_process *self);
 void ipcnet_twins_suspect(struct ipcnet_process *self);
 void ipcnet_twins_read(struct ipcnet_process *self);
 void ipcnet_twins_stored(struct ipcnet_process *self);
+/* Nobody writes to the disk any more: whoever owns goes on, nobody here begins to. */
+void ipcnet_twins_writer_died(struct ipcnet_process *self);
 /* A planned hand-over may begin: ours to give, and a healthy twin with the same table is there. */
 bool ipcnet_twins_may_yield(const struct ipcnet_process *self);
 void ipcnet_twins_yield(struct ipcnet_process *self);

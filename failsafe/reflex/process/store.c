@@ -3,15 +3,20 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "realtime.h"
 #include "table_store.h"
-#include "thread.h"
 
-#define STACK_BYTES (64u * 1024u)
+#define DESCRIPTORS_MAX 256 /* more than are open when the writer is started */
+#define STOP_TURNS 1000u    /* milliseconds */
 #define EPOCH_STRIDE 4096u
 #define JOURNAL_STRIDE 8192u
 #define IMAGE_NEW 4u
@@ -46,7 +51,7 @@ enum ipcnet_store_opened ipcnet_store_open(struct ipcnet_store *self, const char
   *newest = 0;
   self->log = log;
   self->news_fd = self->work_fd = self->epoch.fd = self->journal.fd = -1;
-  self->image_of_thread = 1;
+  self->image_written = 1;
   atomic_store(&self->image_on_its_way, 2);
   snprintf(self->folder, sizeof self->folder, "%s/%c", state, instance == 0 ? 'a' : 'b');
   snprintf(self->others_folder, sizeof self->others_folder, "%s/%c", state, instance == 0 ? 'b' : 'a');
@@ -93,7 +98,7 @@ uint16_t ipcnet_store_others_epoch(const struct ipcnet_store *self) {
   return ipcnet_slots_peek(in(path, self->others_folder, "epoch"), &record, sizeof record, EPOCH_STRIDE, epoch_is_newer) & IPCNET_SLOTS_VALID ? record.epoch : 0;
 }
 
-/* ---- The thread ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- The writer ------------------------------------------------------------------------------------------------------------------------- */
 
 static void keep_epoch(struct ipcnet_store *self) {
   uint16_t wanted = (uint16_t)atomic_exchange(&self->wanted_epoch, 0), reserved = (uint16_t)atomic_load(&self->reserved_epoch);
@@ -111,26 +116,24 @@ static void keep_epoch(struct ipcnet_store *self) {
 
 static void keep_image(struct ipcnet_store *self) {
   if (!(atomic_load(&self->image_on_its_way) & IMAGE_NEW)) return;
-  self->image_of_thread = atomic_exchange(&self->image_on_its_way, self->image_of_thread) & 3u; /* SYNC: pairs with the exchange in ipcnet_store_keep_image */
-  if (ipcnet_slots_write(&self->journal, &self->images[self->image_of_thread]) == 0) atomic_fetch_add(&self->journal_writes, 1);
+  self->image_written = atomic_exchange(&self->image_on_its_way, self->image_written) & 3u; /* SYNC: pairs with the exchange in ipcnet_store_keep_image */
+  if (ipcnet_slots_write(&self->journal, &self->images[self->image_written]) == 0) atomic_fetch_add(&self->journal_writes, 1);
   else atomic_fetch_add(&self->failures, 1);
 }
 
 static void keep_table(struct ipcnet_store *self) {
-  const void *bytes = atomic_load(&self->table);
-  if (bytes == NULL) return;
-  if (ipcnet_table_store_write(self->folder, bytes, atomic_load(&self->table_bytes)) != 0) atomic_fetch_add(&self->failures, 1);
-  atomic_store(&self->table, NULL);
+  uint32_t length = atomic_load(&self->table_bytes);
+  if (length == 0) return;
+  if (ipcnet_table_store_write(self->folder, self->table, length) != 0) atomic_fetch_add(&self->failures, 1);
+  atomic_store(&self->table_bytes, 0);
 }
 
-static void *run(void *argument) {
-  struct ipcnet_store *self = argument;
+static void write_what_waits(struct ipcnet_store *self) {
   const uint64_t one = 1;
   uint64_t count;
-  ipcnet_realtime_lower();
   for (;;) {
     ipcnet_log_flush(self->log);
-    if (read(self->work_fd, &count, sizeof count) < 0 && errno != EINTR) return NULL;
+    if (read(self->work_fd, &count, sizeof count) < 0 && errno != EINTR) return;
     keep_epoch(self); /* first: a takeover may wait for it */
     keep_image(self);
     keep_table(self);
@@ -138,19 +141,56 @@ static void *run(void *argument) {
   }
 }
 
-void ipcnet_store_wake(struct ipcnet_store *self) {
-  const uint64_t one = 1;
-  (void)!write(self->work_fd, &one, sizeof one); /* can only fail when it is already readable */
+/* Neither a socket nor a lock of ours stays open here. */
+static void close_others(const struct ipcnet_store *self) {
+  const int kept[] = {self->epoch.fd, self->journal.fd, self->work_fd, self->news_fd};
+  for (int fd = 3; fd < DESCRIPTORS_MAX; fd++) {
+    bool ours = false;
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) ours = ours || kept[i] == fd;
+    if (!ours) close(fd);
+  }
 }
 
 int ipcnet_store_start(struct ipcnet_store *self) {
   self->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   self->work_fd = eventfd(0, EFD_CLOEXEC);
-  if (self->news_fd < 0 || self->work_fd < 0) return -errno;
-  return ipcnet_thread_start(run, self, STACK_BYTES);
+  self->table = mmap(NULL, IPCNET_REFLEX_TABLE_BYTES_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (self->news_fd < 0 || self->work_fd < 0 || self->table == MAP_FAILED) return -errno;
+  pid_t parent = getpid(), pid = fork();
+  if (pid < 0) return -errno;
+  if (pid > 0) {
+    self->writer = pid;
+    self->writer_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    return 0;
+  }
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_NAME, "reflex-store");
+  if (getppid() != parent) _exit(0);
+  ipcnet_realtime_lower();
+  close_others(self);
+  write_what_waits(self);
+  _exit(1);
+}
+
+void ipcnet_store_stop(struct ipcnet_store *self) {
+  if (self->writer == 0) return;
+  for (unsigned turn = 0; turn < STOP_TURNS; turn++) {
+    bool logged = atomic_load(&self->log->tail) == atomic_load(&self->log->head), kept = (atomic_load(&self->image_on_its_way) & IMAGE_NEW) == 0;
+    if (logged && kept) break;
+    ipcnet_store_wake(self);
+    usleep(1000);
+  }
+  kill(self->writer, SIGKILL);
+  waitpid(self->writer, NULL, 0);
+  self->writer = 0;
 }
 
 /* ---- The main thread's side --------------------------------------------------------------------------------------------------------------- */
+
+void ipcnet_store_wake(struct ipcnet_store *self) {
+  const uint64_t one = 1;
+  (void)!write(self->work_fd, &one, sizeof one); /* can only fail when it is already readable */
+}
 
 void ipcnet_store_reserve(struct ipcnet_store *self, uint16_t epoch) {
   atomic_store(&self->wanted_epoch, epoch);
@@ -167,19 +207,19 @@ bool ipcnet_store_failed(const struct ipcnet_store *self, uint16_t epoch) {
 }
 
 void ipcnet_store_keep_image(struct ipcnet_store *self, const struct ipcnet_reflex_image *image) {
-  self->images[self->image_of_writer] = *image;
-  self->image_of_writer = atomic_exchange(&self->image_on_its_way, self->image_of_writer | IMAGE_NEW) & 3u;
+  self->images[self->image_filled] = *image;
+  self->image_filled = atomic_exchange(&self->image_on_its_way, self->image_filled | IMAGE_NEW) & 3u;
   ipcnet_store_wake(self);
 }
 
 bool ipcnet_store_keep_table(struct ipcnet_store *self, const void *bytes, size_t length) {
   if (ipcnet_store_table_busy(self)) return false;
+  memcpy(self->table, bytes, length);
   atomic_store(&self->table_bytes, (uint32_t)length);
-  atomic_store(&self->table, bytes);
   ipcnet_store_wake(self);
   return true;
 }
 
 bool ipcnet_store_table_busy(const struct ipcnet_store *self) {
-  return atomic_load(&self->table) != NULL;
+  return atomic_load(&self->table_bytes) != 0;
 }

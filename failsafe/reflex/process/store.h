@@ -1,15 +1,17 @@
 /*
- * store: what must outlive this process, written by a thread of its own, because disks wait: the epoch, the journal of the safe pose, the last good table.
+ * store: what must outlive this process: the epoch, the journal of the safe pose, the last good table. Written by a process of its own, because disks wait: a thread that waits for
+ * a disk cannot be killed, and as long as it lives our twin does not get the bus. The two share this struct (it lies in memory mapped MAP_SHARED) and two eventfds, nothing else.
  *
  * The epoch is kept ahead: what lies on the disk is a reservation, up to which epochs may be used without asking again. So a standby can take over without waiting for a disk.
  * Each twin writes its own folder and reads both.
  *
- * Threads: all functions are the main thread's, except that the store's own thread does the work behind them. `news_fd` becomes readable when something was kept or could not be.
+ * All functions are the main thread's. `news_fd` becomes readable when something was kept or could not be. The writer dies with us, whatever it was doing.
  */
 #ifndef IPCNET_REFLEX_STORE_H
 #define IPCNET_REFLEX_STORE_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "log.h"
 #include "reflex.h"
@@ -24,13 +26,15 @@ struct ipcnet_store {
   struct ipcnet_log *log;
 
   int news_fd, work_fd; /* eventfds */
-  /* From the main thread to the other: the newest of each counts. */
+  pid_t writer;         /* 0: none */
+  int writer_pidfd;     /* readable when it has died; -1: the kernel has none */
+  /* From the main thread to the writer: the newest of each counts. */
   _Atomic uint32_t wanted_epoch;   /* 0: none */
-  _Atomic(const void *) table;     /* bytes to keep; they stay until `table` is NULL again */
-  _Atomic uint32_t table_bytes;
-  struct ipcnet_reflex_image images[3]; /* one with the writer, one with the thread, one on its way */
+  void *table;                     /* a copy of what is to be kept; IPCNET_REFLEX_TABLE_BYTES_MAX, shared */
+  _Atomic uint32_t table_bytes;    /* 0: nothing to do */
+  struct ipcnet_reflex_image images[3]; /* one is filled, one is written, one on its way */
   _Atomic uint32_t image_on_its_way;    /* its number; bit 2: new */
-  unsigned image_of_writer, image_of_thread;
+  unsigned image_filled, image_written;
   /* And back. */
   _Atomic uint32_t reserved_epoch; /* on disk */
   _Atomic uint32_t failed_epoch;   /* the newest that could not be kept; 0 none */
@@ -46,8 +50,10 @@ bool ipcnet_store_read_journal(struct ipcnet_store *self, struct ipcnet_reflex_i
 /* What the other has reserved by now; 0 unknown. Reads its file. */
 uint16_t ipcnet_store_others_epoch(const struct ipcnet_store *self);
 
-/* Starts the thread. 0, or a negative errno. */
+/* Starts the writer; before the lock or a bus is open, and before there are threads. 0, or a negative errno. */
 int ipcnet_store_start(struct ipcnet_store *self);
+/* Ends it when it has written what waits, or soon. */
+void ipcnet_store_stop(struct ipcnet_store *self);
 /* Asks to reserve all epochs up to this one. */
 void ipcnet_store_reserve(struct ipcnet_store *self, uint16_t epoch);
 /* Whether this epoch may be used: it is on the disk. */
@@ -57,7 +63,7 @@ void ipcnet_store_keep_image(struct ipcnet_store *self, const struct ipcnet_refl
 /* False: one is still being written. */
 bool ipcnet_store_keep_table(struct ipcnet_store *self, const void *bytes, size_t length);
 bool ipcnet_store_table_busy(const struct ipcnet_store *self);
-/* Wakes the thread: it also writes the log's lines. */
+/* Wakes the writer: it also writes the log's lines. */
 void ipcnet_store_wake(struct ipcnet_store *self);
 
 #endif

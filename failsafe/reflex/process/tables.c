@@ -45,7 +45,7 @@ bool ipcnet_tables_take(struct ipcnet_process *self, int fd, uint32_t length, ch
   const void *mapped = NULL;
   size_t mapped_bytes = 0;
   snprintf(why, why_bytes, "busy");
-  if (ipcnet_store_table_busy(&self->store)) return false; /* the thread still reads the one before */
+  if (ipcnet_store_table_busy(&self->store)) return false; /* the one before is still being written */
   snprintf(why, why_bytes, "descriptor");
   int64_t size = ipcnet_sealed_file_check(fd);
   if (size <= 0 || size > (int64_t)IPCNET_REFLEX_TABLE_BYTES_MAX || size != length) return false;

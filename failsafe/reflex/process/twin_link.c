@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fence.h"
 #include "page.h"
 #include "seqpacket.h"
 
@@ -32,18 +33,33 @@ static void unmap_old(struct ipcnet_twin_link *self) {
 bool ipcnet_twin_link_tick(struct ipcnet_twin_link *self, const struct ipcnet_packet_hello *hello, uint64_t now_us) {
   uint8_t bytes[IPCNET_PACKET_BYTES_MAX];
   unmap_old(self);
-  if (self->socket >= 0 && !self->alive && now_us > self->since_us + ANSWER_US) hang_up(self);
+  self->is_silent = self->socket >= 0 && !self->alive && ipcnet_twin_watch_look(&self->silence, self->received, now_us);
   if (self->socket >= 0 || now_us < self->retry_us) return false;
   self->retry_us = now_us + RETRY_US;
   int fd = ipcnet_seqpacket_connect(self->path);
   if (fd < 0) return false;
   self->socket = fd;
   self->sent = self->received = 0;
-  self->since_us = now_us;
+  self->is_silent = false;
+  ipcnet_twin_watch_init(&self->silence, ANSWER_US, now_us);
   struct ipcnet_seqpacket_packet packet = {.bytes = bytes, .length = ipcnet_packet_encode_hello(bytes, 0, self->sent++, hello)};
   if (ipcnet_seqpacket_send(fd, &packet, 1) == 1) return true;
   hang_up(self);
   return false;
+}
+
+bool ipcnet_twin_link_is_silent(const struct ipcnet_twin_link *self) {
+  return self->is_silent;
+}
+
+void ipcnet_twin_link_kill_silent(struct ipcnet_twin_link *self) {
+  struct ipcnet_seqpacket_peer peer;
+  if (self->socket < 0) return;
+  if (ipcnet_seqpacket_peer_of(self->socket, IPCNET_SEQPACKET_PIDFD_WANTED, &peer) == 0 && peer.pidfd >= 0) {
+    if (peer.uid == geteuid() && peer.pid != getpid()) ipcnet_fence_kill(peer.pidfd);
+    close(peer.pidfd);
+  }
+  hang_up(self);
 }
 
 /* The page is believed only with the process behind it: same user, same number, same start. */

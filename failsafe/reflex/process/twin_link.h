@@ -17,7 +17,9 @@ struct ipcnet_twin_link {
   const struct ipcnet_reflex_page *old;  /* to be unmapped when the detector has left it */
   bool alive;               /* page and pidfd belong to a process that is not known to be dead */
   uint32_t sent, received;  /* packets */
-  uint64_t retry_us, since_us;
+  uint64_t retry_us;
+  bool is_silent;
+  struct ipcnet_twin_watch silence; /* of somebody who was greeted and does not answer */
   struct ipcnet_detector *detector;
 };
 
@@ -28,6 +30,10 @@ enum ipcnet_twin_news {
 };
 
 void ipcnet_twin_link_init(struct ipcnet_twin_link *self, const char *path, uint8_t instance, struct ipcnet_detector *detector);
+/* Whether the process behind the socket was greeted and has said nothing for a second of our own turns: it hangs, or it has nothing to do with us. */
+bool ipcnet_twin_link_is_silent(const struct ipcnet_twin_link *self);
+/* SIGKILL to it, if it is of our user; hangs up. What it held comes free when it is dead. */
+void ipcnet_twin_link_kill_silent(struct ipcnet_twin_link *self);
 /* Once in a while: connects while there is nobody. True: `socket` is new and wants to be polled. */
 bool ipcnet_twin_link_tick(struct ipcnet_twin_link *self, const struct ipcnet_packet_hello *hello, uint64_t now_us);
 /* `socket` is readable. It may be closed (-1) afterwards. */

@@ -8,6 +8,7 @@
 #define FENCE_US 20000u      /* from SIGKILL to the proof of death, before it is killed again */
 #define YIELD_US 50000u      /* how long the other may take to take the bus that is handed to it */
 #define LOCK_RETRY_US 5000u  /* a standby whose twin owns nothing asks so often */
+#define STORE_US 10000000u   /* a disk that does not answer for so long is none: the lock goes to whoever has a better one */
 #define RESERVE_AHEAD 4u     /* epochs; each costs one write to the disk */
 
 /* ---- What the core is told ------------------------------------------------------------------------------------------------------------------- */
@@ -43,20 +44,22 @@ static void ask_the_others_file(struct ipcnet_process *self) {
   self->borrowed->epoch = kept;
 }
 
-static void try_lock(struct ipcnet_process *self, bool tell_if_held) {
+/* True: it was granted. */
+static bool try_lock(struct ipcnet_process *self, bool tell_if_held) {
   if (ipcnet_fence_try(self->lock)) {
     (void)IPCNET_FAILPOINT("afterLock");
     ask_the_others_file(self);
     self->page.page->goodbye = 0;
     tell(self, IPCNET_TWIN_LOCK_GRANTED);
-  } else if (tell_if_held) {
-    tell(self, IPCNET_TWIN_LOCK_HELD);
+    return true;
   }
+  if (tell_if_held) tell(self, IPCNET_TWIN_LOCK_HELD);
+  return false;
 }
 
 void ipcnet_twins_begin(struct ipcnet_process *self) {
   self->began = true;
-  if (self->store_usable) try_lock(self, true);
+  if (self->store_usable) (void)try_lock(self, true);
   else tell(self, IPCNET_TWIN_STORE_FAILED);
 }
 
@@ -74,6 +77,7 @@ static void store_epoch(struct ipcnet_process *self, uint16_t epoch) {
     return;
   }
   self->awaited_epoch = epoch;
+  self->store_deadline_us = self->now_us + STORE_US;
   ipcnet_store_reserve(&self->store, epoch);
 }
 
@@ -86,6 +90,13 @@ void ipcnet_twins_stored(struct ipcnet_process *self) {
   self->awaited_epoch = 0;
   (void)IPCNET_FAILPOINT("afterEpoch");
   tell(self, kept ? IPCNET_TWIN_EPOCH_STORED : IPCNET_TWIN_STORE_FAILED);
+}
+
+void ipcnet_twins_writer_died(struct ipcnet_process *self) {
+  ipcnet_process_unwatch(self, self->store.writer_pidfd);
+  self->store_usable = false;
+  if (self->awaited_epoch != 0) tell(self, IPCNET_TWIN_STORE_FAILED);
+  self->awaited_epoch = 0;
 }
 
 void ipcnet_twins_effects(struct ipcnet_process *self, uint32_t effects, uint16_t epoch) {
@@ -103,7 +114,7 @@ void ipcnet_twins_effects(struct ipcnet_process *self, uint32_t effects, uint16_
     (void)IPCNET_FAILPOINT("afterRelease");
   }
   if (effects & IPCNET_TWIN_DO_STORE_EPOCH) store_epoch(self, epoch);
-  if (effects & IPCNET_TWIN_DO_TRY_LOCK) try_lock(self, true);
+  if (effects & IPCNET_TWIN_DO_TRY_LOCK) (void)try_lock(self, true);
 }
 
 /* ---- What was seen ----------------------------------------------------------------------------------------------------------------------------- */
@@ -169,12 +180,19 @@ static void look_at_the_clock(struct ipcnet_process *self, enum ipcnet_twin_role
     self->yield_deadline_us = self->now_us + YIELD_US;
     tell(self, IPCNET_TWIN_YIELD_EXPIRED);
   }
+  if (self->awaited_epoch != 0 && self->now_us >= self->store_deadline_us) {
+    self->awaited_epoch = 0;
+    tell(self, IPCNET_TWIN_STORE_FAILED);
+  }
   /* Kernel facts alone: whoever owned has let go, however it did that. */
   bool unowned = role == IPCNET_TWIN_STANDBY && !other_is_in_the_way(self);
   bool left_alone = role == IPCNET_TWIN_FENCING && !self->link.alive;
   if ((unowned || left_alone) && self->store_usable && self->now_us >= self->lock_retry_us) {
     self->lock_retry_us = self->now_us + LOCK_RETRY_US;
-    try_lock(self, false);
+    if (try_lock(self, false) || !ipcnet_twin_link_is_silent(&self->link)) return;
+    /* Somebody has the lock whom we never met, and who sits at our twin's socket and does not speak: it was stopped before we came. */
+    ipcnet_log_write(&self->log, "the process at %s holds the lock and does not answer: it is killed", self->link.path);
+    ipcnet_twin_link_kill_silent(&self->link);
   }
 }
 
@@ -204,6 +222,12 @@ void ipcnet_twins_tick(struct ipcnet_process *self) {
   self->told_role = (uint8_t)role;
   ipcnet_control_look(self);
   ipcnet_log_write(&self->log, "%s, epoch %u", ipcnet_twin_role_name(role), self->page.page->epoch);
+}
+
+/* Between two beats of ours: a twin that stands still is noticed at its deadline, not at the next look. */
+uint64_t ipcnet_twins_next_us(const struct ipcnet_process *self) {
+  uint64_t due_us = self->watch.changed_us + self->watch.deadline_us;
+  return self->link.alive && due_us > self->now_us ? due_us : UINT64_MAX;
 }
 
 /* ---- Hand-over -------------------------------------------------------------------------------------------------------------------------------- */

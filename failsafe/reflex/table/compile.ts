@@ -135,22 +135,24 @@ class Compiler {
   readonly #messages = new Map<string, number>();
   readonly #watches = new Map<string, number>();
   readonly #calls: CompiledCall[] = [];
+  /** Those that were asked for, then the witnesses. */
+  readonly #nodes: readonly ReflexNodeInput[];
   /** In falling priority; the place is the row. */
   readonly #triggers: { trigger: CompiledTrigger; subject: number }[] = [];
 
   constructor(input: ReflexTableInput) {
     this.#input = input;
+    this.#nodes = [...input.nodes, ...input.measured.filter(({ bus, epoch }) => epoch !== undefined && input.buses.some(({ name, claimId }) => name === bus && claimId !== undefined)).map((message) => witness(message, input.nodes))];
     this.#buses = new Map(input.buses.map(({ name }, row) => [name, row]));
   }
 
   compile(): CompiledTable | { ok: false; faults: TableFault[] } {
-    const { generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, buses, commands, measured, nodes, plans } = this.#input;
+    const { generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, buses, commands, plans } = this.#input;
     for (const bus of buses) this.#bus(bus);
     for (const [row, { bus, message }] of commands.entries()) this.#messages.set(`${bus}/${message.name}`, row);
     this.#expandTriggers(plans.triggers);
     for (const command of commands) this.#command(command);
-    for (const node of nodes) this.#node(node);
-    for (const message of measured) if (message.epoch !== undefined && buses.some(({ name, claimId }) => name === message.bus && claimId !== undefined)) this.#witness(message);
+    for (const node of this.#nodes) this.#node(node);
     for (const plan of plans.plans) this.#plan(plan);
     this.#addTriggers();
     const finished = this.#table.finish();
@@ -222,11 +224,11 @@ class Compiler {
   }
 
   #allSubjects(kind: CompiledTrigger["on"]): number[] {
-    const { nodes, commands, buses } = this.#input;
+    const { commands, buses } = this.#input;
     const rows = (count: number): number[] => Array.from({ length: count }, (_, row) => row);
     switch (kind) {
       case "request": return [0, 1, 2];
-      case "nodeLost": return nodes.flatMap(({ required }, row) => (required ? [row] : []));
+      case "nodeLost": return this.#nodes.flatMap(({ required }, row) => (required ? [row] : []));
       case "expired": return commands.flatMap(({ poseOnly }, row) => (poseOnly ? [] : [row]));
       case "busDead": return rows(buses.length);
       case "stop": case "shutdown": case "condition": case "brainLost": case "takeover": case "compromise": case "powerFail": return [NONE];
@@ -306,15 +308,6 @@ class Compiler {
     });
   }
 
-  /** A frame in which a node says whom it follows is a node of its own: required, because who does not follow us cannot be commanded. */
-  #witness({ bus, message }: ReflexMessage): void {
-    const timeoutMs = Math.max(WITNESS_TIMEOUT_MS, ...this.#input.nodes.filter((node) => node.bus === bus).map((node) => node.timeoutMs));
-    const about: TableSubject = { kind: "bus", name: bus };
-    this.#table.add("nodes", {
-      name: this.#table.text(message.name), timeoutUs: timeoutMs * 1e3, watch: this.#watch(bus, message.name, about), bus: this.#busOf(bus, about), lostTrigger: NONE, flags: nodeFlags.required,
-    });
-  }
-
   #plan({ name, category, budgetUs, worstUs, steps, lastRung }: CompiledPlan): void {
     const stepsFirst = this.#table.rows.steps.length;
     for (const step of steps) this.#step(name, step, stepsFirst);
@@ -388,6 +381,12 @@ const wholeTable: TableSubject = { kind: "table", name: "the table" };
 const noProtection: E2eRow = {
   profile: 0, dataId: 0, dataIdList: 0, offsetBytes: 0, minLengthBytes: 0, maxLengthBytes: 0, crcOffsetBits: 0, counterOffsetBits: 0, dataIdNibbleOffsetBits: 0, dataIdMode: 0, maxDelta: 0, resyncFrames: 0,
 };
+
+/** A frame in which a node says whom it follows is a node of its own: required, because who does not follow us cannot be commanded; lost, it is as any lost node. */
+function witness({ bus, message }: ReflexMessage, nodes: readonly ReflexNodeInput[]): ReflexNodeInput {
+  const timeoutMs = Math.max(WITNESS_TIMEOUT_MS, ...nodes.filter((node) => node.bus === bus).map((node) => node.timeoutMs));
+  return { name: message.name, bus, heartbeat: { message: message.name }, timeoutMs, required: true };
+}
 
 function canFlags({ extended, fd }: Message): number {
   return (extended ? CanFlag.extended : 0) | (fd ? CanFlag.fd | CanFlag.bitRateSwitch : 0);

@@ -1,11 +1,11 @@
 /** What a plan names of its configuration: messages that may be sent, signals that are measured, nodes, commands and buses of its triggers. */
-import { exactRawRange } from "../../dbc/exactRange.ts";
 import type { CheckContext } from "../check/context.ts";
 import { checkCondition, checkSends } from "../check/commands.ts";
 import type { BusMessages } from "../check/databases.ts";
 import { isReflexBus } from "../check/redundancy.ts";
 import type { TopicInfo } from "../check/topics.ts";
 import type { Path } from "../fault.ts";
+import { canHold } from "./condition.ts";
 import type { PlanCondition, PlanFile, PlanSend, Step, Trigger } from "../plan.ts";
 
 export interface PlanGround {
@@ -41,19 +41,28 @@ function checkFrames(context: CheckContext, sends: readonly PlanSend[], path: Pa
   checkSends(context, items.flatMap(([send, at]) => ("mqtt" in send ? [] : [[send, at] as const])), messages);
 }
 
-function checkMeasured(context: CheckContext, condition: PlanCondition, path: Path, { messages, topics }: PlanGround): void {
+/** Conditions of the safe pose of a configuration whose plan is run from a table of raw values. */
+export function checkPoseConditions(context: CheckContext, ground: PlanGround): void {
+  for (const [step, path] of context.items(context.config.safePose.steps, ["safePose", "steps"])) {
+    for (const [condition, at] of context.items(step.until, [...path, "until"])) checkRaw(context, condition, at, ground);
+  }
+}
+
+function checkMeasured(context: CheckContext, condition: PlanCondition, path: Path, ground: PlanGround): void {
   const before = context.faults.length;
-  checkCondition(context, condition, path, topics);
+  checkCondition(context, condition, path, ground.topics);
+  if (context.faults.length === before) checkRaw(context, condition, path, ground);
+}
+
+/** A value that the executor can compare: in every frame, no longer than 64 bits, with a raw value between the limits. */
+function checkRaw(context: CheckContext, condition: PlanCondition, path: Path, { messages, topics }: PlanGround): void {
   const info = topics.get(condition.topic);
-  if (context.faults.length > before || info?.kind !== "message" || !info.frame) return;
+  if (info?.kind !== "message" || !info.frame) return;
   const signal = messages.of(info.frame.bus).get(condition.topic.split("/").slice(2).join("/"))?.message.signals.find(({ name }) => name === condition.signal);
   if (!signal) return;
   if (signal.multiplexing) context.fault("notMeasured", [...path, "signal"], `${condition.signal} is not in every frame: ${signal.multiplexing.multiplexor} selects it`, { expected: "a signal that each frame has" });
-  if (signal.lengthBits > 64) context.fault("notMeasured", [...path, "signal"], `${condition.signal} has ${signal.lengthBits} bits`, { expected: "a signal of at most 64 bits" });
-  const { absMax = Infinity, minimum = -Infinity, maximum = Infinity, equals } = condition;
-  const exact = typeof equals === "number" ? equals : undefined;
-  if (signal.kind.startsWith("float")) return;
-  if (!exactRawRange(signal, Math.max(-absMax, minimum, exact ?? -Infinity), Math.min(absMax, maximum, exact ?? Infinity))) {
+  else if (signal.lengthBits > 64) context.fault("notMeasured", [...path, "signal"], `${condition.signal} has ${signal.lengthBits} bits`, { expected: "a signal of at most 64 bits" });
+  else if (!canHold(condition, signal)) {
     context.fault("neverTrue", path, `no value of ${condition.signal} is within these limits: its steps are ${signal.factor}${signal.unit === "" ? "" : ` ${signal.unit}`}`, { expected: "limits with at least one step between them" });
   }
 }

@@ -161,6 +161,7 @@ static bool wait_for_successor(struct bench *self, uint64_t followed_before, str
 }
 
 static void restart(struct bench *self, int instance) {
+  while (waitpid(-1, NULL, WNOHANG | __WALL) > 0) { } /* what the dead one had forked is ours now */
   self->processes[instance] = rig_start(self->program, instance, self->run, self->state, NULL, self->extra);
   if (self->processes[instance] == 0) fail("the program cannot be started");
   attach(self, instance);
@@ -261,6 +262,7 @@ int main(int argc, char **argv) {
   }
   if (self.program == NULL) fail("--program is needed");
   signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   self.random = (uint32_t)seed * 2654435761u | 1u;
   snprintf(self.root, sizeof self.root, "/tmp/ipcnet-failover-XXXXXX");
   if (mkdtemp(self.root) == NULL) fail("no temporary folder");
@@ -270,7 +272,7 @@ int main(int argc, char **argv) {
   mkdir(self.run, 0700);
   mkdir(self.state, 0700);
   size_t length = 0;
-  uint8_t *table = rig_joint_table(self.socket, 1, &length);
+  uint8_t *table = rig_joint_table(self.socket, 1, 10000, &length);
   pthread_mutex_init(&self.lock, NULL);
   if (!rig_bus_start(&self.bus, self.socket, 60) || !rig_brain_open(&self.brain, self.run, table, length)) fail("no bus or no brain");
   start_burners(&self, (int)burners);
@@ -307,5 +309,6 @@ int main(int argc, char **argv) {
   for (int i = 0; i < self.burner_count; i++) rig_kill(self.burners[i]);
   rig_brain_close(&self.brain);
   rig_bus_stop(&self.bus);
+  rig_remove(self.root);
   return seen.stale_accepted == 0 && self.lost == 0 && !seen.two_owners ? 0 : 1;
 }

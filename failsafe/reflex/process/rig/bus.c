@@ -47,6 +47,7 @@ static void report(struct rig_bus *self, uint64_t now_us) {
   uint16_t target = (uint16_t)self->seen.target;
   self->state_due_us = now_us + RIG_STATE_PERIOD_US;
   if (atomic_load(&self->mute)) return;
+  self->seen.reported = self->seen.target;
   data[3] = (uint8_t)self->node.epoch;
   data[4] = (uint8_t)(self->node.epoch >> 8);
   data[5] = ipcnet_node_reported_owner(&self->node);

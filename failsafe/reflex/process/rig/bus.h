@@ -31,7 +31,7 @@ struct rig_seen {
   uint64_t followed, accepted, refused, stale_accepted; /* ever. stale_accepted: of another than the newest epoch; must stay 0 */
   uint64_t last_accepted_us, brakes, frames;
   uint64_t last_gap_us;       /* the longest between two accepted commands since `followed` changed */
-  int16_t target;
+  int16_t target, reported;   /* as commanded; as the node's last frame says */
   bool two_owners;            /* commands of two epochs were accepted in turn */
 };
 

@@ -11,7 +11,7 @@ pid_t rig_start(const char *program, int instance, const char *run, const char *
 void rig_kill(pid_t pid);
 /* Waits for its end by itself: the exit code, or 128 + signal; -1 after a generous time (then it is killed). */
 int rig_wait_end(pid_t pid);
-/* Not yet dead. */
-bool rig_lives(pid_t pid);
+/* A folder with all that is in it. */
+void rig_remove(const char *folder);
 
 #endif

@@ -23,11 +23,14 @@ static void rows(struct table_rig *rig) {
   watch->owner = RIG_FIELD(40, 3, 0);
   struct ipcnet_reflex_node *node = rig_node(rig, "joint", 0, IPCNET_REFLEX_NODE_REQUIRED);
   node->timeout_us = 1000000;
+  rig_condition(rig, "still", 0, RIG_FIELD(48, 16, 2), 0, 0);
   struct ipcnet_reflex_step *step = rig_step(rig, "brake");
+  step->conditions_count = 1; /* the joint stands, as it reports */
+  step->deadline_us = 30000000; /* longer than any test waits */
   step->sends_count = 1;
   rig_send_of(rig, JOINT_BRAKE, RIG_BRAKE_PAYLOAD);
   struct ipcnet_reflex_plan *plan = RIG_ADD(rig, IPCNET_REFLEX_PLANS, plans);
-  *plan = (struct ipcnet_reflex_plan){.name = rig_text(rig, "brake"), .steps_count = 1, .budget_us = 400000, .worst_us = 100000, .last_first = (uint16_t)rig->counts[IPCNET_REFLEX_SENDS], .last_count = 1, .category = 1};
+  *plan = (struct ipcnet_reflex_plan){.name = rig_text(rig, "brake"), .steps_count = 1, .budget_us = 60000000, .worst_us = 40000000, .last_first = (uint16_t)rig->counts[IPCNET_REFLEX_SENDS], .last_count = 1, .category = 1};
   rig_send_of(rig, JOINT_BRAKE, RIG_BRAKE_PAYLOAD);
   rig_trigger(rig, "stop", IPCNET_REFLEX_ON_STOP, IPCNET_REFLEX_NONE, 0, 10, 0);
   rig_trigger(rig, "request", IPCNET_REFLEX_ON_REQUEST, 1, 0, 20, 0);
@@ -35,12 +38,12 @@ static void rows(struct table_rig *rig) {
   rig_trigger(rig, "bus dead", IPCNET_REFLEX_ON_BUS_DEAD, 0, 0, 70, IPCNET_REFLEX_TRIGGER_WHILE_ARMED);
 }
 
-uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, size_t *length) {
+uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, size_t *length) {
   struct table_rig *rig = calloc(1, sizeof *rig);
   rig->generation = generation;
   rig->header.brain_timeout_us = 2000000;
   rig->header.beat_period_us = 20000;
-  rig->header.twin_deadline_us = 10000;
+  rig->header.twin_deadline_us = twin_deadline_us;
   rig->header.flags = IPCNET_REFLEX_RESUME_ARMED | IPCNET_REFLEX_DRILLS;
   struct ipcnet_reflex_bus *bus = rig_bus(rig, "arm", RIG_CLAIM_ID);
   bus->interface = rig_text(rig, socket_path);

@@ -6,6 +6,6 @@
 #include <stdint.h>
 
 /* The bytes, to be freed. `socket_path`: of the bus. */
-uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, size_t *length);
+uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, size_t *length);
 
 #endif

@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { systemClock } from "../../../schemas/clock.ts";
+import type { DriverEvent } from "../../../drivers/driver.ts";
+import { compileTable } from "../table/compile.ts";
+import { testInput } from "../table/testInput.ts";
+import { ReflexBus } from "./bus.ts";
+import { newer, ReflexClient } from "./client.ts";
+import { FakeReflex, lack } from "./fakeReflex.ts";
+import { ReflexSupervisor } from "./supervisor.ts";
+import { stepStates } from "./status.ts";
+
+const MOVE = 33;
+const STATE = 34;
+const UP = 1;
+
+async function eventually(what: string, holds: () => boolean): Promise<void> {
+  const deadlineMs = performance.now() + 20_000;
+  while (!holds()) {
+    if (performance.now() > deadlineMs) throw new Error(`not within 20 s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+async function rig(t: TestContext, { pair = false } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "ipcnet-reflex-"));
+  const table = compileTable(testInput);
+  assert.ok(table.ok);
+  const fakes: FakeReflex[] = [];
+  const start = async (instance: "a" | "b", role: "owner" | "standby" = "owner", epoch = 1): Promise<FakeReflex> => {
+    const fake = await FakeReflex.start(folder, { instance, clock: systemClock, role, epoch });
+    fakes.push(fake);
+    return fake;
+  };
+  const codes: string[] = [];
+  const client = await ReflexClient.create({
+    runFolder: folder, instances: pair ? ["a", "b"] : ["a"], clock: systemClock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: 1_000, event: ({ code }) => void codes.push(code),
+  });
+  const refused: [number, string][] = [];
+  const bus = new ReflexBus({ client, bus: 0, name: "arm", bitrateBps: 500_000, fd: false, clock: systemClock, onRefused: (token, reason) => void refused.push([token, reason]) });
+  const states: string[] = [];
+  const supervisor = new ReflexSupervisor({ client, clock: systemClock, missing: () => [], clearCommands: () => {}, stateChanged: (from, to, why) => void states.push(`${from} → ${to}: ${why}`), autoDisarmAfterSilentMs: 0 });
+  const received: { canId: number; token: number; first: number }[] = [];
+  bus.onFrames((batch) => {
+    for (let i = 0; i < batch.count; i++) received.push({ canId: batch.canId(i), token: batch.token(i), first: batch.bytes[batch.dataOffset(i)]! });
+  });
+  const events: DriverEvent[] = [];
+  bus.onEvent((event) => void events.push(event));
+  t.after(async () => {
+    await bus.stop();
+    for (const fake of fakes) fake.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  await bus.start();
+  const move = (token: number, raw = 0) => {
+    const data = new Uint8Array(8);
+    new DataView(data.buffer).setInt16(4, raw, true);
+    return bus.send({ canId: MOVE, flags: 0, data, timeUs: systemClock.nowUs() + 1e6, token });
+  };
+  return { client, bus, supervisor, start, move, received, refused, events, states, codes, table };
+}
+
+test("it connects when the reflex comes, hands the table over, beats, and comes back after its death", async (t) => {
+  const { client, bus, start, codes, move } = await rig(t);
+  assert.equal(move(1), "linkDown");
+  assert.equal(bus.health().state, "down");
+  const first = await start("a");
+  await eventually("the table is there", () => first.rows !== undefined && client.owner !== undefined);
+  await eventually("a beat", () => first.orders.some(({ order, a }) => order === "brainBeat" && a === 1));
+  first.tellBus(UP, UP);
+  await eventually("the bus is up", () => bus.health().state === "up");
+  first.stop();
+  await eventually("gone", () => client.owner === undefined && codes.includes("reflexGone"));
+  const second = await start("a", "owner", 2);
+  await eventually("back", () => second.rows !== undefined && client.owner?.epoch === 2);
+});
+
+test("a table that is refused is offered again, and the refusal is told", async (t) => {
+  const { start, codes } = await rig(t);
+  const fake = await start("a");
+  fake.tableAnswer = "busy";
+  await eventually("told", () => codes.includes("tableRefused"));
+  fake.tableAnswer = undefined;
+  await eventually("taken", () => fake.rows !== undefined);
+  assert.ok(fake.tables >= 2);
+});
+
+test("commands go out unprotected with their row, come back as echoes, or as refusals with their reason", async (t) => {
+  const { client, bus, supervisor, start, move, received, refused } = await rig(t);
+  const fake = await start("a");
+  await eventually("ready", () => fake.rows !== undefined && client.takesCommands && client.owner !== undefined);
+  assert.deepEqual(await supervisor.arm("test"), []);
+  assert.equal(move(11, 500), "queued");
+  await eventually("the echo", () => received.some(({ token }) => token === 11));
+  assert.deepEqual([fake.commands[0]?.message, fake.commands[0]?.lengthBytes, fake.commands[0]?.data[0]], [0, 8, 0]);
+  assert.equal(move(12, 32_000), "queued");
+  await eventually("the refusal", () => refused.length > 0);
+  assert.deepEqual(refused, [[12, "outOfRange"]]);
+  assert.equal(bus.send({ canId: 999, flags: 0, data: new Uint8Array(8), timeUs: systemClock.nowUs() + 1e6 }), "unsupported");
+  assert.equal(bus.send({ canId: MOVE, flags: 0, data: new Uint8Array(8), timeUs: 1 }), "expired");
+  assert.ok(fake.commands[1]!.sequence > fake.commands[0]!.sequence);
+});
+
+test("when the owner dies the other one's frames go on where it stopped, once each; what was on its way is settled", async (t) => {
+  const { client, start, move, received, refused, bus, supervisor } = await rig(t, { pair: true });
+  const [a, b] = [await start("a"), await start("b", "standby")];
+  await eventually("ready", () => a.rows !== undefined && b.rows !== undefined && client.owner?.instance === "a" && client.ends.every((end) => end.takesCommands));
+  a.tellBus(UP, UP);
+  b.tellBus(UP, UP);
+  await eventually("up", () => bus.health().state === "up");
+  await supervisor.arm("test");
+  const payload = (first: number): Uint8Array => Uint8Array.of(first, 0, 0, 0, 0, 0, 0, 0);
+  const nowUs = systemClock.nowUs();
+  // Both hear the same; the owner dies before it has told of the last two.
+  for (const first of [1, 2]) for (const fake of [a, b]) fake.frame(STATE, payload(first), { timeUs: nowUs + first });
+  for (const first of [3, 4]) b.frame(STATE, payload(first), { timeUs: nowUs + first });
+  await eventually("the owner's", () => received.filter(({ canId }) => canId === STATE).length === 2);
+  a.role = "standby";
+  move(21);
+  await eventually("on its way", () => b.commands.length > 0);
+  a.stop();
+  b.become("owner", 2);
+  await eventually("taken over", () => client.owner?.instance === "b");
+  b.frame(STATE, payload(5));
+  await eventually("five frames", () => received.filter(({ canId }) => canId === STATE).length === 5);
+  assert.deepEqual(received.filter(({ canId }) => canId === STATE).map(({ first }) => first), [1, 2, 3, 4, 5]);
+  assert.ok(refused.some(([token]) => token === 21), JSON.stringify(refused));
+  assert.equal(bus.health().state, "up", "and the bus was never down");
+});
+
+test("arming: everything that is missing, in sentences; the state is the reflex's own", async (t) => {
+  const { client, start, supervisor, states } = await rig(t);
+  assert.match(supervisor.missing()[0]!, /no reflex answers/);
+  assert.match((await supervisor.arm("nobody there"))[0]!, /no reflex/);
+  const fake = await start("a");
+  fake.lacks = [lack("node"), lack("bus"), lack("foreignMaster")];
+  await eventually("owner", () => client.owner !== undefined && fake.rows !== undefined);
+  const missing = await supervisor.arm("test");
+  assert.deepEqual(missing, ["node joint is not there", "bus arm is not proven alive", "somebody else sends what only the reflex may send on bus arm: a second master"]);
+  fake.lacks = [];
+  assert.deepEqual(await supervisor.arm("test"), []);
+  assert.equal(supervisor.armed, true);
+  assert.deepEqual(states, ["disarmed → armed: test"]);
+  fake.arming = "safePose";
+  fake.tellState({ plan: 0, trigger: 0 });
+  await eventually("told", () => supervisor.state === "safePose");
+  assert.match(supervisor.reason, /trigger busDead/);
+  await supervisor.reset("not yet");
+});
+
+test("a bus that was dead and has proved alive is opened by whoever arms, when nothing else is missing", async (t) => {
+  const { client, start, supervisor } = await rig(t);
+  const fake = await start("a");
+  await eventually("owner", () => client.owner !== undefined && fake.rows !== undefined);
+  fake.lacks = [lack("bus")];
+  fake.tellBus(3, 6);
+  await eventually("told", () => client.owner?.buses.get(0)?.phase === 6);
+  await eventually("nothing missing", () => supervisor.missing().length === 0);
+  const arming = supervisor.arm("test");
+  await eventually("opened", () => fake.orders.some(({ order }) => order === "rearmBus"));
+  await arming;
+  assert.deepEqual(fake.orders.filter(({ order }) => order !== "brainBeat").map(({ order }) => order), ["arm", "rearmBus", "arm"]);
+});
+
+test("a safe pose: the verdict lists the steps as they were told; unmet conditions are named", async (t) => {
+  const { client, start, supervisor } = await rig(t);
+  const fake = await start("a");
+  await eventually("owner", () => client.owner !== undefined && fake.rows !== undefined);
+  const verdict = supervisor.safePose("test");
+  await eventually("asked", () => fake.orders.some(({ order }) => order === "trigger"));
+  const step = new Uint8Array(8);
+  step[0] = stepStates.indexOf("timedOut");
+  new DataView(step.buffer).setUint32(4, 500_000, true);
+  fake.report("step", step, { token: 0 });
+  fake.arming = "fault";
+  fake.tellState();
+  fake.report("verdict", Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0, 2));
+  const { verdict: word, why, steps, budgetMs } = await verdict;
+  assert.deepEqual([word, why, budgetMs], ["cut", "test", 1_000]);
+  assert.deepEqual(steps, [{ name: "stop", result: "timedOut", tookMs: 500, deadlineMs: 500, missing: ["can/arm/State v"] }]);
+});
+
+test("epochs are compared as serial numbers", () => {
+  assert.deepEqual([newer(2, 1), newer(1, 2), newer(1, 65_535), newer(65_535, 1), newer(1, 0), newer(0, 1), newer(5, 5)], [true, false, true, false, true, false, false]);
+});

@@ -1,0 +1,169 @@
+/** What must always hold, looked at in every event. A violation ends the run. */
+import type { BusFrame } from "./bus.ts";
+import type { IssuedCommand } from "./brain.ts";
+import type { Host } from "./host.ts";
+import type { SimNode } from "./node.ts";
+import type { ReflexProcess } from "./process.ts";
+import type { EventQueue } from "./queue.ts";
+import { COMMAND_TTL_US, DEAD_AFTER_US, DEAD_MAN_US, NODE_TIMEOUT_US, readCommand, SPEED_MAX, STATE_PERIOD_US, TARGET_MAX, TX_QUEUE_FRAMES } from "./robot.ts";
+
+/** How much later than its deadline a command may reach a node by the bus's fault alone: the core notices after `dead_after` that nothing leaves (a full queue of its own frames takes 4.3 ms), and has the queue emptied. */
+export const BUS_DELAY_US = DEAD_AFTER_US + TX_QUEUE_FRAMES * 270 + 10_000;
+
+export class Violation extends Error {
+  readonly code: string;
+  readonly atUs: number;
+  constructor(code: string, atUs: number, text: string) {
+    super(`${code} at ${(atUs / 1e3).toFixed(3)} ms: ${text}`);
+    this.code = code;
+    this.atUs = atUs;
+  }
+}
+
+interface NodeMemory {
+  life: object;
+  newest: number;
+  /** Of the frame accepted last. */
+  order: number;
+  owners: Map<number, object>;
+  acceptedUs: number;
+}
+
+export class Judge {
+  readonly issued: Map<number, IssuedCommand>[];
+  /** Commands that reached a motor. */
+  acceptedCommands = 0;
+  acceptedOther = 0;
+  readonly #time: EventQueue;
+  readonly #nodes: NodeMemory[] = [];
+  /** Epochs that were claimed, by host. */
+  readonly #claimed: Map<number, object>[] = [new Map<number, object>(), new Map<number, object>()];
+  readonly #jumpedUs: () => number;
+
+  /** `jumpedUs`: when a host's clock jumped last: what is judged by time starts anew. */
+  constructor({ time, joints, jumpedUs }: { time: EventQueue; joints: number; jumpedUs: () => number }) {
+    this.#time = time;
+    this.#jumpedUs = jumpedUs;
+    this.issued = Array.from({ length: joints }, () => new Map<number, IssuedCommand>());
+  }
+
+  fail(code: string, text: string): never {
+    throw new Violation(code, this.#time.nowUs, text);
+  }
+
+  // ---- Nodes ------------------------------------------------------------------------------------------------------------------------------
+
+  accepted(node: SimNode, frame: BusFrame, data: Uint8Array): void {
+    const { truth } = frame;
+    const who = `${node.name} accepted a frame of ${frame.sender.name}`;
+    const memory = this.#memory(node);
+    if (data.some((byte, index) => byte !== frame.data[index])) this.fail("corruptAccepted", `${who} that was changed on the way`);
+    if (truth.life === undefined && truth.kind !== "replay") this.fail("strangerAccepted", `${who}, which is no process of ours (${truth.kind})`);
+    // One that the joint had not seen yet comes late, no more: without a clock it cannot tell. One that it had must not count twice.
+    // Exactly sixteen epochs later a frame that a stranger says again cannot be told apart: docs/specs/claim.md.
+    if (truth.kind === "replay" && (truth.epoch & 0xf) === (node.epoch & 0xf)) {
+      if (memory.newest === truth.epoch && truth.order <= memory.order) this.fail("replayAccepted", `${who}, which it had seen before`);
+      memory.acceptedUs = this.#time.nowUs;
+      return;
+    }
+    // Nor one of exactly sixteen epochs on, of the same owner, whose claims the joint has missed: the newest owner's all the same.
+    const isMissedClaim = ((truth.epoch - node.epoch) & 0xffff) === 16;
+    if (truth.epoch !== node.epoch && !isMissedClaim) this.fail("otherEpochAccepted", `${who} with epoch ${truth.epoch}, it follows ${node.epoch}`);
+    if (memory.newest !== 0 && ((truth.epoch - memory.newest) & 0xffff) >= 0x8000) this.fail("olderEpochAccepted", `${who} with epoch ${truth.epoch} after ${memory.newest}`);
+    memory.order = truth.order;
+    const owner = memory.owners.get(truth.epoch);
+    if (owner !== undefined && owner !== truth.life) this.fail("twoOwners", `${who}: two owners in epoch ${truth.epoch}`);
+    memory.owners.set(truth.epoch, truth.life!);
+    memory.newest = truth.epoch;
+    memory.acceptedUs = this.#time.nowUs;
+    this.#content(node, frame, data, who);
+  }
+
+  /** Outputs that still follow must have a reason that is not too old. */
+  turned(node: SimNode): void {
+    if (!node.isOn || node.outputsAreSafe || node.velocity === 0) return;
+    const ageUs = this.#time.nowUs - this.#memory(node).acceptedUs;
+    if (ageUs > DEAD_MAN_US * 1.01 + 2 * STATE_PERIOD_US) this.fail("movesUncommanded", `${node.name} moves, its last command is ${ageUs} µs old`);
+  }
+
+  #memory(node: SimNode): NodeMemory {
+    const known = this.#nodes[node.number];
+    if (known?.life === node.life) return known;
+    return (this.#nodes[node.number] = { life: node.life, newest: 0, order: 0, owners: new Map(), acceptedUs: -Infinity });
+  }
+
+  #content(node: SimNode, frame: BusFrame, data: Uint8Array, who: string): void {
+    const { truth } = frame;
+    const { target, speed, mode } = readCommand(data);
+    if (mode > 3 || Math.abs(target) > TARGET_MAX || speed > SPEED_MAX) this.fail("outOfRangeAccepted", `${who}: mode ${mode}, target ${target}, speed ${speed}`);
+    if (truth.kind !== "command") {
+      this.acceptedOther += 1;
+      return;
+    }
+    this.acceptedCommands += 1;
+    const issued = this.issued[node.number]!.get(target);
+    if (issued === undefined) this.fail("inventedAccepted", `${who}: nobody has commanded ${target}`);
+    if (issued.wrong !== undefined && issued.wrong !== "oldBrain" && issued.wrong !== "repeated") this.fail("unpermittedAccepted", `${who}: ${target} was ${issued.wrong}`);
+    const lateUs = this.#time.nowUs - issued.deadlineUs;
+    if (lateUs > BUS_DELAY_US + truth.heldUs) this.fail("staleAccepted", `${who}: ${target}, ${lateUs} µs after its deadline (held back ${truth.heldUs} µs)`);
+  }
+
+  // ---- Processes --------------------------------------------------------------------------------------------------------------------------
+
+  handsOver(process: ReflexProcess, frame: BusFrame): void {
+    const { truth } = frame;
+    const { host } = process;
+    const what = `${process.name} hands over a frame (${truth.kind}, identifier 0x${frame.canId.toString(16)})`;
+    if (truth.kind === "probe") return;
+    if (host.lockHolder !== process) this.fail("sentWithoutLock", `${what} while ${host.lockHolder?.name ?? "nobody"} holds the lock`);
+    if (truth.kind === "claim") {
+      const epoch = frame.data[4]! | (frame.data[5]! << 8);
+      const claimed = this.#claimed[host.number]!;
+      const before = claimed.get(epoch);
+      if (before !== undefined && before !== process.life) this.fail("epochUsedTwice", `${what}: epoch ${epoch} was another's`);
+      claimed.set(epoch, process.life);
+      const store = host.stores[process.instance]!;
+      if (!store.has(epoch)) this.fail("epochNotStored", `${what}: epoch ${epoch}, on disk is ${store.epoch}`);
+      return;
+    }
+    if (truth.kind !== "command" || truth.heldUs > 0) return;
+    const { target } = readCommand(frame.data);
+    const issued = this.issued[frame.canId & 0xff]?.get(target);
+    if (issued === undefined) this.fail("inventedSent", `${what}: nobody has commanded ${target}`);
+    // That a brain is no longer the active one must have been heard of, and what it said before may still be sent.
+    const unheard =
+      (issued.wrong === "oldBrain" && (process.brainEpoch <= issued.brainEpoch || this.#time.nowUs - process.brainSinceUs < COMMAND_TTL_US)) ||
+      (issued.wrong === "repeated" && !this.#wasRead(process, issued));
+    if (issued.wrong !== undefined && !unheard) this.fail("unpermittedSent", `${what}: ${target} was ${issued.wrong}`);
+    if (host.nowUs > issued.deadlineLocalUs) this.fail("staleSent", `${what}: ${target}, ${host.nowUs - issued.deadlineLocalUs} µs after its deadline`);
+    if (process.core.arming !== 1 && process.armingBefore !== 1) this.fail("sentUnarmed", `${what} while it is not armed`);
+  }
+
+  /** The one that it repeats was read by this life, and nobody knows better. */
+  #wasRead(process: ReflexProcess, { brainEpoch, sequence }: IssuedCommand): boolean {
+    const read = process.readBefore;
+    return read.brainEpoch === brainEpoch && read.sequence >= sequence;
+  }
+
+  /** Armed: by evidence, or because the one before was. `joints` that must be alive. */
+  armed(process: ReflexProcess, joints: readonly SimNode[], byTakeover: boolean): void {
+    const { host, core } = process;
+    const what = `${process.name} arms`;
+    if (host.lockHolder !== process) this.fail("armedWithoutLock", `${what} without the lock`);
+    if (core.role !== 4) this.fail("armedAsOther", `${what} in role ${process.role}`);
+    if (core.malfunction !== 0 || core.triggerLatched) this.fail("armedInSpite", `${what} in spite of a malfunction or a latched trigger`);
+    if (byTakeover || this.#time.nowUs - this.#jumpedUs() < NODE_TIMEOUT_US) return;
+    for (const { number } of joints) {
+      const ageUs = this.#time.nowUs - (process.heardUs[number] ?? -Infinity);
+      if (ageUs > NODE_TIMEOUT_US * 1.01 + 2_000) this.fail("armedBlindly", `${what}: joint ${number} was heard ${ageUs} µs ago`);
+    }
+    if (process.echoedUs === -Infinity) this.fail("armedUnproven", `${what}: no frame of it ever came back from the bus`);
+  }
+
+  /** Of two processes on one host one may have the bus. */
+  roles(host: Host): void {
+    const [a, b] = host.processes;
+    const owns = (process: ReflexProcess | undefined): boolean => process !== undefined && process.isAlive && (process.role === "owner" || process.role === "claiming");
+    if (owns(a) && owns(b)) this.fail("twoOwnersOnAHost", `${a!.name} is ${a!.role}, ${b!.name} is ${b!.role}`);
+  }
+}

@@ -1,0 +1,24 @@
+// How long nobody commands. `npm run bench:failover -- [reflex] [--kills N] [--stops N] [--switches N] [--quiet-s N] [--idle] [--seed N]`: two reflexes on an emulated bus, with every
+// processor busy unless --idle. `npm run bench:failover -- brains …`: two brains with clients. bench/failover/README.md; what the figures were on a known machine is in bench/RESULTS.md.
+import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { dist, existsSync, join, refuse } from "./lib.mjs";
+import { buildBenches, buildShipped } from "./native.mjs";
+
+const [which, ...rest] = process.argv.slice(2);
+if (which === "brains") {
+  const entry = join(dist, "ts/bench/failover/brains.js");
+  if (!existsSync(entry)) refuse("the benches are not built yet", "npm run build");
+  process.exit(spawnSync(process.execPath, [entry, ...rest], { stdio: "inherit" }).status ?? 1);
+}
+
+buildShipped();
+const program = join(dist, "native/ipcnet-reflex");
+if (!existsSync(program)) refuse("the bus process is not built yet", "npm run build");
+const asked = process.argv.slice(2).filter((word) => word !== "--idle" && word !== "reflex");
+// A computing and a memory-walking process for each processor.
+const burners = process.argv.includes("--idle") ? 0 : 2 * availableParallelism();
+for (const { path } of buildBenches({ only: "reflex_failover" })) {
+  const { status } = spawnSync(path, ["--program", program, "--burners", String(burners), ...asked], { stdio: "inherit" });
+  if (status !== 0) process.exit(status ?? 1);
+}
