@@ -66,8 +66,9 @@ export class Judge {
       memory.acceptedUs = this.#time.nowUs;
       return;
     }
-    // Nor one of exactly sixteen epochs on, of the same owner, whose claims the joint has missed: the newest owner's all the same.
-    const isMissedClaim = ((truth.epoch - node.epoch) & 0xffff) === 16;
+    // Nor one of sixteen epochs on (or a multiple), of the same owner, whose claims the joint has missed: the newest owner's all the same.
+    const ahead = (truth.epoch - node.epoch) & 0xffff;
+    const isMissedClaim = ahead % 16 === 0 && ahead < 0x8000;
     if (truth.epoch !== node.epoch && !isMissedClaim) this.fail("otherEpochAccepted", `${who} with epoch ${truth.epoch}, it follows ${node.epoch}`);
     if (memory.newest !== 0 && ((truth.epoch - memory.newest) & 0xffff) >= 0x8000) this.fail("olderEpochAccepted", `${who} with epoch ${truth.epoch} after ${memory.newest}`);
     memory.order = truth.order;
