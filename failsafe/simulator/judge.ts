@@ -62,7 +62,7 @@ export class Judge {
     // One that the joint had not seen yet comes late, no more: without a clock it cannot tell. One that it had must not count twice.
     // Exactly sixteen epochs later a frame that a stranger says again cannot be told apart: docs/specs/claim.md.
     if (truth.kind === "replay" && (truth.epoch & 0xf) === (node.epoch & 0xf)) {
-      if (memory.newest === truth.epoch && truth.order <= memory.order) this.fail("replayAccepted", `${who}, which it had seen before`);
+      if (node.epoch === truth.epoch && memory.newest === truth.epoch && truth.order <= memory.order) this.fail("replayAccepted", `${who}, which it had seen before`);
       memory.acceptedUs = this.#time.nowUs;
       return;
     }
@@ -106,7 +106,8 @@ export class Judge {
     if (issued === undefined) this.fail("inventedAccepted", `${who}: nobody has commanded ${target}`);
     if (issued.wrong !== undefined && issued.wrong !== "oldBrain" && issued.wrong !== "repeated") this.fail("unpermittedAccepted", `${who}: ${target} was ${issued.wrong}`);
     const lateUs = this.#time.nowUs - issued.deadlineUs;
-    if (lateUs > BUS_DELAY_US + truth.heldUs) this.fail("staleAccepted", `${who}: ${target}, ${lateUs} µs after its deadline (held back ${truth.heldUs} µs)`);
+    // Armed only where queues can be emptied; if that right is taken away later, what waits comes when it comes.
+    if (issued.host.mayPurge && lateUs > BUS_DELAY_US + truth.heldUs) this.fail("staleAccepted", `${who}: ${target}, ${lateUs} µs after its deadline (held back ${truth.heldUs} µs)`);
   }
 
   // ---- Processes --------------------------------------------------------------------------------------------------------------------------
