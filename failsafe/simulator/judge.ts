@@ -62,12 +62,13 @@ export class Judge {
     // One that the joint had not seen yet comes late, no more: without a clock it cannot tell. One that it had must not count twice.
     // Exactly sixteen epochs later a frame that a stranger says again cannot be told apart: docs/specs/claim.md.
     if (truth.kind === "replay" && (truth.epoch & 0xf) === (node.epoch & 0xf)) {
-      if (memory.newest === truth.epoch && truth.order <= memory.order) this.fail("replayAccepted", `${who}, which it had seen before`);
+      if (node.epoch === truth.epoch && memory.newest === truth.epoch && truth.order <= memory.order) this.fail("replayAccepted", `${who}, which it had seen before`);
       memory.acceptedUs = this.#time.nowUs;
       return;
     }
-    // Nor one of exactly sixteen epochs on, of the same owner, whose claims the joint has missed: the newest owner's all the same.
-    const isMissedClaim = ((truth.epoch - node.epoch) & 0xffff) === 16;
+    // Nor one of sixteen epochs on (or a multiple), of the same owner, whose claims the joint has missed: the newest owner's all the same.
+    const ahead = (truth.epoch - node.epoch) & 0xffff;
+    const isMissedClaim = ahead % 16 === 0 && ahead < 0x8000;
     if (truth.epoch !== node.epoch && !isMissedClaim) this.fail("otherEpochAccepted", `${who} with epoch ${truth.epoch}, it follows ${node.epoch}`);
     if (memory.newest !== 0 && ((truth.epoch - memory.newest) & 0xffff) >= 0x8000) this.fail("olderEpochAccepted", `${who} with epoch ${truth.epoch} after ${memory.newest}`);
     memory.order = truth.order;
@@ -105,7 +106,8 @@ export class Judge {
     if (issued === undefined) this.fail("inventedAccepted", `${who}: nobody has commanded ${target}`);
     if (issued.wrong !== undefined && issued.wrong !== "oldBrain" && issued.wrong !== "repeated") this.fail("unpermittedAccepted", `${who}: ${target} was ${issued.wrong}`);
     const lateUs = this.#time.nowUs - issued.deadlineUs;
-    if (lateUs > BUS_DELAY_US + truth.heldUs) this.fail("staleAccepted", `${who}: ${target}, ${lateUs} µs after its deadline (held back ${truth.heldUs} µs)`);
+    // Armed only where queues can be emptied; if that right is taken away later, what waits comes when it comes.
+    if (issued.host.mayPurge && lateUs > BUS_DELAY_US + truth.heldUs) this.fail("staleAccepted", `${who}: ${target}, ${lateUs} µs after its deadline (held back ${truth.heldUs} µs)`);
   }
 
   // ---- Processes --------------------------------------------------------------------------------------------------------------------------
