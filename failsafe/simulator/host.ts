@@ -82,6 +82,8 @@ export class Host implements Station {
   /** The controller has given up the bus. */
   isBusOff = false;
   mayPurge = true;
+  /** At some time in this run: what waited then may come at any time. */
+  purgeWasForbidden = false;
   bootId = new Uint8Array(16);
   lockHolder: ReflexProcess | undefined;
   /** The journal on disk. */

@@ -107,7 +107,7 @@ export class Judge {
     if (issued.wrong !== undefined && issued.wrong !== "oldBrain" && issued.wrong !== "repeated") this.fail("unpermittedAccepted", `${who}: ${target} was ${issued.wrong}`);
     const lateUs = this.#time.nowUs - issued.deadlineUs;
     // Armed only where queues can be emptied; if that right is taken away later, what waits comes when it comes.
-    if (issued.host.mayPurge && lateUs > BUS_DELAY_US + truth.heldUs) this.fail("staleAccepted", `${who}: ${target}, ${lateUs} µs after its deadline (held back ${truth.heldUs} µs)`);
+    if (!issued.host.purgeWasForbidden && lateUs > BUS_DELAY_US + truth.heldUs) this.fail("staleAccepted", `${who}: ${target}, ${lateUs} µs after its deadline (held back ${truth.heldUs} µs)`);
   }
 
   // ---- Processes --------------------------------------------------------------------------------------------------------------------------

@@ -244,6 +244,7 @@ export class World {
         this.#jumpedUs = this.time.nowUs;
         break;
       case "purgeForbidden":
+        host.purgeWasForbidden = true;
         during(() => (host.mayPurge = false), () => (host.mayPurge = true));
         break;
       case "busOff":
