@@ -130,7 +130,7 @@ static bool look_at_header(struct look *look, const uint8_t *bytes, size_t lengt
   if (header->magic != IPCNET_REFLEX_TABLE_MAGIC) return refuse(look, "magic", 0, 0);
   if (header->major != IPCNET_REFLEX_TABLE_MAJOR || header->minor > IPCNET_REFLEX_TABLE_MINOR) return refuse(look, "version", 0, 0);
   uint8_t digest[32];
-  ipcnet_sha256(bytes + sizeof *header, length - sizeof *header, digest);
+  ipcnet_sha256(bytes + IPCNET_REFLEX_HASHED_FROM, length - IPCNET_REFLEX_HASHED_FROM, digest);
   if (memcmp(digest, header->hash, sizeof digest) != 0) return refuse(look, "hash", 0, 0);
   if ((header->flags & ~(uint32_t)(IPCNET_REFLEX_RESUME_ARMED | IPCNET_REFLEX_DRILLS)) != 0) return refuse(look, "flags", 0, 0);
   if (header->reserved != 0) return refuse(look, "reserved", 0, 0);

@@ -59,12 +59,12 @@ struct ipcnet_reflex_table_header {
   uint8_t e2e[20];          /* P07: CRC-64, length, counter, Data ID */
   uint32_t magic;
   uint16_t major, minor;    /* another major: refused; a higher minor: refused, a lower one: its missing fields are zero */
-  uint32_t flags;           /* enum ipcnet_reflex_table_flags */
-  uint8_t hash[32];         /* SHA-256 of everything after the header: two tables with the same hash are the same table */
+  uint32_t reserved;
+  uint8_t hash[32];         /* SHA-256 of everything after it: two tables with the same hash are the same table */
   uint32_t brain_timeout_us; /* armed and nothing heard from a brain for so long: trigger BRAIN_LOST; 0 never */
   uint32_t beat_period_us;  /* how often the owner says so on buses with a claim id; 1 000 … 1 000 000 */
   uint32_t twin_deadline_us; /* standing still of the twin; 2 000 … 1 000 000, default 10 000 */
-  uint32_t reserved;
+  uint32_t flags;           /* enum ipcnet_reflex_table_flags */
   struct { uint32_t offset, count; } sections[IPCNET_REFLEX_SECTIONS]; /* bytes, rows */
 };
 
@@ -72,6 +72,9 @@ enum ipcnet_reflex_table_flags {
   IPCNET_REFLEX_RESUME_ARMED = 1, /* a successor goes on armed; without it a takeover runs the plan of trigger TAKEOVER or disarms */
   IPCNET_REFLEX_DRILLS = 2,       /* `ipcnet kill --test` is allowed */
 };
+
+/* What the hash is of begins here. */
+#define IPCNET_REFLEX_HASHED_FROM offsetof(struct ipcnet_reflex_table_header, brain_timeout_us)
 
 struct ipcnet_reflex_bus { /* 64 bytes */
   uint32_t name, interface; /* texts; of the emulated bus the interface is the server's socket */

@@ -65,7 +65,7 @@ static inline uint32_t rig_payload(struct table_rig *rig, const uint8_t *payload
 static inline void rig_seal(uint8_t *table, size_t length, uint32_t generation)
 {
   struct ipcnet_reflex_table_header *header = (struct ipcnet_reflex_table_header *)(void *)table;
-  ipcnet_sha256(table + sizeof *header, length - sizeof *header, header->hash);
+  ipcnet_sha256(table + IPCNET_REFLEX_HASHED_FROM, length - IPCNET_REFLEX_HASHED_FROM, header->hash);
   const ipcnet_e2e_config config = {.data_id = IPCNET_REFLEX_TABLE_DATA_ID};
   ipcnet_e2e_p07_protect(&config, table, length, generation);
 }

@@ -3,7 +3,6 @@
  *
  * Nothing is left out silently: a message that the reflex could not check or protect, a node that it could not hear, a plan that names what is not there are faults.
  */
-import { createHash } from "node:crypto";
 import { CanFlag } from "../../../drivers/can/frame.ts";
 import type { Message, Signal } from "../../../schemas/dbc/index.ts";
 import { layoutOf, profileFacts, type E2eConfig } from "../../../schemas/e2e/index.ts";
@@ -14,8 +13,9 @@ import { TableBuilder } from "./builder.ts";
 import { messageChecks } from "./checks.ts";
 import { fieldOf, noField } from "./field.ts";
 import { checkHolds } from "./judge.ts";
+import { tableHash } from "./hash.ts";
 import {
-  busDrivers, busFlags, dataIdModes, fieldFlags, messageFlags, NO_CLAIM_ID, nodeFlags, NONE, onTimeouts, profileNumbers, sectionRowsMax, stepFlags, tableFlags, triggerFlags, headerStruct, type E2eRow, type FieldRow, type TableRows,
+  busDrivers, busFlags, dataIdModes, fieldFlags, messageFlags, NO_CLAIM_ID, nodeFlags, NONE, onTimeouts, profileNumbers, sectionRowsMax, stepFlags, tableFlags, triggerFlags, type E2eRow, type FieldRow, type TableRows,
 } from "./layout.ts";
 import { writeTable } from "./write.ts";
 
@@ -161,7 +161,7 @@ class Compiler {
     const { rows } = finished;
     const head = { generation, flags: (resumeArmed ? tableFlags.resumeArmed : 0) | (drills ? tableFlags.drills : 0), brainTimeoutUs: brainTimeoutMs * 1e3, beatPeriodUs: beatPeriodMs * 1e3, twinDeadlineUs: twinDeadlineMs * 1e3 };
     const bytes = writeTable(head, rows);
-    return { ok: true, bytes, hash: createHash("sha256").update(bytes.subarray(headerStruct.sizeBytes)).digest(), rows, calls: this.#calls, messageRows: this.#messages };
+    return { ok: true, bytes, hash: tableHash(bytes), rows, calls: this.#calls, messageRows: this.#messages };
   }
 
   #fault(about: TableSubject, text: string): void {

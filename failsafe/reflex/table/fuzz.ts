@@ -1,6 +1,6 @@
 /** Tables and files that pass for one: no exception, and what is read is what was written. Past the checksum too, because whoever can write the file can compute it. */
-import { createHash } from "node:crypto";
 import { compileTable } from "./compile.ts";
+import { tableHash } from "./hash.ts";
 import { headerStruct } from "./layout.ts";
 import { readTable } from "./read.ts";
 import { showTable } from "./show.ts";
@@ -14,7 +14,7 @@ const seeds = compiled.ok ? [compiled.bytes] : [];
 function made(input: Uint8Array): Uint8Array {
   const bytes = input.slice();
   if (bytes.length < headerStruct.sizeBytes) return bytes;
-  bytes.set(createHash("sha256").update(bytes.subarray(headerStruct.sizeBytes)).digest(), headerStruct.offsets.hash);
+  bytes.set(tableHash(bytes), headerStruct.offsets.hash);
   tableCodec.protect(bytes, 0, bytes.length, 0, 1);
   return bytes;
 }

@@ -54,7 +54,7 @@ export const planStruct = struct("ipcnet_reflex_plan", {
 export const triggerStruct = struct("ipcnet_reflex_trigger", { name: "u32", plan: "u16", subject: "u16", kind: "u8", priority: "u8", flags: "u8", reserved: { reserved: 21 } });
 const sectionStruct = struct("ipcnet_reflex_section_place", { offset: "u32", count: "u32" });
 export const headerStruct = struct("ipcnet_reflex_table_header", {
-  e2e: { bytes: 20 }, magic: "u32", major: "u16", minor: "u16", flags: "u32", hash: { bytes: 32 }, brainTimeoutUs: "u32", beatPeriodUs: "u32", twinDeadlineUs: "u32", reserved: { reserved: 4 },
+  e2e: { bytes: 20 }, magic: "u32", major: "u16", minor: "u16", reserved: { reserved: 4 }, hash: { bytes: 32 }, brainTimeoutUs: "u32", beatPeriodUs: "u32", twinDeadlineUs: "u32", flags: "u32",
   sections: { of: sectionStruct, count: sectionNames.length },
 });
 

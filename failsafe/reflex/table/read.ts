@@ -2,15 +2,15 @@
  * The bytes of a table → rows, for tests and for people (`ipcnet reflex table`). It checks what it needs to read safely: protection, versions, places. Whether the
  * rows make sense is the reflex's own check (reflex_table.c), which no reader here replaces.
  */
-import { createHash } from "node:crypto";
 import { Verdict } from "../../../schemas/e2e/index.ts";
+import { tableHash } from "./hash.ts";
 import { headerStruct, rowStructs, sectionNames, sectionRowsMax, TABLE_MAGIC, TABLE_MAJOR, TABLE_MINOR, type SectionName, type TableRows } from "./layout.ts";
 import { readStruct, type Fields, type Struct } from "./struct.ts";
 import { rowBytes, tableCodec, type TableHead } from "./write.ts";
 
 export interface Table {
   head: TableHead;
-  /** SHA-256 of everything after the header. */
+  /** SHA-256 of everything after the hash. */
   hash: Uint8Array;
   rows: TableRows;
 }
@@ -24,7 +24,7 @@ export function readTable(bytes: Uint8Array): TableRead {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const { magic, major, minor, hash, sections, flags, brainTimeoutUs, beatPeriodUs, twinDeadlineUs } = readStruct(headerStruct, view, 0);
   if (magic !== TABLE_MAGIC || major !== TABLE_MAJOR || minor > TABLE_MINOR) return { ok: false, code: "version", text: `it is of version ${major}.${minor}; ${TABLE_MAJOR}.${TABLE_MINOR} can be read` };
-  if (!createHash("sha256").update(bytes.subarray(headerStruct.sizeBytes)).digest().equals(hash)) return { ok: false, code: "hash", text: "its hash is not that of its rows" };
+  if (!tableHash(bytes).equals(hash)) return { ok: false, code: "hash", text: "its hash is not that of its rows" };
   const rows: Record<string, unknown> = {};
   for (const [index, name] of sectionNames.entries()) {
     const { offset, count } = sections[index]!;

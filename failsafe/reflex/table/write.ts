@@ -1,6 +1,6 @@
-/** Rows → the bytes of a table: sections one after the other, each at a multiple of 8, SHA-256 over everything after the header, E2E profile 7 over the whole. */
-import { createHash } from "node:crypto";
+/** Rows → the bytes of a table: sections one after the other, each at a multiple of 8, SHA-256 over everything after the hash, E2E profile 7 over the whole. */
 import { e2eCodec } from "../../../schemas/e2e/index.ts";
+import { tableHash } from "./hash.ts";
 import {
   headerStruct, rowStructs, sectionNames, sectionRowsMax, TABLE_BYTES_MAX, TABLE_DATA_ID, TABLE_MAGIC, TABLE_MAJOR, TABLE_MINOR, type SectionName, type TableRows,
 } from "./layout.ts";
@@ -32,11 +32,11 @@ export function writeTable(head: TableHead, rows: TableRows): Uint8Array {
   const bytes = new Uint8Array(at);
   const view = new DataView(bytes.buffer);
   for (const name of sectionNames) writeSection(name, rows, bytes, view, places.get(name)!);
-  const hash = createHash("sha256").update(bytes.subarray(headerStruct.sizeBytes)).digest();
   const { generation, ...rest } = head;
   writeStruct(headerStruct, view, 0, {
-    ...rest, e2e: new Uint8Array(20), magic: TABLE_MAGIC, major: TABLE_MAJOR, minor: TABLE_MINOR, hash, sections: sectionNames.map((name) => ({ offset: places.get(name)!, count: rows[name].length })),
+    ...rest, e2e: new Uint8Array(20), magic: TABLE_MAGIC, major: TABLE_MAJOR, minor: TABLE_MINOR, hash: new Uint8Array(32), sections: sectionNames.map((name) => ({ offset: places.get(name)!, count: rows[name].length })),
   });
+  bytes.set(tableHash(bytes), headerStruct.offsets.hash);
   tableCodec.protect(bytes, 0, bytes.length, 0, generation);
   return bytes;
 }
