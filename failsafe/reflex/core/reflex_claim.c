@@ -8,6 +8,7 @@
 #define CLAIM_VERSION 1u
 #define ARMED_FLAG 1u
 #define WITNESS_BITS_MIN 8u /* of fewer bits "newer" means too little to give up the bus for it */
+#define AGAIN_US 100u
 
 static const ipcnet_e2e_config CLAIM_E2E = {.data_id = 0xC1A1};
 
@@ -242,11 +243,22 @@ void ipcnet_reflex_claim_turn(struct ipcnet_reflex *self) {
   else if (self->role == IPCNET_TWIN_OUTVOTED) outvoted_turn(self);
 }
 
+/* What was due and could not be done is tried again, but never at once: whoever turns only for us must not spin. */
+static uint64_t not_before(const struct ipcnet_reflex *self, uint64_t due_us) {
+  return due_us > self->now_us ? due_us : self->now_us + AGAIN_US;
+}
+
+static uint64_t claiming_due_us(const struct ipcnet_reflex *self) {
+  if (self->epoch != self->proposed_epoch) return UINT64_MAX; /* the store's answer is an event */
+  if (self->claim_wanted) return not_before(self, self->claim_listening ? listening_ends_us(self) : 0);
+  return ipcnet_reflex_shared(self) ? not_before(self, confirmation_ends_us(self)) : UINT64_MAX;
+}
+
 uint64_t ipcnet_reflex_claim_next_us(const struct ipcnet_reflex *self) {
   uint64_t next = UINT64_MAX;
   if (!self->has_table) return next;
-  if (self->role == IPCNET_TWIN_CLAIMING) return self->claim_wanted ? (self->claim_listening ? listening_ends_us(self) : self->now_us) : confirmation_ends_us(self);
-  if (self->role == IPCNET_TWIN_OUTVOTED) return silence_due_us(self);
+  if (self->role == IPCNET_TWIN_CLAIMING) return claiming_due_us(self);
+  if (self->role == IPCNET_TWIN_OUTVOTED) return not_before(self, silence_due_us(self));
   if (self->role != IPCNET_TWIN_OWNER) return next;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     if (self->buses[number].claimed && self->buses[number].beat_due_us < next) next = self->buses[number].beat_due_us;

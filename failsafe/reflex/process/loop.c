@@ -15,6 +15,7 @@
 
 #define EVENTS 32
 #define END_WATCHDOG_US 1000000u
+#define AGAIN_US 100u
 
 /* ---- What is waited for ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -191,7 +192,8 @@ static void turn(struct ipcnet_process *self) {
   ipcnet_control_tick(self);
   if (self->stopping) go_on_stopping(self);
   ipcnet_reflex_tick(self->core, self->now_us);
-  feed_watchdog(self);
+  /* At the end it is ended, not left: closed before that it would bite a robot that stands as it should. */
+  if (!self->finished) feed_watchdog(self);
   ipcnet_notify_alive(&self->notify, self->now_us);
   if (atomic_load_explicit(&self->log.head, memory_order_relaxed) != atomic_load_explicit(&self->log.tail, memory_order_relaxed)) ipcnet_store_wake(&self->store);
 
@@ -199,6 +201,8 @@ static void turn(struct ipcnet_process *self) {
   if (next_us < due_us) due_us = next_us;
   if (ipcnet_twins_next_us(self) < due_us) due_us = ipcnet_twins_next_us(self);
   if (self->now_us + IPCNET_BEAT_US < due_us) due_us = self->now_us + IPCNET_BEAT_US;
+  /* What is overdue after a turn could not be done in it. At real-time priority a loop that asks again at once starves those whose answer it waits for. */
+  if (due_us <= self->now_us) due_us = self->now_us + AGAIN_US;
   set_timer(self, due_us);
 }
 
