@@ -144,18 +144,20 @@ static uint16_t both_up(const char *failpoint_of_a, const char *failpoint_of_b) 
 static struct rig_seen somebody_owns(uint16_t epoch) {
   for (uint64_t until_us = rig_now_us() + PATIENCE_US;; turn(7)) {
     int owners = 0;
+    bool armed = false; /* what the node has seen may be of an owner before */
     for (int i = 0; i < 2; i++) {
       if (world.brain.links[i].fd < 0) continue;
       struct ipcnet_reflex_status status = status_of(i);
       if (status.role != IPCNET_TWIN_OWNER) continue;
       owners += 1;
+      armed = status.arming == IPCNET_ARMED;
       /* On a loaded machine our own commands come too late and the plan for that runs: acknowledged, and on. */
       if (status.arming == IPCNET_POSED || status.arming == IPCNET_FAULT) (void)rig_brain_order(&world.brain, i, IPCNET_ORDER_RESET, 0, 0);
       if (status.arming == IPCNET_DISARMED) (void)rig_brain_order(&world.brain, i, IPCNET_ORDER_ARM, 0, 0);
     }
     NEED(owners < 2);
     struct rig_seen seen = rig_bus_seen(&world.bus);
-    if (owners == 1 && seen.epoch > epoch && seen.accepted_us != 0) break;
+    if (owners == 1 && armed && seen.epoch > epoch && seen.accepted_us != 0) break;
     NEED(rig_now_us() < until_us);
   }
   struct rig_seen seen = wait_for_commands(epoch, 9);
