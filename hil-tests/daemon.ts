@@ -44,7 +44,12 @@ export async function startDaemon(folder: string, configuration: string): Promis
   }));
   const daemon: Daemon = {
     process: child, folder, socketPath, log: () => log, ended,
-    connect: (name = "test") => connect({ socketPath, name, timeoutMs: 5_000 }),
+    async connect(name = "test") {
+      const client = await connect({ socketPath, name, timeoutMs: 5_000 });
+      // Tests end their gateways on purpose: the end of their own subscriptions is no news.
+      client.onClose(() => undefined);
+      return client;
+    },
     async stop() {
       child.kill("SIGTERM");
       return ended;

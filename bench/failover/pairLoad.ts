@@ -3,7 +3,7 @@
  * finding; the longest pause between two answers around a fault is the service gap.
  */
 import type { Client } from "../../shm/client/index.ts";
-import { eventually } from "../../hil-tests/waiting.ts";
+import { eventually } from "./eventually.ts";
 
 export interface PairLoadOptions {
   connect(name: string): Promise<Client>;

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { connect, type Client } from "../../shm/client/index.ts";
-import { eventually } from "../../hil-tests/waiting.ts";
+import { eventually } from "./eventually.ts";
 
 const entry = join(import.meta.dirname, "../../gateway/bin/ipcnetd.js");
 /** A loaded machine starts two Node processes in seconds. */
@@ -97,8 +97,12 @@ export class PairRig {
     }, { timeoutMs: START_MS, last: () => this.logs() });
   }
 
+  /** One that can take over from the other, which is active: a log that is behind must not show the one that has just taken over as the standby. */
   standby(): Promise<Instance> {
-    return eventually("a standby", () => [...this.instances.values()].find(({ isStandby }) => isStandby), { timeoutMs: START_MS, last: () => this.logs() });
+    return eventually("a standby", () => {
+      const instances = [...this.instances.values()];
+      return instances.some(({ isActive }) => isActive) && instances.find(({ isStandby }) => isStandby);
+    }, { timeoutMs: START_MS, last: () => this.logs() });
   }
 
   connect(name = "test"): Promise<Client> {
@@ -106,7 +110,7 @@ export class PairRig {
   }
 
   logs(): string {
-    return this.all.slice(-4).map(({ name, log }) => `--- ${name}\n${log.split("\n").slice(-25).join("\n")}`).join("\n");
+    return this.all.slice(-4).map(({ name, log, child }) => `--- ${name} ${child.exitCode ?? child.signalCode ?? "lives"}\n${log.split("\n").slice(-25).join("\n")}`).join("\n");
   }
 
   async close(): Promise<void> {

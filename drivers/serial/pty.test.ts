@@ -39,7 +39,7 @@ function plugIn(pty: Pty, name: string): string {
 async function device(pty: Pty): Promise<SerialDriver> {
   const it = createSerialDriver({ name: "device", port: streamPort("pty", pty.stream), dataId, role: "device", baudBps: 3_000_000, silenceTimeoutMs: 300 });
   await it.start();
-  open.push(() => it.stop());
+  open.push(() => pty.close(), () => it.stop());
   return it;
 }
 

@@ -1,25 +1,26 @@
-/** A port over any duplex stream: the device's side of a pseudo-terminal, a TCP connection to a serial server. It can be opened once. */
+/** A port over any duplex stream: the device's side of a pseudo-terminal, a TCP connection to a serial server. The stream stays its owner's: closing the port only lets go of it, and it can be opened again while the stream lives. */
 import type { Duplex } from "node:stream";
 import { DriverError } from "../driver.ts";
 import type { BytePort } from "./port.ts";
 
 export function streamPort(name: string, stream: Duplex): BytePort {
+  let why = "";
+  // For good: an error that nobody listens to would end the process.
+  stream.on("error", (error: Error) => (why = error.message));
   return {
     path: name,
     async open(handlers) {
       if (stream.destroyed) throw new DriverError("portMissing", `${name} is closed`, "connect it again");
       let ended = false;
-      const end = (why: string): void => {
-        if (ended) return;
-        ended = true;
-        handlers.closed(why);
-      };
       const onData = (bytes: Uint8Array): void => {
         if (!ended) handlers.data(bytes);
       };
+      const onClose = (): void => {
+        ended = true;
+        handlers.closed(why || `${name} was closed`);
+      };
       stream.on("data", onData);
-      stream.on("error", (error: Error) => end(error.message));
-      stream.on("close", () => end(`${name} was closed`));
+      stream.once("close", onClose);
       return {
         write(bytes, done) {
           stream.write(bytes, (error) => done(error?.message));
@@ -27,7 +28,7 @@ export function streamPort(name: string, stream: Duplex): BytePort {
         async close() {
           ended = true;
           stream.off("data", onData);
-          stream.destroy();
+          stream.off("close", onClose);
         },
       };
     },

@@ -22,7 +22,7 @@ export interface Inherited {
   state: ConnectionState;
   socket: Descriptor;
   pidfd: Descriptor | undefined;
-  counts: Counts;
+  counts: Pick<Counts, "taken" | "given">;
   /** Packets that its socket was given for certain. */
   sent: number;
   /** Those behind, with their descriptors. */
@@ -96,7 +96,7 @@ export class HandedConnections {
     return { number: connection.number, slot: connection.slot, socket: name(socket), ...(pidfd?.isOpen ? { pidfd: name(pidfd) } : {}), pid, uid, gid, groups, ...(startTime === undefined ? {} : { startTime }) };
   }
 
-  #make(inner: SeqpacketConnection, number: number, slot: number, counts?: Counts): HandedConnection {
+  #make(inner: SeqpacketConnection, number: number, slot: number, counts?: Pick<Counts, "taken" | "given">): HandedConnection {
     const connection: HandedConnection = new HandedConnection(inner, {
       number, slot, keeper: this.#keeper, words: this.#page.words, ...(counts ? { counts } : {}), failpoint: this.#failpoint,
       ended: () => {

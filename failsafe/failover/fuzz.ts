@@ -7,7 +7,7 @@ const seal = nativeSeal();
 
 function seedTransaction(): Uint8Array {
   const writer = new TransactionWriter();
-  writer.state("session:1", [1, 2], new Uint8Array([0xa1, 0x61, 0x61, 0x01])).counted(1, 2, 3).output(1, 2, [3], new Uint8Array([1, 2, 3]), 0, 3).gone("call:1:2").seal(seal, 0);
+  writer.state("session:1", [1, 2], new Uint8Array([0xa1, 0x61, 0x61, 0x01])).counted(1, 2, 3, 4).output(1, 2, [3], new Uint8Array([1, 2, 3]), 0, 3).gone("call:1:2").seal(seal, 0);
   return new Uint8Array(writer.bytes.subarray(0, writer.length));
 }
 

@@ -16,8 +16,8 @@ class Recorder implements TransactionSink {
   gone(key: string): void {
     this.seen.push(["gone", key]);
   }
-  counted(connection: number, taken: number, given: number): void {
-    this.seen.push(["counted", connection, taken, given]);
+  counted(connection: number, slot: number, taken: number, given: number): void {
+    this.seen.push(["counted", connection, slot, taken, given]);
   }
   output(connection: number, counter: number, descriptors: number[], bytes: Uint8Array): void {
     this.seen.push(["output", connection, counter, descriptors, [...bytes]]);
@@ -28,7 +28,7 @@ const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const record = fc.oneof(
   fc.tuple(fc.constant("state" as const), fc.string({ maxLength: 40 }), fc.array(u32, { maxLength: 6 }), fc.uint8Array({ maxLength: 100 })),
   fc.tuple(fc.constant("gone" as const), fc.string({ maxLength: 40 })),
-  fc.tuple(fc.constant("counted" as const), u32, u32, u32),
+  fc.tuple(fc.constant("counted" as const), u32, u32, u32, u32),
   fc.tuple(fc.constant("output" as const), u32, u32, fc.array(u32, { maxLength: 4 }), fc.uint8Array({ maxLength: 200 })),
 );
 
@@ -37,7 +37,7 @@ function written(records: readonly (readonly unknown[])[], counter: number): Uin
   for (const each of records) {
     if (each[0] === "state") writer.state(each[1] as string, each[2] as number[], each[3] as Uint8Array);
     else if (each[0] === "gone") writer.gone(each[1] as string);
-    else if (each[0] === "counted") writer.counted(each[1] as number, each[2] as number, each[3] as number);
+    else if (each[0] === "counted") writer.counted(each[1] as number, each[2] as number, each[3] as number, each[4] as number);
     else writer.output(each[1] as number, each[2] as number, each[3] as number[], each[4] as Uint8Array, 0, (each[4] as Uint8Array).length);
   }
   writer.seal(seal, counter);
@@ -91,7 +91,8 @@ test("the replica against a plain map: states, descriptors that nobody names, pa
     const dropped: number[] = [];
     const sent = new Map([[1, 0xffff_fffd], [2, 0]]);
     const given = new Map(sent);
-    const replica = new Replica({ sent: (connection) => sent.get(connection), drop: (numbers) => dropped.push(...numbers) });
+    const replica = new Replica({ sent: (slot) => sent.get(slot - 100), drop: (numbers) => dropped.push(...numbers) });
+    for (const connection of [1, 2]) replica.counted(connection, 100 + connection, 0, 0);
     const expected: number[] = [];
     for (const each of actions) {
       if ("set" in each) {

@@ -2,7 +2,7 @@
  * The journal's records: what a turn of the active has changed, in one transaction that is there whole or not at all. Pure.
  *
  * A transaction is an E2E P07 header (20 bytes; the counter numbers the transactions of one journal from 0), then records one behind the other, little-endian:
- * `state` key → value (CBOR, opaque here) with the descriptors it names; `gone` key; `counted` how many packets a connection has had taken and been given; `output` a packet for a
+ * `state` key → value (CBOR, opaque here) with the descriptors it names; `gone` key; `counted` in which slot of the page a connection is, how many of its packets were taken and how many it was given; `output` a packet for a
  * connection, numbered by its counter. The first transaction of a journal is a snapshot of everything.
  */
 import { Buffer } from "node:buffer";
@@ -49,9 +49,9 @@ export class TransactionWriter {
     return this;
   }
 
-  counted(connection: number, taken: number, given: number): this {
-    this.#head(Kind.counted, 12);
-    return this.#word(connection).#word(taken).#word(given);
+  counted(connection: number, slot: number, taken: number, given: number): this {
+    this.#head(Kind.counted, 16);
+    return this.#word(connection).#word(slot).#word(taken).#word(given);
   }
 
   output(connection: number, counter: number, descriptors: readonly number[], bytes: Uint8Array, at: number, lengthBytes: number): this {
@@ -107,7 +107,7 @@ export class TransactionWriter {
 export interface TransactionSink {
   state(key: string, descriptors: number[], value: Uint8Array): void;
   gone(key: string): void;
-  counted(connection: number, taken: number, given: number): void;
+  counted(connection: number, slot: number, taken: number, given: number): void;
   output(connection: number, counter: number, descriptors: number[], bytes: Uint8Array): void;
 }
 
@@ -171,9 +171,9 @@ function walk(bytes: Uint8Array, sink: TransactionSink | undefined): boolean {
       if (name === undefined) return false;
       sink?.gone(name);
     } else if (kind === Kind.counted) {
-      if (!has(12)) return false;
-      const [connection, taken, given] = [word(), word(), word()];
-      sink?.counted(connection, taken, given);
+      if (!has(16)) return false;
+      const [connection, slot, taken, given] = [word(), word(), word(), word()];
+      sink?.counted(connection, slot, taken, given);
     } else if (kind === Kind.output) {
       if (!has(8)) return false;
       const [connection, counter] = [word(), word()];

@@ -19,6 +19,8 @@ export type StateOf = (name: Naming) => unknown;
 /** A connection as the turn sees it: see handedConnection.ts. */
 export interface TurnConnection {
   readonly number: number;
+  /** Of the handover page. */
+  readonly slot: number;
   /** Packets handled, and packets that it was given or is to be given. */
   readonly counts: { readonly taken: number; readonly given: number };
   /** Sends what was put off; the bytes are borrowed. */
@@ -219,7 +221,7 @@ export class Keeper {
     const writer = this.#writer.reset();
     const dropped: number[] = [];
     for (const key of this.#changed) this.#recordState(key, dropped);
-    for (const connection of this.#touched) writer.counted(connection.number, connection.counts.taken, connection.counts.given);
+    for (const connection of this.#touched) if (this.#connections.has(connection.number)) writer.counted(connection.number, connection.slot, connection.counts.taken, connection.counts.given);
     for (const { connection, counter, at, lengthBytes, descriptors } of this.#outputs) writer.output(connection.number, counter, this.#handOverAll(descriptors), this.#arena, at, lengthBytes);
     if (writer.isEmpty) return;
     this.#write();
@@ -305,8 +307,8 @@ export class Keeper {
     const dropped: number[] = [];
     for (const key of this.#live.keys()) this.#recordState(key, dropped);
     for (const connection of this.#connections.values()) {
-      const { number, counts } = connection;
-      writer.counted(number, counts.taken, counts.given);
+      const { number, slot, counts } = connection;
+      writer.counted(number, slot, counts.taken, counts.given);
       const waiting = connection.waiting();
       waiting.forEach(({ bytes, descriptors }, i) => writer.output(number, (counts.given - waiting.length + i) >>> 0, this.#handOverAll(descriptors), bytes, 0, bytes.length));
     }

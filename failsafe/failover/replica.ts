@@ -11,6 +11,8 @@ export interface Output {
 }
 
 export interface Counts {
+  /** Of the predecessor's page. */
+  slot: number;
   /** Packets of the connection that were handled. */
   taken: number;
   /** Packets that it was given or is to be given. */
@@ -18,11 +20,14 @@ export interface Counts {
 }
 
 export interface ReplicaOptions {
-  /** Packets that a connection was given for certain, by its number; what is before needs not be kept. undefined: not known. */
-  sent(connection: number): number | undefined;
+  /** Packets that the connection in a slot was given for certain; what is before needs not be kept. undefined: not known. */
+  sent(slot: number): number | undefined;
   /** Nobody names these descriptors any more. */
   drop(descriptors: readonly number[]): void;
 }
+
+/** Keys of connections: what was to be sent goes with them. */
+export const SESSION = "session:";
 
 interface Stored {
   descriptors: readonly number[];
@@ -50,10 +55,15 @@ export class Replica implements TransactionSink {
     if (!before) return;
     this.#states.delete(key);
     this.#drop(before.descriptors);
+    if (!key.startsWith(SESSION)) return;
+    const connection = Number(key.slice(SESSION.length));
+    this.#counts.delete(connection);
+    this.#shed(connection, this.#outputs.get(connection)?.length ?? 0);
+    this.#outputs.delete(connection);
   }
 
-  counted(connection: number, taken: number, given: number): void {
-    this.#counts.set(connection, { taken, given });
+  counted(connection: number, slot: number, taken: number, given: number): void {
+    this.#counts.set(connection, { slot, taken, given });
   }
 
   output(connection: number, counter: number, descriptors: number[], bytes: Uint8Array): void {
@@ -62,17 +72,11 @@ export class Replica implements TransactionSink {
     if (waiting.length === 1) this.#outputs.set(connection, waiting);
   }
 
-  /** A connection has ended. */
-  ended(connection: number): void {
-    this.#counts.delete(connection);
-    this.#shed(connection, this.#outputs.get(connection)?.length ?? 0);
-    this.#outputs.delete(connection);
-  }
-
   /** Lets go of the packets that have arrived; to be called after each batch of transactions. */
   prune(): void {
     for (const [connection, waiting] of this.#outputs) {
-      const sent = this.#options.sent(connection);
+      const slot = this.#counts.get(connection)?.slot;
+      const sent = slot === undefined ? undefined : this.#options.sent(slot);
       if (sent === undefined) continue;
       let count = 0;
       while (count < waiting.length && isBefore(waiting[count]!.counter, sent)) count += 1;
@@ -91,7 +95,7 @@ export class Replica implements TransactionSink {
   }
 
   countsOf(connection: number): Counts {
-    return this.#counts.get(connection) ?? { taken: 0, given: 0 };
+    return this.#counts.get(connection) ?? { slot: 0, taken: 0, given: 0 };
   }
 
   /** Packets from `sent` on, oldest first. */

@@ -56,7 +56,6 @@ export class Standby {
   readonly #descriptors = new Map<number, Descriptor>();
   /** Numbers that nobody names any more, before their descriptors came. */
   readonly #dropped = new Set<number>();
-  readonly #slots = new Map<number, number>();
   #stopWatching: () => void;
   #twin: { page: TwinPage; listener: Descriptor; path: string; instance: string } | undefined;
   #journals: Journal[] = [];
@@ -211,15 +210,7 @@ export class Standby {
   }
 
   #newReplica(): Replica {
-    const slots = this.#slots;
-    const replica: Replica = new Replica({
-      sent: (connection) => {
-        const slot = slots.get(connection);
-        return slot === undefined ? undefined : this.#twin?.page.sent(slot);
-      },
-      drop: (numbers) => this.#drop(numbers),
-    });
-    return replica;
+    return new Replica({ sent: (slot) => this.#twin?.page.sent(slot), drop: (numbers) => this.#drop(numbers) });
   }
 
   #askJudge(): void {

@@ -412,8 +412,9 @@ enum ipcnet_reflex_verdict ipcnet_reflex_plan_poll(runner *self, uint64_t now_us
       begin_last(self, now_us);
       break;
     }
-    if (begin_steps(self, now_us)) keep(self);
-    bool changed = false, last = false;
+    bool begun = false, changed = false, last = false;
+    while (begin_steps(self, now_us)) begun = true; /* a fallback may stand before its step */
+    if (begun) keep(self);
     for (unsigned place = 0; place < step_count(self); place++) if (self->run.steps[place].state == IPCNET_STEP_RUNNING) send_step(self, place, now_us);
     for (unsigned place = 0; place < step_count(self) && !last; place++) if (self->run.steps[place].state == IPCNET_STEP_RUNNING && judge(self, place, now_us, &last)) changed = true;
     if (last) {

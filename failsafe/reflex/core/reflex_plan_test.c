@@ -158,6 +158,32 @@ static void fallbacks_run_one_after_the_other(void)
   CHECK_INT(rig.asked[send], 0);
 }
 
+static void the_order_of_rows_means_nothing(void)
+{
+  plan_of_test(1000 * MS);
+  struct ipcnet_reflex_step *brake = rig_step(&rig, 10 * MS);
+  rig_condition(&rig, brake, 0, at_once);
+  struct ipcnet_reflex_step *hold = rig_step(&rig, 20 * MS);
+  hold->flags = 2;
+  rig_add_send(&rig, hold);
+  struct ipcnet_reflex_step *slow = rig_step(&rig, 50 * MS);
+  slow->flags = 2;
+  slow->fallback = rig_row(&rig, hold);
+  rig_condition(&rig, slow, 0, never);
+  struct ipcnet_reflex_step *park = rig_step(&rig, 100 * MS);
+  park->fallback = rig_row(&rig, slow);
+  rig_condition(&rig, park, 0, at_once);
+  brake->needs_first = 0;
+  rig_need(&rig, brake, park);
+  CHECK_INT(run_all(), IPCNET_VERDICT_POSED);
+  CHECK_INT(took_us(), 0);
+  CHECK_INT(state(slow), IPCNET_STEP_SKIPPED);
+  CHECK_INT(state(hold), IPCNET_STEP_SKIPPED);
+  rig.causes[2].never = 1;
+  CHECK_INT(run_all(), IPCNET_VERDICT_CUT);
+  CHECK_INT(took_us(), 150 * MS);
+}
+
 static void a_step_may_ask_for_the_last_rung(void)
 {
   plan_of_test(1000 * MS);
@@ -513,6 +539,7 @@ int main(void)
   a_step_that_is_not_reached_does_not_hold_up_the_next();
   tries_and_back_off();
   fallbacks_run_one_after_the_other();
+  the_order_of_rows_means_nothing();
   a_step_may_ask_for_the_last_rung();
   the_budget_is_stretched_by_nothing();
   a_bus_that_takes_nothing_is_asked_again();

@@ -132,6 +132,9 @@ export class ServiceDesk {
   /** A client as a predecessor had it. In `offers` the field `seq` is the offer's number. */
   restoreClient(client: number, state: DeskState | undefined, lastCall: number): void {
     const desked = this.#clients.get(client)!;
+    // Whoever comes after us needs it as much as we did.
+    const { listener } = this.#options;
+    listener?.client(client);
     if (!state) return;
     desked.announced = state.announced;
     desked.leaving = state.leaving;
@@ -140,11 +143,13 @@ export class ServiceDesk {
       return { offer: message.seq, terms: this.#terms(message) };
     });
     this.#core.restoreClient(client, state, { lastCall, offers }, this.#options.clock.nowUs());
+    listener?.lastCall(client);
   }
 
   /** A request as a predecessor had it, when all clients are there. Takes over the payload. */
   restoreCall(client: number, state: CallState<Payload>): void {
     this.#core.restoreCall(this.#callerOf(client), state, this.#options.clock.nowUs());
+    this.#options.listener?.call(client, state.seq);
   }
 
   /** When everything is restored: what can go on does. */
