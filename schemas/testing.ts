@@ -11,6 +11,20 @@ export async function until(holds: () => boolean, what: string, timeoutMs = 60_0
   }
 }
 
+/** Between two questions to another process. */
+const ASK_AGAIN_MS = 15;
+
+/** For what another process does. Resolves with the first answer that is neither undefined nor false; rejects after `timeoutMs`, naming `what` and what `last` says. */
+export async function eventually<Answer>(what: string, ask: () => Answer | Promise<Answer>, { timeoutMs = 20_000, last }: { timeoutMs?: number; last?: () => unknown } = {}): Promise<Exclude<Answer, undefined | false>> {
+  const deadlineMs = performance.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined && answer !== false) return answer as Exclude<Answer, undefined | false>;
+    if (performance.now() > deadlineMs) throw new Error(`${what}: not within ${timeoutMs} ms${last ? `; last: ${JSON.stringify(last(), undefined, 1)}` : ""}`);
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+  }
+}
+
 /** How many descriptors this process has open. */
 export const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
 

@@ -3,7 +3,7 @@
  * finding; the longest pause between two answers around a fault is the service gap.
  */
 import type { Client } from "../../shm/client/index.ts";
-import { eventually } from "./eventually.ts";
+import { eventually } from "../../schemas/testing.ts";
 
 export interface PairLoadOptions {
   connect(name: string): Promise<Client>;

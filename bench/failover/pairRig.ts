@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { connect, type Client } from "../../shm/client/index.ts";
-import { eventually } from "./eventually.ts";
+import { eventually } from "../../schemas/testing.ts";
 
 const entry = join(import.meta.dirname, "../../gateway/bin/ipcnetd.js");
 /** A loaded machine starts two Node processes in seconds. */

@@ -111,10 +111,12 @@ async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptio
   return (await pair.ended) === "stopped" ? stopWithVerdict(pair.gateway!, await asked) : 0;
 }
 
-/** For tests of what two releases say to each other: IPCNETD_PAIR_VERSION=MAJOR.MINOR instead of this one's. */
+/** For tests of what two releases say to each other: IPCNETD_PAIR_VERSION=MAJOR.MINOR instead of this one's. It says so loudly at the start. */
 function versionForTests(): { version?: PairVersion } {
   const [, major, minor] = /^(\d+)\.(\d+)$/.exec(process.env["IPCNETD_PAIR_VERSION"] ?? "") ?? [];
-  return major === undefined ? {} : { version: { major: Number(major), minor: Number(minor) } };
+  if (major === undefined) return {};
+  process.stderr.write(`ipcnetd: IPCNETD_PAIR_VERSION: speaks to its twin as version ${major}.${minor}; this is for tests alone\n`);
+  return { version: { major: Number(major), minor: Number(minor) } };
 }
 
 async function stopWithVerdict(gateway: Gateway, why: string): Promise<number> {

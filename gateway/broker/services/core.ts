@@ -12,7 +12,7 @@ import { STREAM_CREDIT_MAX } from "../../../shm/protocol/limits.ts";
 import { CallerLimits } from "./callerLimits.ts";
 import type { CallQuota } from "./callQuota.ts";
 import type { ServiceLimits } from "./limits.ts";
-import type { CallState, Caller, ClientState as RestoredClient, CoreListener, Effect, OfferTerms, RequestTerms, ServiceCounters, ServiceReport } from "./types.ts";
+import type { CallState, Caller, ClientState as RestoredClient, CoreListener, Effect, OfferTerms, PendingCall, RequestTerms, ServiceCounters, ServiceReport } from "./types.ts";
 
 interface Provider<P> {
   client: number;
@@ -35,22 +35,9 @@ interface Slot<P> {
   call: Call<P> | undefined;
 }
 
-interface Call<P> {
+interface Call<P> extends PendingCall<P> {
   caller: Caller;
-  seq: number;
-  terms: RequestTerms;
-  payload: P;
-  /** Order of arrival. */
-  order: number;
-  timeoutUs: number;
-  deadlineUs: number;
-  credit: number;
-  /** Part of the answer has been seen: nobody else can go on. */
-  seen: boolean;
-  deaths: number;
   slot: Slot<P> | undefined;
-  /** It waits because nobody offers its service yet. */
-  early: boolean;
   /** Whether the gateway's own. */
   internal: boolean;
 }

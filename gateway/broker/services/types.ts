@@ -37,18 +37,25 @@ export interface ClientState {
   abandoned: { number: number; offer: number; callerKey: string }[];
 }
 
-/** A request that waits for its answer, as a successor needs it. */
-export interface CallState<P> {
+/** A request that waits for its answer: what does not depend on the process that keeps it. */
+export interface PendingCall<P> {
   seq: number;
   terms: RequestTerms;
   payload: P;
+  /** Order of arrival. */
   order: number;
   timeoutUs: number;
   deadlineUs: number;
   credit: number;
+  /** Part of the answer has been seen: nobody else can go on. */
   seen: boolean;
   deaths: number;
+  /** It waits because nobody offers its service yet. */
   early: boolean;
+}
+
+/** The same as a successor needs it. */
+export interface CallState<P> extends PendingCall<P> {
   /** The provider's place that it has. */
   slot?: { client: number; number: number; offer: number } | undefined;
 }
