@@ -81,6 +81,7 @@ struct bus_state {
   struct ipcnet_bus_health health;
   struct ipcnet_can_link link;
   bool owned;      /* health is stepped; else only the link is remembered */
+  bool mending;    /* not owned, and health is stepped all the same: outvoted, and the controller had given up the bus */
   bool link_up, confirms, sends /* has messages or a claim id */;
   uint32_t stale_frames;
   uint64_t budget_microbits, budget_us;
