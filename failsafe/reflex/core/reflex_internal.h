@@ -187,6 +187,10 @@ uint16_t ipcnet_reflex_index_find(const struct ipcnet_reflex_index *index, const
 
 void ipcnet_reflex_watch_load(struct ipcnet_reflex *self);
 void ipcnet_reflex_watch_frame(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frame);
+/* Heard, operational where it must be, and not longer ago than its timeout: as of now, whether or not a turn has noticed yet. */
+bool ipcnet_reflex_watch_alive(const struct ipcnet_reflex *self, uint16_t node);
+/* Armed on the word of the owner before us. */
+void ipcnet_reflex_watch_adopt(struct ipcnet_reflex *self);
 /* Nodes whose time has run out. */
 void ipcnet_reflex_watch_turn(struct ipcnet_reflex *self);
 uint64_t ipcnet_reflex_watch_next_us(const struct ipcnet_reflex *self);
