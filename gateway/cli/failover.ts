@@ -106,8 +106,8 @@ async function ask({ client }: Session, body: Readonly<Record<string, unknown>>,
   return report as PairReport;
 }
 
-function words({ active, pid, standby, since }: PairReport): string {
+function words({ active, pid, epoch, standby, since }: PairReport): string {
   const how = since.how === "tookOver" ? ` since it took over from ${since.from ?? "?"} (${since.death ?? "?"})` : "";
   const other = !standby ? "there is no standby: nobody can take over" : `instance ${printable(standby.instance)} (pid ${standby.pid}) ${standby.ready ? "can take over" : "is still catching up"}`;
-  return `instance ${printable(active)} (pid ${pid}) is active${how}; ${other}`;
+  return `instance ${printable(active)} (pid ${pid}) is active under epoch ${epoch}${how}; ${other}`;
 }
