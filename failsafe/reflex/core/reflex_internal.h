@@ -132,6 +132,7 @@ struct ipcnet_reflex {
   /* Brains. */
   uint32_t brain_epoch;
   uint64_t brain_sequence, brain_heard_us;
+  uint64_t brain_excused_us; /* armed by taking over: the brain may not have noticed yet. A reason not to give it up, none to arm */
   bool brain_there, brain_sequence_known;
 
   /* The image that was kept last. */

@@ -160,6 +160,36 @@ static void test_a_node_not_heard_yet_gets_its_time(void)
   }
 }
 
+/* A brain that may not have noticed us is not given up; but nobody arms on its account. */
+static void test_a_brain_is_excused_and_proves_nothing(void)
+{
+  pair();
+  b.brain = false;
+  uint64_t timeout_us = b.reflex->table.header->brain_timeout_us;
+  rig_run(&b, timeout_us + 1000); /* it beats for the owner alone */
+  rig_report(&b);
+  b.now_us += 1000;
+  take_over();
+  CHECK_INT(arming(&b), IPCNET_ARMED);
+  rig_order(&b, IPCNET_ORDER_DISARM, 0, 0);
+  CHECK(rig_lacks(&b, IPCNET_MISSING_BRAIN, 0));
+  CHECK_INT(rig_order(&b, IPCNET_ORDER_ARM, 0, 0), IPCNET_ANSWER_REFUSED);
+  end_pair();
+  pair();
+  b.brain = false;
+  rig_run(&b, timeout_us + 1000);
+  rig_report(&b);
+  take_over();
+  uint64_t until_us = b.now_us + timeout_us;
+  while (b.now_us < until_us - 1000) {
+    rig_run(&b, 1000);
+    CHECK_INT(arming(&b), IPCNET_ARMED);
+  }
+  rig_run(&b, 2000);
+  CHECK(arming(&b) != IPCNET_ARMED);
+  end_pair();
+}
+
 static void test_set_points_go_on_to_expire(void)
 {
   pair();
@@ -804,6 +834,7 @@ int main(void)
   test_a_node_lost_before_is_lost_now();
   test_a_stopped_node_is_lost_now();
   test_a_node_not_heard_yet_gets_its_time();
+  test_a_brain_is_excused_and_proves_nothing();
   test_set_points_go_on_to_expire();
   test_shadow_is_sent_after_the_claim();
   test_shadow_of_what_was_sent_is_not_sent_again();

@@ -113,7 +113,7 @@ void ipcnet_reflex_watch_adopt(struct ipcnet_reflex *self) {
       /* We have not listened for long: the owner heard it, and it has its own timeout to be heard by us. */
       self->nodes[row].life = NODE_ALIVE;
       watch->seen_us = self->now_us;
-    } else if (self->nodes[row].life != NODE_ALIVE) {
+    } else if (!ipcnet_reflex_watch_alive(self, row)) {
       lose(self, row); /* it went while we only listened: nobody else would say so */
     }
   }
