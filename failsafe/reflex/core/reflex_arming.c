@@ -129,7 +129,7 @@ static void missing_of_buses(const struct ipcnet_reflex *self, struct list *list
 static void missing_of_nodes(const struct ipcnet_reflex *self, struct list *list) {
   for (uint16_t node = 0; node < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); node++) {
     if (!(self->table.nodes[node].flags & IPCNET_REFLEX_NODE_REQUIRED)) continue;
-    if (self->nodes[node].life != NODE_ALIVE) add(list, IPCNET_MISSING_NODE, node);
+    if (!ipcnet_reflex_watch_alive(self, node)) add(list, IPCNET_MISSING_NODE, node);
     else if (!ipcnet_reflex_watch_follows(self, node)) add(list, IPCNET_MISSING_NODE_EPOCH, node);
   }
 }

@@ -143,6 +143,7 @@ static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy,
     for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) {
       if (self->buses[bus].sends && !ipcnet_reflex_bus_open(self, bus)) ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BUS_DEAD, (uint16_t)bus, true);
     }
+    ipcnet_reflex_watch_adopt(self);
     return;
   }
   uint16_t trigger = ipcnet_reflex_find_trigger(self, IPCNET_REFLEX_ON_TAKEOVER, 0);

@@ -97,10 +97,31 @@ bool ipcnet_reflex_watch_follows(const struct ipcnet_reflex *self, uint16_t row)
   return self->nodes[row].epoch == (self->epoch & epoch_mask) && self->nodes[row].owner == (ipcnet_reflex_owner_number(self, watch->bus) & owner_mask);
 }
 
+static bool overdue(const struct ipcnet_reflex *self, uint16_t row) {
+  const struct ipcnet_reflex_node *rules = &self->table.nodes[row];
+  return self->now_us - self->watches[rules->watch].seen_us > rules->timeout_us;
+}
+
+bool ipcnet_reflex_watch_alive(const struct ipcnet_reflex *self, uint16_t row) {
+  return self->nodes[row].life == NODE_ALIVE && self->watches[self->table.nodes[row].watch].seen && !overdue(self, row);
+}
+
+void ipcnet_reflex_watch_adopt(struct ipcnet_reflex *self) {
+  for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); row++) {
+    struct watch_state *watch = &self->watches[self->table.nodes[row].watch];
+    if (self->nodes[row].life == NODE_UNKNOWN && !watch->seen) {
+      /* We have not listened for long: the owner heard it, and it has its own timeout to be heard by us. */
+      self->nodes[row].life = NODE_ALIVE;
+      watch->seen_us = self->now_us;
+    } else if (self->nodes[row].life != NODE_ALIVE) {
+      lose(self, row); /* it went while we only listened: nobody else would say so */
+    }
+  }
+}
+
 void ipcnet_reflex_watch_turn(struct ipcnet_reflex *self) {
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); row++) {
-    const struct ipcnet_reflex_node *rules = &self->table.nodes[row];
-    if (self->nodes[row].life == NODE_ALIVE && self->now_us - self->watches[rules->watch].seen_us > rules->timeout_us) lose(self, row);
+    if (self->nodes[row].life == NODE_ALIVE && overdue(self, row)) lose(self, row);
   }
 }
 
