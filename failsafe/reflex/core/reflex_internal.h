@@ -57,7 +57,6 @@ struct message_state {
 
 struct watch_state {
   uint64_t seen_us;
-  bool seen;
   uint16_t first_condition, first_node;
   uint8_t data[64];
   ipcnet_e2e_receiver receiver;
@@ -187,6 +186,7 @@ uint16_t ipcnet_reflex_index_find(const struct ipcnet_reflex_index *index, const
 /* ---- reflex_watch.c ---------------------------------------------------------------------------------------------------------------------- */
 
 void ipcnet_reflex_watch_load(struct ipcnet_reflex *self);
+/* `frame` is no longer than a frame can be. */
 void ipcnet_reflex_watch_frame(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frame);
 /* Heard, operational where it must be, and not longer ago than its timeout: as of now, whether or not a turn has noticed yet. */
 bool ipcnet_reflex_watch_alive(const struct ipcnet_reflex *self, uint16_t node);
