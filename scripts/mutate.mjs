@@ -20,7 +20,7 @@ const out = join(dist, "mutation");
 /** What is mutated, and which tests are asked first; then all others. Static tables are data: they have tests of every cell. */
 const targets = {
   "reflex_gate.c": ["gate_edge", "gate", "takeover", "model"],
-  "reflex_watch.c": ["watch", "arming", "claim"],
+  "reflex_watch.c": ["watch_edge", "watch", "arming", "claim"],
   "reflex_arming.c": ["arming", "takeover", "claim"],
   "reflex_bus.c": ["bus", "gate", "arming"],
   "reflex_claim.c": ["claim", "takeover", "arming"],

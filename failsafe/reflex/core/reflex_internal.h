@@ -57,6 +57,7 @@ struct message_state {
 
 struct watch_state {
   uint64_t seen_us;
+  bool seen;
   uint16_t first_condition, first_node;
   uint8_t data[64];
   ipcnet_e2e_receiver receiver;

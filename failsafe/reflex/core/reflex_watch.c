@@ -177,7 +177,8 @@ static void see(struct ipcnet_reflex *self, uint16_t row, const struct ipcnet_ca
     return;
   }
   uint64_t seen_before_us = watch->seen_us, seen_us = time_of(self, frame);
-  if (seen_us < seen_before_us) seen_us = seen_before_us;
+  if (watch->seen && seen_us < seen_before_us) seen_us = seen_before_us;
+  watch->seen = true;
   watch->seen_us = seen_us;
   memcpy(watch->data, frame->data, sizeof watch->data);
   for (uint16_t condition = watch->first_condition; condition != IPCNET_REFLEX_NONE; condition = self->conditions[condition].next) measure(self, condition, seen_us, seen_before_us);
