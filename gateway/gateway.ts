@@ -6,6 +6,7 @@
  */
 import type { Clock } from "../schemas/clock.ts";
 import type { ClientReport, LaneReport, PolicyReport, QuotaReport, ReflexReport, StatusReport, SupervisionReport } from "../schemas/messages/statusReport.ts";
+import type { ArmingState } from "../failsafe/arming/machine.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 import type { StopCategory } from "../failsafe/shutdown/compiled.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
@@ -18,7 +19,7 @@ import type { ServiceReply } from "./front/services.ts";
 import type { Link } from "./links/link.ts";
 import type { SupervisorPort } from "./supervisor/port.ts";
 import { serviceLimits } from "./broker/services/limits.ts";
-import { orderlyStop } from "./orderlyStop.ts";
+import { OrderlyStop } from "./orderlyStop.ts";
 import { topicsFingerprint } from "./topics/handover.ts";
 import type { TopicTable } from "./topics/table.ts";
 
@@ -86,6 +87,9 @@ export class Gateway {
   #cancelTimer: (() => void) | undefined;
   #lastRatesUs: number;
   #running = false;
+  #ending: OrderlyStop<PoseVerdict> | undefined;
+  /** Until somebody resets it: who stops now asks nobody. */
+  #compromised = false;
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
@@ -171,16 +175,21 @@ export class Gateway {
     this.event({ severity: "info", code: "started", source: "gateway", text: `${links.length} links, ${table.size} topics` });
   }
 
-  /** Runs the safe pose, while local programs are told and prepare themselves, then closes everything. Resolves with the verdict; never rejects for a robot's fault. */
-  async stop(why: string): Promise<PoseVerdict> {
+  /** Runs the safe pose, while local programs are told and prepare themselves, then closes everything. Resolves with the verdict; never rejects for a robot's fault. Asked again it is `hurry`. */
+  async stop(why: string, reason: "onStop" | "onShutdown" = "onStop"): Promise<PoseVerdict> {
     const { links, front, stats, clock, supervisor } = this.#parts;
+    if (this.#ending) {
+      this.hurry(why);
+      return this.#ending.over;
+    }
     this.reschedule();
     // Without time to prepare the pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
-    const verdict = await orderlyStop({
-      clock, prepareMs: supervisor.armed ? this.#parts.prepareMs() : 0, moreMsMax: serviceLimits.farewellMoreMsMax, besideMs: FAREWELL_MS,
+    this.#ending = new OrderlyStop({
+      clock, prepareMs: supervisor.armed ? this.#parts.prepareMs() : 0, moreMsMax: serviceLimits.farewellMoreMsMax, besideMs: FAREWELL_MS, compromised: this.#compromised,
       sayFarewell: (deadlineMs) => front.sayFarewell(why, deadlineMs),
-      startPose: () => supervisor.safePose(why, clock.nowUs(), "onStop"),
+      startPose: () => supervisor.safePose(why, clock.nowUs(), this.#compromised ? "onCompromise" : reason),
     });
+    const verdict = await this.#ending.over;
     this.#running = false;
     this.#cancelTimer?.();
     this.#parts.policy.stop();
@@ -188,6 +197,38 @@ export class Gateway {
     await Promise.all(links.map((link) => link.stop()));
     stats.stop();
     return verdict;
+  }
+
+  /** Somebody who asked to stop asks again: programs are no longer waited for. The pose is never cut short. */
+  hurry(why: string): void {
+    if (!this.#ending) return;
+    const before = this.#ending.phase;
+    this.#ending.happened("hurried");
+    if (this.#ending.phase === before) this.event({ severity: "warning", code: "notCutShort", source: "gateway", text: `${why}: nothing changes: the safe pose is never cut short` });
+    else this.event({ severity: "warning", code: "hurried", source: "gateway", text: `${why}: no program is waited for any more; the safe pose ${before === "preparing" ? "begins now" : "goes on to its end"}` });
+  }
+
+  /** The operating system is about to stop: the pose begins now, the service goes on until it is stopped itself. */
+  systemStops(why: string): Promise<PoseVerdict> {
+    return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs(), "onShutdown");
+  }
+
+  /** Something of this robot cannot be trusted any more: the severest pose, at once, without asking anybody. */
+  compromised(why: string): Promise<PoseVerdict> {
+    const { supervisor, clock } = this.#parts;
+    this.#compromised = true;
+    this.event({ severity: "error", code: "compromised", source: "gateway", text: why });
+    const verdict = supervisor.safePose(why, clock.nowUs(), "onCompromise");
+    this.#ending?.happened("compromised");
+    return verdict;
+  }
+
+  /** The state has changed; whoever was given time before a pose has none left when one begins. */
+  stateChanged(to: ArmingState): void {
+    if (to === "safePose") this.#ending?.happened("askedAtOnce");
+    // Out of a pose only a reset leads there.
+    if (to === "disarmed") this.#compromised = false;
+    this.reschedule();
   }
 
   status(): StatusReport {

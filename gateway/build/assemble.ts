@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import type { Clock } from "../../schemas/clock.ts";
 import type { Config } from "../../schemas/messages/config.ts";
 import type { DriverEvent } from "../../drivers/driver.ts";
+import type { ArmingState } from "../../failsafe/arming/machine.ts";
 import type { Link, LinkPorts } from "../links/link.ts";
 import type { CommandPath } from "../commands/commandPath.ts";
 import { Gateway } from "../gateway.ts";
@@ -107,9 +108,9 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     clearCommands: () => {
       for (const path of paths.values()) path.clear();
     },
-    stateChanged: (from: string, to: string, why: string) => {
+    stateChanged: (from: ArmingState, to: ArmingState, why: string) => {
       event({ severity: to === "fault" || (from === "armed" && to === "safePose") ? "warning" : "info", code: to, source: "gateway", text: `${from} → ${to}: ${why}` });
-      gateway?.reschedule();
+      gateway?.stateChanged(to);
     },
   };
   const isOurs = (link: string): boolean => reflex?.busRow(link) === undefined;

@@ -66,6 +66,8 @@ export interface FrontPair {
   guard(): Guard;
   /** What a predecessor has left: its listening socket and its clients. Asked for once, at the start. */
   inherited(): { listener: Descriptor; path: string; inheritance: Inheritance } | undefined;
+  /** The broker has all that was inherited. */
+  restored(): void;
   /** Clients can connect: for a standby to be handed the listening socket. */
   listening(server: SeqpacketServer): void;
 }
@@ -121,6 +123,7 @@ export class LocalFront implements Front {
       publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: peerWords(who) }, clock.nowUs()) },
       services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
     });
+    pair?.restored();
     inherited?.inheritance.close();
     pair?.listening(this.#server);
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });
