@@ -60,6 +60,7 @@ export class World {
   #takeovers = 0;
   #verdicts = 0;
   readonly #pose: PoseWatch;
+  readonly #processes: ReflexProcess[] = [];
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -106,6 +107,7 @@ export class World {
         },
       });
       host.processes.push(process);
+      this.#processes.push(process);
     }
     this.hosts.push(host);
     this.brains.push(brain);
@@ -124,10 +126,6 @@ export class World {
         if (seen.length > 256) seen.shift();
       },
     };
-  }
-
-  get #processes(): ReflexProcess[] {
-    return this.hosts.flatMap((host) => host.processes);
   }
 
   // ---- What happens ------------------------------------------------------------------------------------------------------------------------
