@@ -108,8 +108,8 @@ function addJoint(build: TableBuilder, n: number): void {
   build.add("watches", { ...watch, name: build.text(`state${n}`), canId: stateId(n), e2e: p05(STATE_DATA_ID + n) });
   build.add("watches", { ...watch, name: build.text(`witness${n}`), canId: witnessId(n), e2e: p05(WITNESS_DATA_ID + n), epoch: plain(24, 16), owner: plain(40, 3) });
   build.add("watches", { ...watch, name: build.text(`heartbeat${n}`), canId: heartbeatId(n), lengthBytes: 1, e2e: unprotected });
-  build.add("nodes", { name: build.text(`joint${n}`), timeoutUs: NODE_TIMEOUT_US, watch: 3 * n + 2, lostTrigger: 3 + n, flags: nodeFlags.required | nodeFlags.canopen | nodeFlags.mustBeOperational, bus: 0 });
-  build.add("nodes", { name: build.text(`witness${n}`), timeoutUs: NODE_TIMEOUT_US, watch: 3 * n + 1, lostTrigger: NONE, flags: nodeFlags.required, bus: 0 });
+  build.add("nodes", { name: build.text(`joint${n}`), timeoutUs: NODE_TIMEOUT_US, watch: 3 * n + 2, lostTrigger: 3 + n, flags: nodeFlags.required | nodeFlags.canopen | nodeFlags.mustBeOperational, bus: 0, group: 0 });
+  build.add("nodes", { name: build.text(`witness${n}`), timeoutUs: NODE_TIMEOUT_US, watch: 3 * n + 1, lostTrigger: NONE, flags: nodeFlags.required, bus: 0, group: n + 1 });
   // Standing still, and parked.
   build.add("conditions", { label: build.text(`velocity${n}`), watch: 3 * n, field: plain(40, 16, fieldFlags.signed), holdUs: 20_000, ageUsMax: 50_000, rawMin: -20n, rawMax: 20n });
   build.add("conditions", { label: build.text(`position${n}`), watch: 3 * n, field: plain(24, 16, fieldFlags.signed), holdUs: 20_000, ageUsMax: 50_000, rawMin: -200n, rawMax: 200n });

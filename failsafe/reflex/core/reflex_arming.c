@@ -118,6 +118,10 @@ static bool brain_is_there(const struct ipcnet_reflex *self) {
   return timeout_us == 0 || (self->brain_there && self->now_us - self->brain_heard_us < timeout_us);
 }
 
+bool ipcnet_reflex_may_go_on(const struct ipcnet_reflex *self) {
+  return (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && brain_is_there(self) && !self->trigger_latched && self->malfunction == IPCNET_MALFUNCTION_NONE;
+}
+
 static void missing_of_buses(const struct ipcnet_reflex *self, struct list *list) {
   for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) {
     if (!self->buses[bus].sends) continue;

@@ -146,6 +146,7 @@ static void command_of_another(struct ipcnet_reflex *self, uint16_t row, const s
   if (!ipcnet_twin_may_send(self->role)) {
     if (!intact) return;
     self->messages[row].e2e_counter = counter;
+    self->messages[row].others_us = self->now_us;
     if (self->messages[row].sent == 0) self->messages[row].sent = 1;
     return;
   }

@@ -69,11 +69,12 @@ static bool os_may_purge(void *context, uint8_t bus) {
 /* ---- What is said of it ------------------------------------------------------------------------------------------------------------------------------ */
 
 static uint32_t features(const struct ipcnet_process *self) {
-  uint16_t known[3] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch};
+  uint16_t known[4] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch, ipcnet_reflex_heard_epoch(self->core)};
+  uint16_t next = ipcnet_epoch_next(known, 4);
   bool detects = self->link.alive && self->link.page->robust_word != 0 && !atomic_load(&self->detector.refused);
   return (self->realtime.scheduled ? IPCNET_REFLEX_REALTIME : 0u) | (self->realtime.locked ? IPCNET_REFLEX_LOCKED : 0u) | (detects ? IPCNET_REFLEX_DETECTOR : 0u) |
          (atomic_load(&self->watchdog.open) ? IPCNET_REFLEX_WATCHDOG : 0u) | (self->twin_stands ? IPCNET_REFLEX_TWIN_STANDS : 0u) |
-         (self->store_usable && ipcnet_store_has(&self->store, ipcnet_epoch_next(known, 3)) ? IPCNET_REFLEX_EPOCH_RESERVED : 0u);
+         (self->store_usable && ipcnet_store_has(&self->store, ipcnet_epoch_next(&next, 1)) ? IPCNET_REFLEX_EPOCH_RESERVED : 0u);
 }
 
 void ipcnet_process_status(struct ipcnet_process *self, struct ipcnet_reflex_status *to) {

@@ -217,8 +217,9 @@ static void look_at_the_clock(struct ipcnet_process *self, enum ipcnet_twin_role
 
 /* The next epochs on the disk before they are needed. */
 static void reserve_ahead(struct ipcnet_process *self) {
-  uint16_t known[3] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch};
-  uint16_t next = ipcnet_epoch_next(known, 3);
+  uint16_t known[4] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch, ipcnet_reflex_heard_epoch(self->core)};
+  uint16_t next = ipcnet_epoch_next(known, 4);
+  next = ipcnet_epoch_next(&next, 1); /* two hosts: only every second one is ours */
   if (!self->store_usable || self->awaited_epoch != 0 || ipcnet_store_has(&self->store, next)) return;
   if (atomic_load(&self->store.wanted_epoch) != 0 || self->now_us < self->reserve_us) return;
   self->reserve_us = self->now_us + 100000; /* a disk that is full is not asked a thousand times a second */
