@@ -93,11 +93,12 @@ static bool os_may_purge(void *context, uint8_t bus) {
 /* ---- What is said of it ------------------------------------------------------------------------------------------------------------------------------ */
 
 static uint32_t features(const struct ipcnet_process *self) {
-  uint16_t known[3] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch};
+  uint16_t known[4] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch, ipcnet_reflex_heard_epoch(self->core)};
+  uint16_t next = ipcnet_epoch_next(known, 4);
   bool detects = self->link.alive && self->link.page->robust_word != 0 && !atomic_load(&self->detector.refused);
   return (self->realtime.scheduled ? IPCNET_REFLEX_REALTIME : 0u) | (self->realtime.locked ? IPCNET_REFLEX_LOCKED : 0u) | (detects ? IPCNET_REFLEX_DETECTOR : 0u) |
          (atomic_load(&self->watchdog.open) ? IPCNET_REFLEX_WATCHDOG : 0u) | (self->twin_stands ? IPCNET_REFLEX_TWIN_STANDS : 0u) |
-         (self->store_usable && ipcnet_store_has(&self->store, ipcnet_epoch_next(known, 3)) ? IPCNET_REFLEX_EPOCH_RESERVED : 0u);
+         (self->store_usable && ipcnet_store_has(&self->store, ipcnet_epoch_next(&next, 1)) ? IPCNET_REFLEX_EPOCH_RESERVED : 0u);
 }
 
 void ipcnet_process_status(struct ipcnet_process *self, struct ipcnet_reflex_status *to) {
@@ -245,10 +246,11 @@ static int begin(struct ipcnet_process *self) {
   if (self->epoll < 0 || self->timer < 0 || self->signals < 0) return -errno;
   int result = ipcnet_process_watch(self, self->timer, IPCNET_SOURCE_TIMER, 0);
   if (result == 0) result = ipcnet_process_watch(self, self->signals, IPCNET_SOURCE_SIGNALS, 0);
-  if (result == 0) result = ipcnet_buses_init(&self->buses, self->options.instance, &self->log);
+  if (result == 0) result = ipcnet_buses_init(&self->buses, self->options.instance, self->options.run, &self->log);
   if (result == 0) result = ipcnet_process_watch(self, self->buses.wake_fd, IPCNET_SOURCE_BUSES, 0);
   if (result == 0) result = ipcnet_lanes_init(&self->lanes);
   if (result == 0) result = ipcnet_detector_start(&self->detector);
+  if (result == 0) result = ipcnet_patrol_start(&self->patrol);
   if (result == 0) result = ipcnet_process_watch(self, self->detector.died_fd, IPCNET_SOURCE_TWIN_SUSPECT, 0);
   if (result == 0) result = ipcnet_process_watch(self, self->store.news_fd, IPCNET_SOURCE_STORE, 0);
   if (result == 0 && self->store.writer_pidfd >= 0) result = ipcnet_process_watch(self, self->store.writer_pidfd, IPCNET_SOURCE_WRITER, 0);
@@ -300,6 +302,7 @@ int ipcnet_process_run(struct ipcnet_process *self) {
   int result = ipcnet_page_create(&self->page);
   if (result == 0) {
     self->store_usable = ipcnet_store_open(&self->store, self->options.state, self->options.instance, &self->log, &self->stored_epoch) == IPCNET_STORE_OPEN;
+    ipcnet_patrol_init(&self->patrol);
     if (self->options.realtime) ipcnet_realtime_begin(&self->realtime, self->options.cpu);
     result = ipcnet_store_start(&self->store);
     if (result == 0) result = begin(self);
