@@ -46,6 +46,8 @@ export class ReflexSupervisor {
   #disarming = false;
   #verdict: PoseVerdict | undefined;
   #waiting: ((verdict: PoseVerdict) => void)[] = [];
+  /** The run whose verdict was told last. */
+  #toldRun: bigint | undefined;
   #run: { why: string; startedUs: number; plan: number; steps: Map<number, ToldStep> } | undefined;
   /** Told states wait for these. */
   #stateListeners: (() => void)[] = [];
@@ -146,7 +148,11 @@ export class ReflexSupervisor {
   }
 
   async #begin(kind: TriggerKind, subject: number | undefined, why: string, budgetMs: number): Promise<void> {
-    const reply = await this.#trigger(kind, subject, why);
+    const { client } = this.#options;
+    const asked = client.owner;
+    let reply = await this.#trigger(kind, subject, why);
+    // Whoever was asked died before it answered: its twin is asked. A run that it had begun goes on there and is joined.
+    if (reply.code === "away" && asked !== undefined && client.owner !== asked) reply = await this.#trigger(kind, subject, why);
     if (reply.code !== "done" && this.#state !== "safePose") this.#giveUp(why, budgetMs, reply.text || `the reflex says ${reply.code}`);
   }
 
@@ -283,8 +289,10 @@ export class ReflexSupervisor {
     return value >= rawMin && value <= rawMax;
   }
 
-  #ended({ verdict, timeUs }: Extract<Report, { kind: "verdict" }>): void {
-    if (verdict === "none") return;
+  #ended({ verdict, timeUs, runId }: Extract<Report, { kind: "verdict" }>): void {
+    // A successor tells the end of its predecessor's run once more: it cannot know whether anybody heard it.
+    if (verdict === "none" || runId === this.#toldRun) return;
+    this.#toldRun = runId;
     const { client, clock } = this.#options;
     const { rows } = client.table;
     const run = this.#run ?? { why: this.#why ?? "told by the reflex", startedUs: clock.nowUs(), plan: NONE, steps: new Map<number, ToldStep>() };

@@ -284,14 +284,18 @@ static void judge_set_points(struct ipcnet_reflex *self) {
   }
 }
 
+void ipcnet_reflex_tell_verdict(struct ipcnet_reflex *self) {
+  uint8_t data[9];
+  for (uint32_t byte = 0; byte < 8; byte++) data[byte] = (uint8_t)(self->plan.run.run_id >> 8 * byte);
+  data[8] = self->plan.run.verdict;
+  ipcnet_reflex_report(self, IPCNET_REPORT_VERDICT, 0, 0, data, sizeof data);
+}
+
 /* (While none runs there is no verdict.) */
 static void run_plan(struct ipcnet_reflex *self) {
   enum ipcnet_reflex_verdict verdict = ipcnet_reflex_plan_poll(&self->plan, self->now_us);
   if (verdict == IPCNET_VERDICT_NONE) return;
-  uint8_t data[9];
-  for (uint32_t byte = 0; byte < 8; byte++) data[byte] = (uint8_t)(self->plan.run.run_id >> 8 * byte);
-  data[8] = (uint8_t)verdict;
-  ipcnet_reflex_report(self, IPCNET_REPORT_VERDICT, 0, 0, data, sizeof data);
+  ipcnet_reflex_tell_verdict(self);
   step(self, verdict == IPCNET_VERDICT_POSED ? POSE_REACHED : POSE_FAILED);
   if (self->stop_after_run) ipcnet_reflex_raise(self, IPCNET_TWIN_STOP_ASKED);
 }

@@ -39,7 +39,10 @@ enum ipcnet_twin_role ipcnet_process_role(const struct ipcnet_process *self) {
 static enum ipcnet_can_verdict os_send(void *context, uint8_t bus, const struct ipcnet_can_frame *frame) {
   struct ipcnet_process *self = context;
   (void)IPCNET_FAILPOINT("beforeSend");
-  return ipcnet_buses_send(&self->buses, bus, frame);
+  (void)IPCNET_FAILPOINT_OF("beforeSend", frame->can_id);
+  enum ipcnet_can_verdict verdict = ipcnet_buses_send(&self->buses, bus, frame);
+  if (verdict == IPCNET_CAN_QUEUED) (void)IPCNET_FAILPOINT_OF("afterSend", frame->can_id);
+  return verdict;
 }
 
 static void os_bus_effect(void *context, uint8_t bus, enum ipcnet_bus_effect_kind kind) {
@@ -49,11 +52,32 @@ static void os_bus_effect(void *context, uint8_t bus, enum ipcnet_bus_effect_kin
 
 static void os_record(void *context, const struct ipcnet_can_frame *record) {
   struct ipcnet_process *self = context;
+#ifdef IPCNET_FAILPOINTS
+  if (record->flags == IPCNET_REFLEX_REPORT && record->can_id == IPCNET_REPORT_STEP) (void)IPCNET_FAILPOINT_OF("beforeJournal", record->token * 10u + record->data[0]);
+  if (record->flags == IPCNET_REFLEX_REPORT && record->can_id == IPCNET_REPORT_VERDICT) (void)IPCNET_FAILPOINT("beforeVerdict");
+#endif
   ipcnet_lanes_record(&self->lanes, record, self->now_us);
 }
 
+#ifdef IPCNET_FAILPOINTS
+static void die_in_plan(const struct ipcnet_process *self, const struct ipcnet_reflex_image *image) {
+  const struct ipcnet_reflex_table *table = ipcnet_reflex_loaded_table(self->core);
+  if (table == NULL || image->run.plan >= table->header->sections[IPCNET_REFLEX_PLANS].count) return;
+  const struct ipcnet_reflex_plan *plan = &table->plans[image->run.plan];
+  if (image->run.verdict != IPCNET_VERDICT_NONE) {
+    if (image->arming == IPCNET_SAFE_POSE) (void)IPCNET_FAILPOINT("beforeDiskVerdict"); /* else: a run of long ago */
+    return;
+  }
+  if (image->run.last_sent == IPCNET_LAST_BEGUN) (void)IPCNET_FAILPOINT("beforeDiskLast");
+  for (unsigned place = 0; place < plan->steps_count; place++) (void)IPCNET_FAILPOINT_OF("beforeDisk", (plan->steps_first + place) * 10u + image->run.steps[place].state);
+}
+#endif
+
 static void os_journal(void *context, const struct ipcnet_reflex_image *image) {
   struct ipcnet_process *self = context;
+#ifdef IPCNET_FAILPOINTS
+  die_in_plan(self, image);
+#endif
   if (self->store_usable) ipcnet_store_keep_image(&self->store, image);
 }
 
