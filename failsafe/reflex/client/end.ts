@@ -189,7 +189,7 @@ export class ReflexEnd {
         this.role = roles[packet.status.role] ?? "starting";
         this.epoch = packet.status.epoch;
         return this.#options.ports.statusChanged(this);
-      case "order": case "table": case "drill": case "commandLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look":
+      case "order": case "table": case "drill": case "commandLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look": case "powerLine":
         // A brain is not sent these.
         return closeAll(descriptors);
       default: packet satisfies never;
