@@ -47,6 +47,8 @@ export interface Legacy {
   path: string;
   instance: string;
   death: Death;
+  /** 0: not known. */
+  epoch: number;
 }
 
 export class Standby {
@@ -146,7 +148,7 @@ export class Standby {
     const { page } = twin;
     const replica = this.#replica ?? new Replica({ sent: () => undefined, drop: () => {} });
     const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: handlingOf(page.words) });
-    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!) };
+    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!), epoch: page.words[Word.epoch]! };
   }
 
   #death(fate: number): Death {

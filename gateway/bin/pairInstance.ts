@@ -120,7 +120,8 @@ export class PairInstance {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
     this.#quarantine = new QuarantineFile(join(this.#options.folder, "quarantine.json"), () => {});
     this.#gateway = await this.#options.build({
-      keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, guard: () => this.#guard(),
+      keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, folder: this.#options.folder,
+      predecessorEpoch: () => this.#legacy?.epoch ?? 0, epochBegan: (epoch) => (this.#page.words[Word.epoch] = epoch), guard: () => this.#guard(),
       inherited: () => this.#legacy && { listener: this.#legacy.listener, path: this.#legacy.path, inheritance: this.#legacy.inheritance },
       restored: () => this.#trace.mark("restored"),
       listening: (server) => this.#listening(server),
@@ -184,7 +185,7 @@ export class PairInstance {
     const { turns, journalBytes } = this.#keeper.counters;
     const takeover = this.#trace.report();
     return {
-      active: instance, pid: process.pid, ...(standby ? { standby: { instance: standby.instance, pid: standby.pid, ready: standby.isReady } } : {}), progressMs: deadlineMs, drills,
+      active: instance, pid: process.pid, epoch: this.#page.words[Word.epoch]!, ...(standby ? { standby: { instance: standby.instance, pid: standby.pid, ready: standby.isReady } } : {}), progressMs: deadlineMs, drills,
       supervision: this.#supervision.state,
       since: this.#legacy ? { how: "tookOver", from: this.#legacy.instance, death: this.#legacy.death } : { how: "started" }, ...(takeover ? { takeover } : {}), turns, journalBytes,
     };

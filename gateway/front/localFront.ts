@@ -55,6 +55,12 @@ export interface FrontPair {
   keeper: Keeper;
   connections: HandedConnections;
   port: PairPort;
+  /** Where the two keep what is theirs. */
+  readonly folder: string;
+  /** The epoch of whoever is taken over; 0: nobody, or not known. */
+  predecessorEpoch(): number;
+  /** This gateway is active from now on, under this epoch. */
+  epochBegan(epoch: number): void;
   /** Judges the gateway's own tasks. */
   supervision: Supervision;
   guard(): Guard;

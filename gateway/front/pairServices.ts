@@ -10,6 +10,8 @@ export interface PairReport {
   /** Which instance answers: the active one. */
   active: string;
   pid: number;
+  /** Under which it commands: rises with each start and each takeover. */
+  epoch: number;
   standby?: { instance: string; pid: number; ready: boolean };
   progressMs: number;
   drills: boolean;
