@@ -38,15 +38,15 @@ export interface PairOptions {
   version?: PairVersion;
   /** Builds the gateway around the pair's front. */
   build(pair: FrontPair): Promise<Gateway>;
+  /** Takes over for practice; `isOver` is true when it is in the way (rehearsal.ts). */
+  rehearse(folder: string, isOver: () => boolean): Promise<void>;
   /** Before there is a gateway that has events. */
   say(input: EventInput): void;
 }
 
-/** A number for whoever is active now, written where the next one finds it. */
-function noteActive(folder: string): number {
-  const number = randomInt(1, 2 ** 32);
+/** Writes the number of whoever is active now where the next one finds it. */
+function noteActive(folder: string, number: number): void {
   writeFileSync(join(folder, "last-active"), String(number), { mode: 0o600 });
-  return number;
 }
 
 /** 0: nobody has been active since the boot. */
@@ -65,6 +65,8 @@ export type PairEnd = "stopped" | "left" | "handedOver" | "expired";
 const LOOK_AGAIN_MS = 50;
 /** Between two attempts to get the lock of a dead twin, ms. */
 const LOCK_RETRY_MS = 20;
+/** After the first packet of a successor, ms: everybody has waited since the death, and is answered while it still runs before the others. */
+const SETTLE_MS = 50;
 /** Between the answer to who asked for a drill and the drill, ms. */
 const DRILL_MS = 20;
 
@@ -92,6 +94,7 @@ export class PairInstance {
   #topics = "";
   #refusal = "";
   #stopWanted = false;
+  #isPrepared = false;
   #failed: (error: unknown) => void = () => {};
 
   constructor(options: PairOptions) {
@@ -185,7 +188,10 @@ export class PairInstance {
     this.#server = server;
     if (!this.#legacy) return;
     this.#trace.mark("listening");
-    this.#keeper.onceGiven(() => this.#trace.mark("firstReply"));
+    this.#keeper.onceGiven(() => {
+      this.#trace.mark("firstReply");
+      setTimeout(() => this.#standby?.settle(), SETTLE_MS);
+    });
   }
 
   #report(): PairReport {
@@ -223,8 +229,22 @@ export class PairInstance {
     if (!cell) return;
     if (cell.to !== this.#role) this.#options.say({ severity: event === "twinLate" || event === "twinDead" || event === "refused" ? "warning" : "info", code: cell.to, source: `instance ${this.#options.instance}`, text: `${this.#role} → ${cell.to}: ${text || event}` });
     if (event === "refused") this.#refusal = text;
+    if (event === "inSync") this.#prepare();
     this.#role = cell.to;
     for (const effect of cell.do) this.#perform(effect);
+  }
+
+  /** What a standby does for a quick takeover, once in its life. */
+  #prepare(): void {
+    const { say, instance, rehearse, folder } = this.#options;
+    if (this.#isPrepared) return;
+    this.#isPrepared = true;
+    const source = `instance ${instance}`;
+    if (this.#standby?.mayRaise === false) say({ severity: "info", code: "ordinaryPriority", source, text: "a takeover has to share the processors with everybody else: this user may not raise priorities (LimitRTPRIO=1 or LimitNICE=-20 of the unit)" });
+    rehearse(folder, () => this.#role !== "standby").then(
+      () => say({ severity: "info", code: "rehearsed", source, text: "a takeover has been rehearsed" }),
+      (error: unknown) => say({ severity: "warning", code: "notRehearsed", source, text: `a takeover takes longer than it needs to, its rehearsal failed: ${String(error)}` }),
+    );
   }
 
   #perform(effect: RoleEffect): void {
@@ -301,30 +321,34 @@ export class PairInstance {
 
   #takeOver(): void {
     this.#legacy ??= this.#standby!.legacy();
-    this.#lock = this.#takeLock();
+    this.#lock = this.#standby?.takeLock() ?? this.#takeLock();
     // A twin that was started again before we were told: it finds the clients' socket alive, and ends.
     if (!this.#lock) return void setTimeout(() => this.#takeOver(), LOCK_RETRY_MS);
     this.#trace.mark("locked");
-    void this.#begin(this.#legacy ? this.#gateway!.takeOver() : this.#gateway!.start()).catch(this.#failed);
+    void this.#begin(this.#legacy ? this.#gateway!.takeOver(this.#standby?.released) : this.#gateway!.start()).catch(this.#failed);
   }
 
   /** What begins is an active's work; when clients can connect, a standby can come. */
   async #begin(started: Promise<void>): Promise<void> {
     const { folder, instance, version } = this.#options;
-    // Before the first turn: what is left with systemd is known by this number.
-    this.#page.words[Word.instance] = noteActive(folder);
+    const number = randomInt(1, 2 ** 32);
+    this.#page.words[Word.instance] = number;
     await started;
     this.#supervision.activate("crank");
     if (this.#store) {
+      // What is left with systemd is known by this number. A file may have to wait for a disk: never while clients wait.
+      noteActive(folder, number);
       this.#store.keep("page", this.#page.descriptor);
       const listener = this.#server!.descriptor();
       this.#store.keep("listener", listener);
       listener.close();
       this.#keeper.setHeir(this.#store);
     }
+    // The dead one's end of the pair's socket is open until then.
+    await this.#standby?.released;
     this.#link = new ActiveLink({
       path: join(folder, "pair.sock"), instance, topics: this.#topics, page: this.#page, keeper: this.#keeper, store: this.#store, seal: this.#seal, ...(version ? { version } : {}),
-      listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }),
+      listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }), lock: this.#lock!,
       event: (code, text) => this.#gateway!.event({ severity: code === "standbyGone" ? "warning" : code === "standbyRefused" ? "error" : "info", code, source: "pair", text }),
     });
     if (this.#stopWanted) this.happened("stopAsked");
