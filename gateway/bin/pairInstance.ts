@@ -208,6 +208,7 @@ export class PairInstance {
     if (cell.to !== this.#role) this.#options.say({ severity: event === "twinLate" || event === "twinDead" || event === "refused" ? "warning" : "info", code: cell.to, source: `instance ${this.#options.instance}`, text: `${this.#role} → ${cell.to}: ${text || event}` });
     if (event === "refused") this.#refusal = text;
     this.#role = cell.to;
+    if (cell.to === "standby") this.#gateway!.follow();
     for (const effect of cell.do) this.#perform(effect);
   }
 
