@@ -16,6 +16,8 @@ export const Word = {
   missing: 6,
   /** A number that the active gave itself when it became active. */
   instance: 7,
+  /** Its epoch (epoch.ts); 0: it has none yet. */
+  epoch: 8,
 } as const;
 
 export const Fate = {

@@ -82,8 +82,9 @@ export class Host implements Station {
   /** The controller has given up the bus. */
   isBusOff = false;
   mayPurge = true;
-  /** At some time in this run: what waited then may come at any time. */
-  purgeWasForbidden = false;
+  /** When it was forbidden last, and until when: what was handed over before the end may wait until the core asks again. */
+  purgeForbiddenUs = Infinity;
+  purgeAllowedUs = -Infinity;
   bootId = new Uint8Array(16);
   lockHolder: ReflexProcess | undefined;
   /** The journal on disk. */

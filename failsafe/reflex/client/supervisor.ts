@@ -12,7 +12,7 @@ import { NONE, triggerKinds, type ConditionRow, type TriggerKind } from "../tabl
 import type { ReflexClient } from "./client.ts";
 import type { ReflexEnd, Reply } from "./end.ts";
 import type { ReflexState, Report } from "./records.ts";
-import { armings, malfunctions, missingReasons, type Lack, type StepState } from "./status.ts";
+import { armings, malfunctions, missingReasons, roles, type Lack, type StepState } from "./status.ts";
 
 export interface ReflexSupervisorOptions {
   client: ReflexClient;
@@ -226,10 +226,12 @@ export class ReflexSupervisor {
   #look(): void {
     const { client } = this.#options;
     const { owner } = client;
+    // What a reflex said before it came to own the buses, or of an earlier time that it did, is not how the robot is: a standby calls itself disarmed.
+    const state = owner?.state?.role === "owner" && owner.state.epoch === owner.epoch ? owner.state : undefined;
+    const status = owner?.status && roles[owner.status.role] === "owner" && owner.status.epoch === owner.epoch ? owner.status : undefined;
     // Reports come by the lane, the status by the socket: the later word counts, should a report have been lost.
-    const { state, status } = owner ?? {};
-    if (state?.role === "owner" && (!status || status.sinceUs <= state.sinceUs)) this.#told(state);
-    else if (status && owner?.role === "owner") this.#enter({ to: armings[status.arming] ?? "fault", trigger: status.trigger, plan: status.plan, sinceUs: status.sinceUs });
+    if (state && (!status || status.sinceUs <= state.sinceUs)) this.#told(state);
+    else if (status) this.#enter({ to: armings[status.arming] ?? "fault", trigger: status.trigger, plan: status.plan, sinceUs: status.sinceUs });
     for (const listener of this.#stateListeners.slice()) listener();
   }
 

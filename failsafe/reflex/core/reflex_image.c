@@ -139,10 +139,12 @@ static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy,
   bool goes_on = (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && legacy->live && same_table && !self->trigger_latched && legacy->image.malfunction == IPCNET_MALFUNCTION_NONE;
   if (goes_on) {
     self->arming = IPCNET_ARMED;
+    self->brain_excused_us = self->now_us;
     /* A bus that is not open to us cannot be lost any more: nobody else would say so. */
     for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) {
       if (self->buses[bus].sends && !ipcnet_reflex_bus_open(self, bus)) ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BUS_DEAD, (uint16_t)bus, true);
     }
+    ipcnet_reflex_watch_adopt(self);
     return;
   }
   uint16_t trigger = ipcnet_reflex_find_trigger(self, IPCNET_REFLEX_ON_TAKEOVER, 0);
@@ -189,7 +191,6 @@ void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
     else self->arming = (uint8_t)(image->arming == IPCNET_SAFE_POSE ? IPCNET_FAULT : image->arming); /* a pose without a run cannot be */
   }
   if (ipcnet_reflex_other_host_armed(self, legacy.any ? legacy.image.epoch : 0)) adopt_from_other_host(self);
-  self->brain_heard_us = self->now_us; /* it may not have noticed us yet */
   if (self->arming != IPCNET_ARMED) ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);

@@ -83,6 +83,7 @@ struct bus_state {
   struct ipcnet_bus_health health;
   struct ipcnet_can_link link;
   bool owned;      /* health is stepped; else only the link is remembered */
+  bool mending;    /* not owned, and health is stepped all the same: outvoted, and the controller had given up the bus */
   bool link_up, confirms, sends /* has messages or a claim id */;
   uint32_t stale_frames;
   uint64_t budget_microbits, budget_us;
@@ -134,6 +135,7 @@ struct ipcnet_reflex {
   /* Brains. */
   uint32_t brain_epoch;
   uint64_t brain_sequence, brain_heard_us;
+  uint64_t brain_excused_us; /* armed by taking over: the brain may not have noticed yet. A reason not to give it up, none to arm */
   bool brain_there, brain_sequence_known;
 
   /* The image that was kept last. */
@@ -192,7 +194,12 @@ uint16_t ipcnet_reflex_index_find(const struct ipcnet_reflex_index *index, const
 /* ---- reflex_watch.c ---------------------------------------------------------------------------------------------------------------------- */
 
 void ipcnet_reflex_watch_load(struct ipcnet_reflex *self);
+/* `frame` is no longer than a frame can be. */
 void ipcnet_reflex_watch_frame(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frame);
+/* Heard, operational where it must be, and not longer ago than its timeout: as of now, whether or not a turn has noticed yet. */
+bool ipcnet_reflex_watch_alive(const struct ipcnet_reflex *self, uint16_t node);
+/* Armed on the word of the owner before us. */
+void ipcnet_reflex_watch_adopt(struct ipcnet_reflex *self);
 /* Nodes whose time has run out. */
 void ipcnet_reflex_watch_turn(struct ipcnet_reflex *self);
 uint64_t ipcnet_reflex_watch_next_us(const struct ipcnet_reflex *self);

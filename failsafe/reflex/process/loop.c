@@ -222,10 +222,11 @@ static int begin(struct ipcnet_process *self) {
   if (self->epoll < 0 || self->timer < 0 || self->signals < 0) return -errno;
   int result = ipcnet_process_watch(self, self->timer, IPCNET_SOURCE_TIMER, 0);
   if (result == 0) result = ipcnet_process_watch(self, self->signals, IPCNET_SOURCE_SIGNALS, 0);
-  if (result == 0) result = ipcnet_buses_init(&self->buses, self->options.instance, &self->log);
+  if (result == 0) result = ipcnet_buses_init(&self->buses, self->options.instance, self->options.run, &self->log);
   if (result == 0) result = ipcnet_process_watch(self, self->buses.wake_fd, IPCNET_SOURCE_BUSES, 0);
   if (result == 0) result = ipcnet_lanes_init(&self->lanes);
   if (result == 0) result = ipcnet_detector_start(&self->detector);
+  if (result == 0) result = ipcnet_patrol_start(&self->patrol);
   if (result == 0) result = ipcnet_process_watch(self, self->detector.died_fd, IPCNET_SOURCE_TWIN_SUSPECT, 0);
   if (result == 0) result = ipcnet_process_watch(self, self->store.news_fd, IPCNET_SOURCE_STORE, 0);
   if (result == 0 && self->store.writer_pidfd >= 0) result = ipcnet_process_watch(self, self->store.writer_pidfd, IPCNET_SOURCE_WRITER, 0);
@@ -277,6 +278,7 @@ int ipcnet_process_run(struct ipcnet_process *self) {
   int result = ipcnet_page_create(&self->page);
   if (result == 0) {
     self->store_usable = ipcnet_store_open(&self->store, self->options.state, self->options.instance, &self->log, &self->stored_epoch) == IPCNET_STORE_OPEN;
+    ipcnet_patrol_init(&self->patrol);
     if (self->options.realtime) ipcnet_realtime_begin(&self->realtime, self->options.cpu);
     result = ipcnet_store_start(&self->store);
     if (result == 0) result = begin(self);
