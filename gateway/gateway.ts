@@ -5,7 +5,7 @@
  * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
  */
 import type { Clock } from "../schemas/clock.ts";
-import type { ClientReport, LaneReport, PolicyReport, QuotaReport, ReflexReport, StatusReport } from "../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, PolicyReport, QuotaReport, ReflexReport, StatusReport, SupervisionReport } from "../schemas/messages/statusReport.ts";
 import type { ArmingState } from "../failsafe/arming/machine.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 import type { StopCategory } from "../failsafe/shutdown/compiled.ts";
@@ -60,6 +60,11 @@ export interface GatewayParts {
   front: Front;
   policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
+  /** It is active from now on: its epoch begins. */
+  beginEpoch(): void;
+  epoch(): number;
+  /** What supervises its own tasks; undefined: nothing does. */
+  supervision(): SupervisionReport | undefined;
   /** What owns the CAN buses instead of this process, if anything does. */
   reflexes(): readonly ReflexReport[];
   reload(file: string): ServiceReply;
@@ -99,6 +104,7 @@ export class Gateway {
    */
   async takeOver(): Promise<void> {
     const { front, table, clock, stats, links } = this.#parts;
+    this.#parts.beginEpoch();
     table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
     this.#freshness = new FreshnessMonitor(table);
     await front.start();
@@ -150,6 +156,7 @@ export class Gateway {
   /** Opens the links, then the client socket. Rejects with the first link's error that may not be missing; what was opened is closed again. */
   async start(): Promise<void> {
     const { links, front, table, clock, stats } = this.#parts;
+    this.#parts.beginEpoch();
     table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
     this.#freshness = new FreshnessMonitor(table);
     // Together: each may wait for its device, and none needs another.
@@ -240,7 +247,7 @@ export class Gateway {
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, cause: () => supervisor.cause, missing: () => supervisor.missing(),
       nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(), reflexes: () => this.#parts.reflexes(),
-      topicCount: () => table.size, process: () => stats.report(),
+      supervision: () => this.#parts.supervision(), epoch: () => this.#parts.epoch(), topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }
 

@@ -10,6 +10,8 @@ const entry = join(import.meta.dirname, "../gateway/bin/reflexes.js");
 export const CLAIM_ID = 0x10;
 /** Two processors and much else to do: a twin that stands still for 10 ms is nothing unusual here. */
 const TWIN_DEADLINE_MS = 500;
+/** Also in a virtual machine, which is ten times slower. */
+const START_TIMEOUT_MS = 120_000;
 
 /** The arm's bus belongs to the reflex; nodes follow claims. Deadlines are those of a loaded machine. */
 export function withReflex(configuration: Configuration, reflex: "single" | "pair"): void {
@@ -59,16 +61,18 @@ export class ReflexProcesses {
   }
 }
 
-export async function startReflexes(folder: string, configuration: string): Promise<ReflexProcesses> {
+/** `through`: a command that starts them, with fewer rights for instance. */
+export async function startReflexes(folder: string, configuration: string, through: readonly string[] = []): Promise<ReflexProcesses> {
   // The run folder is that of the client socket; ipcnetd's own file comes later, and says the same.
   const configFile = join(folder, "reflexes.yaml");
   writeFileSync(configFile, `socket: { path: "${join(folder, "ipcnet.sock")}", mode: "0600" }\n${configuration}`);
-  const keeper = spawn(process.execPath, ["--enable-source-maps", entry, "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", "pipe"] });
+  const [program, ...args] = [...through, process.execPath, "--enable-source-maps", entry, "--config", configFile, "--until-stdin-closes"];
+  const keeper = spawn(program!, args, { stdio: ["pipe", "pipe", "pipe"] });
   const processes = new ReflexProcesses(keeper, folder);
   await eventually("the reflexes started", () => {
     if (keeper.exitCode !== null) throw new Error(`the reflexes did not start:\n${processes.log}`);
     return processes.log.includes('"reflexes"');
-  }, { last: () => processes.log });
+  }, { timeoutMs: START_TIMEOUT_MS, last: () => processes.log });
   return processes;
 }
 

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { noBus, PrivateBus } from "../gateway/triggers/privateBus.ts";
-import { ArmRig, moveTo } from "./armRig.ts";
+import { ArmRig, moveTo, patient } from "./armRig.ts";
 import { Program } from "./program.ts";
 import { eventually } from "./waiting.ts";
 
@@ -17,7 +17,10 @@ async function moving(t: TestContext, prepareMs = 0): Promise<{ bus: PrivateBus;
   const before = { ...process.env };
   t.after(() => Object.assign(process.env, { PATH: before["PATH"] }));
   Object.assign(process.env, { DBUS_SYSTEM_BUS_ADDRESS: bus.address, INVOCATION_ID: "test", PATH: `${bus.folder}:${before["PATH"]}` });
-  const rig = await ArmRig.start({ joints: ["base"], configure: ({ safePose }) => void (safePose["prepareMs"] = prepareMs) });
+  const rig = await ArmRig.start({ joints: ["base"], configure: (configuration) => {
+    patient(configuration);
+    configuration.safePose["prepareMs"] = prepareMs;
+  } });
   for (const name of ["DBUS_SYSTEM_BUS_ADDRESS", "INVOCATION_ID"]) Reflect.deleteProperty(process.env, name);
   t.after(() => rig.stop());
   await eventually("the delay lock", () => existsSync(lock));

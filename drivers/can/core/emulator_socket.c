@@ -15,6 +15,7 @@
 
 enum kind { HELLO = 1, WELCOME, FRAME, ECHO, DROPPED, LINK, CONTROL, STATE, REFUSED };
 enum { HELLO_FD = 1, HELLO_LISTEN_ONLY = 2, HELLO_ECHOES = 4 };
+enum { WELCOME_FD = 1, WELCOME_LINK_DOWN = 2 };
 enum { CONTROL_PURGE = 1, CONTROL_RESTART = 2 };
 #define EVENTS_SOFT_LIMIT (IPCNET_EMULATOR_EVENTS - 4u) /* one record gives at most two events */
 
@@ -120,7 +121,7 @@ static int os_bind(void *context, int fd, int index)
 {
     struct ipcnet_emulator *self = context;
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    struct record hello = { .kind = HELLO, .value = VERSION };
+    struct record hello = { .kind = HELLO, .value = VERSION, .frame = { .token = self->controller } };
     (void)index;
     snprintf(address.sun_path, sizeof address.sun_path, "%s", self->path);
     if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) return errno == EAGAIN ? -ECONNREFUSED : -errno; /* EAGAIN: too many wait to be accepted */
@@ -130,6 +131,7 @@ static int os_bind(void *context, int fd, int index)
     atomic_store(&self->purging, false);
     atomic_store(&self->bus_state, 0);
     atomic_store(&self->counters, 0);
+    atomic_store(&self->waiting, 0);
     self->start = self->filled = 0;
     self->events_head = self->events_tail = 0;
     self->gone = false;
@@ -178,6 +180,22 @@ static void fill_message(struct mmsghdr *message, const struct ipcnet_can_frame 
     message->msg_hdr.msg_controllen = CMSG_SPACE(sizeof stamp);
 }
 
+static void take_welcome(struct ipcnet_emulator *self, const struct record *record)
+{
+    bool up = (record->arg & WELCOME_LINK_DOWN) == 0;
+    uint8_t state = record->frame.data[0] <= 3 ? record->frame.data[0] : 0;
+    atomic_store(&self->queue_frames, record->value);
+    atomic_store(&self->bitrate_bps, record->frame.can_id);
+    atomic_store(&self->fd, (record->arg & WELCOME_FD) != 0);
+    atomic_store(&self->bus_state, state);
+    atomic_store(&self->counters, record->frame.lost_before);
+    atomic_store(&self->waiting, record->frame.token);
+    atomic_store(&self->link_up, up);
+    atomic_store(&self->welcomed, true);
+    tell(self, up ? IPCNET_LINK_UP : IPCNET_LINK_DOWN, up ? record->frame.token : 0, 0, 0);
+    if (state != 0) tell(self, IPCNET_LINK_BUS_STATE, state, record->frame.lost_before, 0);
+}
+
 /* Takes one record; true when it became a message. */
 static bool take_record(struct ipcnet_emulator *self, const struct record *record, struct mmsghdr *message)
 {
@@ -193,15 +211,9 @@ static bool take_record(struct ipcnet_emulator *self, const struct record *recor
         tell(self, IPCNET_LINK_DROPPED, record->arg, 0, ipcnet_can_key(id_with_flags(&record->frame), record->frame.length_bytes <= 64 ? record->frame.length_bytes : 64, record->frame.data));
         one_less_in_flight(self);
         return false;
-    case WELCOME:
-        atomic_store(&self->queue_frames, record->value);
-        atomic_store(&self->bitrate_bps, record->frame.can_id);
-        atomic_store(&self->fd, (record->arg & HELLO_FD) != 0);
-        atomic_store(&self->welcomed, true);
-        atomic_store(&self->link_up, true);
-        tell(self, IPCNET_LINK_UP, 0, 0, 0);
-        return false;
+    case WELCOME: take_welcome(self, record); return false;
     case LINK:
+        atomic_store(&self->waiting, 0);
         if (atomic_exchange(&self->link_up, record->arg == 1) != (record->arg == 1)) tell(self, record->arg == 1 ? IPCNET_LINK_UP : IPCNET_LINK_DOWN, 0, 0, 0);
         return false;
     case STATE:
@@ -352,9 +364,9 @@ static bool os_may_purge(void *context)
 
 static int os_tx_backlog(void *context, int index)
 {
-    (void)context;
+    struct ipcnet_emulator *self = context;
     (void)index;
-    return 0; /* the queue belongs to the connection: nobody was before us */
+    return (int)atomic_load(&self->waiting);
 }
 
 /* ---- Construction ------------------------------------------------------------------------------------------------------------------- */

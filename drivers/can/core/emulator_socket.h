@@ -23,6 +23,7 @@ struct ipcnet_emulator {
     char path[108];
     char bus_name[32];  /* by which the server knows the bus */
     char node_name[32]; /* for whoever looks at the bus */
+    uint32_t controller; /* who names the same number shares one controller, as sockets share an interface; 0: one of its own. Set before it is opened */
     bool listen_only;
 
     /* Owner's until bound. */
@@ -34,6 +35,7 @@ struct ipcnet_emulator {
     _Atomic bool welcomed, link_up, fd;
     _Atomic uint32_t bus_state, counters; /* TEC << 16 | REC */
     _Atomic bool purging;
+    _Atomic uint32_t waiting; /* frames of whoever was there before, as WELCOME said; until the link goes down */
 
     /* Reader's. */
     unsigned char buffer[IPCNET_EMULATOR_RECORD_BYTES * IPCNET_EMULATOR_BUFFER_RECORDS];

@@ -58,7 +58,8 @@ static enum ipcnet_can_verdict send_frame(uint32_t id, uint8_t flags, uint8_t le
     return ipcnet_can_send(&can, &frame);
 }
 
-static void connected(bool fd, uint32_t queue)
+/* As far as HELLO. */
+static void greeted(bool fd, uint32_t controller)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     struct ipcnet_can_link_event event;
@@ -69,6 +70,7 @@ static void connected(bool fd, uint32_t queue)
     CHECK_INT(bind(listener, (const struct sockaddr *)&address, sizeof address), 0);
     CHECK_INT(listen(listener, 4), 0);
     ipcnet_emulator_init(&emulator, "arm", "gateway", false);
+    emulator.controller = controller;
     os = ipcnet_emulator_os(&emulator);
     struct ipcnet_can_config config = { .fd = fd, .tx_queue_frames = 100 };
     snprintf(config.interface, sizeof config.interface, "%s", path);
@@ -80,14 +82,22 @@ static void connected(bool fd, uint32_t queue)
     CHECK_INT(hello.kind, 1);
     CHECK_INT(hello.arg, 4 | (fd ? 1 : 0));
     CHECK_INT(hello.value, 1);
+    CHECK_INT(hello.frame.token, controller);
     CHECK(memcmp(hello.frame.data, "arm\0gateway\0", 12) == 0);
     CHECK_INT(receive(), 0);
     CHECK(!next_event(&event)); /* not welcomed yet: neither up nor down */
     CHECK_INT(send_frame(1, 0, 1, 1), IPCNET_CAN_LINK_DOWN);
+}
+
+static void connected(bool fd, uint32_t queue)
+{
+    struct ipcnet_can_link_event event;
+    greeted(fd, 0);
     say(2, fd ? 1 : 0, queue, &(struct ipcnet_can_frame){ .can_id = 500000 });
     CHECK_INT(receive(), 0);
     CHECK(next_event(&event));
     CHECK_INT(event.kind, IPCNET_LINK_UP);
+    CHECK_INT(event.a, 0);
     CHECK(!next_event(&event));
 }
 
@@ -224,6 +234,43 @@ static void states_links_and_restarts(void)
     disconnected();
 }
 
+/* The controller is there already: others use it, or did. */
+static void a_shared_controller_is_met_as_it_is(void)
+{
+    struct ipcnet_can_link_event event;
+    struct ipcnet_can_link link;
+    greeted(false, 7);
+    say(2, 0, 8, &(struct ipcnet_can_frame){ .can_id = 500000, .token = 3, .lost_before = 128u << 16 | 2, .data = { 2 } });
+    CHECK_INT(receive(), 0);
+    CHECK(next_event(&event));
+    CHECK_INT(event.kind, IPCNET_LINK_UP);
+    CHECK_INT(event.a, 3); /* frames of somebody before us */
+    CHECK(next_event(&event));
+    CHECK_INT(event.kind, IPCNET_LINK_BUS_STATE);
+    CHECK_INT(event.a, 2);
+    CHECK_INT(os.link_query(os.context, 1, &link), 0);
+    CHECK_INT(link.tec, 128);
+    CHECK_INT(os.tx_backlog(os.context, 1), 3);
+    say(6, 0, 0, NULL); /* another one purges */
+    say(6, 1, 0, NULL);
+    CHECK_INT(receive(), 0);
+    CHECK(next_event(&event));
+    CHECK_INT(event.kind, IPCNET_LINK_DOWN);
+    CHECK(next_event(&event));
+    CHECK_INT(event.kind, IPCNET_LINK_UP);
+    CHECK_INT(event.a, 0);
+    CHECK_INT(os.tx_backlog(os.context, 1), 0);
+    disconnected();
+
+    greeted(false, 7);
+    say(2, 2, 8, &(struct ipcnet_can_frame){ .can_id = 500000 });
+    CHECK_INT(receive(), 0);
+    CHECK(next_event(&event));
+    CHECK_INT(event.kind, IPCNET_LINK_DOWN);
+    CHECK_INT(send_frame(1, 0, 1, 1), IPCNET_CAN_LINK_DOWN);
+    disconnected();
+}
+
 static void a_torn_stream_gives_the_same_frames(void)
 {
     connected(false, 8);
@@ -269,6 +316,7 @@ int main(void)
     a_full_queue_is_enobufs();
     a_purge_ends_with_the_last_frame_in_flight();
     states_links_and_restarts();
+    a_shared_controller_is_met_as_it_is();
     a_torn_stream_gives_the_same_frames();
     a_peer_that_goes_or_refuses_is_gone();
     return checks_report("emulator_socket");

@@ -130,11 +130,11 @@ export class CanBus {
     this.#nodes = this.#nodes.filter((other) => other !== node);
   }
 
-  /** Queues the frame record at `at`. Anything but "queued" is also answered with a DROPPED record in the outbox. */
-  send(node: BusNode, bytes: Buffer, at: number, nowUs: number): SendResult {
+  /** Queues the frame record at `at`. Anything but "queued" is also answered with a DROPPED record in the outbox. `owner`: whose it is, where several share the controller. */
+  send(node: BusNode, bytes: Buffer, at: number, nowUs: number, owner = 0): SendResult {
     this.#runTo(nowUs);
-    const result = this.#admit(node, bytes, at, nowUs);
-    if (result !== "queued") node.refuse(bytes, at, DROP_REASON[result]);
+    const result = this.#admit(node, bytes, at, nowUs, owner);
+    if (result !== "queued") node.refuse(bytes, at, DROP_REASON[result], owner);
     return result;
   }
 
@@ -266,7 +266,7 @@ export class CanBus {
     return next;
   }
 
-  #admit(node: BusNode, bytes: Buffer, at: number, nowUs: number): SendResult {
+  #admit(node: BusNode, bytes: Buffer, at: number, nowUs: number, owner: number): SendResult {
     const flags = bytes[at + FRAME_OFFSET.flags]!;
     const lengthBytes = bytes[at + FRAME_OFFSET.lengthBytes]!;
     const idBytes = bytes[at + 11]! * 0x100 + bytes[at + 10]!;
@@ -276,7 +276,7 @@ export class CanBus {
     if ((flags & CanFlag.fd) === 0 ? lengthBytes > 8 : !this.fd || !node.fd || DLC_OK[lengthBytes] === 0 || (flags & CanFlag.remote) !== 0) return "refused";
     if (!node.powered || !node.linkUp) return "linkDown";
     if (node.state === "busOff") return "busOff";
-    return node.enqueue(bytes, at, nowUs) ? "queued" : "queueFull";
+    return node.enqueue(bytes, at, nowUs, owner) ? "queued" : "queueFull";
   }
 
   /** Whoever is ready starts; the lowest arbitration field wins; two equal ones that differ later collide. */

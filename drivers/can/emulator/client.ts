@@ -3,13 +3,15 @@ import { connect } from "node:net";
 import { DriverError } from "../../driver.ts";
 import { FRAME_OFFSET } from "../frame.ts";
 import { NodePort } from "./port.ts";
-import { getTexts, HEAD_BYTES, HelloFlag, Kind, PROTOCOL_VERSION, putTexts, RECORD_BYTES, RecordBuffer, viewOf } from "./protocol.ts";
+import { getTexts, HEAD_BYTES, HelloFlag, Kind, NODE_STATES, PROTOCOL_VERSION, putTexts, RECORD_BYTES, RecordBuffer, viewOf, WELCOME_STATE_OFFSET, WelcomeFlag } from "./protocol.ts";
 
 export interface AttachOptions {
   /** Name of the bus on that server. */
   bus: string;
   /** The node's own name, for whoever looks at the bus. */
   name?: string;
+  /** Number of a controller that others share by naming the same; none: one of its own. */
+  controller?: number;
   fd?: boolean;
   listenOnly?: boolean;
   /** Own frames come back when the bus has taken them. Default true; without it the port cannot tell a full queue. */
@@ -56,10 +58,12 @@ export function attachNode(socketPath: string, options: AttachOptions): Promise<
       clearTimeout(timer);
       const view = viewOf(head);
       port = new NodePort(
-        { bitrateBps: view.getUint32(HEAD_BYTES + FRAME_OFFSET.canId, true), fd: (head[1]! & HelloFlag.fd) !== 0 && (options.fd ?? false),
+        { bitrateBps: view.getUint32(HEAD_BYTES + FRAME_OFFSET.canId, true), fd: (head[1]! & WelcomeFlag.fd) !== 0 && (options.fd ?? false),
           queueFrames: view.getUint32(4, true), listenOnly: options.listenOnly ?? false, echoes },
         { write: (records) => void socket.write(records), close: () => closeSocket(socket) },
       );
+      const counters = view.getUint32(HEAD_BYTES + FRAME_OFFSET.lostBefore, true);
+      port.begin({ linkUp: (head[1]! & WelcomeFlag.linkDown) === 0, state: NODE_STATES[head[HEAD_BYTES + WELCOME_STATE_OFFSET]!] ?? "errorActive", tec: counters >>> 16, rec: counters & 0xffff });
       resolve(port);
       // Records that came with the WELCOME wait until the caller has had the chance to listen.
       const rest = head.subarray(RECORD_BYTES);
@@ -77,7 +81,9 @@ export function attachNode(socketPath: string, options: AttachOptions): Promise<
 function helloRecord(options: AttachOptions, echoes: boolean): Buffer {
   const flags = (options.fd ? HelloFlag.fd : 0) | (options.listenOnly ? HelloFlag.listenOnly : 0) | (echoes ? HelloFlag.echoes : 0);
   const hello = new RecordBuffer(1);
-  putTexts(hello.bytes, hello.append(Kind.hello, flags, PROTOCOL_VERSION), options.name ? [options.bus, options.name] : [options.bus]);
+  const at = hello.append(Kind.hello, flags, PROTOCOL_VERSION);
+  putTexts(hello.bytes, at, options.name ? [options.bus, options.name] : [options.bus]);
+  hello.view.setUint32(at + FRAME_OFFSET.token, options.controller ?? 0, true);
   return hello.take();
 }
 

@@ -7,9 +7,9 @@ import { systemClock } from "../../../schemas/clock.ts";
 import type { CanFrame } from "../frame.ts";
 import type { BusOptions, BusStatistics } from "./bus.ts";
 import { CanBus } from "./bus.ts";
+import { type Participant, SharedController, type Sink } from "./controller.ts";
 import type { Fault } from "./faults.ts";
-import type { BusNode, NodeOptions } from "./node.ts";
-import type { RecordBuffer } from "./protocol.ts";
+import { BusNode, type NodeOptions } from "./node.ts";
 import { Control, HEAD_BYTES, Kind } from "./protocol.ts";
 
 export interface BusHostOptions extends BusOptions {
@@ -25,8 +25,13 @@ export interface BusHostOptions extends BusOptions {
   precision?: "timer" | "spin";
 }
 
-/** Receives a node's outbox when there is something in it, and must empty it. */
-export type Sink = (outbox: RecordBuffer) => void;
+export interface ParticipantOptions extends NodeOptions {
+  /** Number of the controller that it shares with whoever names the same one; 0 or none: a controller of its own. */
+  controller?: number;
+}
+
+/** Shared controllers at a time: one for each client that the server takes. */
+export const CONTROLLERS_MAX = 64;
 
 export class BusHost {
   readonly name: string;
@@ -35,7 +40,8 @@ export class BusHost {
   readonly clock: Clock;
   readonly #spin: boolean;
   readonly #sinks = new Map<BusNode, Sink>();
-  readonly #behind = new Set<BusNode>();
+  readonly #shared = new Map<number, SharedController>();
+  readonly #behind = new Set<Participant>();
   #cancelTimer: (() => void) | undefined;
   #timerAtUs = Number.POSITIVE_INFINITY;
   #immediate: NodeJS.Immediate | undefined;
@@ -50,7 +56,26 @@ export class BusHost {
     this.#spin = options.precision === "spin";
   }
 
-  /** Puts a node on the bus. */
+  /** Puts somebody on the bus, with a controller of its own or through a shared one, which is made for the first who names it and then stays. A text: why not. */
+  open({ controller = 0, ...options }: ParticipantOptions, sink: Sink): Participant | string {
+    if (controller === 0) return { node: this.attach(options, sink), shared: undefined, number: 0, sink };
+    let shared = this.#shared.get(controller);
+    if (!shared) {
+      if (this.#shared.size >= CONTROLLERS_MAX) return `there are ${CONTROLLERS_MAX} controllers already`;
+      const made = (shared = new SharedController(this.attach({ ...options, name: controllerName(controller), fd: this.bus.fd, echoes: true }, () => made.deliver())));
+      this.#shared.set(controller, shared);
+    } else if (shared.node.listenOnly !== (options.listenOnly ?? false)) return `its controller ${shared.node.listenOnly ? "only listens" : "does not only listen"}`;
+    return shared.join(options, sink);
+  }
+
+  /** The end of what `open` began. A shared controller stays, with what is in its queue. */
+  leave(participant: Participant): void {
+    this.setBehind(participant, false);
+    if (participant.shared) participant.shared.leave(participant);
+    else this.detach(participant.node);
+  }
+
+  /** Puts a node on the bus; its sink gets what the bus has for it. */
   attach(options: NodeOptions, sink: Sink): BusNode {
     const node = this.bus.attach({ queueFrames: this.queueFrames, ...options }, this.clock.nowUs());
     this.#sinks.set(node, sink);
@@ -60,23 +85,29 @@ export class BusHost {
 
   detach(node: BusNode): void {
     this.#sinks.delete(node);
-    this.setBehind(node, false);
     this.bus.detach(node, this.clock.nowUs());
     this.kick();
   }
 
-  /** Takes one protocol record from a node's owner; false if its kind is none that a client may send. Call `kick` after the last of a run. */
-  accept(node: BusNode, bytes: Buffer, at: number): boolean {
+  /** Takes one protocol record of a participant, or of who has a node to itself; false if its kind is none that a client may send. Call `kick` after the last of a run. */
+  accept(from: Participant | BusNode, bytes: Buffer, at: number): boolean {
+    const isNode = from instanceof BusNode;
+    const node = isNode ? from : from.node;
+    const shared = isNode ? undefined : from.shared;
     const nowUs = this.clock.nowUs();
     if (bytes[at] === Kind.frame) {
       // An unpaced bus is never too slow for its sender: make room first.
       if (this.bus.bitrateBps === 0 && node.queuedFrames === node.queueFrames && !this.bus.held) this.bus.poll(nowUs);
-      this.bus.send(node, bytes, at + HEAD_BYTES, nowUs);
+      if (!shared || isNode) this.bus.send(node, bytes, at + HEAD_BYTES, nowUs);
+      else if (shared.admits(from, bytes, at + HEAD_BYTES)) this.bus.send(node, bytes, at + HEAD_BYTES, nowUs, from.number);
       return true;
     }
     const what = bytes[at + 1];
     if (bytes[at] !== Kind.control) return false;
-    if (what === Control.purge) this.bus.purge(node, nowUs);
+    if (what === Control.purge) {
+      this.bus.purge(node, nowUs);
+      if (shared && !isNode) shared.interrupted(from);
+    }
     else if (what === Control.restart) this.bus.restart(node, nowUs);
     else if (what === Control.linkUp || what === Control.linkDown) this.bus.setLink(node, what === Control.linkUp, nowUs);
     else return false;
@@ -106,10 +137,10 @@ export class BusHost {
     this.#arm(nextUs, nowUs);
   }
 
-  /** Says whether the owner of `node` cannot take more for now: an unpaced bus waits for it, a paced one does not. */
-  setBehind(node: BusNode, behind: boolean): void {
-    if (behind) this.#behind.add(node);
-    else this.#behind.delete(node);
+  /** Says whether `participant` cannot take more for now: an unpaced bus waits for it, a paced one does not. */
+  setBehind(participant: Participant, behind: boolean): void {
+    if (behind) this.#behind.add(participant);
+    else this.#behind.delete(participant);
     const hold = this.bus.bitrateBps === 0 && this.#behind.size > 0;
     if (this.bus.held && !hold) this.kick();
     this.bus.held = hold;
@@ -138,6 +169,11 @@ export class BusHost {
   setCounters(node: BusNode, tec: number, rec: number): void {
     this.bus.setCounters(node, tec, rec, this.clock.nowUs());
     this.kick();
+  }
+
+  /** The controllers that are shared, by their numbers. */
+  get controllers(): ReadonlyMap<number, SharedController> {
+    return this.#shared;
   }
 
   /** The node with this name that is attached now. */
@@ -180,4 +216,8 @@ export class BusHost {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
   }
+}
+
+function controllerName(controller: number): string {
+  return `controller ${controller.toString(16)}`;
 }

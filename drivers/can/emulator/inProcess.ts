@@ -1,27 +1,30 @@
 /** A node on the emulated bus without a socket in between: simulated devices and tests in the bus's own process. */
-import type { BusHost } from "./host.ts";
-import type { BusNode, NodeOptions } from "./node.ts";
+import type { BusHost, ParticipantOptions } from "./host.ts";
+import type { BusNode } from "./node.ts";
 import { NodePort } from "./port.ts";
 import { RECORD_BYTES } from "./protocol.ts";
 
 /** Attaches a node; `node` is its controller on the bus (for faults, power, counters), `port` its own end. */
-export function attachInProcess(host: BusHost, options: NodeOptions = {}): { port: NodePort; node: BusNode } {
+export function attachInProcess(host: BusHost, options: ParticipantOptions = {}): { port: NodePort; node: BusNode } {
   let port: NodePort | undefined;
-  const node = host.attach(options, (outbox) => {
+  const participant = host.open(options, (outbox) => {
     port?.consume(outbox.take());
   });
+  if (typeof participant === "string") throw new RangeError(participant);
+  const { node } = participant;
   port = new NodePort(
-    { bitrateBps: host.bus.bitrateBps, fd: host.bus.fd && node.fd, queueFrames: node.queueFrames, listenOnly: node.listenOnly, echoes: node.echoes },
+    { bitrateBps: host.bus.bitrateBps, fd: host.bus.fd && (options.fd ?? false), queueFrames: node.queueFrames, listenOnly: node.listenOnly, echoes: options.echoes ?? true },
     {
       write(records) {
-        for (let at = 0; at < records.length; at += RECORD_BYTES) host.accept(node, records, at);
+        for (let at = 0; at < records.length; at += RECORD_BYTES) host.accept(participant, records, at);
         host.kick();
       },
       close() {
-        host.detach(node);
+        host.leave(participant);
         return Promise.resolve();
       },
     },
   );
+  port.begin(node);
   return { port, node };
 }

@@ -71,6 +71,8 @@ export class BusNode {
 
   readonly #queue: Buffer;
   readonly #queueView: DataView;
+  /** Who queued each frame, when several share the controller (controller.ts); 0 nobody in particular. */
+  readonly #owners: Uint16Array;
   readonly #babble = Buffer.alloc(FRAME_STRIDE_BYTES);
   #babbleLoaded = false;
   #head = 0;
@@ -87,11 +89,17 @@ export class BusNode {
     this.notBeforeUs = nowUs;
     this.#queue = Buffer.alloc(this.queueFrames * FRAME_STRIDE_BYTES);
     this.#queueView = viewOf(this.#queue);
+    this.#owners = new Uint16Array(this.queueFrames);
   }
 
   /** Whether its controller takes part in traffic. */
   get onBus(): boolean {
     return this.attached && this.powered && this.linkUp && this.state !== "busOff";
+  }
+
+  /** As STATE and WELCOME carry them. */
+  get counters(): number {
+    return ((Math.min(0xffff, this.tec) << 16) | this.rec) >>> 0;
   }
 
   get queuedFrames(): number {
@@ -120,7 +128,7 @@ export class BusNode {
     return headOf;
   }
 
-  /** The head was transmitted: removes it and, where wanted, echoes it. `endUs` is the end of frame. */
+  /** The head was transmitted: removes it and, where wanted, echoes it (its owner in the record's head, see `OWNER_OFFSET`). `endUs` is the end of frame. */
   finishHead(endUs: number): void {
     this.statistics.sentFrames += 1;
     if (this.babbler) {
@@ -133,15 +141,18 @@ export class BusNode {
       this.#queue.copy(this.outbox.bytes, at, from, from + FRAME_STRIDE_BYTES);
       this.outbox.view.setFloat64(at, endUs, true);
       this.outbox.bytes[at + FRAME_OFFSET.flags]! |= CanFlag.echo;
+      this.outbox.setOwner(at, this.#owners[this.#head]!);
     }
     this.#head = (this.#head + 1) % this.queueFrames;
     this.#queued -= 1;
   }
 
   /** Takes a frame record into the queue; false when it is full. Flags that a sender has no say in are cleared. */
-  enqueue(bytes: Buffer, at: number, nowUs: number): boolean {
+  enqueue(bytes: Buffer, at: number, nowUs: number, owner = 0): boolean {
     if (this.#queued === this.queueFrames) return false;
-    const slot = ((this.#head + this.#queued) % this.queueFrames) * FRAME_STRIDE_BYTES;
+    const place = (this.#head + this.#queued) % this.queueFrames;
+    this.#owners[place] = owner;
+    const slot = place * FRAME_STRIDE_BYTES;
     bytes.copy(this.#queue, slot, at, at + FRAME_STRIDE_BYTES);
     this.#queueView.setFloat64(slot, nowUs, true);
     this.#queueView.setUint32(slot + FRAME_OFFSET.lostBefore, 0, true);
@@ -155,17 +166,26 @@ export class BusNode {
   }
 
   /** Tells the owner that the frame at `at` will not be sent. */
-  refuse(bytes: Buffer, at: number, reason: number): void {
+  refuse(bytes: Buffer, at: number, reason: number, owner = 0): void {
     this.statistics.droppedFrames += 1;
     const to = this.outbox.append(Kind.dropped, reason, 0);
     bytes.copy(this.outbox.bytes, to, at, at + FRAME_STRIDE_BYTES);
+    this.outbox.setOwner(to, owner);
+  }
+
+  /** Whoever queued them has gone: its frames stay in the queue, as a kernel keeps those of a closed socket, and are nobody's. */
+  disown(owner: number): void {
+    for (let index = 0; index < this.#queued; index++) {
+      const place = (this.#head + index) % this.queueFrames;
+      if (this.#owners[place] === owner) this.#owners[place] = 0;
+    }
   }
 
   /** Empties the queue; each frame is reported with `reason`. Returns how many there were. */
   dropQueue(reason: (typeof DropReason)[keyof typeof DropReason]): number {
     const dropped = this.#queued;
     for (; this.#queued > 0; this.#queued -= 1) {
-      this.refuse(this.#queue, this.#head * FRAME_STRIDE_BYTES, reason);
+      this.refuse(this.#queue, this.#head * FRAME_STRIDE_BYTES, reason, this.#owners[this.#head]!);
       this.#head = (this.#head + 1) % this.queueFrames;
     }
     return dropped;
@@ -198,7 +218,7 @@ export class BusNode {
 
   /** Sends the state and the counters as a STATE record. */
   tellState(): void {
-    this.outbox.appendBlank(Kind.state, NODE_STATES.indexOf(this.state), ((Math.min(0xffff, this.tec) << 16) | this.rec) >>> 0);
+    this.outbox.appendBlank(Kind.state, NODE_STATES.indexOf(this.state), this.counters);
   }
 
   /** Sets the counters and, when a threshold is crossed, the state, with its report. Returns whether it has just gone bus-off. */

@@ -57,6 +57,11 @@ export class NodePort {
     this.#carrier = carrier;
   }
 
+  /** For the carrier: how the link and the controller are at the start. */
+  begin({ linkUp, state, tec, rec }: Pick<NodePort, "linkUp" | "state" | "tec" | "rec">): void {
+    Object.assign(this, { linkUp, state, tec, rec });
+  }
+
   get closed(): boolean {
     return this.#closed;
   }

@@ -7,9 +7,14 @@ import { FRAME_STRIDE_BYTES } from "../frame.ts";
 export const HEAD_BYTES = 8;
 export const RECORD_BYTES = HEAD_BYTES + FRAME_STRIDE_BYTES;
 export const PROTOCOL_VERSION = 1;
+/** In a record's head: unused on the wire (0); in a controller's outbox, whose frame was echoed or dropped (controller.ts). */
+export const OWNER_OFFSET = 2;
 
 export const Kind = { hello: 1, welcome: 2, frame: 3, echo: 4, dropped: 5, link: 6, control: 7, state: 8, refused: 9 } as const;
 export const HelloFlag = { fd: 1, listenOnly: 2, echoes: 4 } as const;
+export const WelcomeFlag = { fd: 1, linkDown: 2 } as const;
+/** In WELCOME's frame part: the controller's state, its first byte of data. */
+export const WELCOME_STATE_OFFSET = 24;
 /** Why a frame left the queue without having been sent. `refused`: the bus or the node cannot carry it at all. */
 export const DropReason = { purge: 1, busOff: 2, linkDown: 3, queueFull: 4, refused: 5 } as const;
 export const Control = { purge: 1, restart: 2, linkUp: 3, linkDown: 4 } as const;
@@ -38,6 +43,11 @@ export class RecordBuffer {
     this.view.setUint32(at + 4, value, true);
     this.count += 1;
     return at + HEAD_BYTES;
+  }
+
+  /** Notes in the record whose frame part is at `frameAt` whose frame it is. */
+  setOwner(frameAt: number, owner: number): void {
+    this.view.setUint16(frameAt - HEAD_BYTES + OWNER_OFFSET, owner, true);
   }
 
   /** Adds a record without a frame. */

@@ -10,7 +10,7 @@ import { attachNode } from "./client.ts";
 import { BusHost } from "./host.ts";
 import { attachInProcess } from "./inProcess.ts";
 import type { NodePort } from "./port.ts";
-import { getTexts, HEAD_BYTES, Kind, RECORD_BYTES, RecordBuffer } from "./protocol.ts";
+import { getTexts, HEAD_BYTES, Kind, PROTOCOL_VERSION, RECORD_BYTES, RecordBuffer } from "./protocol.ts";
 import { serveBuses } from "./server.ts";
 import { frame } from "./testBus.ts";
 
@@ -111,7 +111,7 @@ test("a client that stops reading is cut; the others notice nothing", async () =
     const silent = connect(path);
     silent.pause();
     const hello = new RecordBuffer(1);
-    hello.appendBlank(Kind.hello, 0, 1);
+    hello.appendBlank(Kind.hello, 0, PROTOCOL_VERSION);
     hello.bytes.write("arm", HEAD_BYTES + 24);
     silent.write(hello.take());
     while (host.bus.nodes.length < 4) await new Promise(setImmediate);
@@ -166,7 +166,7 @@ test("records arrive whole however the stream is cut", async () => {
     const { port } = attachInProcess(host);
     const socket = connect(path);
     const records = new RecordBuffer(2);
-    records.appendBlank(Kind.hello, 0, 1);
+    records.appendBlank(Kind.hello, 0, PROTOCOL_VERSION);
     records.bytes.write("arm", HEAD_BYTES + 24);
     const at = records.appendBlank(Kind.frame, 0, 0);
     records.view.setUint32(at + 8, 0x55, true);

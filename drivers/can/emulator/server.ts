@@ -10,9 +10,10 @@ import { connect, createServer } from "node:net";
 import { isMainThread } from "node:worker_threads";
 import { DriverError } from "../../driver.ts";
 import { FRAME_OFFSET } from "../frame.ts";
+import type { Participant } from "./controller.ts";
 import type { BusHost } from "./host.ts";
 import type { BusNode } from "./node.ts";
-import { getTexts, HEAD_BYTES, HelloFlag, Kind, PROTOCOL_VERSION, putTexts, RecordBuffer, RecordReader } from "./protocol.ts";
+import { getTexts, HEAD_BYTES, HelloFlag, Kind, NODE_STATES, PROTOCOL_VERSION, putTexts, RecordBuffer, RecordReader, WELCOME_STATE_OFFSET, WelcomeFlag } from "./protocol.ts";
 
 export interface BusServerOptions {
   socketPath: string;
@@ -66,18 +67,19 @@ export async function serveBuses(options: BusServerOptions): Promise<BusServer> 
 
 function serveClient(socket: Socket, options: BusServerOptions, clients: Set<{ node: BusNode; bus: string }>, counters: { cut: number }): void {
   const reader = new RecordReader();
-  let attached: { host: BusHost; node: BusNode; leave: () => void } | undefined;
+  let attached: { host: BusHost; participant: Participant; leave: () => void } | undefined;
   socket.on("data", (chunk) => {
     reader.push(chunk, (bytes, view, at) => {
       if (socket.destroyed) return;
       if (attached) {
-        if (!attached.host.accept(attached.node, bytes, at)) refuse(socket, `record kind ${bytes[at]} is none that a client may send`);
+        if (!attached.host.accept(attached.participant, bytes, at)) refuse(socket, `record kind ${bytes[at]} is none that a client may send`);
         return;
       }
       const host = hello(socket, options, bytes, view, at);
       if (!host) return;
       attached = attach(socket, host, bytes, at, options, counters);
-      const entry = { node: attached.node, bus: host.name };
+      if (!attached) return;
+      const entry = { node: attached.participant.node, bus: host.name };
       clients.add(entry);
       socket.on("close", () => clients.delete(entry));
     });
@@ -105,17 +107,19 @@ function hello(socket: Socket, options: BusServerOptions, bytes: Buffer, view: D
   return host;
 }
 
+/** Attaches whoever said HELLO and answers it; undefined: refused. */
 function attach(socket: Socket, host: BusHost, bytes: Buffer, at: number, options: BusServerOptions, counters: { cut: number }) {
   const unreadBytesMax = options.unreadBytesMax ?? 8 << 20;
   const [, nodeName] = getTexts(bytes, at + HEAD_BYTES);
   const flags = bytes[at + 1]!;
+  const controller = bytes.readUInt32LE(at + HEAD_BYTES + FRAME_OFFSET.token);
   let stall: NodeJS.Timeout | undefined;
   const cut = () => {
     counters.cut += 1;
     socket.destroy();
   };
-  const node = host.attach(
-    { ...(nodeName ? { name: nodeName } : {}), fd: (flags & HelloFlag.fd) !== 0, listenOnly: (flags & HelloFlag.listenOnly) !== 0, echoes: (flags & HelloFlag.echoes) !== 0 },
+  const participant = host.open(
+    { ...(nodeName ? { name: nodeName } : {}), controller, fd: (flags & HelloFlag.fd) !== 0, listenOnly: (flags & HelloFlag.listenOnly) !== 0, echoes: (flags & HelloFlag.echoes) !== 0 },
     (outbox) => {
       if (socket.destroyed) {
         outbox.clear();
@@ -124,28 +128,39 @@ function attach(socket: Socket, host: BusHost, bytes: Buffer, at: number, option
       socket.write(outbox.take());
       if (socket.writableLength > unreadBytesMax) cut();
       else if (host.bus.bitrateBps === 0 && socket.writableLength > BEHIND_BYTES && !stall) {
-        host.setBehind(node, true);
+        if (typeof participant !== "string") host.setBehind(participant, true);
         stall = setTimeout(cut, options.stallMsMax ?? 2000);
       }
     },
   );
+  if (typeof participant === "string") {
+    refuse(socket, participant);
+    return undefined;
+  }
   socket.on("drain", () => {
     clearTimeout(stall);
     stall = undefined;
-    host.setBehind(node, false);
+    host.setBehind(participant, false);
   });
-  const welcome = new RecordBuffer(1);
-  const frameAt = welcome.appendBlank(Kind.welcome, host.bus.fd ? HelloFlag.fd : 0, node.queueFrames);
-  welcome.view.setUint32(frameAt + FRAME_OFFSET.canId, host.bus.bitrateBps, true);
-  socket.write(welcome.take());
+  socket.write(welcome(host, participant.node));
   return {
     host,
-    node,
+    participant,
     leave() {
       clearTimeout(stall);
-      host.detach(node);
+      host.leave(participant);
     },
   };
+}
+
+function welcome(host: BusHost, node: BusNode): Buffer {
+  const record = new RecordBuffer(1);
+  const frameAt = record.appendBlank(Kind.welcome, (host.bus.fd ? WelcomeFlag.fd : 0) | (node.powered && node.linkUp ? 0 : WelcomeFlag.linkDown), node.queueFrames);
+  record.view.setUint32(frameAt + FRAME_OFFSET.canId, host.bus.bitrateBps, true);
+  record.view.setUint32(frameAt + FRAME_OFFSET.token, node.queuedFrames, true);
+  record.view.setUint32(frameAt + FRAME_OFFSET.lostBefore, node.counters, true);
+  record.bytes[frameAt + WELCOME_STATE_OFFSET] = NODE_STATES.indexOf(node.state);
+  return record.take();
 }
 
 function refuse(socket: Socket, reason: string): void {

@@ -10,6 +10,7 @@ import { Listeners } from "../../../drivers/listeners.ts";
 import type { Clock } from "../../../schemas/clock.ts";
 import type { ReflexClient } from "./client.ts";
 import type { ReflexEnd } from "./end.ts";
+import { FIRST_OWNER_MS_MAX, TAKEOVER_MS_MAX } from "./limits.ts";
 import type { Report } from "./records.ts";
 
 /** By enum ipcnet_bus_state. */
@@ -17,8 +18,6 @@ const busStates = ["starting", "up", "degraded", "dead", "busOff", "down"] as co
 const stateOfPhase: Record<(typeof busPhases)[number], DriverState> = {
   down: "down", up: "up", degraded: "degraded", suspect: "degraded", purging: "dead", probing: "dead", proven: "dead", unpurgeable: "dead", offPurging: "busOff", offWaiting: "busOff", offRestarting: "busOff", offGivenUp: "busOff",
 };
-/** Without an owner for so long it is not a change of owners. */
-const CHANGE_OVER_MS = 1_000;
 const refusal: Partial<Record<DriverState, SendVerdict>> = { dead: "busDead", busOff: "busOff" };
 
 export interface ReflexBusOptions {
@@ -50,6 +49,8 @@ export class ReflexBus implements CanDriver {
   #shown: { state: DriverState; reason: string; phase: string; sinceUs: number };
   #owner: ReflexEnd | undefined;
   #started = false;
+  /** No owner yet, and that is no fault until then. */
+  #waitsUntilUs = 0;
 
   constructor(options: ReflexBusOptions) {
     this.#options = options;
@@ -64,6 +65,9 @@ export class ReflexBus implements CanDriver {
       const { client, bus } = this.#options;
       this.#stops = [client.onFrames(bus, (batch) => this.#received(batch)), client.onReport(({ end, report }) => this.#reported(end, report)), client.onChange(() => this.#changed())];
       client.start();
+      const { clock } = this.#options;
+      this.#waitsUntilUs = clock.nowUs() + FIRST_OWNER_MS_MAX * 1e3;
+      this.#stops.push(clock.at(this.#waitsUntilUs, () => this.#look()));
       this.#look();
     }
     return Promise.resolve();
@@ -164,7 +168,8 @@ export class ReflexBus implements CanDriver {
     const { client, bus } = this.#options;
     if (!this.#started) return { state: "stopped", reason: "", phase: "" };
     // While they change over nothing is known, and nothing has to be given up: commands wait in the lane that the next owner reads.
-    if (!client.owner && client.ends.some(({ isReady }) => isReady) && client.ownerSinceMs() < CHANGE_OVER_MS && this.#shown.state !== "stopped") return this.#shown;
+    if (!client.owner && client.ends.some(({ isReady }) => isReady) && client.ownerSinceMs() < TAKEOVER_MS_MAX && this.#shown.state !== "stopped") return this.#shown;
+    if (!client.owner && !this.#owner && this.#options.clock.nowUs() < this.#waitsUntilUs) return { state: "starting", reason: `waiting for an owner: ${client.describeAbsence()}`, phase: "down" };
     if (!client.owner) return { state: "down", reason: client.describeAbsence(), phase: "down" };
     const told = client.owner.buses.get(bus);
     if (told) {

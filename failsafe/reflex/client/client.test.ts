@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { systemClock } from "../../../schemas/clock.ts";
+import { ManualClock, systemClock } from "../../../schemas/clock.ts";
 import type { DriverEvent } from "../../../drivers/driver.ts";
 import { compileTable } from "../table/compile.ts";
 import { testInput } from "../table/testInput.ts";
@@ -11,7 +11,8 @@ import { ReflexBus } from "./bus.ts";
 import { newer, ReflexClient } from "./client.ts";
 import { FakeReflex, lack } from "./fakeReflex.ts";
 import { ReflexSupervisor } from "./supervisor.ts";
-import { stepStates } from "./status.ts";
+import { FIRST_OWNER_MS_MAX } from "./limits.ts";
+import { roles, stepStates } from "./status.ts";
 
 const MOVE = 33;
 const STATE = 34;
@@ -36,8 +37,12 @@ async function rig(t: TestContext, { pair = false } = {}) {
     return fake;
   };
   const codes: string[] = [];
+  const told: string[] = [];
   const client = await ReflexClient.create({
-    runFolder: folder, instances: pair ? ["a", "b"] : ["a"], clock: systemClock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: 1_000, event: ({ code }) => void codes.push(code),
+    runFolder: folder, instances: pair ? ["a", "b"] : ["a"], clock: systemClock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: 1_000, event: ({ code, severity, text }) => {
+      codes.push(code);
+      told.push(`${severity} ${code} ${text}`);
+    },
   });
   const refused: [number, string][] = [];
   const bus = new ReflexBus({ client, bus: 0, name: "arm", bitrateBps: 500_000, fd: false, clock: systemClock, onRefused: (token, reason) => void refused.push([token, reason]) });
@@ -60,13 +65,13 @@ async function rig(t: TestContext, { pair = false } = {}) {
     new DataView(data.buffer).setInt16(4, raw, true);
     return bus.send({ canId: MOVE, flags: 0, data, timeUs: systemClock.nowUs() + 1e6, token });
   };
-  return { client, bus, supervisor, start, move, received, refused, events, states, codes, table };
+  return { client, bus, supervisor, start, move, received, refused, events, states, codes, told, table };
 }
 
 test("it connects when the reflex comes, hands the table over, beats, and comes back after its death", async (t) => {
   const { client, bus, start, codes, move } = await rig(t);
   assert.equal(move(1), "linkDown");
-  assert.equal(bus.health().state, "down");
+  assert.equal(bus.health().state, "starting");
   const first = await start("a");
   await eventually("the table is there", () => first.rows !== undefined && client.owner !== undefined);
   await eventually("a beat", () => first.orders.some(({ order, a }) => order === "brainBeat" && a === 1));
@@ -131,6 +136,85 @@ test("when the owner dies the other one's frames go on where it stopped, once ea
   assert.equal(bus.health().state, "up", "and the bus was never down");
 });
 
+test("a takeover is one event, and the state does not flicker with what the standby had said of itself", async (t) => {
+  const { client, start, supervisor, states, codes, told } = await rig(t, { pair: true });
+  const [a, b] = [await start("a"), await start("b", "standby")];
+  await eventually("ready", () => a.rows !== undefined && b.rows !== undefined && client.owner?.instance === "a");
+  await supervisor.arm("test");
+  // The standby's own word, told by its socket: it has armed nothing.
+  await eventually("the standby has told of itself", () => client.ends[1]!.status !== undefined);
+  told.length = codes.length = 0;
+  a.stop();
+  // Its role comes first, its state after it.
+  b.role = "owner";
+  b.epoch = 2;
+  b.report("role", Uint8Array.of(roles.indexOf("owner"), 0, 2, 0));
+  await eventually("taken over", () => client.owner?.instance === "b");
+  b.arming = "armed";
+  b.tellState();
+  await eventually("its state", () => client.owner?.state?.arming === "armed");
+  await eventually("the end of a", () => !client.ends[0]!.isReady);
+  assert.deepEqual(states, ["disarmed → armed: test"]);
+  assert.equal(told.length, 1, told.join("\n"));
+  assert.match(told[0]!, /^warning reflexTookOver reflex b owns the buses, epoch 2: it took over from a.*, epoch 1, \d+\.\d ms after that was last heard$/);
+  // What it had owned before does not speak for it when it comes to own again.
+  b.become("standby");
+  const again = await start("a", "owner", 3);
+  await eventually("a owns again", () => again.rows !== undefined && client.owner?.instance === "a");
+  await eventually("disarmed", () => supervisor.state === "disarmed");
+  again.role = "standby";
+  b.role = "owner";
+  b.epoch = 4;
+  b.arming = "disarmed";
+  b.report("role", Uint8Array.of(roles.indexOf("owner"), 0, 4, 0));
+  await eventually("b owns again", () => client.owner?.epoch === 4);
+  b.tellState();
+  await eventually("its state", () => client.owner?.state?.epoch === 4);
+  assert.deepEqual(states.slice(1).map((text) => text.split(":")[0]), ["armed → disarmed"]);
+});
+
+test("an owner that goes and is not followed is told as an error, once it is certain", async (t) => {
+  const { client, start, told } = await rig(t, { pair: true });
+  const [a, b] = [await start("a"), await start("b", "standby")];
+  await eventually("ready", () => a.rows !== undefined && b.rows !== undefined && client.owner?.instance === "a");
+  a.stop();
+  await eventually("told", () => told.some((text) => /^error reflexGone reflex a: .*nobody has taken over: no reflex owns the buses \(b is standby\)/.test(text)));
+});
+
+test("an older word about a role does not undo a newer one, by whichever way it comes", async (t) => {
+  const { client, start, codes } = await rig(t);
+  const fake = await start("a", "standby");
+  await eventually("ready", () => fake.rows !== undefined && client.ends[0]!.status !== undefined);
+  const [end] = client.ends;
+  assert.equal(end!.roleTold("owner", 2, systemClock.nowUs() + 60e6), true);
+  const before = end!.status;
+  await eventually("another status", () => end!.status !== before);
+  assert.deepEqual([end!.role, end!.epoch], ["owner", 2], "the status is older");
+  assert.ok(!codes.includes("reflexGone"));
+});
+
+test("a gateway that starts before its reflexes waits for them; when they do not come it says so", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "ipcnet-reflex-"));
+  const table = compileTable(testInput);
+  assert.ok(table.ok);
+  const clock = new ManualClock();
+  const client = await ReflexClient.create({ runFolder: folder, instances: ["a"], clock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: 1_000, event: () => {} });
+  const bus = new ReflexBus({ client, bus: 0, name: "arm", bitrateBps: 500_000, fd: false, clock, onRefused: () => {} });
+  t.after(async () => {
+    await bus.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const states: [string | undefined, string][] = [];
+  bus.onEvent(({ state, text }) => void states.push([state, text]));
+  await bus.start();
+  clock.advanceMs(FIRST_OWNER_MS_MAX - 1);
+  assert.deepEqual(states.map(([state]) => state), ["starting"]);
+  assert.match(bus.health().reason, /^waiting for an owner: no reflex answers/);
+  clock.advanceMs(1);
+  assert.deepEqual(states.map(([state]) => state), ["starting", "down"]);
+  assert.match(states[1]![1], /no reflex answers/);
+});
+
 test("arming: everything that is missing, in sentences; the state is the reflex's own", async (t) => {
   const { client, start, supervisor, states } = await rig(t);
   assert.match(supervisor.missing()[0]!, /no reflex answers/);
@@ -181,6 +265,25 @@ test("a safe pose: the verdict lists the steps as they were told; unmet conditio
   const { verdict: word, why, steps, budgetMs } = await verdict;
   assert.deepEqual([word, why, budgetMs], ["cut", "test", 1_000]);
   assert.deepEqual(steps, [{ name: "stop", result: "timedOut", tookMs: 500, deadlineMs: 500, missing: ["can/arm/State v"] }]);
+});
+
+test("who is asked for the safe pose dies before it answers: its twin is asked, and an end that is told twice counts once", async (t) => {
+  const { client, start, supervisor } = await rig(t, { pair: true });
+  const [a, b] = [await start("a"), await start("b", "standby")];
+  await eventually("ready", () => a.rows !== undefined && b.rows !== undefined && client.owner?.instance === "a" && client.ends.every((end) => end.isReady));
+  a.diesOfTrigger = true;
+  const verdict = supervisor.safePose("test");
+  await eventually("asked", () => a.orders.some(({ order }) => order === "trigger"));
+  b.become("owner", 2);
+  await eventually("asked again", () => b.orders.some(({ order }) => order === "trigger"));
+  const end = Uint8Array.of(7, 0, 0, 0, 0, 0, 0, 0, 1);
+  b.report("verdict", end);
+  assert.equal((await verdict).verdict, "posed");
+  const next = supervisor.safePose("again");
+  await eventually("asked once more", () => b.orders.filter(({ order }) => order === "trigger").length === 2);
+  b.report("verdict", end);
+  b.report("verdict", Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 0, 2));
+  assert.equal((await next).verdict, "cut", "not the end of the run before");
 });
 
 test("epochs are compared as serial numbers", () => {

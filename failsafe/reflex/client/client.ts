@@ -13,7 +13,7 @@ import { type LaneBatch, LaneWriter } from "../../../shm/lanes/index.ts";
 import { shortHash, type CompiledTable } from "../table/compile.ts";
 import { tableText } from "../table/read.ts";
 import { ReflexEnd, type ReflexInstance, type Reply } from "./end.ts";
-import { ANSWER_TIMEOUT_MS, BEAT_MS_DEFAULT, BEAT_MS_MIN, COMMAND_LANE_SLOTS, COMMAND_SLOT_BYTES, OWNER_WAIT_MS, SHADOW_MESSAGES_MAX, STATUS_PERIOD_MS } from "./limits.ts";
+import { ANSWER_TIMEOUT_MS, BEAT_MS_DEFAULT, BEAT_MS_MIN, COMMAND_LANE_SLOTS, COMMAND_SLOT_BYTES, OWNER_WAIT_MS, SHADOW_MESSAGES_MAX, STATUS_PERIOD_MS, TAKEOVER_MS_MAX } from "./limits.ts";
 import type { Order } from "./packets.ts";
 import { busOfRecord, decodeReport, encodeCommand, isReport, recordCount, type Report } from "./records.ts";
 
@@ -73,6 +73,10 @@ export class ReflexClient {
   #source: ReflexEnd | undefined;
   #owner: ReflexEnd | undefined;
   #ownerSinceUs = Number.NEGATIVE_INFINITY;
+  /** Who owned the buses last. */
+  #last: { end: ReflexEnd; epoch: number } | undefined;
+  /** The owner is gone, and whether its twin goes on is not known yet. */
+  #cancelGone: (() => void) | undefined;
   #sequence: number;
   #running = false;
   #users = 0;
@@ -128,6 +132,7 @@ export class ReflexClient {
     if (!this.#running || this.#users > 0) return;
     this.#running = false;
     for (const cancel of this.#timers.splice(0)) cancel();
+    this.#cancelGone?.();
     for (const end of this.ends) end.stop();
     this.#commandLane.close();
   }
@@ -233,26 +238,59 @@ export class ReflexClient {
     if (!end.isReady) this.#shadows.delete(end);
     // Nothing is armed for a brain that was not heard of.
     else if (this.#options.isActive()) end.tell({ order: "brainBeat", a: this.#options.brainEpoch() });
-    this.#options.event({ severity: end.isReady ? "info" : "warning", code: end.isReady ? "reflexConnected" : "reflexGone", source: `reflex-${end.instance}`, text: `reflex ${end.instance}: ${text}` });
+    if (end.isReady) this.#tell("info", "reflexConnected", end, `reflex ${end.instance}: ${text}`);
+    else this.#goneTold(end, text);
     this.#judgeOwner();
     this.#changes.call();
+  }
+
+  /** That an owner is gone is told together with who took over; alone only if nobody does. */
+  #goneTold(end: ReflexEnd, why: string): void {
+    const tell = (more = ""): void => this.#tell(more === "" ? "warning" : "error", "reflexGone", end, `reflex ${end.instance}: ${why}${more}`);
+    if (this.#last?.end !== end) {
+      // Whoever was followed by its twin before it went has been told of.
+      if (!end.wasReplaced) tell();
+      return;
+    }
+    const { clock } = this.#options;
+    if (!this.ends.some((other) => other.isReady)) return tell();
+    this.#cancelGone?.();
+    this.#cancelGone = clock.at(clock.nowUs() + TAKEOVER_MS_MAX * 1e3, () => tell(`, and nobody has taken over: ${this.describeAbsence()}`));
+  }
+
+  #tell(severity: ReflexClientEvent["severity"], code: string, end: ReflexEnd, text: string): void {
+    this.#options.event({ severity, code, source: `reflex-${end.instance}`, text });
   }
 
   #judgeOwner(): void {
     let owner: ReflexEnd | undefined;
     for (const end of this.ends) if (end.isReady && end.role === "owner" && (!owner || newer(end.epoch, owner.epoch))) owner = end;
     if (owner === this.#owner) return;
-    const before = this.#owner;
     this.#owner = owner;
     this.#ownerSinceUs = this.#options.clock.nowUs();
     if (owner) {
-      this.#options.event({ severity: before ? "warning" : "info", code: "reflexOwner", source: `reflex-${owner.instance}`, text: `reflex ${owner.instance} owns the buses, epoch ${owner.epoch}` });
+      this.#ownerTold(owner);
       this.#takeFrom(owner);
     }
     this.#changes.call();
   }
 
+  /** One event for a takeover: who, from whom, why, and how long nobody was heard. */
+  #ownerTold(owner: ReflexEnd): void {
+    const last = this.#last;
+    this.#cancelGone?.();
+    this.#cancelGone = undefined;
+    this.#last = { end: owner, epoch: owner.epoch };
+    owner.wasReplaced = false;
+    if (!last || last.end === owner) return this.#tell("info", "reflexOwner", owner, `reflex ${owner.instance} owns the buses, epoch ${owner.epoch}`);
+    last.end.wasReplaced = true;
+    const silentMs = (this.#options.clock.nowUs() - last.end.heardUs) / 1e3;
+    const why = last.end.isReady ? (last.end.role === "owner" ? "" : ` (now ${last.end.role})`) : ` (${last.end.why})`;
+    this.#tell("warning", "reflexTookOver", owner, `reflex ${owner.instance} owns the buses, epoch ${owner.epoch}: it took over from ${last.end.instance}${why}, epoch ${last.epoch}, ${silentMs.toFixed(1)} ms after that was last heard`);
+  }
+
   #records(end: ReflexEnd, batch: LaneBatch): void {
+    end.heardUs = this.#options.clock.nowUs();
     for (let i = 0; i < batch.count; i++) {
       const at = batch.payloadAt(i);
       const lengthBytes = batch.payloadBytes(i);
@@ -270,12 +308,9 @@ export class ReflexClient {
     if (!report) return;
     if (report.kind === "state") {
       end.state = report.state;
-      end.role = report.state.role;
-      end.epoch = report.state.epoch;
-    } else if (report.kind === "role") {
-      end.role = report.role;
-      end.epoch = report.epoch;
-    } else if (report.kind === "bus") end.buses.set(report.bus, report);
+      end.roleTold(report.state.role, report.state.epoch, report.timeUs);
+    } else if (report.kind === "role") end.roleTold(report.role, report.epoch, report.timeUs);
+    else if (report.kind === "bus") end.buses.set(report.bus, report);
     if (report.kind === "state" || report.kind === "role") this.#judgeOwner();
     this.#reports.call({ end, report });
   }

@@ -53,6 +53,10 @@ export class ReflexEnd {
   state: ReflexState | undefined;
   role: ReflexRole = "starting";
   epoch = 0;
+  /** When anything came from it, by our clock. */
+  heardUs = Number.NEGATIVE_INFINITY;
+  /** Its twin owns the buses since it did. */
+  wasReplaced = false;
   /** By bus row: its newest report. */
   readonly buses = new Map<number, Extract<Report, { kind: "bus" }>>();
   hello: Hello | undefined;
@@ -69,6 +73,8 @@ export class ReflexEnd {
   #cancelRetry: (() => void) | undefined;
   #cancelTable: (() => void) | undefined;
   #stopped = true;
+  /** By its own clock: reports come by the lane and the status by the socket, so that one may overtake the other. */
+  #roleToldUs = Number.NEGATIVE_INFINITY;
 
   constructor(options: EndOptions) {
     this.instance = options.instance;
@@ -88,6 +94,15 @@ export class ReflexEnd {
   get tableIsOurs(): boolean {
     const known = this.status?.tableHash ?? this.hello?.tableHash;
     return known !== undefined && shortHash(known) === shortHash(this.#options.table().hash);
+  }
+
+  /** What it says of its role; false: that is an older word than the last. */
+  roleTold(role: ReflexRole, epoch: number, timeUs: number): boolean {
+    if (timeUs < this.#roleToldUs) return false;
+    this.#roleToldUs = timeUs;
+    this.role = role;
+    this.epoch = epoch;
+    return true;
   }
 
   start(): void {
@@ -176,6 +191,7 @@ export class ReflexEnd {
   }
 
   #packet(packet: Packet, descriptors: Descriptor[]): void {
+    this.heardUs = this.#options.clock.nowUs();
     switch (packet.kind) {
       case "hello": return this.#greeted(packet.hello, descriptors);
       case "reader": return this.#takesCommandsBy(packet.request, descriptors);
@@ -186,8 +202,7 @@ export class ReflexEnd {
       case "status":
         closeAll(descriptors);
         this.status = packet.status;
-        this.role = roles[packet.status.role] ?? "starting";
-        this.epoch = packet.status.epoch;
+        this.roleTold(roles[packet.status.role] ?? "starting", packet.status.epoch, packet.status.nowUs);
         return this.#options.ports.statusChanged(this);
       case "order": case "table": case "drill": case "commandLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look": case "powerLine":
         // A brain is not sent these.
@@ -283,6 +298,8 @@ export class ReflexEnd {
     this.status = undefined;
     this.state = undefined;
     this.role = "starting";
+    this.epoch = 0;
+    this.#roleToldUs = Number.NEGATIVE_INFINITY;
     this.buses.clear();
     this.#cancelTable?.();
     const connection = this.#connection;

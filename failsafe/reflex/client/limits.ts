@@ -11,6 +11,10 @@ export const OWNER_WAIT_MS = 2_000;
 /** Back-off between attempts to connect. The first is soon: a restarted reflex is back within 100 ms. */
 export const RECONNECT_MIN_MS = 20;
 export const RECONNECT_MAX_MS = 500;
+/** A twin takes over 12 ms after a hang, and sooner after a death; on a busy machine it is heard of later. Without an owner for so long it is not a change of owners. */
+export const TAKEOVER_MS_MAX = 1_000;
+/** Reflexes that are started with the gateway own the buses within a second; until then their absence is no fault. */
+export const FIRST_OWNER_MS_MAX = 5_000;
 /** What a reflex says of itself is asked for so often: for people's eyes. */
 export const STATUS_PERIOD_MS = 250;
 /** Shortest time between two signs of life. */

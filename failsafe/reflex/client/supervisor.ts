@@ -14,7 +14,7 @@ import { NONE, triggerFlags, triggerKinds, type ConditionRow, type TriggerKind, 
 import type { ReflexClient } from "./client.ts";
 import type { ReflexEnd, Reply } from "./end.ts";
 import type { ReflexState, Report } from "./records.ts";
-import { armings, malfunctions, missingReasons, type Lack, type StepState } from "./status.ts";
+import { armings, malfunctions, missingReasons, roles, type Lack, type StepState } from "./status.ts";
 
 export interface ReflexSupervisorOptions {
   client: ReflexClient;
@@ -51,6 +51,8 @@ export class ReflexSupervisor {
   #verdict: PoseVerdict | undefined;
   #cause: (PoseCause & { row: number }) | undefined;
   #waiting: ((verdict: PoseVerdict) => void)[] = [];
+  /** The run whose verdict was told last. */
+  #toldRun: bigint | undefined;
   #run: { why: string; startedUs: number; plan: number; steps: Map<number, ToldStep> } | undefined;
   /** Told states wait for these. */
   #stateListeners: (() => void)[] = [];
@@ -155,7 +157,11 @@ export class ReflexSupervisor {
   }
 
   async #begin(kind: TriggerKind, subject: number | undefined, why: string, budgetMs: number): Promise<void> {
-    const reply = await this.#trigger(kind, subject, why);
+    const { client } = this.#options;
+    const asked = client.owner;
+    let reply = await this.#trigger(kind, subject, why);
+    // Whoever was asked died before it answered: its twin is asked. A run that it had begun goes on there and is joined.
+    if (reply.code === "away" && asked !== undefined && client.owner !== asked) reply = await this.#trigger(kind, subject, why);
     if (reply.code !== "done" && this.#state !== "safePose") this.#giveUp(why, budgetMs, reply.text || `the reflex says ${reply.code}`);
   }
 
@@ -236,10 +242,12 @@ export class ReflexSupervisor {
   #look(): void {
     const { client } = this.#options;
     const { owner } = client;
+    // What a reflex said before it came to own the buses, or of an earlier time that it did, is not how the robot is: a standby calls itself disarmed.
+    const state = owner?.state?.role === "owner" && owner.state.epoch === owner.epoch ? owner.state : undefined;
+    const status = owner?.status && roles[owner.status.role] === "owner" && owner.status.epoch === owner.epoch ? owner.status : undefined;
     // Reports come by the lane, the status by the socket: the later word counts, should a report have been lost.
-    const { state, status } = owner ?? {};
-    if (state?.role === "owner" && (!status || status.sinceUs <= state.sinceUs)) this.#told(state);
-    else if (status && owner?.role === "owner") this.#enter({ to: armings[status.arming] ?? "fault", trigger: status.trigger, plan: status.plan, sinceUs: status.sinceUs });
+    if (state && (!status || status.sinceUs <= state.sinceUs)) this.#told(state);
+    else if (status) this.#enter({ to: armings[status.arming] ?? "fault", trigger: status.trigger, plan: status.plan, sinceUs: status.sinceUs });
     for (const listener of this.#stateListeners.slice()) listener();
   }
 
@@ -304,8 +312,10 @@ export class ReflexSupervisor {
     return value >= rawMin && value <= rawMax;
   }
 
-  #ended({ verdict, timeUs }: Extract<Report, { kind: "verdict" }>): void {
-    if (verdict === "none") return;
+  #ended({ verdict, timeUs, runId }: Extract<Report, { kind: "verdict" }>): void {
+    // A successor tells the end of its predecessor's run once more: it cannot know whether anybody heard it.
+    if (verdict === "none" || runId === this.#toldRun) return;
+    this.#toldRun = runId;
     const { client, clock } = this.#options;
     const { rows } = client.table;
     const run = this.#run ?? { why: this.#why ?? "told by the reflex", startedUs: clock.nowUs(), plan: NONE, steps: new Map<number, ToldStep>() };

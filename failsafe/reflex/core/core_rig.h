@@ -5,6 +5,9 @@
 #ifndef IPCNET_CORE_RIG_H
 #define IPCNET_CORE_RIG_H
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "reflex.h"
 #include "reflex_internal.h"
 #include "table_rig.h"
@@ -80,9 +83,23 @@ static void rig_os_effect(void *context, uint8_t bus, enum ipcnet_bus_effect_kin
   ((struct core_rig *)context)->bus_effects[bus][kind]++;
 }
 
+/* What every report keeps to, in every test: of no bus is bus 0, of nobody's command has no token, and what is settled was somebody's. */
+static void rig_judge_report(const struct ipcnet_can_frame *report)
+{
+  static const struct { bool bus, token; } SAYS[] = {
+    [IPCNET_REPORT_REFUSED] = {false, true}, [IPCNET_REPORT_SETTLED] = {true, true}, [IPCNET_REPORT_STATE] = {false, false}, [IPCNET_REPORT_BUS] = {true, false}, [IPCNET_REPORT_LINK] = {true, false},
+    [IPCNET_REPORT_NODE] = {true, true}, [IPCNET_REPORT_STEP] = {false, true}, [IPCNET_REPORT_VERDICT] = {false, false}, [IPCNET_REPORT_CALL] = {false, true}, [IPCNET_REPORT_ROLE] = {false, false}};
+  bool known = report->can_id <= IPCNET_REPORT_ROLE;
+  bool sound = known && (SAYS[report->can_id].bus || report->bus == 0) && (SAYS[report->can_id].token || report->token == 0) && (report->can_id != IPCNET_REPORT_SETTLED || report->token != 0);
+  if (sound) return;
+  fprintf(stderr, "a report that cannot be: kind %u, bus %u, token %u\n", report->can_id, report->bus, report->token);
+  abort();
+}
+
 static void rig_os_record(void *context, const struct ipcnet_can_frame *record)
 {
   struct core_rig *rig = context;
+  if (record->flags & IPCNET_REFLEX_REPORT) rig_judge_report(record);
   rig->records[rig->record_count++ % RIG_LOG] = *record;
 }
 

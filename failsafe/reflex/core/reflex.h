@@ -210,6 +210,11 @@ void ipcnet_reflex_twin_event(struct ipcnet_reflex *self, enum ipcnet_twin_event
 void ipcnet_reflex_tick(struct ipcnet_reflex *self, uint64_t now_us);
 uint64_t ipcnet_reflex_next_deadline_us(const struct ipcnet_reflex *self);
 
+/* Two hosts: asks the other one to take over. We go on until we hear its claim (role OUTVOTED then); if none comes nothing has changed. False: not the owner, or no bus that another host is on. */
+bool ipcnet_reflex_hand_over(struct ipcnet_reflex *self, uint64_t now_us);
+/* The newest epoch heard of others: whoever keeps epochs ahead of their use must be beyond it. */
+uint16_t ipcnet_reflex_heard_epoch(const struct ipcnet_reflex *self);
+
 void ipcnet_reflex_state(const struct ipcnet_reflex *self, struct ipcnet_reflex_state_record *to);
 /* Whether the hardware watchdog may be fed: healthy, or safely posed. */
 bool ipcnet_reflex_healthy(const struct ipcnet_reflex *self, uint64_t now_us);

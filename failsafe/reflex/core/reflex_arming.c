@@ -30,6 +30,7 @@ void ipcnet_reflex_set_arming(struct ipcnet_reflex *self, enum ipcnet_reflex_arm
   ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
   self->arming = (uint8_t)to;
   self->arming_since_us = self->now_us;
+  self->brain_excused_us = 0;
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);
 }
@@ -125,6 +126,10 @@ static bool brain_is_there(const struct ipcnet_reflex *self) {
   return timeout_us == 0 || (self->brain_there && self->now_us - self->brain_heard_us < timeout_us);
 }
 
+bool ipcnet_reflex_may_go_on(const struct ipcnet_reflex *self) {
+  return (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && brain_is_there(self) && !self->trigger_latched && self->malfunction == IPCNET_MALFUNCTION_NONE;
+}
+
 static void missing_of_buses(const struct ipcnet_reflex *self, struct list *list) {
   for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) {
     if (!self->buses[bus].sends) continue;
@@ -137,7 +142,7 @@ static void missing_of_buses(const struct ipcnet_reflex *self, struct list *list
 static void missing_of_nodes(const struct ipcnet_reflex *self, struct list *list) {
   for (uint16_t node = 0; node < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); node++) {
     if (!(self->table.nodes[node].flags & IPCNET_REFLEX_NODE_REQUIRED)) continue;
-    if (self->nodes[node].life != NODE_ALIVE) add(list, IPCNET_MISSING_NODE, node);
+    if (!ipcnet_reflex_watch_alive(self, node)) add(list, IPCNET_MISSING_NODE, node);
     else if (!ipcnet_reflex_watch_follows(self, node)) add(list, IPCNET_MISSING_NODE_EPOCH, node);
   }
 }
@@ -298,24 +303,33 @@ static void judge_set_points(struct ipcnet_reflex *self) {
   }
 }
 
+void ipcnet_reflex_tell_verdict(struct ipcnet_reflex *self) {
+  uint8_t data[9];
+  for (uint32_t byte = 0; byte < 8; byte++) data[byte] = (uint8_t)(self->plan.run.run_id >> 8 * byte);
+  data[8] = self->plan.run.verdict;
+  ipcnet_reflex_report(self, IPCNET_REPORT_VERDICT, 0, 0, data, sizeof data);
+}
+
 /* (While none runs there is no verdict.) */
 static void run_plan(struct ipcnet_reflex *self) {
   enum ipcnet_reflex_verdict verdict = ipcnet_reflex_plan_poll(&self->plan, self->now_us);
   if (verdict == IPCNET_VERDICT_NONE) return;
-  uint8_t data[9];
-  for (uint32_t byte = 0; byte < 8; byte++) data[byte] = (uint8_t)(self->plan.run.run_id >> 8 * byte);
-  data[8] = (uint8_t)verdict;
-  ipcnet_reflex_report(self, IPCNET_REPORT_VERDICT, 0, 0, data, sizeof data);
+  ipcnet_reflex_tell_verdict(self);
   step(self, verdict == IPCNET_VERDICT_POSED ? POSE_REACHED : POSE_FAILED);
   if (self->stop_after_run) ipcnet_reflex_raise(self, IPCNET_TWIN_STOP_ASKED);
+}
+
+/* UINT64_MAX: it is not waited for. */
+static uint64_t brain_lost_at_us(const struct ipcnet_reflex *self) {
+  uint64_t since_us = self->brain_heard_us > self->brain_excused_us ? self->brain_heard_us : self->brain_excused_us;
+  return self->table.header->brain_timeout_us == 0 ? UINT64_MAX : since_us + self->table.header->brain_timeout_us;
 }
 
 void ipcnet_reflex_arming_turn(struct ipcnet_reflex *self) {
   if (!ipcnet_twin_may_send(self->role) || !self->has_table) return;
   judge_conditions(self);
   judge_set_points(self);
-  uint32_t brain_timeout_us = self->table.header->brain_timeout_us;
-  if (self->arming == IPCNET_ARMED && brain_timeout_us != 0 && self->now_us - self->brain_heard_us >= brain_timeout_us) ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BRAIN_LOST, 0, true);
+  if (self->arming == IPCNET_ARMED && self->now_us >= brain_lost_at_us(self)) ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BRAIN_LOST, 0, true);
   run_plan(self);
 }
 
@@ -332,7 +346,5 @@ uint64_t ipcnet_reflex_arming_next_us(const struct ipcnet_reflex *self) {
   for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) {
     if (expires(self, row) && set_point_ends_us(&self->messages[row]) < next) next = set_point_ends_us(&self->messages[row]);
   }
-  uint32_t brain_timeout_us = self->table.header->brain_timeout_us;
-  if (brain_timeout_us != 0 && self->brain_heard_us + brain_timeout_us < next) next = self->brain_heard_us + brain_timeout_us;
-  return next;
+  return brain_lost_at_us(self) < next ? brain_lost_at_us(self) : next;
 }

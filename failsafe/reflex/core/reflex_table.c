@@ -287,6 +287,7 @@ static bool look_at_node(struct look *look, uint32_t row) {
   if ((node->flags & ~(IPCNET_REFLEX_NODE_REQUIRED | IPCNET_REFLEX_NODE_CANOPEN | IPCNET_REFLEX_NODE_OPERATIONAL)) != 0) return refuse(look, "flags", here, row);
   if ((node->flags & IPCNET_REFLEX_NODE_OPERATIONAL) && !(node->flags & IPCNET_REFLEX_NODE_CANOPEN)) return refuse(look, "flags", here, row);
   if ((node->flags & IPCNET_REFLEX_NODE_CANOPEN) && watch->length_bytes < 1) return refuse(look, "field", here, row);
+  if (node->group != 0 && watch->epoch.bits == 0) return refuse(look, "field", here, row); /* who cannot say whom it follows confirms nothing */
   if (!all_zero(node->reserved, sizeof node->reserved)) return refuse(look, "reserved", here, row);
   return within(node->timeout_us, TIME_MIN_US, TIME_MAX_US) ? true : refuse(look, "range", here, row);
 }

@@ -161,7 +161,8 @@ struct ipcnet_reflex_node { /* 24 bytes */
   uint16_t lost_trigger; /* row of triggers, or NONE */
   uint8_t flags;         /* enum ipcnet_reflex_node_flags */
   uint8_t bus;
-  uint8_t reserved[10];
+  uint8_t group;         /* actuators that are of use together only: a claim is confirmed when a node of each group reports it (of nodes that say whom they follow); 0 none */
+  uint8_t reserved[9];
 };
 enum ipcnet_reflex_node_flags {
   IPCNET_REFLEX_NODE_REQUIRED = 1,    /* no arming without it */

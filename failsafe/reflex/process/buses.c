@@ -5,7 +5,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "failpoint.h"
 
 #define RETRY_US 100000u
 #define BATCH 64u
@@ -18,8 +21,16 @@ static void wake(void *context) {
   (void)!write(self->wake_fd, &one, sizeof one); /* can only fail when it is already readable */
 }
 
-int ipcnet_buses_init(struct ipcnet_buses *self, uint8_t instance, struct ipcnet_log *log) {
-  *self = (struct ipcnet_buses){.instance = instance, .log = log, .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+/* Two twins have one folder to run in, two hosts on one emulated bus have two. */
+static uint32_t controller_of(const char *run) {
+  struct stat status;
+  if (stat(run, &status) != 0) return 1;
+  uint32_t number = (uint32_t)status.st_ino ^ (uint32_t)((uint64_t)status.st_ino >> 32) ^ (uint32_t)status.st_dev << 16;
+  return number != 0 ? number : 1;
+}
+
+int ipcnet_buses_init(struct ipcnet_buses *self, uint8_t instance, const char *run, struct ipcnet_log *log) {
+  *self = (struct ipcnet_buses){.instance = instance, .controller = controller_of(run), .log = log, .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   return self->wake_fd < 0 ? -errno : 0;
 }
 
@@ -61,6 +72,7 @@ static int prepare_one(struct ipcnet_buses *self, struct ipcnet_bus *bus, const 
   bus->emulated = row->driver == 1;
   if (bus->emulated) {
     ipcnet_emulator_init(&bus->driver.emulator, ipcnet_reflex_table_text(table, row->name), self->instance == 0 ? "reflex-a" : "reflex-b", config.listen_only);
+    bus->driver.emulator.controller = self->controller;
     bus->os = ipcnet_emulator_os(&bus->driver.emulator);
   } else {
     (void)ipcnet_can_linux_init(&bus->driver.kernel); /* without it, changes are noticed by the socket alone */
@@ -108,6 +120,9 @@ static bool drain(struct ipcnet_bus *bus, uint8_t index, struct ipcnet_reflex *c
     size_t count = ipcnet_bus_poller_drain(&bus->poller, frames, BATCH);
     if (count == 0) return true;
     ipcnet_can_confirm(&bus->can, frames, count, &summary);
+#ifdef IPCNET_FAILPOINTS
+    for (size_t i = 0; i < count; i++) if ((frames[i].flags & IPCNET_CAN_ECHO) == 0) (void)IPCNET_FAILPOINT_OF("heard", frames[i].can_id);
+#endif
     ipcnet_reflex_frames(core, index, frames, count, now_us);
   }
   return false;

@@ -39,7 +39,10 @@ enum ipcnet_twin_role ipcnet_process_role(const struct ipcnet_process *self) {
 static enum ipcnet_can_verdict os_send(void *context, uint8_t bus, const struct ipcnet_can_frame *frame) {
   struct ipcnet_process *self = context;
   (void)IPCNET_FAILPOINT("beforeSend");
-  return ipcnet_buses_send(&self->buses, bus, frame);
+  (void)IPCNET_FAILPOINT_OF("beforeSend", frame->can_id);
+  enum ipcnet_can_verdict verdict = ipcnet_buses_send(&self->buses, bus, frame);
+  if (verdict == IPCNET_CAN_QUEUED) (void)IPCNET_FAILPOINT_OF("afterSend", frame->can_id);
+  return verdict;
 }
 
 static void os_bus_effect(void *context, uint8_t bus, enum ipcnet_bus_effect_kind kind) {
@@ -49,11 +52,32 @@ static void os_bus_effect(void *context, uint8_t bus, enum ipcnet_bus_effect_kin
 
 static void os_record(void *context, const struct ipcnet_can_frame *record) {
   struct ipcnet_process *self = context;
+#ifdef IPCNET_FAILPOINTS
+  if (record->flags == IPCNET_REFLEX_REPORT && record->can_id == IPCNET_REPORT_STEP) (void)IPCNET_FAILPOINT_OF("beforeJournal", record->token * 10u + record->data[0]);
+  if (record->flags == IPCNET_REFLEX_REPORT && record->can_id == IPCNET_REPORT_VERDICT) (void)IPCNET_FAILPOINT("beforeVerdict");
+#endif
   ipcnet_lanes_record(&self->lanes, record, self->now_us);
 }
 
+#ifdef IPCNET_FAILPOINTS
+static void die_in_plan(const struct ipcnet_process *self, const struct ipcnet_reflex_image *image) {
+  const struct ipcnet_reflex_table *table = ipcnet_reflex_loaded_table(self->core);
+  if (table == NULL || image->run.plan >= table->header->sections[IPCNET_REFLEX_PLANS].count) return;
+  const struct ipcnet_reflex_plan *plan = &table->plans[image->run.plan];
+  if (image->run.verdict != IPCNET_VERDICT_NONE) {
+    if (image->arming == IPCNET_SAFE_POSE) (void)IPCNET_FAILPOINT("beforeDiskVerdict"); /* else: a run of long ago */
+    return;
+  }
+  if (image->run.last_sent == IPCNET_LAST_BEGUN) (void)IPCNET_FAILPOINT("beforeDiskLast");
+  for (unsigned place = 0; place < plan->steps_count; place++) (void)IPCNET_FAILPOINT_OF("beforeDisk", (plan->steps_first + place) * 10u + image->run.steps[place].state);
+}
+#endif
+
 static void os_journal(void *context, const struct ipcnet_reflex_image *image) {
   struct ipcnet_process *self = context;
+#ifdef IPCNET_FAILPOINTS
+  die_in_plan(self, image);
+#endif
   if (self->store_usable) ipcnet_power_keep_image(self, image);
 }
 
@@ -74,11 +98,12 @@ static bool os_may_purge(void *context, uint8_t bus) {
 /* ---- What is said of it ------------------------------------------------------------------------------------------------------------------------------ */
 
 static uint32_t features(const struct ipcnet_process *self) {
-  uint16_t known[3] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch};
+  uint16_t known[4] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch, ipcnet_reflex_heard_epoch(self->core)};
+  uint16_t next = ipcnet_epoch_next(known, 4);
   bool detects = self->link.alive && self->link.page->robust_word != 0 && !atomic_load(&self->detector.refused);
   return (self->realtime.scheduled ? IPCNET_REFLEX_REALTIME : 0u) | (self->realtime.locked ? IPCNET_REFLEX_LOCKED : 0u) | (detects ? IPCNET_REFLEX_DETECTOR : 0u) |
          (atomic_load(&self->watchdog.open) ? IPCNET_REFLEX_WATCHDOG : 0u) | (self->twin_stands ? IPCNET_REFLEX_TWIN_STANDS : 0u) |
-         (self->store_usable && ipcnet_store_has(&self->store, ipcnet_epoch_next(known, 3)) ? IPCNET_REFLEX_EPOCH_RESERVED : 0u) | (self->power.fd >= 0 ? IPCNET_REFLEX_POWER_LINE : 0u) |
+         (self->store_usable && ipcnet_store_has(&self->store, ipcnet_epoch_next(&next, 1)) ? IPCNET_REFLEX_EPOCH_RESERVED : 0u) | (self->power.fd >= 0 ? IPCNET_REFLEX_POWER_LINE : 0u) |
          (self->table_damaged ? IPCNET_REFLEX_TABLE_DAMAGED : 0u);
 }
 
@@ -230,10 +255,11 @@ static int begin(struct ipcnet_process *self) {
   if (self->epoll < 0 || self->timer < 0 || self->signals < 0) return -errno;
   int result = ipcnet_process_watch(self, self->timer, IPCNET_SOURCE_TIMER, 0);
   if (result == 0) result = ipcnet_process_watch(self, self->signals, IPCNET_SOURCE_SIGNALS, 0);
-  if (result == 0) result = ipcnet_buses_init(&self->buses, self->options.instance, &self->log);
+  if (result == 0) result = ipcnet_buses_init(&self->buses, self->options.instance, self->options.run, &self->log);
   if (result == 0) result = ipcnet_process_watch(self, self->buses.wake_fd, IPCNET_SOURCE_BUSES, 0);
   if (result == 0) result = ipcnet_lanes_init(&self->lanes);
   if (result == 0) result = ipcnet_detector_start(&self->detector);
+  if (result == 0) result = ipcnet_patrol_start(&self->patrol);
   if (result == 0) result = ipcnet_process_watch(self, self->detector.died_fd, IPCNET_SOURCE_TWIN_SUSPECT, 0);
   if (result == 0) result = ipcnet_process_watch(self, self->store.news_fd, IPCNET_SOURCE_STORE, 0);
   if (result == 0 && self->store.writer_pidfd >= 0) result = ipcnet_process_watch(self, self->store.writer_pidfd, IPCNET_SOURCE_WRITER, 0);
@@ -288,6 +314,7 @@ int ipcnet_process_run(struct ipcnet_process *self) {
   int result = ipcnet_page_create(&self->page);
   if (result == 0) {
     self->store_usable = ipcnet_store_open(&self->store, self->options.state, self->options.instance, &self->log, &self->stored_epoch) == IPCNET_STORE_OPEN;
+    ipcnet_patrol_init(&self->patrol);
     if (self->options.realtime) ipcnet_realtime_begin(&self->realtime, self->options.cpu);
     result = ipcnet_store_start(&self->store);
     if (result == 0) result = begin(self);

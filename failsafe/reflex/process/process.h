@@ -14,6 +14,7 @@
 #include "log.h"
 #include "notify.h"
 #include "page.h"
+#include "patrol.h"
 #include "powerfail.h"
 #include "realtime.h"
 #include "seqpacket.h"
@@ -66,6 +67,7 @@ struct ipcnet_process {
   struct ipcnet_lanes lanes;
   struct ipcnet_buses buses;
   struct ipcnet_detector detector;
+  struct ipcnet_patrol patrol;
   struct ipcnet_twin_link link;
   struct ipcnet_twin_watch watch;
   struct ipcnet_watchdog watchdog;
@@ -89,6 +91,7 @@ struct ipcnet_process {
   uint16_t stored_epoch;    /* the newest that was kept when we began */
   uint16_t awaited_epoch;   /* EPOCH_STORED is owed for it; 0 none */
   bool twin_stands, yielding;
+  uint64_t patrol_for_us;   /* the standstill (its beginning) for which the patrol was sent */
   uint64_t fence_deadline_us, yield_deadline_us, lock_retry_us, reserve_us, store_deadline_us;
   struct ipcnet_reflex_page *borrowed; /* the other's page with an epoch that its file told */
   uint8_t told_role;

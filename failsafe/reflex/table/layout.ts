@@ -39,7 +39,7 @@ export const checkStruct = struct("ipcnet_reflex_check", { field: fieldStruct, s
 export const watchStruct = struct("ipcnet_reflex_watch", {
   name: "u32", canId: "u32", canFlags: "u8", lengthBytes: "u8", bus: "u8", flags: "u8", e2e: e2eStruct, epoch: fieldStruct, owner: fieldStruct, reserved: { reserved: 20 },
 });
-export const nodeStruct = struct("ipcnet_reflex_node", { name: "u32", timeoutUs: "u32", watch: "u16", lostTrigger: "u16", flags: "u8", bus: "u8", reserved: { reserved: 10 } });
+export const nodeStruct = struct("ipcnet_reflex_node", { name: "u32", timeoutUs: "u32", watch: "u16", lostTrigger: "u16", flags: "u8", bus: "u8", group: "u8", reserved: { reserved: 9 } });
 export const conditionStruct = struct("ipcnet_reflex_condition", {
   label: "u32", watch: "u16", reserved16: { reserved: 2 }, field: fieldStruct, holdUs: "u32", ageUsMax: "u32", reserved32: { reserved: 4 }, rawMin: "i64", rawMax: "i64", reserved64: { reserved: 8 },
 });
