@@ -5,7 +5,8 @@
  * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
  */
 import type { Clock } from "../schemas/clock.ts";
-import type { ClientReport, LaneReport, PolicyReport, QuotaReport, ReflexReport, StatusReport } from "../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, PolicyReport, QuotaReport, ReflexReport, StatusReport, SupervisionReport } from "../schemas/messages/statusReport.ts";
+import type { ArmingState } from "../failsafe/arming/machine.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 import type { StopCategory } from "../failsafe/shutdown/compiled.ts";
 import type { NodeEvent, NodeMonitor } from "./nodes/monitor.ts";
@@ -18,7 +19,7 @@ import type { ServiceReply } from "./front/services.ts";
 import type { Link } from "./links/link.ts";
 import type { SupervisorPort } from "./supervisor/port.ts";
 import { serviceLimits } from "./broker/services/limits.ts";
-import { orderlyStop } from "./orderlyStop.ts";
+import { OrderlyStop } from "./orderlyStop.ts";
 import { topicsFingerprint } from "./topics/handover.ts";
 import type { TopicTable } from "./topics/table.ts";
 
@@ -59,6 +60,11 @@ export interface GatewayParts {
   front: Front;
   policy: { start(): void; stop(): void; report(): PolicyReport };
   stats: ProcessStats;
+  /** It is active from now on: its epoch begins. */
+  beginEpoch(): void;
+  epoch(): number;
+  /** What supervises its own tasks; undefined: nothing does. */
+  supervision(): SupervisionReport | undefined;
   /** What owns the CAN buses instead of this process, if anything does. */
   reflexes(): readonly ReflexReport[];
   reload(file: string): ServiceReply;
@@ -81,6 +87,9 @@ export class Gateway {
   #cancelTimer: (() => void) | undefined;
   #lastRatesUs: number;
   #running = false;
+  #ending: OrderlyStop<PoseVerdict> | undefined;
+  /** Until somebody resets it: who stops now asks nobody. */
+  #compromised = false;
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
@@ -94,6 +103,7 @@ export class Gateway {
    */
   async takeOver(): Promise<void> {
     const { front, table, clock, stats, links } = this.#parts;
+    this.#parts.beginEpoch();
     table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
     this.#freshness = new FreshnessMonitor(table);
     await front.start();
@@ -145,6 +155,7 @@ export class Gateway {
   /** Opens the links, then the client socket. Rejects with the first link's error that may not be missing; what was opened is closed again. */
   async start(): Promise<void> {
     const { links, front, table, clock, stats } = this.#parts;
+    this.#parts.beginEpoch();
     table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
     this.#freshness = new FreshnessMonitor(table);
     // Together: each may wait for its device, and none needs another.
@@ -164,16 +175,21 @@ export class Gateway {
     this.event({ severity: "info", code: "started", source: "gateway", text: `${links.length} links, ${table.size} topics` });
   }
 
-  /** Runs the safe pose, while local programs are told and prepare themselves, then closes everything. Resolves with the verdict; never rejects for a robot's fault. */
-  async stop(why: string): Promise<PoseVerdict> {
+  /** Runs the safe pose, while local programs are told and prepare themselves, then closes everything. Resolves with the verdict; never rejects for a robot's fault. Asked again it is `hurry`. */
+  async stop(why: string, reason: "onStop" | "onShutdown" = "onStop"): Promise<PoseVerdict> {
     const { links, front, stats, clock, supervisor } = this.#parts;
+    if (this.#ending) {
+      this.hurry(why);
+      return this.#ending.over;
+    }
     this.reschedule();
     // Without time to prepare the pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
-    const verdict = await orderlyStop({
-      clock, prepareMs: supervisor.armed ? this.#parts.prepareMs() : 0, moreMsMax: serviceLimits.farewellMoreMsMax, besideMs: FAREWELL_MS,
+    this.#ending = new OrderlyStop({
+      clock, prepareMs: supervisor.armed ? this.#parts.prepareMs() : 0, moreMsMax: serviceLimits.farewellMoreMsMax, besideMs: FAREWELL_MS, compromised: this.#compromised,
       sayFarewell: (deadlineMs) => front.sayFarewell(why, deadlineMs),
-      startPose: () => supervisor.safePose(why, clock.nowUs(), "onStop"),
+      startPose: () => supervisor.safePose(why, clock.nowUs(), this.#compromised ? "onCompromise" : reason),
     });
+    const verdict = await this.#ending.over;
     this.#running = false;
     this.#cancelTimer?.();
     this.#parts.policy.stop();
@@ -183,13 +199,45 @@ export class Gateway {
     return verdict;
   }
 
+  /** Somebody who asked to stop asks again: programs are no longer waited for. The pose is never cut short. */
+  hurry(why: string): void {
+    if (!this.#ending) return;
+    const before = this.#ending.phase;
+    this.#ending.happened("hurried");
+    if (this.#ending.phase === before) this.event({ severity: "warning", code: "notCutShort", source: "gateway", text: `${why}: nothing changes: the safe pose is never cut short` });
+    else this.event({ severity: "warning", code: "hurried", source: "gateway", text: `${why}: no program is waited for any more; the safe pose ${before === "preparing" ? "begins now" : "goes on to its end"}` });
+  }
+
+  /** The operating system is about to stop: the pose begins now, the service goes on until it is stopped itself. */
+  systemStops(why: string): Promise<PoseVerdict> {
+    return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs(), "onShutdown");
+  }
+
+  /** Something of this robot cannot be trusted any more: the severest pose, at once, without asking anybody. */
+  compromised(why: string): Promise<PoseVerdict> {
+    const { supervisor, clock } = this.#parts;
+    this.#compromised = true;
+    this.event({ severity: "error", code: "compromised", source: "gateway", text: why });
+    const verdict = supervisor.safePose(why, clock.nowUs(), "onCompromise");
+    this.#ending?.happened("compromised");
+    return verdict;
+  }
+
+  /** The state has changed; whoever was given time before a pose has none left when one begins. */
+  stateChanged(to: ArmingState): void {
+    if (to === "safePose") this.#ending?.happened("askedAtOnce");
+    // Out of a pose only a reset leads there.
+    if (to === "disarmed") this.#compromised = false;
+    this.reschedule();
+  }
+
   status(): StatusReport {
     const { identity, links, nodes, rejects, front, policy, table, stats, supervisor, clock } = this.#parts;
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
       nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(), reflexes: () => this.#parts.reflexes(),
-      topicCount: () => table.size, process: () => stats.report(),
+      supervision: () => this.#parts.supervision(), epoch: () => this.#parts.epoch(), topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }
 

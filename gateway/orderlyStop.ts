@@ -10,39 +10,69 @@ export interface OrderlyStopParts<Verdict> {
   moreMsMax: number;
   /** How long programs have beside the pose when there is no time before it. */
   besideMs: number;
+  /** Nobody is told and nobody is waited for. */
+  compromised: boolean;
   /** Tells everybody; resolves when all are ready or gone, or had their time. Never rejects. */
   sayFarewell(deadlineMs: number): Promise<void>;
   startPose(): Promise<Verdict>;
 }
 
-/** Resolves with the pose's verdict when everything is over. */
-export function orderlyStop<Verdict>({ clock, prepareMs, moreMsMax, besideMs, sayFarewell, startPose }: OrderlyStopParts<Verdict>): Promise<Verdict> {
-  return new Promise((resolve, reject) => {
-    let phase: ShutdownPhase = "running";
-    let verdict: Promise<Verdict> | undefined;
-    let cancelExpiry = (): void => undefined;
-    const happened = (event: ShutdownEvent): void => {
-      const { to, do: effects } = stepShutdown(phase, event);
-      phase = to;
-      for (const effect of effects) {
-        switch (effect) {
-          case "tell":
-            void sayFarewell(prepareMs > 0 ? prepareMs : besideMs).then(() => happened("quiet"), reject);
-            break;
-          case "startPose":
-            verdict = startPose();
-            void verdict.then(() => happened("posed"), reject);
-            break;
-          case "end":
-            cancelExpiry();
-            resolve(verdict!);
-            break;
-          default:
-            effect satisfies never;
-        }
+/** Begins when it is made. */
+export class OrderlyStop<Verdict> {
+  /** Resolves with the pose's verdict when everything is over. */
+  readonly over: Promise<Verdict>;
+  readonly #parts: OrderlyStopParts<Verdict>;
+  #phase: ShutdownPhase = "running";
+  #verdict: Promise<Verdict> | undefined;
+  #resolve!: (verdict: Promise<Verdict>) => void;
+  #reject!: (error: unknown) => void;
+  #cancelExpiry = (): void => undefined;
+
+  constructor(parts: OrderlyStopParts<Verdict>) {
+    this.#parts = parts;
+    this.over = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    const { clock, prepareMs, moreMsMax, compromised } = parts;
+    if (prepareMs > 0 && !compromised) this.#cancelExpiry = clock.at(clock.nowUs() + (prepareMs + moreMsMax) * 1e3, () => this.happened("expired"));
+    this.happened(compromised ? "compromised" : prepareMs > 0 ? "asked" : "askedAtOnce");
+  }
+
+  get phase(): ShutdownPhase {
+    return this.#phase;
+  }
+
+  happened(event: ShutdownEvent): void {
+    const { to, do: effects } = stepShutdown(this.#phase, event);
+    this.#phase = to;
+    for (const effect of effects) {
+      switch (effect) {
+        case "tell":
+          this.#tell();
+          break;
+        case "startPose":
+          this.#startPose();
+          break;
+        case "end":
+          this.#cancelExpiry();
+          this.#resolve(this.#verdict!);
+          break;
+        default:
+          effect satisfies never;
       }
-    };
-    if (prepareMs > 0) cancelExpiry = clock.at(clock.nowUs() + (prepareMs + moreMsMax) * 1e3, () => happened("expired"));
-    happened(prepareMs > 0 ? "asked" : "askedAtOnce");
-  });
+    }
+  }
+
+  #tell(): void {
+    const { prepareMs, besideMs, sayFarewell } = this.#parts;
+    void sayFarewell(prepareMs > 0 ? prepareMs : besideMs).then(() => this.happened("quiet"), this.#reject);
+  }
+
+  #startPose(): void {
+    this.#verdict = this.#parts.startPose();
+    const verdict = this.#verdict;
+    // Of a severer one that took over meanwhile the later verdict counts.
+    void verdict.then(() => verdict === this.#verdict && this.happened("posed"), this.#reject);
+  }
 }

@@ -87,7 +87,7 @@ test("an instance of another major version, or with other topics, stays out and 
   const client = await rig.connect("operator");
   const stranger = rig.start("b");
   await eventually("the refusal is reported", () => stranger.log.includes("[pairRefused]"), { timeoutMs: 60_000, last: () => rig.logs() });
-  assert.match(stranger.log, /speaks version 1\.0 of the pair's protocol, this instance 9\.0|speaks version 9\.0/);
+  assert.match(stranger.log, /speaks version 1\.\d+ of the pair's protocol, this instance 9\.0|speaks version 9\.0/);
   assert.equal(((await client.request("gateway/failover")) as Report).standby, undefined);
   await client.close();
 });

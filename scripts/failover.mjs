@@ -6,8 +6,8 @@ import { dist, existsSync, join, refuse } from "./lib.mjs";
 import { buildBenches, buildShipped } from "./native.mjs";
 
 const [which, ...rest] = process.argv.slice(2);
-if (which === "brains") {
-  const entry = join(dist, "ts/bench/failover/brains.js");
+if (which === "brains" || which === "soak") {
+  const entry = join(dist, `ts/bench/failover/${which}.js`);
   if (!existsSync(entry)) refuse("the benches are not built yet", "npm run build");
   process.exit(spawnSync(process.execPath, [entry, ...rest], { stdio: "inherit" }).status ?? 1);
 }

@@ -1,80 +1,168 @@
 /**
- * The brain pair under fire: `npm run bench:failover -- [--faults 1000] [--kinds kill,stop,switch]`. Programs use everything while the active gateway is killed, stopped or switched; one line
- * of figures a kind, and a histogram of the service gap. Ends with 1 when anything was lost, doubled or disconnected.
+ * The brain pair under fire: `npm run bench:failover -- brains [--faults 1000] [--kinds kill,stop,switch] [--burners N] [--seed N] [--json]`. Programs use everything while the active
+ * gateway is killed, stopped or switched, and burners keep every processor and the memory busy. Prints the service gap of each kind with a histogram, and where its time went. Ends with 1
+ * when anything was lost, doubled or disconnected.
  */
+import { loadavg, setPriority } from "node:os";
 import { parseArgs } from "node:util";
 import { pathToFileURL } from "node:url";
-import { pairConfiguration, PairRig } from "./pairRig.ts";
+import { takeoverSteps } from "../../failsafe/failover/trace.ts";
+import type { PairReport } from "../../gateway/front/pairServices.ts";
+import { systemClock } from "../../schemas/clock.ts";
+import { Burners, burnersDefault } from "./burners.ts";
+import { type Instance, pairConfiguration, PairRig } from "./pairRig.ts";
 import { PairLoad } from "./pairLoad.ts";
+import { type Quantiles, quantilesOf } from "./quantiles.ts";
 
 export const faultKinds = ["kill", "stop", "switch"] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
+/** One fault. */
+export interface Strike {
+  /** The longest time without an answer, as the programs saw it. */
+  gapMs: number;
+  /** From the signal to each step of the successor's takeover, µs. Not for a switch: there the successor notices only the end of it. */
+  stepsUs: Readonly<Record<string, number>>;
+}
+
 export interface BrainFigures {
   kind: FaultKind;
   faults: number;
-  gapMs: { p50: number; p90: number; p99: number; max: number };
+  gapMs: Quantiles;
+  /** From the signal to each step. */
+  stepsMs: Record<string, Quantiles>;
+  load: number;
   gaps: number[];
 }
 
-/** Does what the kind says to the active, and resolves when the other one serves and has a standby again. Returns the service gap. */
-export async function strike(rig: PairRig, load: PairLoad, kind: FaultKind): Promise<number> {
+export interface BrainOptions {
+  kinds: readonly FaultKind[];
+  faults: number;
+  burners?: number;
+  seed?: number;
+  progress?: (text: string) => void;
+}
+
+/** The fault comes at any moment of what the gateway does regularly: up to so long after everything is ready. */
+const PHASE_MS = 60;
+const PROGRESS_EVERY = 50;
+/** What measures must not wait for a processor itself: the gap would be the programs'. Refused without the right to it. */
+const MEASURING_NICE = -15;
+
+/** Does what the kind says to the active at a moment given by `phase` (0 – 1), and resolves when the other one serves; the one that ended is started again. */
+export async function strike(rig: PairRig, load: PairLoad, kind: FaultKind, phase = 0): Promise<Strike> {
   await rig.standby();
   await load.moreReplies(20);
   const active = await rig.active();
+  await new Promise((resolve) => setTimeout(resolve, phase * PHASE_MS));
   load.takeGapMs();
+  const struckUs = systemClock.nowUs();
   if (kind === "switch") active.child.kill("SIGTERM");
   else active.child.kill(kind === "kill" ? "SIGKILL" : "SIGSTOP");
   // A stopped one that is woken up later is dead by then.
   await active.exited;
   await load.moreReplies(20);
   const gapMs = load.takeGapMs();
+  const stepsUs = await stepsSince(load, active, struckUs);
   rig.start(active.name);
-  return gapMs;
+  return { gapMs, stepsUs };
 }
 
-export async function measure(kinds: readonly FaultKind[], faults: number, progress: (text: string) => void = () => {}): Promise<{ figures: BrainFigures[]; findings: string[]; load: PairLoad }> {
+async function stepsSince(load: PairLoad, before: Instance, struckUs: number): Promise<Record<string, number>> {
+  const { since, takeover } = (await load.ask("gateway/failover", {})) as PairReport;
+  if (since.from !== before.name || !takeover) throw new Error(`it took over from ${since.from ?? "nobody"} instead of ${before.name}`);
+  return Object.fromEntries(Object.entries(takeover.stepsUs).map(([step, us]) => [step, takeover.noticedUs + us - struckUs]));
+}
+
+export async function measure({ kinds, faults, burners = 0, seed = 1, progress = () => {} }: BrainOptions): Promise<{ figures: BrainFigures[]; findings: string[]; load: PairLoad }> {
   const rig = new PairRig({ configuration: pairConfiguration });
   const load = new PairLoad({ connect: (name) => rig.connect(name) });
+  const random = randomOf(seed);
+  let busy: Burners | undefined;
   try {
     await rig.startBoth();
     await load.start();
+    busy = new Burners(burners);
     const figures: BrainFigures[] = [];
-    for (const kind of kinds) {
-      const gaps: number[] = [];
-      for (let i = 0; i < faults; i++) {
-        gaps.push(await strike(rig, load, kind));
-        if (i % 50 === 49) progress(`${kind}: ${i + 1} of ${faults}, ${load.findings.length} findings\n`);
-      }
-      figures.push({ kind, faults, gapMs: quantiles(gaps), gaps });
-    }
+    for (const kind of kinds) figures.push(await measureKind(rig, load, { kind, faults, random, progress }));
     await load.stop();
     return { figures, findings: load.findings, load };
   } finally {
+    await busy?.stop();
     await rig.close();
   }
 }
 
-function quantiles(values: readonly number[]): BrainFigures["gapMs"] {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (share: number): number => Math.round(10 * (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0)) / 10;
-  return { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) };
+async function measureKind(rig: PairRig, load: PairLoad, { kind, faults, random, progress }: { kind: FaultKind; faults: number; random: () => number; progress: (text: string) => void }): Promise<BrainFigures> {
+  const strikes: Strike[] = [];
+  const loads: number[] = [];
+  for (let i = 1; i <= faults; i++) {
+    strikes.push(await strike(rig, load, kind, random()));
+    loads.push(loadavg()[0]!);
+    if (i % PROGRESS_EVERY > 0 && i < faults) continue;
+    const { p50, p99, max } = quantilesOf(strikes.map(({ gapMs }) => gapMs));
+    progress(`${kind}: ${i} of ${faults}, gap p50 ${p50} ms, p99 ${p99} ms, max ${max} ms, load ${loadavg()[0]!.toFixed(1)}, ${load.findings.length} findings\n`);
+  }
+  const gaps = strikes.map(({ gapMs }) => gapMs);
+  const stepsMs = Object.fromEntries(takeoverSteps.flatMap((step) => {
+    const us = strikes.flatMap(({ stepsUs }) => stepsUs[step] ?? []);
+    return us.length === 0 ? [] : [[step, quantilesOf(us.map((each) => each / 1e3))]];
+  }));
+  return { kind, faults, gapMs: quantilesOf(gaps), stepsMs, load: Math.round(10 * quantilesOf(loads).p50) / 10, gaps };
+}
+
+/** Numbers in 0 – 1 (mulberry32). */
+function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b_79f5) >>> 0;
+    let word = Math.imul(state ^ (state >>> 15), state | 1);
+    word ^= word + Math.imul(word ^ (word >>> 7), word | 61);
+    return ((word ^ (word >>> 14)) >>> 0) / 2 ** 32;
+  };
 }
 
 /** Bars of a width that everybody's terminal has. */
 export function histogram(gaps: readonly number[]): string {
-  const bounds = [5, 10, 15, 20, 30, 40, 50, 75, 100, 200, 500, 1_000, Infinity];
+  const bounds = [5, 10, 15, 20, 30, 40, 50, 75, 100, 200, 500, 510, 520, 530, 540, 550, 600, 1_000, Infinity];
   const counts = bounds.map((bound, i) => gaps.filter((gap) => gap < bound && gap >= (bounds[i - 1] ?? 0)).length);
   const most = Math.max(1, ...counts);
-  return bounds.map((bound, i) => `${bound === Infinity ? "  more" : `< ${String(bound).padStart(4)}`} ms ${"#".repeat(Math.ceil((60 * counts[i]!) / most))} ${counts[i]}`).join("\n");
+  return bounds.flatMap((bound, i) => (counts[i] === 0 ? [] : [`${bound === Infinity ? "  more" : `< ${String(bound).padStart(4)}`} ms ${"#".repeat(Math.ceil((60 * counts[i]!) / most))} ${counts[i]}`])).join("\n");
+}
+
+function words({ p50, p90, p99, max }: Quantiles): string {
+  return `p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms, max ${max} ms`;
+}
+
+/** Whether this process may measure from above what it measures. */
+function raiseOwnPriority(): boolean {
+  try {
+    setPriority(MEASURING_NICE);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  const { values } = parseArgs({ options: { faults: { type: "string", default: "1000" }, kinds: { type: "string", default: faultKinds.join(",") } } });
+  const { values } = parseArgs({
+    options: {
+      faults: { type: "string", default: "1000" }, kinds: { type: "string", default: faultKinds.join(",") }, burners: { type: "string", default: String(burnersDefault) }, seed: { type: "string", default: String(Date.now() % 1e6) },
+      json: { type: "boolean", default: false }, plain: { type: "boolean", default: false },
+    },
+  });
   const kinds = faultKinds.filter((kind) => values.kinds.split(",").includes(kind));
-  const { figures, findings, load } = await measure(kinds, Number(values.faults), (text) => process.stderr.write(text));
-  for (const { kind, faults, gapMs, gaps } of figures) process.stdout.write(`${kind}: ${faults} faults, service gap p50 ${gapMs.p50} ms, p90 ${gapMs.p90} ms, p99 ${gapMs.p99} ms, max ${gapMs.max} ms\n${histogram(gaps)}\n\n`);
-  process.stdout.write(`${load.replies} calls answered, ${load.samples} samples, ${load.laneSamples} by lanes, ${load.items} items of streams, ${load.changes} changes of offers and adverts\n`);
-  process.stdout.write(findings.length === 0 ? "nothing was lost, doubled or disconnected\n" : `FINDINGS\n${findings.join("\n")}\n`);
+  const [seed, burners] = [Number(values.seed), Number(values.burners)];
+  const raised = !values.plain && raiseOwnPriority();
+  process.stderr.write(`seed ${seed}, ${burners} burners, the programs that measure run at ${raised ? `nice ${MEASURING_NICE}` : "ordinary priority"}\n`);
+  const { figures, findings, load } = await measure({ kinds, faults: Number(values.faults), burners, seed, progress: (text) => process.stderr.write(text) });
+  if (values.json) process.stdout.write(`${JSON.stringify({ seed, burners, raised, figures: figures.map(({ gaps: _gaps, ...rest }) => rest), findings, replies: load.replies })}\n`);
+  else {
+    for (const { kind, faults, gapMs, gaps, stepsMs, load: machineLoad } of figures) {
+      process.stdout.write(`${kind}: ${faults} faults, load ${machineLoad}, service gap ${words(gapMs)}\n${histogram(gaps)}\nfrom the signal to\n${Object.entries(stepsMs).map(([step, each]) => `  ${step.padEnd(12)} ${words(each)}\n`).join("")}\n`);
+    }
+    process.stdout.write(`${load.replies} calls answered, ${load.samples} samples, ${load.laneSamples} by lanes, ${load.items} items of streams, ${load.changes} changes of offers and adverts\n`);
+    process.stdout.write(findings.length === 0 ? "nothing was lost, doubled or disconnected\n" : `FINDINGS\n${findings.join("\n")}\n`);
+  }
   process.exit(findings.length === 0 ? 0 : 1);
 }

@@ -48,6 +48,11 @@ export class PairLoad {
     this.#loop(() => this.#change(changer));
   }
 
+  /** A call of one of the programs to the gateway itself. */
+  ask(service: string, body: unknown): Promise<unknown> {
+    return this.#clients[0]!.request(service, body, { timeoutMs: 60_000 });
+  }
+
   /** The longest time without an answer since the last call of this. */
   takeGapMs(): number {
     const gapMs = Math.max(this.#gapMs, performance.now() - this.#lastReplyMs);

@@ -13,8 +13,8 @@ export interface BridgeIdentity {
   /** Which of the redundant instances this is. */
   instance: string;
   version: string;
-  /** Rises with each takeover; the gateway's fencing token. */
-  epoch: number;
+  /** Rises with each takeover; the gateway's fencing token. Who may have to wait for it says it at the first connection. */
+  epoch: number | (() => number);
   /** The first session number to use; each connection uses the next. Must be higher than any used before in this epoch: the start time in ms serves. */
   firstSession: number;
 }
@@ -25,6 +25,7 @@ export class BridgeAnnouncer {
   readonly #send: (outgoing: MqttOutgoing) => unknown;
   readonly #clock: Clock;
   readonly #nodes = new Map<string, "online" | "offline">();
+  readonly #epoch: () => number;
   #next: Incarnation;
   /** A will with this incarnation may already lie with a broker: the next attempt needs a session of its own. */
   #nextUsed = false;
@@ -36,8 +37,9 @@ export class BridgeAnnouncer {
     this.tree = tree;
     this.#send = send;
     this.#clock = clock;
-    this.#next = { epoch, session: firstSession };
-    this.#publisher = new BridgeStatePublisher({ state: "starting", instance, version, epoch, session: firstSession, reason: "" });
+    this.#epoch = typeof epoch === "number" ? () => epoch : epoch;
+    this.#next = { epoch: 0, session: firstSession };
+    this.#publisher = new BridgeStatePublisher({ state: "starting", instance, version, epoch: 0, session: firstSession, reason: "" });
   }
 
   get incarnation(): Incarnation {
@@ -92,7 +94,7 @@ export class BridgeAnnouncer {
   }
 
   #newSession(): void {
-    if (this.#nextUsed) this.#next = { ...this.#next, session: this.#next.session + 1 };
+    this.#next = { epoch: this.#epoch(), session: this.#next.session + (this.#nextUsed ? 1 : 0) };
     this.#nextUsed = true;
   }
 

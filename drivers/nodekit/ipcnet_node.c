@@ -43,6 +43,7 @@ static void follow(struct ipcnet_node *self, uint16_t epoch, uint8_t owner) {
 
 static void heard_now(struct ipcnet_node *self, uint32_t now_us) {
   self->following = true;
+  self->quiet = false;
   self->heard_us = now_us;
 }
 
@@ -97,6 +98,7 @@ static enum ipcnet_node_verdict judge(struct ipcnet_node *self, uint8_t index, c
   /* Only now: a stranger's frames never move the window of the owner's. */
   if (!ipcnet_e2e_accepted(ipcnet_e2e_judge(&command->receiver, verdict, counter))) return IPCNET_NODE_OLD_COUNTER;
   self->heard_us = now_us;
+  self->quiet = false;
   if (command->motion) {
     self->outputs = IPCNET_NODE_FOLLOW;
     self->fed = true;
@@ -122,8 +124,9 @@ void ipcnet_node_poll(struct ipcnet_node *self, uint32_t now_us) {
     self->following = false;
     make_safe(self);
   }
+  if (self->options->claim_quiet_us != 0 && now_us - self->heard_us >= self->options->claim_quiet_us) self->quiet = true;
 }
 
 uint8_t ipcnet_node_reported_owner(const struct ipcnet_node *self) {
-  return self->following ? self->owner : IPCNET_NODE_NOBODY;
+  return self->following && !self->quiet ? self->owner : IPCNET_NODE_NOBODY;
 }

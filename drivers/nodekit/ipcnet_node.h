@@ -87,6 +87,7 @@ struct ipcnet_node_command {
 struct ipcnet_node_options {
   uint32_t claim_timeout_us;  /* the owner unheard for so long: nobody's. 0: a bus without claims, every valid command counts */
   uint32_t dead_man_us;       /* no accepted motion command for so long: outputs safe */
+  uint32_t claim_quiet_us;    /* the owner unheard for so long: reported as nobody, and still obeyed. Longer than a beat; 0: as claim_timeout_us */
 };
 
 struct ipcnet_node {
@@ -96,6 +97,7 @@ struct ipcnet_node {
   uint8_t owner;              /* of `epoch` */
   uint8_t claim_counter;      /* of the last frame heard of this owner in this epoch */
   bool following;             /* the owner was heard lately */
+  bool quiet;                 /* but not for claim_quiet_us */
   uint16_t epoch;             /* newest heard since power-up; 0: none */
   uint8_t outputs;            /* enum ipcnet_node_outputs */
   bool fed;                   /* a dead-man runs */
@@ -116,7 +118,7 @@ enum ipcnet_node_verdict ipcnet_node_judge(struct ipcnet_node *self, uint8_t com
 /* Time passed: owner and dead-man are judged. The two calls above do it as well, first. */
 void ipcnet_node_poll(struct ipcnet_node *self, uint32_t now_us);
 
-/* For the node's report: the owner that is followed, or IPCNET_NODE_NOBODY. */
+/* For the node's report: the owner that is followed and was heard within claim_quiet_us, or IPCNET_NODE_NOBODY. */
 uint8_t ipcnet_node_reported_owner(const struct ipcnet_node *self);
 
 /* RFC 1982, 16 bits: whether `a` is newer than `b`. Exactly half way round is not. */

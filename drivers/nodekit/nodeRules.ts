@@ -34,6 +34,8 @@ export interface NodeOptions {
   /** 0: a bus without claims; every valid command counts. */
   claimTimeoutUs: number;
   deadManUs: number;
+  /** The owner unheard for so long is reported as nobody, and still obeyed; 0 or absent: not before `claimTimeoutUs`. */
+  claimQuietUs?: number | undefined;
   commands: readonly NodeCommand[];
 }
 
@@ -46,6 +48,7 @@ export class NodeRules {
   #owner = 0;
   #claimCounter = 0;
   #following = false;
+  #quiet = false;
   #heardUs = 0;
   #fedUs: number | undefined;
 
@@ -53,9 +56,15 @@ export class NodeRules {
     this.#options = options;
   }
 
-  /** The owner that is followed, or NOBODY. */
+  /** For the report: the owner that is followed and was heard within `claimQuietUs`, or NOBODY. */
   get owner(): number {
-    return this.#following ? this.#owner : NOBODY;
+    return this.#following && !this.#quiet ? this.#owner : NOBODY;
+  }
+
+  /** When the report changes by silence alone, if nothing is heard; Infinity: it does not. */
+  get quietAtUs(): number {
+    const { claimQuietUs = 0, claimTimeoutUs } = this.#options;
+    return !this.#following ? Infinity : this.#heardUs + (claimQuietUs === 0 || this.#quiet ? claimTimeoutUs : claimQuietUs);
   }
 
   /** A frame with the identifier claim id | `idOwner`. */
@@ -106,6 +115,8 @@ export class NodeRules {
       this.#following = false;
       this.#makeSafe();
     }
+    const { claimQuietUs = 0 } = this.#options;
+    if (claimQuietUs !== 0 && nowUs - this.#heardUs >= claimQuietUs) this.#quiet = true;
   }
 
   #judge(index: number, frame: Uint8Array, nowUs: number): CommandVerdict {
@@ -121,6 +132,7 @@ export class NodeRules {
     // Only now: a stranger's frames never move the window of the owner's.
     if (check.check(frame, 0, frame.length, canId, nowUs) > CheckResult.okSomeLost) return "oldCounter";
     this.#heardUs = nowUs;
+    this.#quiet = false;
     if (command.motion) {
       this.outputs = "follow";
       this.#fedUs = nowUs;
@@ -137,6 +149,7 @@ export class NodeRules {
 
   #heard(nowUs: number): void {
     this.#following = true;
+    this.#quiet = false;
     this.#heardUs = nowUs;
   }
 

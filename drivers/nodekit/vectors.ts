@@ -1,7 +1,7 @@
 /**
  * The vectors of schemas/vectors/claim.json for the C test, which has no JSON, and random ones on which C and TypeScript must agree. One line a row:
  *
- *   node CLAIM_TIMEOUT_US DEAD_MAN_US NAME      a node is switched on; it has the two commands of `commandsOf`
+ *   node CLAIM_TIMEOUT_US DEAD_MAN_US CLAIM_QUIET_US NAME      a node is switched on; it has the two commands of `commandsOf`
  *   hear AT_US ID_OWNER BYTES HEARD STATE
  *   judge AT_US COMMAND BYTES VERDICT STATE
  *   poll AT_US STATE
@@ -39,6 +39,7 @@ export interface Scenario {
   name: string;
   claimTimeoutUs: number;
   deadManUs: number;
+  claimQuietUs?: number;
   steps: Step[];
   origin: string;
 }
@@ -56,8 +57,8 @@ export function nativeVectors(): string {
   return `${["# Written by vectors.ts from schemas/vectors/claim.json; do not edit.", ...scenarios().flatMap(rowsOf)].join("\n")}\n`;
 }
 
-function rowsOf({ name, claimTimeoutUs, deadManUs, steps }: Scenario): string[] {
-  return [`node ${claimTimeoutUs} ${deadManUs} ${name.replaceAll(" ", "_")}`, ...steps.map(rowOf)];
+function rowsOf({ name, claimTimeoutUs, deadManUs, claimQuietUs = 0, steps }: Scenario): string[] {
+  return [`node ${claimTimeoutUs} ${deadManUs} ${claimQuietUs} ${name.replaceAll(" ", "_")}`, ...steps.map(rowOf)];
 }
 
 function rowOf(step: Step): string {
@@ -72,7 +73,7 @@ function rowOf(step: Step): string {
 export function randomScenario(seed: number, length: number): Scenario {
   const random = seededRandom(seed);
   const below = (limit: number): number => Math.floor(random() * limit);
-  const scenario: Scenario = { name: `seed ${seed}`, claimTimeoutUs: below(8) === 0 ? 0 : 5_000, deadManUs: 3_000, steps: [], origin: "random" };
+  const scenario: Scenario = { name: `seed ${seed}`, claimTimeoutUs: below(8) === 0 ? 0 : 5_000, deadManUs: 3_000, claimQuietUs: below(2) * 1_500, steps: [], origin: "random" };
   const node = new NodeRules({ ...scenario, commands: commandsOf() });
   const owners = [0, 1, 2, 3].map((owner) => ({ owner, epoch: 0, claimCounter: below(256), protectors: commandConfigs.map(e2eProtector) }));
   let newest = [1, 7, 0x7fff, 0xfffe][below(4)]!;

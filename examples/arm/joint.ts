@@ -9,7 +9,7 @@
 import { CanFlag, type CanFrame } from "../../drivers/can/frame.ts";
 import type { MessageCodec } from "../../schemas/dbc/index.ts";
 import { CLAIM_OWNERS } from "../../drivers/nodekit/claimFrame.ts";
-import { CLAIM_TIMEOUT_MS_DEFAULT, NodeRules, type OwnerField } from "../../drivers/nodekit/nodeRules.ts";
+import { CLAIM_TIMEOUT_MS_DEFAULT, NOBODY, NodeRules, type OwnerField } from "../../drivers/nodekit/nodeRules.ts";
 import type { FrameCheck, FrameProtector } from "../../schemas/e2e/index.ts";
 
 /** Without a valid command for so long the joint stops and holds. */
@@ -50,13 +50,15 @@ export class Joint {
   readonly #codecs: JointCodecs;
   readonly #rules: NodeRules;
   readonly #claimId: number | undefined;
+  /** As reported last. */
+  #reportedOwner = NOBODY;
   #target: { positionRad: number; velocityLimitRadS: number };
   #integratedUs: number | undefined;
   #due = { stateUs: 0, statusUs: 0, heartbeatUs: 0, witnessUs: 0 };
   #booted = false;
 
-  /** `claimId`: of the bus's CLAIM frames; undefined: nobody claims, every valid command counts. */
-  constructor({ nodeId, codecs, positionRad = 0, claimId }: { nodeId: number; codecs: JointCodecs; positionRad?: number; claimId?: number | undefined }) {
+  /** `claimId`: of the bus's CLAIM frames; undefined: nobody claims, every valid command counts. `claimQuietMs`: an owner that was not heard for so long is reported as nobody, for a second host to know. */
+  constructor({ nodeId, codecs, positionRad = 0, claimId, claimQuietMs = 0 }: { nodeId: number; codecs: JointCodecs; positionRad?: number; claimId?: number | undefined; claimQuietMs?: number | undefined }) {
     this.nodeId = nodeId;
     this.#codecs = codecs;
     this.#claimId = claimId;
@@ -64,7 +66,7 @@ export class Joint {
     this.#target = { positionRad, velocityLimitRadS: 0 };
     const { checkCommand: check, command, ownerFields } = codecs;
     this.#rules = new NodeRules({
-      claimTimeoutUs: claimId === undefined ? 0 : CLAIM_TIMEOUT_MS_DEFAULT * 1e3, deadManUs: DEAD_MAN_MS * 1e3,
+      claimTimeoutUs: claimId === undefined ? 0 : CLAIM_TIMEOUT_MS_DEFAULT * 1e3, deadManUs: DEAD_MAN_MS * 1e3, claimQuietUs: claimQuietMs * 1e3,
       commands: [{ check, canId: command.message.canId, motion: true, ...ownerFields }],
     });
   }
@@ -116,14 +118,14 @@ export class Joint {
       frames.push(protectedFrame(status, protectStatus, { crc: 0, counter: 0, temperature: Math.round(31 + 4 * Math.abs(this.velocityRadS)), current: Math.round(currentA * 1e3) / 1e3, supply: 24 }));
       this.#due.statusUs = nowUs + STATUS_PERIOD_US;
     }
-    if (this.#claimId !== undefined && nowUs >= this.#due.witnessUs) frames.push(this.#witness(nowUs));
+    if (this.#claimId !== undefined && (nowUs >= this.#due.witnessUs || this.follows.owner !== this.#reportedOwner)) frames.push(this.#witness(nowUs));
     return frames;
   }
 
   /** When `tick` has something to do next, µs. */
   nextDeadlineUs(): number {
     const { stateUs, statusUs, heartbeatUs, witnessUs } = this.#due;
-    return Math.min(stateUs, statusUs, heartbeatUs, this.#claimId === undefined ? Infinity : witnessUs);
+    return Math.min(stateUs, statusUs, heartbeatUs, this.#claimId === undefined ? Infinity : Math.min(witnessUs, this.#rules.quietAtUs));
   }
 
   #hear(idOwner: number, data: Uint8Array, nowUs: number): CanFrame[] {
@@ -135,6 +137,7 @@ export class Joint {
 
   #witness(nowUs: number): CanFrame {
     this.#due.witnessUs = nowUs + WITNESS_PERIOD_US;
+    this.#reportedOwner = this.follows.owner;
     return protectedFrame(this.#codecs.witness, this.#codecs.protectWitness, { crc: 0, counter: 0, ...this.follows });
   }
 

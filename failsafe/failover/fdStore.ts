@@ -108,7 +108,7 @@ export function storedLegacy(stored: Map<string, Descriptor>, { active, seal, in
   page.close();
   journal.close();
   const inheritance = new Inheritance({ replica, descriptors, sent: (slot) => words.sent(slot), handling: handlingOf(words.words) });
-  return { inheritance, listener, path, instance, death: "killed" };
+  return { inheritance, listener, path, instance, death: "killed", epoch: words.words[Word.epoch]! };
 }
 
 /** Several heirs at once. */

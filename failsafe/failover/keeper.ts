@@ -81,6 +81,7 @@ export class Keeper {
   #journalBytes = 0;
   #transactions = 0;
   #lastNumber = 0;
+  #given: (() => void) | undefined;
   #scheduled = false;
   #committing = false;
   /** The journal is long enough. */
@@ -104,6 +105,11 @@ export class Keeper {
   afterCommit(hook: () => void): void {
     this.#afterCommit.push(hook);
     this.#schedule();
+  }
+
+  /** Called once, when the next turn that sends something has sent it. */
+  onceGiven(listener: () => void): void {
+    this.#given = listener;
   }
 
   /** The state under `key` has changed; it is asked for at the end of the turn. */
@@ -201,6 +207,10 @@ export class Keeper {
       closeAll(descriptors);
     }
     this.#arenaBytes = 0;
+    if (this.#given && outputs.length > 0) {
+      this.#given();
+      this.#given = undefined;
+    }
     this.counters.turns += 1;
     // From here on nothing of this turn is done again.
     this.#page.words[Word.connection] = 0;

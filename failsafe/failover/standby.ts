@@ -14,6 +14,7 @@ import { Fate, type Handling, handlingOf, Word } from "./page.ts";
 import { type LinkMessage, PairLink } from "./pairLink.ts";
 import type { Death } from "./quarantine.ts";
 import { Replica } from "./replica.ts";
+import type { TakeoverTrace } from "./trace.ts";
 import { PAIR_VERSION, type PairVersion, versionFault } from "./version.ts";
 
 export interface StandbyOptions {
@@ -25,6 +26,7 @@ export interface StandbyOptions {
   /** Without progress for so long the active is killed, ms. */
   deadlineMs: number;
   nowUs(): number;
+  trace: TakeoverTrace;
   /** What happens, in the words of the roles' table (roles.ts). */
   happened(event: "inSync" | "twinLate" | "twinGone" | "twinDead" | "refused", text: string): void;
 }
@@ -45,6 +47,8 @@ export interface Legacy {
   path: string;
   instance: string;
   death: Death;
+  /** 0: not known. */
+  epoch: number;
 }
 
 export class Standby {
@@ -84,7 +88,9 @@ export class Standby {
     this.#pidfd = pidfd.dup();
     this.#stopWatching = onDeath(this.#pidfd, () => this.#died());
     connection.onClose(() => {
-      if (!this.#dead && this.#fault === undefined) options.happened("twinGone", "the active closed the link");
+      if (this.#dead || this.#fault !== undefined) return;
+      options.trace.mark("noticed");
+      options.happened("twinGone", "the active closed the link");
     });
     this.#link.onMessage((message, descriptors) => this.#message(message, descriptors), (text) => this.#refused(text));
     this.#link.send({ op: "hello", ...(options.version ?? PAIR_VERSION), instance: options.instance, topics: options.topics });
@@ -98,6 +104,7 @@ export class Standby {
   /** SIGKILL; `twinDead` happens when it is dead. */
   fence(): void {
     killBehind(this.#pidfd);
+    this.#options.trace.mark("fenced");
   }
 
   /** It is this instance that goes. */
@@ -113,12 +120,13 @@ export class Standby {
   /** After `twinDead`: reads what is left. undefined: it died before it had handed over so much as its socket. */
   legacy(): Legacy | undefined {
     this.#look();
+    this.#options.trace.mark("journalRead");
     const twin = this.#twin;
     if (!twin) return undefined;
     const { page } = twin;
     const replica = this.#replica ?? new Replica({ sent: () => undefined, drop: () => {} });
     const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: handlingOf(page.words) });
-    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!) };
+    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!), epoch: page.words[Word.epoch]! };
   }
 
   #death(fate: number): Death {
@@ -227,6 +235,7 @@ export class Standby {
     // It hangs over a packet that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
     const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
     this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !isStopped(pid);
+    this.#options.trace.mark("noticed");
     this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
   }
 
@@ -234,6 +243,9 @@ export class Standby {
   #died(): void {
     if (this.#dead) return;
     this.#dead = true;
+    const { trace } = this.#options;
+    trace.mark("noticed");
+    trace.mark("dead");
     for (const timer of this.#timers) clearInterval(timer);
     this.#pidfd.close();
     const finish = (): void => this.#options.happened("twinDead", "the active is dead");

@@ -6,7 +6,7 @@ export interface PairVersion {
 }
 
 /** Major: nobody of another one understands a word. Minor: fields were added that an older one does without. One release raises the minor by at most one. */
-export const PAIR_VERSION: PairVersion = { major: 1, minor: 0 };
+export const PAIR_VERSION: PairVersion = { major: 1, minor: 1 };
 
 /** Why the two may not be a pair, or undefined. */
 export function versionFault(mine: PairVersion, theirs: PairVersion): string | undefined {

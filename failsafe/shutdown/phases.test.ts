@@ -36,6 +36,14 @@ test("compromised: no negotiation, and none goes on", () => {
   assert.deepEqual(walk(["askedAtOnce", "posed", "compromised"]), { phase: "over", effects: ["startPose", "tell", "end"] });
 });
 
+test("asked once more: the programs' time is over, and the pose is neither cut short nor begun anew", () => {
+  assert.deepEqual(walk(["asked", "hurried", "posed"]), { phase: "over", effects: ["tell", "startPose", "end"] });
+  assert.deepEqual(walk(["asked", "hurried", "hurried", "hurried", "quiet"]), { phase: "posingAlone", effects: ["tell", "startPose"] });
+  assert.deepEqual(walk(["askedAtOnce", "hurried", "posed"]), { phase: "over", effects: ["startPose", "tell", "end"] });
+  assert.deepEqual(walk(["askedAtOnce", "posed", "hurried"]), { phase: "over", effects: ["startPose", "tell", "end"] });
+  assert.deepEqual(walk(["hurried"]), { phase: "running", effects: [] });
+});
+
 test("every phase can be reached, and the end from each", () => {
   const from = (start: ShutdownPhase): Set<ShutdownPhase> => {
     const seen = new Set([start]);

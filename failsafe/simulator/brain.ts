@@ -24,6 +24,11 @@ export class Brain {
   epoch = 1;
   stalledUntilUs = 0;
   isOn = true;
+  /** What components say is lost until then. */
+  answersLostUntilUs = 0;
+  /** From now on nothing goes wrong with it. */
+  isQuiet = false;
+  readonly #random: () => number;
   readonly #time: EventQueue;
   readonly #robot: Robot;
   readonly #issued: Map<number, IssuedCommand>[];
@@ -33,10 +38,11 @@ export class Brain {
   #target: number;
 
   /** `issued`: by joint and target, what was written; of all brains. */
-  constructor({ host, time, robot, issued }: { host: Host; time: EventQueue; robot: Robot; issued: Map<number, IssuedCommand>[] }) {
+  constructor({ host, time, random, robot, issued }: { host: Host; time: EventQueue; random: () => number; robot: Robot; issued: Map<number, IssuedCommand>[] }) {
     this.host = host;
     this.#time = time;
     this.#robot = robot;
+    this.#random = random;
     this.#issued = issued;
     this.#target = host.number === 0 ? -TARGET_MAX : 0;
     this.#every(COMMAND_PERIOD_US, () => this.#command());
@@ -51,8 +57,18 @@ export class Brain {
     this.#sequence = this.#goodSequence = 0n;
   }
 
+  /** A plan's step has called: the component answers a moment later, sometimes twice, sometimes with a refusal; and its answer may be lost. */
   answer(runId: bigint, step: number): void {
-    if (this.#works) for (const process of this.host.processes) process.order(Order.callDone, step, 1, runId);
+    if (!this.#works) return;
+    const chance = this.#random();
+    const isRefused = chance < 0.02 && !this.isQuiet;
+    const times = chance > 0.95 ? 2 : 1;
+    for (let time = 0; time < times; time++) {
+      this.#time.after(500 + Math.floor(this.#random() * 15_000), () => {
+        if (!this.#works || this.#time.nowUs < this.answersLostUntilUs) return;
+        for (const process of this.host.processes) process.order(Order.callDone, step, isRefused ? 0 : 1, runId);
+      });
+    }
   }
 
   /** One command that must not get through. */
@@ -67,7 +83,7 @@ export class Brain {
     if (wrong === "otherTable") view.setBigUint64(24, this.#robot.hash ^ 1n, true);
     if (wrong === "unknownMessage") view.setUint16(32, this.#robot.joints + joint, true);
     if (wrong === "wrongLength") bytes[34] = 7;
-    if (wrong === "damagedMode") bytes[43] = 9;
+    if (wrong === "damagedMode") bytes[47] = bytes[47]! | 0x30;
     // The first brain of all has none before it.
     if (wrong === "oldBrain" && this.epoch === 1) return;
     this.#issued[joint]!.set(target, { wrong, host: this.host, brainEpoch: wrong === "oldBrain" ? this.epoch - 1 : this.epoch, sequence, deadlineUs: this.host.clock.trueOf(deadlineUs), deadlineLocalUs: deadlineUs });

@@ -8,7 +8,9 @@ import type { EventQueue } from "./queue.ts";
 /** What the simulator knows of a frame and nobody on the bus does. */
 export interface FrameTruth {
   /** Which life of which process handed it over; undefined: a node's, or a stranger's. */
-  life?: object;
+  life?: Life;
+  /** For how long that life had not run before. */
+  stoodStillUs: number;
   /** Its epoch when the frame was handed over. */
   epoch: number;
   kind: "command" | "pose" | "claim" | "probe" | "other" | "replay";
@@ -17,9 +19,34 @@ export interface FrameTruth {
   /** Until when it was allowed to be handed over, true time. */
   deadlineUs: number;
   handedOverUs: number;
-  /** How much later than that it may have left us, because the process stood still in the middle of sending, or the interface held it back. */
-  heldUs: number;
+  /** For how long the process slept within the very system call that sends, where no clock is asked any more. */
+  sleptUs: number;
 }
+
+/** One life of a process: what the bus's delays are measured against, for only a process that runs can notice them. */
+export class Life {
+  /** When it turned last, and when it died; true time. */
+  turnedUs: number;
+  diedUs = Infinity;
+  #stoodStillUs = 0;
+
+  constructor(nowUs: number) {
+    this.turnedUs = nowUs;
+  }
+
+  turned(nowUs: number): void {
+    this.#stoodStillUs = this.stoodStillUs(nowUs);
+    this.turnedUs = nowUs;
+  }
+
+  /** For how long it has not run when it should have, in all, µs. A dead one never runs. */
+  stoodStillUs(nowUs: number): number {
+    return this.#stoodStillUs + Math.max(0, nowUs - this.turnedUs - TURN_SLACK_US);
+  }
+}
+
+/** Between two turns: one millisecond, and what a wake takes. */
+const TURN_SLACK_US = 1_200;
 
 export interface BusFrame {
   canId: number;
@@ -91,10 +118,9 @@ export class SimBus {
     if (this.wire.isSplit) this.#begin(1);
   }
 
-  /** The interface keeps its frames to itself for a while; what waits may be that much later. */
+  /** The interface keeps its frames to itself for a while. */
   hold(station: Station, forUs: number): void {
     station.heldUntilUs = this.#queue.nowUs + forUs;
-    for (const frame of station.queue) frame.truth.heldUs += forUs;
     this.#queue.after(forUs, () => this.kick());
   }
 

@@ -1,6 +1,7 @@
 /**
  * Two hosts, two nodes, one wire that may be split: the rules of docs/specs/claim.md small enough to try every interleaving. Frames are lost at any receiver, hosts die and come back with what they stored,
- * claim too early, go on talking when they should be silent; nodes are switched off or lose patience. Time is left out: whatever a timer could do may happen at any moment.
+ * claim too early, go on talking when they should be silent; nodes are switched off or lose patience, or say that they follow nobody while they do. Time is left out: whatever a timer could do may
+ * happen at any moment; so a host may claim whatever the nodes report, and however short its patience is.
  *
  * Checked: a node never accepts two owners in one epoch, nor an older epoch after a newer; and from every state, once nothing goes wrong any more, there is a way to one owner whom both nodes follow.
  */
@@ -101,7 +102,11 @@ class Model {
     for (const n of [0, 1]) {
       add((copy) => (copy.nodes[n] = node()));
       add((copy) => (copy.nodes[n]!.isFollowing = false));
-      for (let lost = 0; lost < 4; lost++) add((copy) => this.#report(copy, n, (bit) => (lost & (1 << bit)) === 0));
+      for (let lost = 0; lost < 4; lost++) {
+        add((copy) => this.#report(copy, n, (bit) => (lost & (1 << bit)) === 0));
+        // It has not heard its owner for a moment: it obeys him still, and does not vouch for him.
+        add((copy) => this.#report(copy, n, (bit) => (lost & (1 << bit)) === 0, false));
+      }
     }
     return after;
   }
@@ -200,13 +205,13 @@ class Model {
     }
   }
 
-  #report(state: State, n: number, reaches: (bit: number) => boolean): void {
+  #report(state: State, n: number, reaches: (bit: number) => boolean, vouches = true): void {
     const { epoch, isFollowing } = state.nodes[n]!;
     for (const [h, one] of state.hosts.entries()) {
       if (!reaches(h) || (state.isSplit && n !== h) || one.role === OFF) continue;
       one.heard = Math.max(one.heard, epoch);
       if (one.role !== WATCHING && epoch > one.epoch) one.role = WATCHING;
-      else if (one.role === CLAIMED && isFollowing && epoch === one.epoch) one.role = OWNER;
+      else if (one.role === CLAIMED && isFollowing && vouches && epoch === one.epoch) one.role = OWNER;
     }
   }
 }

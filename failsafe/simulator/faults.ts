@@ -4,7 +4,7 @@ import { wrongs } from "./brain.ts";
 export const faultKinds = [
   "kill", "killInside", "stall", "stallInside", "sleepInside", "unkillable", "late", "overflow", "hostPower", "storeFails", "storeSlow", "clockJump", "purgeForbidden", "busOff",
   "loss", "corruption", "repetition", "hold", "disconnect", "split", "nodePower", "allNodesPower", "nodeMute", "replay",
-  "brainStall", "brainReplaced", "brainWrong", "switch", "request", "disarm",
+  "brainStall", "answersLost", "brainReplaced", "brainWrong", "switch", "request", "disarm",
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -46,6 +46,7 @@ const ranges: Record<FaultKind, { forUs: [number, number]; much: [number, number
   nodeMute: { forUs: [5_000, 120_000], much: [0, 0] },
   replay: { forUs: [0, 0], much: [1, 200] },
   brainStall: { forUs: [10_000, 250_000], much: [0, 0] },
+  answersLost: { forUs: [10_000, 200_000], much: [0, 0] },
   brainReplaced: { forUs: [0, 0], much: [0, 0] },
   brainWrong: { forUs: [0, 0], much: [0, wrongs.length - 1] },
   switch: { forUs: [0, 0], much: [0, 0] },

@@ -3,12 +3,15 @@ import type { BusFrame } from "./bus.ts";
 import type { IssuedCommand } from "./brain.ts";
 import type { Host } from "./host.ts";
 import type { SimNode } from "./node.ts";
-import type { ReflexProcess } from "./process.ts";
+import type { Decided, ReflexProcess } from "./process.ts";
 import type { EventQueue } from "./queue.ts";
-import { COMMAND_TTL_US, DEAD_AFTER_US, DEAD_MAN_US, NODE_TIMEOUT_US, readCommand, SPEED_MAX, STATE_PERIOD_US, TARGET_MAX, TX_QUEUE_FRAMES } from "./robot.ts";
+import { BRAIN_TIMEOUT_US, COMMAND_TTL_US, DEAD_AFTER_US, DEAD_MAN_US, NODE_TIMEOUT_US, readCommand, SPEED_MAX, STATE_PERIOD_US, TARGET_MAX, TX_QUEUE_FRAMES } from "./robot.ts";
 
 /** How much later than its deadline a command may reach a node by the bus's fault alone: the core notices after `dead_after` that nothing leaves (a full queue of its own frames takes 4.3 ms), and has the queue emptied. */
 export const BUS_DELAY_US = DEAD_AFTER_US + TX_QUEUE_FRAMES * 270 + 10_000;
+
+/** A core that may not empty its queue asks again after so long (drivers/can/core/bus_health.c), and the link answers. */
+const PURGE_RETRY_US = 5_000_000 + 10_000;
 
 export class Violation extends Error {
   readonly code: string;
@@ -38,12 +41,9 @@ export class Judge {
   readonly #nodes: NodeMemory[] = [];
   /** Epochs that were claimed, by host. */
   readonly #claimed: Map<number, object>[] = [new Map<number, object>(), new Map<number, object>()];
-  readonly #jumpedUs: () => number;
 
-  /** `jumpedUs`: when a host's clock jumped last: what is judged by time starts anew. */
-  constructor({ time, joints, jumpedUs }: { time: EventQueue; joints: number; jumpedUs: () => number }) {
+  constructor({ time, joints }: { time: EventQueue; joints: number }) {
     this.#time = time;
-    this.#jumpedUs = jumpedUs;
     this.issued = Array.from({ length: joints }, () => new Map<number, IssuedCommand>());
   }
 
@@ -59,18 +59,16 @@ export class Judge {
     const memory = this.#memory(node);
     if (data.some((byte, index) => byte !== frame.data[index])) this.fail("corruptAccepted", `${who} that was changed on the way`);
     if (truth.life === undefined && truth.kind !== "replay") this.fail("strangerAccepted", `${who}, which is no process of ours (${truth.kind})`);
-    // One that the joint had not seen yet comes late, no more: without a clock it cannot tell. One that it had must not count twice.
-    // Exactly sixteen epochs later a frame that a stranger says again cannot be told apart: docs/specs/claim.md.
-    if (truth.kind === "replay" && (truth.epoch & 0xf) === (node.epoch & 0xf)) {
-      if (node.epoch === truth.epoch && memory.newest === truth.epoch && truth.order <= memory.order) this.fail("replayAccepted", `${who}, which it had seen before`);
+    if (truth.epoch !== node.epoch) this.fail("otherEpochAccepted", `${who} with epoch ${truth.epoch}, it follows ${node.epoch}`);
+    if (memory.newest !== 0 && ((truth.epoch - memory.newest) & 0xffff) >= 0x8000) this.fail("olderEpochAccepted", `${who} with epoch ${truth.epoch} after ${memory.newest}`);
+    // A stranger's repetition that the joint had not seen comes late, no more: without a clock it cannot tell. One that it had must not count twice.
+    if (truth.kind === "replay") {
+      if (memory.newest === truth.epoch && truth.order <= memory.order) this.fail("replayAccepted", `${who}, which it had seen before`);
+      memory.order = truth.order;
+      memory.newest = truth.epoch;
       memory.acceptedUs = this.#time.nowUs;
       return;
     }
-    // Nor one of sixteen epochs on (or a multiple), of the same owner, whose claims the joint has missed: the newest owner's all the same.
-    const ahead = (truth.epoch - node.epoch) & 0xffff;
-    const isMissedClaim = ahead % 16 === 0 && ahead < 0x8000;
-    if (truth.epoch !== node.epoch && !isMissedClaim) this.fail("otherEpochAccepted", `${who} with epoch ${truth.epoch}, it follows ${node.epoch}`);
-    if (memory.newest !== 0 && ((truth.epoch - memory.newest) & 0xffff) >= 0x8000) this.fail("olderEpochAccepted", `${who} with epoch ${truth.epoch} after ${memory.newest}`);
     memory.order = truth.order;
     const owner = memory.owners.get(truth.epoch);
     if (owner !== undefined && owner !== truth.life) this.fail("twoOwners", `${who}: two owners in epoch ${truth.epoch}`);
@@ -106,13 +104,16 @@ export class Judge {
     if (issued === undefined) this.fail("inventedAccepted", `${who}: nobody has commanded ${target}`);
     if (issued.wrong !== undefined && issued.wrong !== "oldBrain" && issued.wrong !== "repeated") this.fail("unpermittedAccepted", `${who}: ${target} was ${issued.wrong}`);
     const lateUs = this.#time.nowUs - issued.deadlineUs;
-    // Armed only where queues can be emptied; if that right is taken away later, what waits comes when it comes.
-    if (!issued.host.purgeWasForbidden && lateUs > BUS_DELAY_US + truth.heldUs) this.fail("staleAccepted", `${who}: ${target}, ${lateUs} µs after its deadline (held back ${truth.heldUs} µs)`);
+    // Only a process that runs notices that nothing leaves; and one that is not allowed to empty the queue any more (it armed while it was) waits until it asks again.
+    const stoodStillUs = truth.life!.stoodStillUs(this.#time.nowUs) - truth.stoodStillUs;
+    const { purgeForbiddenUs, purgeAllowedUs } = issued.host;
+    const couldNotPurge = this.#time.nowUs >= purgeForbiddenUs && truth.handedOverUs <= purgeAllowedUs && this.#time.nowUs <= purgeAllowedUs + PURGE_RETRY_US;
+    if (!couldNotPurge && lateUs > BUS_DELAY_US + truth.sleptUs + stoodStillUs) this.fail("staleAccepted", `${who}: ${target}, ${lateUs} µs after its deadline (slept ${truth.sleptUs} µs within sending, stood still for ${stoodStillUs} µs)`);
   }
 
   // ---- Processes --------------------------------------------------------------------------------------------------------------------------
 
-  handsOver(process: ReflexProcess, frame: BusFrame): void {
+  handsOver(process: ReflexProcess, frame: BusFrame, { wasArmed }: Decided): void {
     const { truth } = frame;
     const { host } = process;
     const what = `${process.name} hands over a frame (${truth.kind}, identifier 0x${frame.canId.toString(16)})`;
@@ -128,7 +129,7 @@ export class Judge {
       if (!store.has(epoch)) this.fail("epochNotStored", `${what}: epoch ${epoch}, on disk is ${store.epoch}`);
       return;
     }
-    if (truth.kind !== "command" || truth.heldUs > 0) return;
+    if (truth.kind !== "command") return;
     const { target } = readCommand(frame.data);
     const issued = this.issued[frame.canId & 0xff]?.get(target);
     if (issued === undefined) this.fail("inventedSent", `${what}: nobody has commanded ${target}`);
@@ -137,8 +138,8 @@ export class Judge {
       (issued.wrong === "oldBrain" && (process.brainEpoch <= issued.brainEpoch || this.#time.nowUs - process.brainSinceUs < COMMAND_TTL_US)) ||
       (issued.wrong === "repeated" && !this.#wasRead(process, issued));
     if (issued.wrong !== undefined && !unheard) this.fail("unpermittedSent", `${what}: ${target} was ${issued.wrong}`);
-    if (host.nowUs > issued.deadlineLocalUs) this.fail("staleSent", `${what}: ${target}, ${host.nowUs - issued.deadlineLocalUs} µs after its deadline`);
-    if (process.core.arming !== 1 && process.armingBefore !== 1) this.fail("sentUnarmed", `${what} while it is not armed`);
+    if (truth.sleptUs === 0 && host.nowUs >= issued.deadlineLocalUs) this.fail("staleSent", `${what}: ${target}, ${host.nowUs - issued.deadlineLocalUs} µs after its deadline`);
+    if (!wasArmed) this.fail("sentUnarmed", `${what} while it is not armed`);
   }
 
   /** The one that it repeats was read by this life, and nobody knows better. */
@@ -147,19 +148,32 @@ export class Judge {
     return read.brainEpoch === brainEpoch && read.sequence >= sequence;
   }
 
-  /** Armed: by evidence, or because the one before was. `joints` that must be alive. */
-  armed(process: ReflexProcess, joints: readonly SimNode[], byTakeover: boolean): void {
+  /** Armed: by evidence that was fresh when it looked at the clock, or because the one before was. */
+  armed(process: ReflexProcess, joints: readonly SimNode[], resumed: boolean): void {
     const { host, core } = process;
-    const what = `${process.name} arms`;
+    const what = `${process.name} ${resumed ? "goes on armed" : "arms"}`;
     if (host.lockHolder !== process) this.fail("armedWithoutLock", `${what} without the lock`);
     if (core.role !== 4) this.fail("armedAsOther", `${what} in role ${process.role}`);
     if (core.malfunction !== 0 || core.triggerLatched) this.fail("armedInSpite", `${what} in spite of a malfunction or a latched trigger`);
-    if (byTakeover || this.#time.nowUs - this.#jumpedUs() < NODE_TIMEOUT_US) return;
     for (const { number } of joints) {
-      const ageUs = this.#time.nowUs - (process.heardUs[number] ?? -Infinity);
-      if (ageUs > NODE_TIMEOUT_US * 1.01 + 2_000) this.fail("armedBlindly", `${what}: joint ${number} was heard ${ageUs} µs ago`);
+      const ageUs = process.lookedUs - (process.heardUs[number] ?? (resumed ? process.lookedUs : -Infinity));
+      if (ageUs > NODE_TIMEOUT_US) this.fail("armedBlindly", `${what}: joint ${number} was heard ${ageUs} µs ago`);
     }
+    if (resumed) return;
+    if (process.lookedUs - process.brainHeardUs >= BRAIN_TIMEOUT_US) this.fail("armedBrainless", `${what}: its brain beat ${process.lookedUs - process.brainHeardUs} µs ago`);
+    if (!host.mayPurge) this.fail("armedUnpurgeable", `${what}: what waits cannot be emptied`);
     if (process.echoedUs === -Infinity) this.fail("armedUnproven", `${what}: no frame of it ever came back from the bus`);
+  }
+
+  /** Whoever is armed goes on hearing its joints and its brain: after each whole turn, by the clock of that turn. */
+  staysArmed(process: ReflexProcess, joints: readonly SimNode[]): void {
+    const { judgedUs, resumedUs } = process;
+    for (const { number } of joints) {
+      const ageUs = judgedUs - (process.heardUs[number] ?? resumedUs);
+      if (ageUs > NODE_TIMEOUT_US) this.fail("staysArmedBlindly", `${process.name} is still armed, joint ${number} was heard ${ageUs} µs ago`);
+    }
+    const brainUs = judgedUs - Math.max(process.brainHeardUs, resumedUs);
+    if (brainUs >= BRAIN_TIMEOUT_US) this.fail("staysArmedBrainless", `${process.name} is still armed, its brain beat ${brainUs} µs ago`);
   }
 
   /** Of two processes on one host one may have the bus. */

@@ -96,7 +96,7 @@ export class SimNode implements Station {
     const command = readCommand(data);
     this.mode = command.mode;
     this.#target = command.mode === Mode.park ? 0 : command.target;
-    this.#speed = command.speed;
+    this.#speed = 2 * command.speed;
     this.#events.accepted(this, frame, data);
   }
 
@@ -159,7 +159,7 @@ export class SimNode implements Station {
     if (waiting >= 0 && this.queue.length > 1) this.queue.splice(waiting, 1);
     if (this.isMute || !this.isOn || this.queue.length > 4) return;
     protection?.protect(data, 0, length, canId);
-    this.#bus.send({ canId, data, length, token: 0, sender: this, socket: undefined, truth: { epoch: 0, kind: "other", order: 0, deadlineUs: Infinity, handedOverUs: this.#time.nowUs, heldUs: 0 } });
+    this.#bus.send({ canId, data, length, token: 0, sender: this, socket: undefined, truth: { epoch: 0, kind: "other", order: 0, deadlineUs: Infinity, handedOverUs: this.#time.nowUs, sleptUs: 0, stoodStillUs: 0 } });
   }
 }
 

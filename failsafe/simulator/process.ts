@@ -3,7 +3,7 @@
  * kernel facts, performs effects, turns once a millisecond. It can be killed before any effect, stand still in the middle of one, wake up late.
  */
 import { BusEffect, Core, type CoreAddon, Effect, LinkEvent, NEVER_CUT, Order, QUEUED, REPORT_FLAG, Report, type Role, roles, TwinDo, TwinEvent, FRAME_BYTES } from "../reflex/addon/core.ts";
-import type { BusFrame, FrameTruth, SimBus } from "./bus.ts";
+import { type BusFrame, type FrameTruth, Life, type SimBus } from "./bus.ts";
 import { type EpochStore, type Host, INTERFACE_FRAMES, isNewer, nextEpoch } from "./host.ts";
 import type { EventQueue } from "./queue.ts";
 import { BITRATE_BPS, CLAIM_ID, Mode, readCommand, type Robot, TWIN_DEADLINE_US, TX_QUEUE_FRAMES } from "./robot.ts";
@@ -16,13 +16,25 @@ const RESERVE_AHEAD = 4;
 const SOCKET_FRAMES = 256;
 const PURGE_US = 1_000;
 const LINK_DOWN = 4;
+/** Of a turn. */
+const STEPS = 6;
 const FRAME_FLAG_ECHO = 0x40;
+
+/** An effect; true: the process stood still within it, and what is asked before it was asked before. */
+type Action = (sleptInside: boolean) => void;
+
+/** How things stood when the core decided to send. */
+export interface Decided {
+  deadlineLocalUs: number;
+  wasArmed: boolean;
+}
 
 /** What a process tells those who judge and steer the simulation. */
 export interface ProcessEvents {
-  armingChanged(process: ReflexProcess, from: number, to: number): void;
+  /** `resumed`: together with the bus, as the owner before left it. */
+  armingChanged(process: ReflexProcess, from: number, to: number, resumed: boolean): void;
   roleChanged(process: ReflexProcess, from: number, to: number): void;
-  handsOver(process: ReflexProcess, frame: BusFrame, deadlineLocalUs: number): void;
+  handsOver(process: ReflexProcess, frame: BusFrame, decided: Decided): void;
   epochStored(process: ReflexProcess, epoch: number): void;
   calls(process: ReflexProcess, runId: bigint, step: number): void;
   verdict(process: ReflexProcess, verdict: number): void;
@@ -35,7 +47,7 @@ export class ReflexProcess {
   readonly host: Host;
   readonly core: Core;
   /** Changes with every start. */
-  life: object = {};
+  life = new Life(0);
   isAlive = false;
   /** Since when this life runs, true time. */
   startedUs = 0;
@@ -54,20 +66,28 @@ export class ReflexProcess {
   brainSinceUs = 0;
   /** The newest command in the lane with which nothing was wrong that this life has read before the one that is looked at. */
   readBefore = { brainEpoch: 0, sequence: 0n };
-  /** What was received of each node's heartbeat last, true time. */
+  /** When each node's heartbeat that was read last was received, and since when the owner before is believed instead; by its host's clock. */
   readonly heardUs: number[] = [];
+  resumedUs = -Infinity;
+  /** When its brain beat last, as far as it knows; by its host's clock. */
+  brainHeardUs = -Infinity;
   /** The last echo of one of our own frames. */
   echoedUs = -Infinity;
+  /** What the clock showed when the process looked last: that is what its core knows. */
+  lookedUs = 0;
+  /** The same for its last whole turn. */
+  judgedUs = 0;
   page = new ArrayBuffer(32_768);
+  pageView = new DataView(this.page);
   /** Known of the other twin, from its hello. */
-  other: { process: ReflexProcess; life: object; page: ArrayBuffer; isDead: boolean } | undefined;
+  other: { process: ReflexProcess; life: Life; page: ArrayBuffer; view: DataView; isDead: boolean } | undefined;
   #spare: ArrayBuffer[] = [];
   readonly #time: EventQueue;
   readonly #bus: SimBus;
   readonly #random: () => number;
   readonly #events: ProcessEvents;
   readonly #robot: Robot;
-  readonly #received: { frame: BusFrame; data: Uint8Array; own: boolean }[] = [];
+  readonly #received: { frame: BusFrame; data: Uint8Array; own: boolean; receivedUs: number }[] = [];
   readonly #links: [number, number, number][] = [];
   readonly #news: number[] = [];
   readonly #orders: [number, number, number, bigint][] = [];
@@ -77,6 +97,7 @@ export class ReflexProcess {
   #inFlight = 0;
   #role = 0;
   #arming = 0;
+  #armingNow = 0;
   #fenceEndsUs = Infinity;
   #yieldEndsUs = Infinity;
   #lockRetryUs = -Infinity;
@@ -85,7 +106,9 @@ export class ReflexProcess {
   #reserveUs = 0;
   /** The other's page with an epoch that its file told. */
   #borrowed: ArrayBuffer | undefined;
-  #held: (() => void)[] | undefined;
+  #held: Action[] | undefined;
+  /** The step of its turn in which it stands still. */
+  #step = 0;
   /** Killed, and not dead yet. */
   #dies = false;
 
@@ -104,9 +127,9 @@ export class ReflexProcess {
   get role(): Role {
     return this.isAlive ? roles[this.core.role]! : "stopped";
   }
-  /** Before the call whose effects are being performed. */
-  get armingBefore(): number {
-    return this.#arming;
+  /** As of the effect that is being looked at: what the core has said of itself before it. */
+  get armingNow(): number {
+    return this.#armingNow;
   }
   get owner(): number {
     return this.host.number * 2 + this.instance;
@@ -117,7 +140,7 @@ export class ReflexProcess {
   start(): void {
     if (this.isAlive || !this.host.isPowered) return;
     const nowUs = this.host.nowUs;
-    this.life = {};
+    this.life = new Life(this.#time.nowUs);
     this.isAlive = true;
     this.startedUs = this.#time.nowUs;
     this.stalledUntilUs = this.unkillableUntilUs = 0;
@@ -125,7 +148,9 @@ export class ReflexProcess {
     this.#received.length = this.#links.length = this.#news.length = this.#orders.length = 0;
     this.#lostFrames = this.#inFlight = 0;
     this.#lane = this.host.laneFirst + this.host.lane.length;
-    this.#role = this.#arming = 0;
+    this.#role = this.#arming = this.#armingNow = this.#step = 0;
+    this.lookedUs = nowUs;
+    this.resumedUs = this.brainHeardUs = -Infinity;
     this.#fenceEndsUs = this.#yieldEndsUs = Infinity;
     this.#lockRetryUs = -Infinity;
     this.#awaitedEpoch = this.#reserveUs = 0;
@@ -141,9 +166,10 @@ export class ReflexProcess {
     // The twin may still look at the page of the life before.
     this.#spare.push(this.page);
     this.page = this.#spare.length > 2 ? this.#spare.shift()! : new ArrayBuffer(32_768);
+    this.pageView = new DataView(this.page);
     new Uint8Array(this.page).fill(0);
     this.#signPage(this.page);
-    new DataView(this.page).setUint32(this.core.at["pagePid"]!, 1_000 + Math.floor(this.startedUs / 100), true);
+    this.pageView.setUint32(this.core.at["pagePid"]!, 1_000 + Math.floor(this.startedUs / 100), true);
 
     const { core } = this;
     core.bytes.set(this.host.bootId, core.at["bootId"]!);
@@ -189,7 +215,7 @@ export class ReflexProcess {
   }
 
   #meets(twin: ReflexProcess): void {
-    this.other = { process: twin, life: twin.life, page: twin.page, isDead: false };
+    this.other = { process: twin, life: twin.life, page: twin.page, view: twin.pageView, isDead: false };
     this.core.native.watch(TWIN_DEADLINE_US, this.host.nowUs);
   }
 
@@ -203,7 +229,7 @@ export class ReflexProcess {
       this.#time.at(this.unkillableUntilUs, () => {
         if (this.life !== life) return;
         // The system call in which it slept is finished; then it dies, without another instruction of its own.
-        this.#held?.[0]?.();
+        this.#held?.[0]?.(true);
         this.#held = undefined;
         this.#dies = false;
         this.kill();
@@ -213,6 +239,7 @@ export class ReflexProcess {
     this.isAlive = false;
     this.#held = undefined;
     const { life } = this;
+    life.diedUs = this.#time.nowUs;
     this.#received.length = 0;
     this.#events.died(this);
     // The kernel gives the lock back when files are closed, wakes the twin by the robust word before, shows the pidfd after.
@@ -231,6 +258,7 @@ export class ReflexProcess {
     if (!this.isAlive) return;
     this.isAlive = false;
     this.#held = undefined;
+    this.life.diedUs = this.#time.nowUs;
     this.#events.died(this);
   }
 
@@ -239,7 +267,7 @@ export class ReflexProcess {
     this.#wakeAt(this.stalledUntilUs);
   }
 
-  #told(life: object, event: number): void {
+  #told(life: Life, event: number): void {
     if (!this.isAlive || this.other?.life !== life || this.other.isDead) return;
     if (event === TwinEvent.ownerDead) this.other.isDead = true;
     this.#news.push(event);
@@ -254,7 +282,7 @@ export class ReflexProcess {
       this.#lostFrames += 1;
       return;
     }
-    this.#received.push({ frame, data, own });
+    this.#received.push({ frame, data, own, receivedUs: this.host.nowUs });
     this.wakeSoon();
   }
 
@@ -308,15 +336,39 @@ export class ReflexProcess {
     if (this.#dies) return;
     const held = this.#held;
     this.#held = undefined;
-    for (const action of held ?? []) action();
+    held?.forEach((action, index) => action(index === 0));
     const { life } = this;
-    const nowUs = this.host.nowUs;
-    for (const step of [this.#drain, this.#linkNews, this.#facts, this.#commands, this.#ordersOf, this.#tick]) {
-      step.call(this, nowUs);
+    // Whoever was stopped in the middle of a turn goes on with what the clock showed when it began.
+    if (!held) {
+      this.#step = 0;
+      this.lookedUs = this.host.nowUs;
+    }
+    for (; this.#step < STEPS; this.#step++) {
+      this.#turnStep(this.#step, this.lookedUs);
       if (!this.isAlive || this.life !== life || this.#held) return;
     }
+    life.turned(this.#time.nowUs);
+    this.judgedUs = this.lookedUs;
     const nextUs = Math.max(this.#time.nowUs + 20, Math.min(this.#time.nowUs + TURN_US, this.host.clock.trueOf(this.core.nextDeadlineUs)));
     this.#wakeAt(nextUs + Math.floor(this.#random() * (10 + this.lateUs)));
+  }
+
+  /** In the order of a turn of the real loop. */
+  #turnStep(step: number, nowUs: number): void {
+    switch (step) {
+      case 0:
+        return this.#drain(nowUs);
+      case 1:
+        return this.#linkNews(nowUs);
+      case 2:
+        return this.#facts(nowUs);
+      case 3:
+        return this.#commands(nowUs);
+      case 4:
+        return this.#ordersOf(nowUs);
+      default:
+        return this.#tick(nowUs);
+    }
   }
 
   #before(): void {
@@ -338,16 +390,17 @@ export class ReflexProcess {
     }
     while (this.#received.length > 0 && this.isAlive && !this.#held) {
       const batch = this.#received.splice(0, 64);
-      for (const [index, { frame, data, own }] of batch.entries()) this.#put(core.inputFrameAt(index), frame, data, own, nowUs);
+      for (const [index, one] of batch.entries()) this.#put(core.inputFrameAt(index), one);
       this.#before();
       core.native.frames(0, batch.length, nowUs);
       this.#perform();
     }
   }
 
-  #put(at: number, { canId, length, token, sender }: BusFrame, data: Uint8Array, own: boolean, nowUs: number): void {
+  #put(at: number, { frame: { canId, length, token, sender }, data, own, receivedUs }: { frame: BusFrame; data: Uint8Array; own: boolean; receivedUs: number }): void {
     const { core } = this;
-    core.view.setFloat64(at, nowUs, true);
+    // The kernel's own stamp: it may have waited for long.
+    core.view.setFloat64(at, receivedUs, true);
     core.view.setUint32(at + 8, canId, true);
     core.bytes[at + 12] = own ? FRAME_FLAG_ECHO : 0;
     core.bytes[at + 13] = length;
@@ -360,7 +413,7 @@ export class ReflexProcess {
       this.#inFlight = Math.max(0, this.#inFlight - 1);
       this.echoedUs = this.#time.nowUs;
     }
-    if (canId >= 0x700 && canId < 0x740 && sender !== this.host) this.heardUs[canId - 0x700] = this.#time.nowUs;
+    if (canId >= 0x700 && canId < 0x740 && sender !== this.host) this.heardUs[canId - 0x700] = receivedUs;
   }
 
   #linkNews(nowUs: number): void {
@@ -399,6 +452,7 @@ export class ReflexProcess {
         this.brainEpoch = a;
         this.brainSinceUs = this.#time.nowUs;
       }
+      if (order === Order.brainBeat && a === this.brainEpoch) this.brainHeardUs = nowUs;
       this.#before();
       this.core.native.order(order, a, b, Number(c >> 32n), Number(c & 0xffff_ffffn), nowUs);
       this.#perform();
@@ -423,7 +477,7 @@ export class ReflexProcess {
   }
 
   get #othersRole(): Role {
-    return this.#otherLives ? roles[new DataView(this.other!.page).getUint32(this.core.at["pageRole"]!, true)]! : "stopped";
+    return this.#otherLives ? roles[this.other!.view.getUint32(this.core.at["pageRole"]!, true)]! : "stopped";
   }
 
   /** Whether the other holds, or may hold, what we would wait for. */
@@ -440,7 +494,7 @@ export class ReflexProcess {
       if (this.isAlive && !this.#held) this.#twinEvent(event, nowUs);
     };
     if ((role === "standby" || role === "yielding") && stands && this.#isInTheWay) tell(TwinEvent.ownerSuspect);
-    if (role === "standby" && new DataView(this.other!.page).getUint32(this.core.at["pageGoodbye"]!, true) !== 0) tell(TwinEvent.yieldedToUs);
+    if (role === "standby" && this.other!.view.getUint32(this.core.at["pageGoodbye"]!, true) !== 0) tell(TwinEvent.yieldedToUs);
     if (role === "outvoted" && this.#othersRole === "owner") tell(TwinEvent.lockHeld);
     if (role === "yielding" && (this.#othersRole === "owner" || this.#othersRole === "claiming")) tell(TwinEvent.yieldDone);
   }
@@ -463,8 +517,7 @@ export class ReflexProcess {
 
   /** The next epochs are kept before they are needed, so that a takeover waits for no disk. */
   #reserveAhead(): void {
-    const view = new DataView(this.page);
-    const next = nextEpoch([this.#storedEpoch, this.other ? new DataView(this.other.page).getUint32(this.core.at["pageEpoch"]!, true) : 0, view.getUint32(this.core.at["pageEpoch"]!, true)]);
+    const next = nextEpoch([this.#storedEpoch, this.other ? this.other.view.getUint32(this.core.at["pageEpoch"]!, true) : 0, this.pageView.getUint32(this.core.at["pageEpoch"]!, true)]);
     if (this.#awaitedEpoch !== 0 || this.#store.has(next) || this.#store.isWriting || this.host.nowUs < this.#reserveUs) return;
     this.#reserveUs = this.host.nowUs + 100_000;
     let last = next;
@@ -488,7 +541,7 @@ export class ReflexProcess {
     if (host.lockHolder === undefined || host.lockHolder === this) {
       host.lockHolder = this;
       this.#askTheOthersFile();
-      new DataView(this.page).setUint32(this.core.at["pageGoodbye"]!, 0, true);
+      this.pageView.setUint32(this.core.at["pageGoodbye"]!, 0, true);
       this.#news.push(TwinEvent.lockGranted);
     } else if (tellIfHeld) this.#news.push(TwinEvent.lockHeld);
     this.wakeSoon();
@@ -499,7 +552,7 @@ export class ReflexProcess {
     this.#borrowed = undefined;
     if (this.#otherLives || this.role === "fencing") return;
     const kept = this.host.stores[1 - this.instance]!.epoch;
-    const seen = this.other ? new DataView(this.other.page).getUint32(this.core.at["pageEpoch"]!, true) : 0;
+    const seen = this.other ? this.other.view.getUint32(this.core.at["pageEpoch"]!, true) : 0;
     if (!isNewer(kept, seen) || !isNewer(kept, this.#storedEpoch)) return;
     const borrowed = this.other ? this.other.page.slice(0) : new ArrayBuffer(32_768);
     this.#signPage(borrowed);
@@ -516,6 +569,7 @@ export class ReflexProcess {
   /** Performs what the last call asked for; dies or stands still in the middle if it was told so. */
   #perform(): void {
     const { core } = this;
+    this.#armingNow = this.#arming;
     const count = core.effectCount;
     const wasCut = core.wasCut;
     const pauseAt = this.cutStallUs > 0 ? this.cutIn : Infinity;
@@ -527,7 +581,7 @@ export class ReflexProcess {
         (this.#held ??= []).push(action);
         continue;
       }
-      action();
+      action(false);
     }
     if (wasCut) {
       new Uint8Array(this.page).set(new Uint8Array(core.native.pageAtCut));
@@ -546,6 +600,7 @@ export class ReflexProcess {
 
   #tellChanges(): void {
     const { role, arming } = this.core;
+    const tookOver = role !== this.#role && roles[role] === "owner";
     if (role !== this.#role) {
       const before = this.#role;
       this.#role = role;
@@ -557,12 +612,13 @@ export class ReflexProcess {
     if (arming !== this.#arming) {
       const before = this.#arming;
       this.#arming = arming;
-      this.#events.armingChanged(this, before, arming);
+      this.resumedUs = tookOver ? this.lookedUs : -Infinity;
+      this.#events.armingChanged(this, before, arming, tookOver);
     }
   }
 
   /** One effect of the last call as something that can be done now or, if the process stands still in between, later. */
-  #effect(index: number): (() => void) | undefined {
+  #effect(index: number): Action | undefined {
     const { core } = this;
     switch (core.effectKind(index)) {
       case Effect.send:
@@ -585,9 +641,10 @@ export class ReflexProcess {
     }
   }
 
-  #handOver(at: number): () => void {
+  #handOver(at: number): Action {
     const { core, host } = this;
     const decidedUs = this.#time.nowUs;
+    const wasArmed = this.#armingNow === 1;
     const deadlineLocalUs = core.view.getFloat64(at, true);
     const canId = core.view.getUint32(at + 8, true);
     const length = core.bytes[at + 13]!;
@@ -596,14 +653,22 @@ export class ReflexProcess {
     const kind: FrameTruth["kind"] = isClaim ? "claim" : canId === 0x7ff ? "probe" : readCommand(data).mode === Mode.move ? "command" : "pose";
     const frame: BusFrame = {
       canId, data, length, token: core.view.getUint32(at + 16, true), sender: host, socket: this.life,
-      truth: { life: this.life, epoch: core.epoch, kind, order: ++this.#bus.order, deadlineUs: host.clock.trueOf(deadlineLocalUs), handedOverUs: decidedUs, heldUs: 0 },
+      truth: { life: this.life, epoch: core.epoch, kind, order: ++this.#bus.order, deadlineUs: host.clock.trueOf(deadlineLocalUs), handedOverUs: decidedUs, sleptUs: 0, stoodStillUs: 0 },
     };
     this.#inFlight += 1;
-    return () => {
-      const heldUs = this.#time.nowUs - decidedUs;
-      frame.truth.heldUs += heldUs;
+    return (sleptInside) => {
+      // The CAN core asks the clock before each system call; whoever sleeps within it is past that.
+      if (!sleptInside && !(deadlineLocalUs > host.nowUs)) {
+        this.#inFlight = Math.max(0, this.#inFlight - 1);
+        this.link(LinkEvent.overflow, 1);
+        return;
+      }
+      const { truth } = frame;
+      if (sleptInside) truth.sleptUs = this.#time.nowUs - decidedUs;
+      truth.handedOverUs = this.#time.nowUs;
+      truth.stoodStillUs = this.life.stoodStillUs(this.#time.nowUs);
       if (host.queue.length >= INTERFACE_FRAMES || host.isBusOff) return;
-      this.#events.handsOver(this, frame, deadlineLocalUs);
+      this.#events.handsOver(this, frame, { deadlineLocalUs, wasArmed });
       this.#bus.send(frame);
     };
   }
@@ -646,7 +711,7 @@ export class ReflexProcess {
     if (effects & TwinDo.kill) this.#killOther();
     if (effects & TwinDo.storeEpoch) this.#storeEpoch(epoch);
     if (effects & TwinDo.release) {
-      new DataView(this.page).setUint32(this.core.at["pageGoodbye"]!, this.role === "yielding" ? 2 : 0, true);
+      this.pageView.setUint32(this.core.at["pageGoodbye"]!, this.role === "yielding" ? 2 : 0, true);
       if (this.host.lockHolder === this) this.host.lockHolder = undefined;
       this.#lockRetryUs = this.host.nowUs + LOCK_RETRY_US;
     }
@@ -708,6 +773,9 @@ export class ReflexProcess {
     const { core } = this;
     if ((core.bytes[at + 12]! & REPORT_FLAG) === 0) return;
     switch (core.view.getUint32(at + 8, true)) {
+      case Report.state:
+        this.#armingNow = core.bytes[at + 24]!;
+        break;
       case Report.call:
         this.#events.calls(this, core.view.getBigUint64(at + 24, true), core.view.getUint16(at + 32, true));
         break;

@@ -29,11 +29,14 @@ export const TX_QUEUE_FRAMES = 16;
 
 /** Motion modes of a command. */
 export const Mode = { off: 0, hold: 1, move: 2, park: 3 } as const;
-/** Raw limits of a command: 0.1 mrad, 10 mrad/s. */
+/** Raw limits of a command: 0.1 mrad, 20 mrad/s. */
 export const TARGET_MAX = 30_000;
-export const SPEED_MAX = 3_000;
+export const SPEED_MAX = 1_500;
+/** Of a command's epoch field: 256 owners in a row are told apart, more than a run has. */
+export const EPOCH_BITS = 8;
 
-export const PLAN = { stopDeadlineUs: 200_000, parkDeadlineUs: 500_000, budgetUs: 1_000_000, lastUs: 100_000 } as const;
+/** `worstUs`: of the longest plan, step after step: what the plan's checker would compute. */
+export const PLAN = { stopDeadlineUs: 200_000, tellDeadlineUs: 40_000, tellTries: 2, parkDeadlineUs: 500_000, worstUs: 200_000 + 2 * 40_000 + 500_000, budgetUs: 1_000_000, lastUs: 100_000 } as const;
 
 const plain = (startBit: number, bits: number, flags = 0): FieldRow => ({ startBit, bits, flags });
 const none: FieldRow = { startBit: 0, bits: 0, flags: 0 };
@@ -42,20 +45,20 @@ const p05 = (dataId: number): E2eRow => ({
 });
 const unprotected: E2eRow = { ...p05(0), minLengthBytes: 0, maxLengthBytes: 0, profile: 0, maxDelta: 0, resyncFrames: 0 };
 
-/** A command's payload, without CRC, counter, epoch and owner. */
+/**
+ * A command's payload, without CRC, counter, epoch and owner. Bits 24…31 the epoch, 32…47 the target, 48…58 the speed, 59…61 the mode, 62…63 the owner.
+ */
 export function commandPayload(mode: number, target: number, speed: number): Uint8Array {
   const bytes = new Uint8Array(8);
-  bytes[3] = mode;
-  new DataView(bytes.buffer).setInt16(4, target, true);
-  bytes[6] = speed & 0xff;
-  bytes[7] = (speed >> 8) & 0x0f;
+  const view = new DataView(bytes.buffer);
+  view.setInt16(4, target, true);
+  view.setUint16(6, (speed & 0x7ff) | (mode << 11), true);
   return bytes;
 }
 
 export function readCommand(data: Uint8Array): { mode: number; target: number; speed: number; epochBits: number; owner: number } {
-  return {
-    mode: data[3]! & 0xf, epochBits: data[3]! >> 4, target: ((data[4]! | (data[5]! << 8)) << 16) >> 16, speed: data[6]! | ((data[7]! & 0x0f) << 8), owner: (data[7]! >> 4) & 3,
-  };
+  const last = data[6]! | (data[7]! << 8);
+  return { mode: (last >> 11) & 7, epochBits: data[3]!, target: ((data[4]! | (data[5]! << 8)) << 16) >> 16, speed: last & 0x7ff, owner: last >> 14 };
 }
 
 export interface RobotOptions {
@@ -93,20 +96,20 @@ export function robotTable({ joints, host, shared, resumeArmed, generation }: Ro
 /** Rows of message n: a command; watch 3n, 3n + 1, 3n + 2: state, witness, heartbeat; node 2n: heartbeat, 2n + 1: witness. */
 function addJoint(build: TableBuilder, n: number): void {
   const checksFirst = build.addAll("checks", [
-    { field: plain(24, 4), selector: none, selected: 0n, rawMin: 0n, rawMax: 3n },
+    { field: plain(59, 3), selector: none, selected: 0n, rawMin: 0n, rawMax: 3n },
     { field: plain(32, 16, fieldFlags.signed), selector: none, selected: 0n, rawMin: BigInt(-TARGET_MAX), rawMax: BigInt(TARGET_MAX) },
-    { field: plain(48, 12), selector: none, selected: 0n, rawMin: 0n, rawMax: BigInt(SPEED_MAX) },
+    { field: plain(48, 11), selector: none, selected: 0n, rawMin: 0n, rawMax: BigInt(SPEED_MAX) },
   ]);
   build.add("messages", {
     name: build.text(`command${n}`), canId: commandId(n), canFlags: 0, lengthBytes: 8, bus: 0, flags: 0, ttlUsMax: COMMAND_TTL_US, intervalUsMin: 5_000, bits: 135, checksFirst, checksCount: 3,
-    epoch: plain(28, 4), owner: plain(60, 2), expiredTrigger: NONE, e2e: p05(COMMAND_DATA_ID + n),
+    epoch: plain(24, EPOCH_BITS), owner: plain(62, 2), expiredTrigger: NONE, e2e: p05(COMMAND_DATA_ID + n),
   });
   const watch = { canFlags: 0, lengthBytes: 8, bus: 0, flags: 0, epoch: none, owner: none };
   build.add("watches", { ...watch, name: build.text(`state${n}`), canId: stateId(n), e2e: p05(STATE_DATA_ID + n) });
   build.add("watches", { ...watch, name: build.text(`witness${n}`), canId: witnessId(n), e2e: p05(WITNESS_DATA_ID + n), epoch: plain(24, 16), owner: plain(40, 3) });
   build.add("watches", { ...watch, name: build.text(`heartbeat${n}`), canId: heartbeatId(n), lengthBytes: 1, e2e: unprotected });
-  build.add("nodes", { name: build.text(`joint${n}`), timeoutUs: NODE_TIMEOUT_US, watch: 3 * n + 2, lostTrigger: 3 + n, flags: nodeFlags.required | nodeFlags.canopen | nodeFlags.mustBeOperational, bus: 0 });
-  build.add("nodes", { name: build.text(`witness${n}`), timeoutUs: NODE_TIMEOUT_US, watch: 3 * n + 1, lostTrigger: NONE, flags: nodeFlags.required, bus: 0 });
+  build.add("nodes", { name: build.text(`joint${n}`), timeoutUs: NODE_TIMEOUT_US, watch: 3 * n + 2, lostTrigger: 3 + n, flags: nodeFlags.required | nodeFlags.canopen | nodeFlags.mustBeOperational, bus: 0, group: 0 });
+  build.add("nodes", { name: build.text(`witness${n}`), timeoutUs: NODE_TIMEOUT_US, watch: 3 * n + 1, lostTrigger: NONE, flags: nodeFlags.required, bus: 0, group: n + 1 });
   // Standing still, and parked.
   build.add("conditions", { label: build.text(`velocity${n}`), watch: 3 * n, field: plain(40, 16, fieldFlags.signed), holdUs: 20_000, ageUsMax: 50_000, rawMin: -20n, rawMax: 20n });
   build.add("conditions", { label: build.text(`position${n}`), watch: 3 * n, field: plain(24, 16, fieldFlags.signed), holdUs: 20_000, ageUsMax: 50_000, rawMin: -200n, rawMax: 200n });
@@ -120,9 +123,10 @@ function addPlan(build: TableBuilder, joints: number): void {
   const still = build.addAll("conditions", each((n) => ({ ...build.rows.conditions[2 * n]! })));
   const parked = build.addAll("conditions", each((n) => ({ ...build.rows.conditions[2 * n + 1]! })));
   const stop = build.add("steps", { ...empty, name: build.text("stop"), sendsFirst: sendAll(Mode.hold, 0), sendsCount: joints, conditionsFirst: still, conditionsCount: joints, deadlineUs: PLAN.stopDeadlineUs, flags: stepFlags.mandatory });
-  const park = build.add("steps", { ...empty, name: build.text("park"), needsFirst: build.add("needs", stop), needsCount: 1, sendsFirst: sendAll(Mode.park, 1_500), sendsCount: joints, conditionsFirst: parked, conditionsCount: joints, deadlineUs: PLAN.parkDeadlineUs });
+  const tell = build.add("steps", { ...empty, name: build.text("tell"), needsFirst: build.add("needs", stop), needsCount: 1, sendsFirst: 0, sendsCount: 0, call: 0, tries: PLAN.tellTries, deadlineUs: PLAN.tellDeadlineUs });
+  const park = build.add("steps", { ...empty, name: build.text("park"), needsFirst: build.add("needs", tell), needsCount: 1, sendsFirst: sendAll(Mode.park, 750), sendsCount: joints, conditionsFirst: parked, conditionsCount: joints, deadlineUs: PLAN.parkDeadlineUs });
   const off = build.addAll("sends", each((n) => ({ message: n, lengthBytes: 8, payload: build.bytes(commandPayload(Mode.off, 0, 0)) })));
-  build.add("plans", { name: build.text("park"), stepsFirst: stop, stepsCount: park - stop + 1, budgetUs: PLAN.budgetUs, worstUs: PLAN.stopDeadlineUs + PLAN.parkDeadlineUs, lastFirst: off, lastCount: joints, category: 1 });
+  build.add("plans", { name: build.text("park"), stepsFirst: stop, stepsCount: park - stop + 1, budgetUs: PLAN.budgetUs, worstUs: PLAN.worstUs, lastFirst: off, lastCount: joints, category: 1 });
   const hold = build.add("steps", { ...empty, name: build.text("hold"), sendsFirst: sendAll(Mode.hold, 0), sendsCount: joints, conditionsFirst: still, conditionsCount: joints, deadlineUs: PLAN.stopDeadlineUs, flags: stepFlags.mandatory });
   build.add("plans", { name: build.text("hold"), stepsFirst: hold, stepsCount: 1, budgetUs: 400_000, worstUs: PLAN.stopDeadlineUs, lastFirst: off, lastCount: joints, category: 2 });
   const cut = build.add("steps", { ...empty, name: build.text("off"), sendsFirst: sendAll(Mode.off, 0), sendsCount: joints, deadlineUs: 50_000, flags: stepFlags.mandatory });
@@ -131,7 +135,7 @@ function addPlan(build: TableBuilder, joints: number): void {
 
 /** Rows 0…2: requests of category 0, 1, 2; then one per lost joint; then the rest. */
 function addTriggers(build: TableBuilder, joints: number): void {
-  const add = (kind: TriggerKind, plan: number, subject: number, priority: number, flags = 0): number => build.add("triggers", { name: build.text(`${kind}${subject}`), plan, subject, kind: triggerKinds.indexOf(kind), priority, flags });
+  const add = (kind: TriggerKind, plan: number, subject: number, priority: number, flags = 0): number => build.add("triggers", { name: build.text(`${kind}${subject}`), plan, subject, kind: triggerKinds.indexOf(kind), priority, flags, chip: 0, line: 0, debounceUs: 0 });
   add("onRequest", 2, 0, 200, triggerFlags.latched);
   add("onRequest", 0, 1, 100);
   add("onRequest", 1, 2, 50);

@@ -8,16 +8,15 @@ import type { Fault } from "./faults.ts";
 import { Host } from "./host.ts";
 import { Judge, Violation } from "./judge.ts";
 import { SimNode } from "./node.ts";
+import { POSE_SLACK_US, PoseWatch } from "./poseWatch.ts";
 import { ReflexProcess } from "./process.ts";
 import { EventQueue } from "./queue.ts";
-import { BITRATE_BPS, CLAIM_TIMEOUT_US, COMMAND_DATA_ID, DEAD_MAN_US, PLAN, robotTable, type Robot } from "./robot.ts";
+import { BITRATE_BPS, CLAIM_TIMEOUT_US, COMMAND_DATA_ID, DEAD_MAN_US, EPOCH_BITS, PLAN, robotTable, type Robot } from "./robot.ts";
 
 const RESTART_US: [number, number] = [10_000, 60_000];
 const OPERATOR_PERIOD_US = 20_000;
 /** Longest time after the last fault until it works again: an outvoted host rests for 1 s, a stranger's frames forbid arming for 1 s, a controller that was bus-off waits up to 5 s. */
 const RECOVERY_US = 9_000_000;
-/** Latencies of processes, bus and motors, over what the plan may take. */
-const POSE_SLACK_US = 60_000;
 
 export interface WorldOptions {
   addon: CoreAddon;
@@ -56,12 +55,12 @@ export class World {
   readonly #random: () => number;
   readonly #seen: BusFrame[] = [];
   readonly #trace: (line: string) => void;
-  #jumpedUs = -Infinity;
   #quiet = false;
   #operatorArms = true;
   #takeovers = 0;
   #verdicts = 0;
-  #posing: { process: ReflexProcess; life: object; sinceUs: number } | undefined;
+  readonly #pose: PoseWatch;
+  readonly #processes: ReflexProcess[] = [];
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -70,8 +69,9 @@ export class World {
     this.#random = seededRandom(options.seed);
     const random = this.#random;
     this.bus = new SimBus({ queue: this.time, random, bitrateBps: BITRATE_BPS });
-    this.judge = new Judge({ time: this.time, joints: options.joints, jumpedUs: () => this.#jumpedUs });
-    const kits = new NodeKits(options.addon, { count: options.joints, claimTimeoutUs: CLAIM_TIMEOUT_US, deadManUs: DEAD_MAN_US, firstDataId: COMMAND_DATA_ID, epochBits: 4 });
+    this.judge = new Judge({ time: this.time, joints: options.joints });
+    this.#pose = new PoseWatch({ time: this.time, nodes: this.nodes, judge: this.judge });
+    const kits = new NodeKits(options.addon, { count: options.joints, claimTimeoutUs: CLAIM_TIMEOUT_US, deadManUs: DEAD_MAN_US, firstDataId: COMMAND_DATA_ID, epochBits: EPOCH_BITS });
     const clock = (): DriftingClock => new DriftingClock({ ppm: (random() - 0.5) * 200, offsetUs: 1_000_000 + Math.floor(random() * 1e9) });
     for (let n = 0; n < options.joints; n++) {
       const node = new SimNode({ number: n, time: this.time, bus: this.bus, kits, clock: clock(), events: { accepted: (one, frame, data) => this.judge.accepted(one, frame, data), followed: (one) => this.#trace(`${one.name} follows owner ${one.owner} in epoch ${one.epoch}`) } });
@@ -89,14 +89,14 @@ export class World {
     const host = new Host({ number, clock, time: this.time, bus: this.bus });
     host.half = number;
     const robot: Robot = robotTable({ joints, host: number, shared: hosts === 2, resumeArmed, generation: 1 });
-    const brain = new Brain({ host, time: this.time, robot, issued: this.judge.issued });
+    const brain = new Brain({ host, time: this.time, random: this.#random, robot, issued: this.judge.issued });
     for (const instance of [0, 1]) {
       const process = new ReflexProcess({
         addon, host, instance, time: this.time, bus: this.bus, random: this.#random, robot,
         events: {
-          armingChanged: (one, from, to) => this.#armingChanged(one, from, to),
+          armingChanged: (one, from, to, resumed) => this.#armingChanged(one, from, to, resumed),
           roleChanged: (one, from, to) => this.#roleChanged(one, from, to),
-          handsOver: (one, frame) => this.judge.handsOver(one, frame),
+          handsOver: (one, frame, decided) => this.judge.handsOver(one, frame, decided),
           epochStored: (one, epoch) => this.#trace(`${one.name}: epoch ${epoch} is on disk`),
           calls: (_one, runId, step) => brain.answer(runId, step),
           verdict: (one, verdict) => {
@@ -107,6 +107,7 @@ export class World {
         },
       });
       host.processes.push(process);
+      this.#processes.push(process);
     }
     this.hosts.push(host);
     this.brains.push(brain);
@@ -127,10 +128,6 @@ export class World {
     };
   }
 
-  get #processes(): ReflexProcess[] {
-    return this.hosts.flatMap((host) => host.processes);
-  }
-
   // ---- What happens ------------------------------------------------------------------------------------------------------------------------
 
   #roleChanged(process: ReflexProcess, from: number, to: number): void {
@@ -140,12 +137,10 @@ export class World {
     if (to === 7 && !this.#quiet) this.#restart(process);
   }
 
-  #armingChanged(process: ReflexProcess, from: number, to: number): void {
-    this.#trace(`${process.name}: arming ${from} → ${to} (role ${process.role}, trigger ${process.core.trigger})`);
-    if (to === 1) this.judge.armed(process, this.nodes, from === 0 && this.#options.resumeArmed && this.time.nowUs - process.startedUs >= 0 && process.host.processes.length > 1 && this.#orderedArmUs !== this.time.nowUs);
-    if (to === 2) this.#posing = { process, life: process.life, sinceUs: this.time.nowUs };
+  #armingChanged(process: ReflexProcess, from: number, to: number, resumed: boolean): void {
+    this.#trace(`${process.name}: arming ${from} → ${to}${resumed ? " (resumed)" : ""} (role ${process.role}, trigger ${process.core.trigger})`);
+    if (to === 1) this.judge.armed(process, this.nodes, resumed);
   }
-  #orderedArmUs = -1;
 
   #died(process: ReflexProcess): void {
     this.#trace(`${process.name} is dead, bus phase ${new Uint8Array(process.page)[process.core.at["pageBusPhases"]!]}`);
@@ -176,14 +171,20 @@ export class World {
 
   #watchNodes(): void {
     for (const node of this.nodes) this.judge.turned(node);
-    const posing = this.#posing;
-    if (posing) {
-      const { process, life, sinceUs } = posing;
-      if (process.life !== life || !process.isAlive || process.core.arming !== 2 || process.role !== "owner" || process.stalledUntilUs > this.time.nowUs) this.#posing = undefined;
-      // Each of a few triggers of rising order may begin another plan.
-      else if (this.time.nowUs - sinceUs > 3 * (PLAN.budgetUs + PLAN.lastUs)) this.judge.fail("poseEndless", `${process.name} has been on its way for ${this.time.nowUs - sinceUs} µs`);
+    const nowUs = this.time.nowUs;
+    for (const process of this.#processes) {
+      if (!process.isAlive || process.role !== "owner" || process.stalledUntilUs > nowUs) continue;
+      if (process.core.arming === 1) this.judge.staysArmed(process, this.nodes);
     }
+    this.#pose.turn(this.#processes, this.#isUndisturbed);
     this.time.after(10_000, () => this.#watchNodes());
+  }
+
+  /** The wire is whole and everybody is on it. */
+  get #isUndisturbed(): boolean {
+    const { wire, stations } = this.bus;
+    const wireIsWhole = wire.lossChance === 0 && wire.corruptionChance === 0 && wire.repetitionChance === 0 && !wire.isSplit;
+    return wireIsWhole && stations.every((station) => station.isConnected && station.heldUntilUs <= this.time.nowUs) && this.nodes.every((node) => node.isOn && !node.isMute) && this.hosts.every((host) => host.isOn);
   }
 
   // ---- Faults ------------------------------------------------------------------------------------------------------------------------------
@@ -241,11 +242,11 @@ export class World {
         break;
       case "clockJump":
         host.clock.jump(much);
-        this.#jumpedUs = this.time.nowUs;
         break;
       case "purgeForbidden":
-        host.purgeWasForbidden = true;
-        during(() => (host.mayPurge = false), () => (host.mayPurge = true));
+        if (host.mayPurge) host.purgeForbiddenUs = this.time.nowUs;
+        host.purgeAllowedUs = Math.max(host.purgeAllowedUs, this.time.nowUs + forUs);
+        during(() => (host.mayPurge = false), () => (host.mayPurge = this.time.nowUs >= host.purgeAllowedUs));
         break;
       case "busOff":
         if (host.isBusOff || !host.isPowered) break;
@@ -294,6 +295,9 @@ export class World {
       case "brainStall":
         brain.stalledUntilUs = this.time.nowUs + forUs;
         break;
+      case "answersLost":
+        brain.answersLostUntilUs = this.time.nowUs + forUs;
+        break;
       case "brainReplaced":
         brain.replace();
         break;
@@ -318,7 +322,7 @@ export class World {
     const frame = this.#seen[this.#seen.length - Math.min(back, this.#seen.length)];
     const stranger = this.bus.stations.at(-1)!;
     if (!frame || stranger.queue.length > 8) return;
-    this.bus.send({ ...frame, sender: stranger, socket: undefined, token: 0, truth: { epoch: frame.truth.epoch, kind: "replay", order: frame.truth.order, deadlineUs: 0, handedOverUs: this.time.nowUs, heldUs: 0 } });
+    this.bus.send({ ...frame, sender: stranger, socket: undefined, token: 0, truth: { epoch: frame.truth.epoch, kind: "replay", order: frame.truth.order, deadlineUs: 0, handedOverUs: this.time.nowUs, sleptUs: 0, stoodStillUs: 0 } });
   }
 
   #cutPower(host: Host, forUs: number, arrived: boolean): void {
@@ -362,6 +366,7 @@ export class World {
   #end(): void {
     this.#trace("quiet");
     this.#quiet = true;
+    for (const brain of this.brains) brain.isQuiet = true;
     for (const process of this.#processes) {
       process.cutIn = Infinity;
       if (process.role === "stopped") process.kill();
@@ -375,7 +380,7 @@ export class World {
       if (this.time.nowUs - from > RECOVERY_US) this.judge.fail("notLive", `${RECOVERY_US / 1e6} s after the last fault: ${this.#describe()}`);
     }
     this.#trace("works again");
-    this.#pose();
+    this.#reachPose();
   }
 
   /** One owner, armed, and each joint accepts commands of it. */
@@ -389,13 +394,13 @@ export class World {
     return this.#processes.find((process) => process.isAlive && process.role === "owner" && process.core.arming === 1);
   }
 
-  #pose(): void {
+  #reachPose(): void {
     this.#operatorArms = false;
     const owner = this.#armedOwner()!;
     const verdictsBefore = this.#verdicts;
     owner.order(Order.trigger, 0, 1);
     const from = this.time.nowUs;
-    const boundUs = PLAN.stopDeadlineUs + PLAN.parkDeadlineUs + POSE_SLACK_US;
+    const boundUs = PLAN.worstUs + POSE_SLACK_US;
     while (!(this.#verdicts > verdictsBefore && this.nodes.every((node) => node.isSafe))) {
       this.time.runUntil(this.time.nowUs + 5_000);
       if (this.time.nowUs - from > boundUs) this.judge.fail("poseTooLate", `${boundUs / 1e3} ms after it was asked for: ${this.#describe()}`);

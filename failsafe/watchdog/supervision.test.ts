@@ -45,6 +45,19 @@ test("alive: too few and too many reports both fail, are borne so often, and are
   }
 });
 
+test("what is failed or expired says where and why, until it has recovered", () => {
+  const supervision = supervised({ alive: { checkpoint: "here", cycles: 1, min: 1, max: 1, tolerance: 1 }, deadlines: [{ from: "here", to: "there", minMs: 0, maxMs: 10 }] });
+  assert.deepEqual(supervision.faults(), []);
+  supervision.cycle(0);
+  assert.deepEqual(supervision.faults(), [{ entity: "task", state: "failed", checkpoint: "here", why: "here came 0 times in a reference cycle, not 1 to 1" }]);
+  supervision.passed("task", "here", 0);
+  supervision.cycle(0);
+  assert.deepEqual(supervision.faults(), []);
+  supervision.passed("task", "here", 0);
+  supervision.cycle(20_000);
+  assert.deepEqual(supervision.faults().map(({ state, checkpoint }) => [state, checkpoint]), [["expired", "there"]]);
+});
+
 test("alive without tolerance expires at once", () => {
   const supervision = supervised({ alive: { checkpoint: "here", cycles: 1, min: 1, max: 1, tolerance: 0 } });
   supervision.cycle(0);

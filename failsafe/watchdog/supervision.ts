@@ -41,6 +41,15 @@ export interface SupervisionOptions {
   graceCycles: number;
 }
 
+/** An entity that is not as it should be. */
+export interface SupervisionFault {
+  entity: string;
+  state: "failed" | "expired";
+  /** Where it showed. */
+  checkpoint: string;
+  why: string;
+}
+
 /** What has changed, in words. `entity` undefined: all together. */
 export interface SupervisionChange {
   entity: string | undefined;
@@ -52,6 +61,8 @@ class Entity {
   readonly name: string;
   readonly rules: EntityRules;
   state: LocalState = "ok";
+  /** What made it leave `ok`. */
+  fault: { checkpoint: string; why: string } | undefined;
   #reports = 0;
   #cycles = 0;
   #wrongCycles = 0;
@@ -72,12 +83,12 @@ class Entity {
   }
 
   /** What has begun and not ended in time; reported once. */
-  overdue(nowUs: number): string | undefined {
+  overdue(nowUs: number): { checkpoint: string; why: string } | undefined {
     for (const { from, to, maxMs } of this.rules.deadlines ?? []) {
       const startedUs = this.#startedUs.get(from);
       if (startedUs === undefined || nowUs - startedUs <= maxMs * 1e3) continue;
       this.#startedUs.delete(from);
-      return `${to} did not come within ${maxMs} ms of ${from}`;
+      return { checkpoint: to, why: `${to} did not come within ${maxMs} ms of ${from}` };
     }
     return undefined;
   }
@@ -150,6 +161,11 @@ export class Supervision {
     return this.#entities.get(entity)?.state;
   }
 
+  /** Which entities are failed or expired, where and why. */
+  faults(): SupervisionFault[] {
+    return [...this.#entities.values()].flatMap(({ name, state, fault }) => (fault && (state === "failed" || state === "expired") ? [{ entity: name, state, ...fault }] : []));
+  }
+
   /** Whether a watchdog may be fed. */
   get mayFeed(): boolean {
     return this.#global !== "stopped";
@@ -160,19 +176,19 @@ export class Supervision {
     const found = this.#entities.get(entity);
     if (!found || found.state === "deactivated") return;
     const broken = found.passed(point, nowUs);
-    if (broken !== undefined) this.#apply(found, "broken", broken);
+    if (broken !== undefined) this.#apply(found, "broken", broken, point);
   }
 
   activate(entity: string): void {
     const found = this.#entities.get(entity);
     if (!found || found.state !== "deactivated") return;
     found.begin();
-    this.#apply(found, "activate", "it is supervised");
+    this.#apply(found, "activate", "it is supervised", "");
   }
 
   deactivate(entity: string): void {
     const found = this.#entities.get(entity);
-    if (found) this.#apply(found, "deactivate", "it is not supervised");
+    if (found) this.#apply(found, "deactivate", "it is not supervised", "");
   }
 
   /** Judges what has come since the last call; returns what has changed. */
@@ -180,9 +196,9 @@ export class Supervision {
     for (const entity of this.#entities.values()) {
       if (entity.state === "deactivated") continue;
       const overdue = entity.overdue(nowUs);
-      if (overdue !== undefined) this.#apply(entity, "broken", overdue);
+      if (overdue) this.#apply(entity, "broken", overdue.why, overdue.checkpoint);
       const alive = entity.aliveCycle();
-      if (alive) this.#apply(entity, alive.event, alive.why);
+      if (alive) this.#apply(entity, alive.event, alive.why, entity.rules.alive!.checkpoint);
     }
     this.#judgeAll();
     const changes = this.#changes;
@@ -190,10 +206,11 @@ export class Supervision {
     return changes;
   }
 
-  #apply(entity: Entity, event: LocalEvent, why: string): void {
+  #apply(entity: Entity, event: LocalEvent, why: string, checkpoint: string): void {
     const to = localTable[entity.state][event];
     if (to === entity.state) return;
     entity.state = to;
+    entity.fault = to === "failed" || to === "expired" ? { checkpoint, why } : undefined;
     this.#changes.push({ entity: entity.name, to, why });
   }
 

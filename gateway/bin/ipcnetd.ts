@@ -2,7 +2,7 @@
  * The daemon. `ipcnetd --config FILE [--instance a] [--pair FOLDER] [--log text|json] [--until-stdin-closes]`
  *
  * Exit codes: 0 stopped and the safe pose was measured; 1 stopped, but the verdict is not "posed"; 2 wrong usage or a configuration that is refused;
- * 3 a link or the client socket could not be opened. SIGINT and SIGTERM run the safe pose first; a second one within it changes nothing.
+ * 3 a link or the client socket could not be opened. SIGINT and SIGTERM run the safe pose first; a second one ends the time that programs have to prepare themselves, and nothing cuts the pose short.
  * On stdout there is nothing but, at the end, the verdict as one line of JSON; everything else goes to stderr.
  */
 import { dirname, join } from "node:path";
@@ -18,6 +18,7 @@ import type { PairVersion } from "../../failsafe/failover/version.ts";
 import { assemble } from "../build/assemble.ts";
 import type { Gateway } from "../gateway.ts";
 import { defaultSocketPath } from "../front/socketPath.ts";
+import { StopSignals } from "../triggers/stopSignals.ts";
 import { PairInstance } from "./pairInstance.ts";
 
 const usage = `ipcnetd: the IPCNet gateway
@@ -31,7 +32,6 @@ const usage = `ipcnetd: the IPCNet gateway
 const log = new LogWriter(2);
 /** For log lines that are still on their way when everything else has ended. */
 const FLUSH_MS = 500;
-const STARTER_GONE = "the program that started the gateway is gone";
 
 async function main(): Promise<number> {
   let values;
@@ -92,7 +92,7 @@ interface RunOptions {
 async function run({ accepted, instance, write, untilStdinCloses }: RunOptions): Promise<number> {
   const gateway = await assemble({ accepted, instance, clock: systemClock, write });
   await gateway.start();
-  return stopWithVerdict(gateway, await stopRequested(untilStdinCloses));
+  return stopWithVerdict(gateway, stopSignals(untilStdinCloses));
 }
 
 /** One of two: active or standby, as the other one lets it be. */
@@ -103,12 +103,12 @@ async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptio
     say: (input) => (pair.gateway ? pair.gateway.event(input) : write({ ...input, atUs: clock.nowUs(), wallTime: new Date().toISOString() })),
   });
   await pair.start();
-  const asked = stopRequested(untilStdinCloses);
+  const signals = stopSignals(untilStdinCloses);
   const stop = async (): Promise<void> => {
-    pair.stop({ both: (await asked) === STARTER_GONE });
+    pair.stop({ both: (await signals.asked).starterGone });
   };
   void stop();
-  return (await pair.ended) === "stopped" ? stopWithVerdict(pair.gateway!, await asked) : 0;
+  return (await pair.ended) === "stopped" ? stopWithVerdict(pair.gateway!, signals) : 0;
 }
 
 /** For tests of what two releases say to each other: IPCNETD_PAIR_VERSION=MAJOR.MINOR instead of this one's. It says so loudly at the start. */
@@ -119,7 +119,9 @@ function versionForTests(): { version?: PairVersion } {
   return { version: { major: Number(major), minor: Number(minor) } };
 }
 
-async function stopWithVerdict(gateway: Gateway, why: string): Promise<number> {
+async function stopWithVerdict(gateway: Gateway, signals: StopSignals): Promise<number> {
+  const { why } = await signals.asked;
+  signals.onAgain((again) => gateway.hurry(again));
   const verdict = await gateway.stop(why);
   // Whoever wanted the verdict may be gone (kill -9): then it is in the log alone.
   process.stdout.on("error", () => process.exit(1));
@@ -127,15 +129,8 @@ async function stopWithVerdict(gateway: Gateway, why: string): Promise<number> {
   return verdict.verdict === "posed" ? 0 : 1;
 }
 
-/** Resolves with the reason when somebody wants the gateway to stop. The handlers stay, so that a second signal does not cut the safe pose short. */
-function stopRequested(untilStdinCloses: boolean): Promise<string> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve(signal === "SIGINT" ? "interrupted (Ctrl-C)" : `stopped (${signal})`));
-    if (!untilStdinCloses) return;
-    process.stdin.on("end", () => resolve(STARTER_GONE));
-    process.stdin.on("error", () => resolve(STARTER_GONE));
-    process.stdin.resume();
-  });
+function stopSignals(untilStdinCloses: boolean): StopSignals {
+  return new StopSignals({ signals: process, starter: untilStdinCloses ? process.stdin : undefined, nowMs: () => performance.now() });
 }
 
 const exitCode = await main();

@@ -14,6 +14,7 @@ import { Fate, Word } from "../../failsafe/failover/page.ts";
 import { QuarantineFile } from "../../failsafe/failover/quarantineFile.ts";
 import { nextRole, type Role, type RoleEffect, type RoleEvent } from "../../failsafe/failover/roles.ts";
 import { type Legacy, Standby } from "../../failsafe/failover/standby.ts";
+import { TakeoverTrace } from "../../failsafe/failover/trace.ts";
 import { brainSupervision, SUPERVISION_CYCLE_MS } from "../../failsafe/watchdog/brain.ts";
 import { Supervision } from "../../failsafe/watchdog/supervision.ts";
 import type { PairVersion } from "../../failsafe/failover/version.ts";
@@ -83,6 +84,7 @@ export class PairInstance {
   readonly #store = process.env["NOTIFY_SOCKET"] === undefined ? undefined : new FdStore(process.env["NOTIFY_SOCKET"]);
   #stored = new Map<string, Descriptor>();
   readonly #supervision = new Supervision(brainSupervision);
+  #trace: TakeoverTrace;
   #legacy: Legacy | undefined;
   #quarantine!: QuarantineFile;
   #topics = "";
@@ -92,6 +94,7 @@ export class PairInstance {
 
   constructor(options: PairOptions) {
     this.#options = options;
+    this.#trace = this.#newTrace();
     this.#keeper = new Keeper({ page: this.#page, seal: this.#seal, checkpoint: (point) => this.#supervision.passed("turns", point, options.clock.nowUs()) });
     // A standby has no crank to turn yet.
     this.#supervision.deactivate("crank");
@@ -114,9 +117,11 @@ export class PairInstance {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
     this.#quarantine = new QuarantineFile(join(this.#options.folder, "quarantine.json"), () => {});
     this.#gateway = await this.#options.build({
-      keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, guard: () => this.#guard(),
+      keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, folder: this.#options.folder,
+      predecessorEpoch: () => this.#legacy?.epoch ?? 0, epochBegan: (epoch) => (this.#page.words[Word.epoch] = epoch), guard: () => this.#guard(),
       inherited: () => this.#legacy && { listener: this.#legacy.listener, path: this.#legacy.path, inheritance: this.#legacy.inheritance },
-      listening: (server) => (this.#server = server),
+      restored: () => this.#trace.mark("restored"),
+      listening: (server) => this.#listening(server),
     });
     // What the configuration says, before programs make topics of their own.
     this.#topics = this.#gateway.topicsFingerprint;
@@ -156,14 +161,27 @@ export class PairInstance {
     };
   }
 
+  #newTrace(): TakeoverTrace {
+    const { clock } = this.#options;
+    return new TakeoverTrace(() => clock.nowUs());
+  }
+
+  #listening(server: SeqpacketServer): void {
+    this.#server = server;
+    if (!this.#legacy) return;
+    this.#trace.mark("listening");
+    this.#keeper.onceGiven(() => this.#trace.mark("firstReply"));
+  }
+
   #report(): PairReport {
     const { instance, deadlineMs, drills } = this.#options;
     const standby = this.#link?.standby;
     const { turns, journalBytes } = this.#keeper.counters;
+    const takeover = this.#trace.report();
     return {
-      active: instance, pid: process.pid, ...(standby ? { standby: { instance: standby.instance, pid: standby.pid, ready: standby.isReady } } : {}), progressMs: deadlineMs, drills,
+      active: instance, pid: process.pid, epoch: this.#page.words[Word.epoch]!, ...(standby ? { standby: { instance: standby.instance, pid: standby.pid, ready: standby.isReady } } : {}), progressMs: deadlineMs, drills,
       supervision: this.#supervision.state,
-      since: this.#legacy ? { how: "tookOver", from: this.#legacy.instance, death: this.#legacy.death } : { how: "started" }, turns, journalBytes,
+      since: this.#legacy ? { how: "tookOver", from: this.#legacy.instance, death: this.#legacy.death } : { how: "started" }, ...(takeover ? { takeover } : {}), turns, journalBytes,
     };
   }
 
@@ -236,9 +254,11 @@ export class PairInstance {
 
   #join(): void {
     const { folder, instance, deadlineMs, clock, version } = this.#options;
+    // What an active that came to nothing has left in it is nothing.
+    this.#trace = this.#newTrace();
     try {
       this.#standby = new Standby({
-        path: join(folder, "pair.sock"), instance, topics: this.#topics, seal: this.#seal, deadlineMs, nowUs: () => clock.nowUs(), ...(version ? { version } : {}),
+        path: join(folder, "pair.sock"), instance, topics: this.#topics, seal: this.#seal, deadlineMs, nowUs: () => clock.nowUs(), trace: this.#trace, ...(version ? { version } : {}),
         happened: (event, text) => this.happened(event, text),
       });
     } catch (error) {
@@ -268,6 +288,7 @@ export class PairInstance {
     this.#lock = this.#takeLock();
     // A twin that was started again before we were told: it finds the clients' socket alive, and ends.
     if (!this.#lock) return void setTimeout(() => this.#takeOver(), LOCK_RETRY_MS);
+    this.#trace.mark("locked");
     void this.#begin(this.#legacy ? this.#gateway!.takeOver() : this.#gateway!.start()).catch(this.#failed);
   }
 

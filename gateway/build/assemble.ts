@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import type { Clock } from "../../schemas/clock.ts";
 import type { Config } from "../../schemas/messages/config.ts";
 import type { DriverEvent } from "../../drivers/driver.ts";
+import type { ArmingState } from "../../failsafe/arming/machine.ts";
 import type { Link, LinkPorts } from "../links/link.ts";
 import type { CommandPath } from "../commands/commandPath.ts";
 import { Gateway } from "../gateway.ts";
@@ -15,6 +16,8 @@ import { ProcessStats } from "../observe/processStats.ts";
 import { Rejects } from "../observe/rejects.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { compilePose } from "../supervisor/posePlan.ts";
+import { BrainEpoch } from "../../failsafe/failover/epoch.ts";
+import { epochFile } from "./reflex/folders.ts";
 import { Publisher } from "../topics/publisher.ts";
 import { TopicTable } from "../topics/table.ts";
 import { PolicyKeeper } from "../policy/keeper.ts";
@@ -59,6 +62,10 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   });
   const nodes = new NodeMonitor(config.nodes);
 
+  const epoch = new BrainEpoch({
+    path: epochFile(config, configFile, pair?.folder), wallTimeMs: () => Number(clock.wallTimeNs() / 1_000_000n),
+    trouble: (text) => event({ severity: "warning", code: "epochNotKept", source: "gateway", text: `${text}; the clock gives the next one` }),
+  });
   // The links' ears need the gateway, which needs the links: the knot is tied at the end.
   let gateway: Gateway | undefined;
   const event = (input: EventInput): void => events.add(input, clock.nowUs(), clock.wallTimeNs());
@@ -74,7 +81,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
 
   const links: Link[] = [];
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
-  const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event }));
+  const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event, epoch: () => epoch.value }));
   const common = { config, heartbeats, table, rejects, clock, gate, ports, reflex };
   for (const bus of config.buses) {
     const link = await buildCanLink(bus, { ...common, messagesOf: (name) => parts.messages.of(name) });
@@ -89,7 +96,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     gateway?.reschedule();
   });
   declareWritableTopics({ config, parts, table, publisher, paths });
-  links.push(...(await buildMqttLinks({ config, configFile, schemas: parts.schemas, identity, table, rejects, clock, publisher, ports })));
+  links.push(...(await buildMqttLinks({ config, configFile, schemas: parts.schemas, identity, table, rejects, clock, publisher, ports, epoch: () => epoch.value })));
   heartbeats.watchTopics(table);
 
   const pose = compilePose(config.safePose, {
@@ -101,9 +108,9 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     clearCommands: () => {
       for (const path of paths.values()) path.clear();
     },
-    stateChanged: (from: string, to: string, why: string) => {
+    stateChanged: (from: ArmingState, to: ArmingState, why: string) => {
       event({ severity: to === "fault" || (from === "armed" && to === "safePose") ? "warning" : "info", code: to, source: "gateway", text: `${from} → ${to}: ${why}` });
-      gateway?.reschedule();
+      gateway?.stateChanged(to);
     },
   };
   const isOurs = (link: string): boolean => reflex?.busRow(link) === undefined;
@@ -122,6 +129,11 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
   const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
   gateway = new Gateway({
+    beginEpoch: () => {
+      epoch.begin(pair?.predecessorEpoch() ?? 0);
+      pair?.epochBegan(epoch.value);
+    },
+    epoch: () => epoch.value, supervision: () => pair && { state: pair.supervision.state, faults: pair.supervision.faults() },
     prepareMs: () => running.config.safePose.prepareMs,
     identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, policy, stats: new ProcessStats(), reflexes: () => reflex?.client.ends.map(reflexReport) ?? [], checkpoint: pair && ((point, nowUs) => pair.supervision.passed("crank", point, nowUs)),
     reload: (file) => reloadConfiguration({ ...running, policyHash: policy.hash }, file, (changed) => {

@@ -22,6 +22,7 @@ export interface MqttParts {
   clock: Clock;
   publisher: Publisher;
   ports: LinkPorts;
+  epoch(): number;
 }
 
 export async function buildMqttLinks(parts: MqttParts): Promise<MqttLink[]> {
@@ -30,8 +31,8 @@ export async function buildMqttLinks(parts: MqttParts): Promise<MqttLink[]> {
   if (!broker && clients.length === 0) return [];
   const [{ MqttInputReceiver }, { MqttLink: Link }] = await Promise.all([import("../links/mqttInput.ts"), import("../links/mqttLink.ts")]);
   const file = (path: string): string => resolve(dirname(parts.configFile), path);
-  // The start time makes the session: a gateway that comes back later is a later one, whatever happened to the one before.
-  const speakFor = { robot: config.robot, identity: { instance: identity.instance, version: identity.version, epoch: 1, firstSession: Number(clock.wallTimeNs() / 1_000_000n) } };
+  // The start time makes the session: within an epoch, whoever comes back later is a later one.
+  const speakFor = { robot: config.robot, identity: { instance: identity.instance, version: identity.version, epoch: parts.epoch, firstSession: Number(clock.wallTimeNs() / 1_000_000n) } };
   const links: MqttLink[] = [];
   const build = (driver: ConstructorParameters<typeof Link>[0]["driver"]): void => {
     const { name } = driver;

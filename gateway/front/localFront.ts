@@ -55,11 +55,19 @@ export interface FrontPair {
   keeper: Keeper;
   connections: HandedConnections;
   port: PairPort;
+  /** Where the two keep what is theirs. */
+  readonly folder: string;
+  /** The epoch of whoever is taken over; 0: nobody, or not known. */
+  predecessorEpoch(): number;
+  /** This gateway is active from now on, under this epoch. */
+  epochBegan(epoch: number): void;
   /** Judges the gateway's own tasks. */
   supervision: Supervision;
   guard(): Guard;
   /** What a predecessor has left: its listening socket and its clients. Asked for once, at the start. */
   inherited(): { listener: Descriptor; path: string; inheritance: Inheritance } | undefined;
+  /** The broker has all that was inherited. */
+  restored(): void;
   /** Clients can connect: for a standby to be handed the listening socket. */
   listening(server: SeqpacketServer): void;
 }
@@ -115,6 +123,7 @@ export class LocalFront implements Front {
       publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: peerWords(who) }, clock.nowUs()) },
       services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
     });
+    pair?.restored();
     inherited?.inheritance.close();
     pair?.listening(this.#server);
     event({ severity: "info", code: "listening", source: "clients", text: `local clients connect at ${path}` });

@@ -2,6 +2,7 @@
 import { Status } from "../../schemas/status.ts";
 import { type Quarantine } from "../../failsafe/failover/quarantine.ts";
 import type { GlobalState } from "../../failsafe/watchdog/status.ts";
+import type { TakeoverReport } from "../../failsafe/failover/trace.ts";
 import { toJson } from "../../failsafe/failover/quarantineFile.ts";
 import type { ServiceReply } from "./services.ts";
 
@@ -9,6 +10,8 @@ export interface PairReport {
   /** Which instance answers: the active one. */
   active: string;
   pid: number;
+  /** Under which it commands: rises with each start and each takeover. */
+  epoch: number;
   standby?: { instance: string; pid: number; ready: boolean };
   progressMs: number;
   drills: boolean;
@@ -16,6 +19,8 @@ export interface PairReport {
   supervision: GlobalState;
   /** How it came to be active, and how the one before it ended. */
   since: { how: "started" | "tookOver"; from?: string; death?: string };
+  /** How long its taking over took, step by step. */
+  takeover?: TakeoverReport;
   /** Turns written for the standby, and their bytes; only rise. */
   turns: number;
   journalBytes: number;

@@ -1,5 +1,5 @@
 /** Puts the picture of the gateway together (`schemas/messages/statusReport.ts`) from what each part reports of itself. */
-import type { ClientReport, GatewayState, LaneReport, NodeReport, PolicyReport, QuotaReport, ReflexReport, RejectReport, StatusReport } from "../../schemas/messages/statusReport.ts";
+import type { ClientReport, GatewayState, LaneReport, NodeReport, PolicyReport, QuotaReport, ReflexReport, RejectReport, StatusReport, SupervisionReport } from "../../schemas/messages/statusReport.ts";
 import type { Link } from "../links/link.ts";
 
 export interface GatewayIdentity {
@@ -24,6 +24,8 @@ export interface StatusParts {
   lanes(): readonly LaneReport[];
   services(): Readonly<Record<string, number>>;
   reflexes(): readonly ReflexReport[];
+  supervision(): SupervisionReport | undefined;
+  epoch(): number;
   topicCount(): number;
   process(): StatusReport["process"];
 }
@@ -36,11 +38,12 @@ export function buildStatus(parts: StatusParts, nowUs: number): StatusReport {
     sent += path.counters.sent;
     for (const [reason, count] of Object.entries(path.refused)) refused[reason] = (refused[reason] ?? 0) + count;
   }
+  const supervision = parts.supervision();
   return {
-    ...parts.identity, pid: process.pid, uptimeMs: (nowUs - parts.startedUs) / 1e3,
+    ...parts.identity, pid: process.pid, uptimeMs: (nowUs - parts.startedUs) / 1e3, epoch: parts.epoch(),
     state: parts.state(), stateReason: parts.stateReason(), missingForArming: parts.missing(),
     links: parts.links.map((link) => link.report(nowUs)),
     nodes: parts.nodes(nowUs), rejects: parts.rejects(nowUs), clients: parts.clients(), policy: parts.policy(), quota: parts.quota(), lanes: parts.lanes(), services: parts.services(),
-    reflexes: parts.reflexes(), commands: { sent, refused }, topics: parts.topicCount(), process: parts.process(),
+    reflexes: parts.reflexes(), ...(supervision ? { supervision } : {}), commands: { sent, refused }, topics: parts.topicCount(), process: parts.process(),
   };
 }

@@ -3,8 +3,8 @@ import type { ArmingState } from "../../failsafe/arming/machine.ts";
 import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
 import type { StopCategory } from "../../failsafe/shutdown/compiled.ts";
 
-/** Why a safe pose is asked for: by somebody, or because the service stops. */
-export type PoseReason = "onRequest" | "onStop";
+/** Why a safe pose is asked for: by somebody, because the service stops, because the operating system does, or because something cannot be trusted any more. */
+export type PoseReason = "onRequest" | "onStop" | "onShutdown" | "onCompromise";
 
 export interface SupervisorPort {
   readonly state: ArmingState;

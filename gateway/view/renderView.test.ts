@@ -3,6 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { renderView, type WatchedValue } from "./renderView.ts";
 import { sampleReport, sampleValues, troubledReport } from "./sampleReport.ts";
+import { findings } from "./states.ts";
 import { statusText } from "./statusText.ts";
 import { displayWidth } from "./text.ts";
 import type { GatewayState } from "../../schemas/messages/statusReport.ts";
@@ -104,5 +105,14 @@ test("never more rows or columns than the terminal has, whatever the report says
 
 test("the status text answers in its first line", () => {
   assert.equal(statusText(sampleReport(), { columns: 80, color: false })[0], "▶ demo-arm is armed (armed by pid 4800, uid 1000), all well");
+  assert.ok(statusText(sampleReport(), { columns: 80, color: false }).includes("supervision: ok"));
+  assert.ok(!statusText(sampleReport({ supervision: undefined }), { columns: 80, color: false }).some((line) => line.includes("supervision")));
+  const failed = sampleReport({ supervision: { state: "failed", faults: [{ entity: "crank", state: "failed", checkpoint: "end", why: "end came 0 times in a reference cycle, not 1 to 40000" }] } });
+  const lines = statusText(failed, { columns: 120, color: false });
+  assert.equal(lines[0], "▶ demo-arm is armed (armed by pid 4800, uid 1000), 1 problem");
+  assert.equal(lines[1], "  ◐ supervision of crank failed at end: end came 0 times in a reference cycle, not 1 to 40000");
+  assert.ok(lines.includes("supervision: failed (crank at end)"));
+  const expired = sampleReport({ supervision: { state: "expired", faults: [{ entity: "turns", state: "expired", checkpoint: "written", why: "written did not come within 2000 ms of opened" }] } });
+  assert.equal(findings(expired)[0]?.severity, "bad");
   assert.equal(statusText(troubledReport(), { columns: 80, color: false })[0], "✖ demo-arm is fault (armed by pid 4800, uid 1000), 6 problems");
 });

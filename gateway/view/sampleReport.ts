@@ -6,7 +6,7 @@ const joints = ["base", "shoulder", "elbow", "wrist_pitch", "wrist_roll", "gripp
 
 export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport {
   return {
-    robot: "demo-arm", version: "0.1.0", instance: "a", boot: "4f1c", pid: 4711, uptimeMs: 754_000, state: "armed", stateReason: "armed by pid 4800, uid 1000", missingForArming: [],
+    robot: "demo-arm", version: "0.1.0", instance: "a", boot: "4f1c", pid: 4711, uptimeMs: 754_000, epoch: 3, state: "armed", stateReason: "armed by pid 4800, uid 1000", missingForArming: [],
     links: [
       { kind: "can", name: "arm", driver: "emulator", state: "up", reason: "", loadPercent: 43.2, receivedRateHz: 1210, sentRateHz: 600, counters: {} },
       { kind: "serial", name: "hand", driver: "serial", state: "up", reason: "", loadPercent: undefined, receivedRateHz: 50, sentRateHz: 10, counters: {} },
@@ -30,6 +30,7 @@ export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport 
     services: { requests: 1_204, calls: 1_207, failovers: 3, timeouts: 1, cancelled: 0, refused: 0, lateResults: 1, unknownResults: 0, violations: 0 },
     quota: { capacity: { connections: 1024, descriptors: 16_384, bytes: 33_554_432, lanes: 2048, requests: 4096 }, users: [{ uid: 1000, used: { connections: 2, descriptors: 4, bytes: 0, lanes: 0, requests: 0 } }] },
     reflexes: [],
+    supervision: { state: "ok", faults: [] },
     commands: { sent: 12_345, refused: { notArmed: 2, expired: 1 } },
     topics: 42, process: { rssBytes: 71_000_000, heapUsedBytes: 20_000_000, cpuPercent: 7, eventLoopDelayP99Us: 1300 },
     ...changes,

@@ -69,6 +69,12 @@ export function reflexLines(reflexes: StatusReport["reflexes"]): Line[] {
   });
 }
 
+/** Whether the gateway's own tasks do what they have to. */
+export function supervisionLine({ state, faults }: NonNullable<StatusReport["supervision"]>): Line {
+  const where = faults.map(({ entity, checkpoint }) => `${printable(entity)} at ${printable(checkpoint)}`).join(", ");
+  return [span("supervision", "title"), span(": "), span(printable(state), state === "ok" ? "good" : state === "failed" ? "warn" : "bad"), span(where === "" ? "" : ` (${where})`)];
+}
+
 export function nodeLines(report: StatusReport, columns: number): Line[] {
   return grid(
     report.nodes.map((node) => (width: number) => {

@@ -74,6 +74,7 @@ export function findings(report: StatusReport): Finding[] {
     else if (!reflex.tableIsOurs) found.push({ severity: "warn", text: `${name} works by another table than this gateway's` });
     else if (!reflex.healthy) found.push({ severity: "warn", text: `${name} (${printable(reflex.role)}) is not healthy` });
   }
+  for (const { entity, state, checkpoint, why } of report.supervision?.faults ?? []) found.push({ severity: state === "expired" ? "bad" : "warn", text: `supervision of ${printable(entity)} ${state} at ${printable(checkpoint)}: ${printable(why)}` });
   if (report.policy.refused !== "") found.push({ severity: "warn", text: `the policy file is not in force as it is now: ${printable(report.policy.refused)}` });
   for (const client of report.clients) {
     if (client.droppedMessages > 0) found.push({ severity: "warn", text: `client ${printable(client.name)} was too slow for ${client.droppedMessages} messages` });

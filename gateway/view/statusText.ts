@@ -1,6 +1,6 @@
 /** `ipcnet status` for people: the first line answers "is it well?", the rest says why. Pure. */
 import type { StatusReport } from "../../schemas/messages/statusReport.ts";
-import { clientLines, commandLines, linkLines, nodeLines, processLine, reflexLines, rejectLines } from "./sections.ts";
+import { clientLines, commandLines, linkLines, nodeLines, processLine, reflexLines, rejectLines, supervisionLine } from "./sections.ts";
 import { findings, gatewayLooks } from "./states.ts";
 import { fitLine, paint, span, type Line } from "./style.ts";
 import { duration, grouped, printable } from "./text.ts";
@@ -19,6 +19,7 @@ export function statusText(report: StatusReport, size: { columns: number; color:
     if (more.length > 0) lines.push([span(title, "title")], ...more);
   };
   add("reflexes", reflexLines(report.reflexes));
+  if (report.supervision) lines.push(supervisionLine(report.supervision));
   add("nodes", nodeLines(report, size.columns));
   add(`commands: ${grouped(report.commands.sent)} sent`, commandLines(report));
   add("rejected", rejectLines(report, size.columns));

@@ -181,3 +181,13 @@ test("the check is the profile's: a frame of its codec passes", () => {
   codec.protect(frame, 0, 8, 0, 99);
   assert.equal(checkResultName(load(example).forMessage(message("ShoulderCommand"))!.check(frame, 0, 8, 0, 0)), "ok");
 });
+
+test("claims name signals and groups of messages; what is not one is said at its place", () => {
+  const head = (groups: string) => `version: 1\nclaims: { epoch: e, owner: o, groups: ${groups} }\nmessages: { "*": { profile: P05, dataId: 1 } }\n`;
+  const checks = load(head("{ arm: [A, B], hand: [C] }"));
+  assert.deepEqual([checks.claims.epoch, checks.claims.owner, [...checks.claims.groups!]], ["e", "o", [["arm", ["A", "B"]], ["hand", ["C"]]]]);
+  assert.deepEqual(checks.verify([message("A"), message("B"), message("See")]).map(({ message: text }) => text), ["claims.groups: there is no message C"]);
+  assert.deepEqual(faults(head("[A]")), ["2:41 claims.groups is not a map (claims: { groups: { NAME: [MESSAGE, …] } })"]);
+  assert.deepEqual(faults(head("{ arm: A, hand: [] }")).map((text) => text.slice(0, 45)), ["2:48 group arm is not a list of messages (clai", "2:57 group hand is not a list of messages (cla"]);
+  assert.deepEqual(faults(head("{ arm: [A], hand: [A] }")), ["2:59 A is in group arm already (a node confirms one group)"]);
+});

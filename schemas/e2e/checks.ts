@@ -38,7 +38,7 @@ export function loadChecks(text: string, { file }: { file: string }): LoadedChec
 export class CheckSet {
   readonly file: string;
   /** The names of the signals that carry who commands the bus; a message has them if it has signals of these names. */
-  readonly claims: ClaimSignals;
+  readonly claims: Readonly<ClaimSignals>;
   readonly #entries: ReadonlyMap<string, CheckEntry>;
 
   constructor(file: string, entries: ReadonlyMap<string, CheckEntry>, claims: ClaimSignals = {}) {
@@ -71,6 +71,10 @@ export class CheckSet {
       if (name === "*" || known.has(name)) continue;
       const near = nearest(name, names);
       faults.push(faultAt(this.file, entry.places, undefined, `there is no message ${name}`, near ? `did you mean ${near}?` : "the name must be one of the DBC's messages"));
+    }
+    for (const name of [...(this.claims.groups?.values() ?? [])].flat()) {
+      const near = known.has(name) ? undefined : nearest(name, names);
+      if (!known.has(name)) faults.push({ file: this.file, line: 1, column: 1, message: `claims.groups: there is no message ${name}`, hint: near ? `did you mean ${near}?` : "the name must be one of the DBC's messages" });
     }
     for (const message of messages) {
       const compiled = this.#compile(message);

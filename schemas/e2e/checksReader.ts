@@ -56,7 +56,12 @@ const stateMachineKeys = [
 export interface ClaimSignals {
   epoch?: string;
   owner?: string;
+  /** Actuators that are of use together only: of each group a node must say that it follows before a claim of the bus counts as confirmed. Names of messages that carry the epoch, by group. */
+  groups?: ReadonlyMap<string, readonly string[]>;
 }
+
+/** The reflex's table numbers groups with one byte. */
+const GROUPS_MAX = 255;
 
 export function readChecks(text: string, file: string): { entries: Map<string, CheckEntry>; claims: ClaimSignals; faults: CheckFault[] } {
   const reader = new Reader(text, file);
@@ -106,11 +111,29 @@ class Reader {
       this.#fault(place, "claims is not a map", "claims: { epoch: SIGNAL, owner: SIGNAL }");
       return;
     }
-    for (const [key, { value, valuePlace }] of this.#pairs(tree, ["epoch", "owner"], "claims")) {
+    for (const [key, { value, valuePlace }] of this.#pairs(tree, ["epoch", "owner", "groups"], "claims")) {
       const name = scalar(value);
-      if (typeof name === "string" && name !== "") this.claims[key as keyof ClaimSignals] = name;
+      if (key === "groups") this.#readGroups(value, valuePlace);
+      else if (typeof name === "string" && name !== "") this.claims[key as "epoch" | "owner"] = name;
       else this.#fault(valuePlace, `claims.${key} is not the name of a signal`, `claims: { ${key}: ${key} }`);
     }
+  }
+
+  #readGroups(tree: Tree, place: Place): void {
+    const groups = new Map<string, string[]>();
+    const shape = "claims: { groups: { NAME: [MESSAGE, …] } }";
+    if (tree.kind !== "map") return this.#fault(place, "claims.groups is not a map", shape);
+    for (const [group, { value, valuePlace }] of this.#pairs(tree, undefined, "claims.groups")) {
+      const names = value.kind === "list" ? value.items.map(scalar) : [];
+      if (names.length === 0 || !names.every((name) => typeof name === "string" && name !== "")) this.#fault(valuePlace, `group ${group} is not a list of messages`, shape);
+      for (const name of names) {
+        const other = [...groups].find(([, members]) => members.includes(String(name)))?.[0];
+        if (other !== undefined) this.#fault(valuePlace, `${String(name)} is in group ${other} already`, "a node confirms one group");
+      }
+      groups.set(group, names.map(String));
+    }
+    if (groups.size > GROUPS_MAX) this.#fault(place, `${groups.size} groups`, `at most ${GROUPS_MAX}`);
+    this.claims.groups = groups;
   }
 
   #root(): TreeMap | undefined {

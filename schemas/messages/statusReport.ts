@@ -112,6 +112,14 @@ export interface PolicyReport {
   refused: string;
 }
 
+/** Supervision of the gateway's own tasks (AUTOSAR Watchdog Manager). */
+export interface SupervisionReport {
+  /** Of all tasks together. Stopped: this instance ends, and the other one goes on. */
+  state: "ok" | "failed" | "expired" | "stopped";
+  /** Tasks that are not ok: which, where it showed, why. */
+  faults: readonly { entity: string; state: "failed" | "expired"; checkpoint: string; why: string }[];
+}
+
 export interface StatusReport {
   robot: string;
   version: string;
@@ -121,6 +129,8 @@ export interface StatusReport {
   boot: string;
   pid: number;
   uptimeMs: number;
+  /** Under which it commands: rises with each start and each takeover. */
+  epoch: number;
   state: GatewayState;
   /** Why it came into that state; empty at the start. */
   stateReason: string;
@@ -137,6 +147,8 @@ export interface StatusReport {
   services: Readonly<Record<string, number>>;
   /** Processes that own the CAN buses; empty where the gateway opens them itself. */
   reflexes: readonly ReflexReport[];
+  /** What supervises the gateway's own tasks says of them; absent where the gateway runs alone: nobody would go on. */
+  supervision?: SupervisionReport | undefined;
   commands: { sent: number; refused: Readonly<Record<string, number>> };
   topics: number;
   process: { rssBytes: number; heapUsedBytes: number; cpuPercent: number; eventLoopDelayP99Us: number };

@@ -78,6 +78,7 @@ export const statusSchema: RootSchema = {
     boot: text("Changes with each start of the gateway."),
     pid: whole("Process of the gateway."),
     uptimeMs: number("Since its start."),
+    epoch: whole("Under which it commands: rises with each start and each takeover."),
     state: { type: "string", enum: ["starting", "disarmed", "armed", "safePose", "posed", "fault"], description: "State of the gateway." },
     stateReason: text("Why it came into that state; empty at the start."),
     missingForArming: list({ type: "string" }, { description: "Why it cannot be armed now: one sentence each." }),
@@ -102,6 +103,12 @@ export const statusSchema: RootSchema = {
       users: list(object("What a user has.", { uid: whole("User."), used: counters("How much of each.") }), { description: "Users that have anything." }),
     }),
     reflexes: list(ref("Reflex"), { description: "Processes that own the CAN buses; empty where the gateway opens them itself." }),
+    "supervision?": object("What supervises the gateway's own tasks says of them; absent where the gateway runs alone.", {
+      state: { type: "string", enum: ["ok", "failed", "expired", "stopped"], description: "Of all tasks together. Stopped: this instance ends, and the other one goes on." },
+      faults: list(object("A task that is not ok.", {
+        entity: text("Which."), state: { type: "string", enum: ["failed", "expired"], description: "Failed may recover; expired never does." }, checkpoint: text("Where it showed."), why: text("Why, for people."),
+      }), { description: "Tasks that are not ok." }),
+    }),
     commands: object("Commands so far.", { sent: whole("Sent."), refused: counters("Refused, by reason.") }),
     topics: whole("Topics."),
     process: object("The gateway's process.", {

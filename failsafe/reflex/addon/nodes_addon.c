@@ -1,6 +1,6 @@
 /*
  * Some nodes of the node kit: new ReflexNodes(count, claimTimeoutUs, deadManUs, firstDataId, epochBits). Node n obeys one motion command: E2E profile 5 with Data ID firstDataId + n, the epoch in
- * `epochBits` bits from bit 28 on, the owner in bits 60…61. `memory`: 64 bytes of frame, then per node 8 × u32: epoch, reported owner, outputs, accepted, refused, stale claims, dead-man stops, epoch of the owner kept.
+ * `epochBits` bits from bit 24 on, the owner in bits 62…63. `memory`: 64 bytes of frame, then per node 8 × u32: epoch, reported owner, outputs, accepted, refused, stale claims, dead-man stops, epoch of the owner kept.
  */
 #include <stdlib.h>
 
@@ -43,7 +43,7 @@ static void power_on(struct wrapped *self, uint32_t index)
     struct one *one = &self->nodes[index];
     one->command = (struct ipcnet_node_command){
         .inspect = ipcnet_e2e_p05_inspect, .e2e = { .data_id = self->first_data_id + index, .min_length_bytes = 8, .max_length_bytes = 8 }, .counter_max = IPCNET_E2E_P05_COUNTER_MAX,
-        .motion = true, .epoch = { 28, self->epoch_bits }, .owner = { 60, 2 },
+        .motion = true, .epoch = { 24, self->epoch_bits }, .owner = { 62, 2 },
     };
     ipcnet_node_init(&one->node, &self->options, &one->command, 1);
 }
@@ -79,7 +79,7 @@ static napi_value construct(napi_env env, napi_callback_info info)
     self->count = (uint32_t)numbers[0];
     self->options = (struct ipcnet_node_options){ .claim_timeout_us = (uint32_t)numbers[1], .dead_man_us = (uint32_t)numbers[2] };
     self->first_data_id = (uint32_t)numbers[3];
-    self->epoch_bits = (uint8_t)(numbers[4] > 0 ? numbers[4] : 4);
+    self->epoch_bits = (uint8_t)(numbers[4] > 0 ? numbers[4] : 8);
     for (uint32_t i = 0; i < self->count; i++) {
         power_on(self, i);
         show(self, i);

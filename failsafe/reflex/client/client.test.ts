@@ -267,6 +267,25 @@ test("a safe pose: the verdict lists the steps as they were told; unmet conditio
   assert.deepEqual(steps, [{ name: "stop", result: "timedOut", tookMs: 500, deadlineMs: 500, missing: ["can/arm/State v"] }]);
 });
 
+test("who is asked for the safe pose dies before it answers: its twin is asked, and an end that is told twice counts once", async (t) => {
+  const { client, start, supervisor } = await rig(t, { pair: true });
+  const [a, b] = [await start("a"), await start("b", "standby")];
+  await eventually("ready", () => a.rows !== undefined && b.rows !== undefined && client.owner?.instance === "a" && client.ends.every((end) => end.isReady));
+  a.diesOfTrigger = true;
+  const verdict = supervisor.safePose("test");
+  await eventually("asked", () => a.orders.some(({ order }) => order === "trigger"));
+  b.become("owner", 2);
+  await eventually("asked again", () => b.orders.some(({ order }) => order === "trigger"));
+  const end = Uint8Array.of(7, 0, 0, 0, 0, 0, 0, 0, 1);
+  b.report("verdict", end);
+  assert.equal((await verdict).verdict, "posed");
+  const next = supervisor.safePose("again");
+  await eventually("asked once more", () => b.orders.filter(({ order }) => order === "trigger").length === 2);
+  b.report("verdict", end);
+  b.report("verdict", Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 0, 2));
+  assert.equal((await next).verdict, "cut", "not the end of the run before");
+});
+
 test("epochs are compared as serial numbers", () => {
   assert.deepEqual([newer(2, 1), newer(1, 2), newer(1, 65_535), newer(65_535, 1), newer(1, 0), newer(0, 1), newer(5, 5)], [true, false, true, false, true, false, false]);
 });

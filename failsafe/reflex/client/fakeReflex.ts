@@ -26,6 +26,8 @@ export class FakeReflex {
   tables = 0;
   tableAnswer: string | undefined;
   lacks: Lack[] = [];
+  /** The next trigger kills it before it answers. */
+  diesOfTrigger = false;
   role: ReflexRole;
   epoch: number;
   arming: ReflexArming = "disarmed";
@@ -148,6 +150,7 @@ export class FakeReflex {
 
   #order(order: Required<Order>, answer: (bytes: Uint8Array) => void, codec: PacketCodec, request: number): void {
     this.orders.push(order);
+    if (order.order === "trigger" && this.diesOfTrigger) return this.stop();
     let code: "done" | "refused" = "done";
     if (order.order === "arm" && this.lacks.length > 0) code = "refused";
     else if (order.order === "arm") this.arming = "armed";

@@ -2,13 +2,14 @@
  * The one state of a robot whose buses the reflex owns, as the gateway sees it: orders go to the owner, and its word is the truth. What it does by itself (a node lost, a set-point
  * expired, a plan run without any brain) arrives as reports and becomes the same states, sentences and verdicts as those of a gateway without a reflex.
  */
+import { getSystemErrorMap } from "node:util";
 import { busPhases } from "../../../drivers/can/busHealth.ts";
 import { canKey, CanFlag } from "../../../drivers/can/frame.ts";
 import type { Clock } from "../../../schemas/clock.ts";
 import type { ArmingState } from "../../arming/machine.ts";
 import type { PoseVerdict, StepOutcome } from "../../safePose/sequence.ts";
 import { fieldGet } from "../table/judge.ts";
-import { NONE, triggerKinds, type ConditionRow, type TriggerKind } from "../table/layout.ts";
+import { NONE, triggerFlags, triggerKinds, type ConditionRow, type TriggerKind } from "../table/layout.ts";
 import type { ReflexClient } from "./client.ts";
 import type { ReflexEnd, Reply } from "./end.ts";
 import type { ReflexState, Report } from "./records.ts";
@@ -46,6 +47,8 @@ export class ReflexSupervisor {
   #disarming = false;
   #verdict: PoseVerdict | undefined;
   #waiting: ((verdict: PoseVerdict) => void)[] = [];
+  /** The run whose verdict was told last. */
+  #toldRun: bigint | undefined;
   #run: { why: string; startedUs: number; plan: number; steps: Map<number, ToldStep> } | undefined;
   /** Told states wait for these. */
   #stateListeners: (() => void)[] = [];
@@ -146,7 +149,11 @@ export class ReflexSupervisor {
   }
 
   async #begin(kind: TriggerKind, subject: number | undefined, why: string, budgetMs: number): Promise<void> {
-    const reply = await this.#trigger(kind, subject, why);
+    const { client } = this.#options;
+    const asked = client.owner;
+    let reply = await this.#trigger(kind, subject, why);
+    // Whoever was asked died before it answered: its twin is asked. A run that it had begun goes on there and is joined.
+    if (reply.code === "away" && asked !== undefined && client.owner !== asked) reply = await this.#trigger(kind, subject, why);
     if (reply.code !== "done" && this.#state !== "safePose") this.#giveUp(why, budgetMs, reply.text || `the reflex says ${reply.code}`);
   }
 
@@ -283,8 +290,10 @@ export class ReflexSupervisor {
     return value >= rawMin && value <= rawMax;
   }
 
-  #ended({ verdict, timeUs }: Extract<Report, { kind: "verdict" }>): void {
-    if (verdict === "none") return;
+  #ended({ verdict, timeUs, runId }: Extract<Report, { kind: "verdict" }>): void {
+    // A successor tells the end of its predecessor's run once more: it cannot know whether anybody heard it.
+    if (verdict === "none" || runId === this.#toldRun) return;
+    this.#toldRun = runId;
     const { client, clock } = this.#options;
     const { rows } = client.table;
     const run = this.#run ?? { why: this.#why ?? "told by the reflex", startedUs: clock.nowUs(), plan: NONE, steps: new Map<number, ToldStep>() };
@@ -333,12 +342,27 @@ export class ReflexSupervisor {
       case "planRuns": return "the safe pose is running";
       case "malfunction": return `the reflex has a malfunction (${malfunctions[subject] ?? subject}), which only a restart of it clears`;
       case "foreignMaster": return `somebody else sends what only the reflex may send on bus ${name(rows.buses[subject])}: a second master`;
+      case "powerLine": return powerLineText(client, subject);
       case "steadyCondition": return `${name(rows.triggers[subject])} still holds`;
       case "none":
       case undefined: return `reason ${reason} (${subject})`;
       default: return kind satisfies never;
     }
   }
+}
+
+/** The same advice as the reflex's own log gives (process/powerfail.c). */
+const powerLineRemedies: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such GPIO chip; gpiodetect lists those that are there", ENODEV: "there is no such GPIO chip; gpiodetect lists those that are there", ENXIO: "the chip has no such line; gpioinfo lists them",
+  EINVAL: "the chip has no such line or cannot report its edges; gpioinfo lists them", EACCES: "let the reflex's user open the device", EPERM: "let the reflex's user open the device",
+  EBUSY: "another program or driver has the line; gpioinfo says who", ENOTTY: "this is no GPIO chip, or the kernel is older than Linux 5.10",
+};
+
+function powerLineText(client: ReflexClient, errno: number): string {
+  const row = client.table.rows.triggers.find(({ flags }) => (flags & triggerFlags.pin) !== 0);
+  const line = row ? `${client.text(row.chip)} ${(row.flags & triggerFlags.named) === 0 ? row.line : client.text(row.line)}` : "";
+  const name = getSystemErrorMap().get(-errno)?.[0] ?? String(errno);
+  return `the power-fail line ${line} is not watched (${name}): ${powerLineRemedies[name] ?? "the reflex's log says why"}`;
 }
 
 /** What a verdict says of a step; undefined: nothing, it was not needed. */

@@ -5,6 +5,9 @@
 #ifndef IPCNET_CORE_RIG_H
 #define IPCNET_CORE_RIG_H
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "reflex.h"
 #include "reflex_internal.h"
 #include "table_rig.h"
@@ -36,6 +39,7 @@ struct core_rig {
   enum ipcnet_can_verdict verdict[8];
   bool refuses_claims;
   bool echoes[8], may_purge[8];
+  int power_line;
   bool answers_twin;     /* lock and store answer at once */
   bool plant, brain;     /* nodes report, a brain beats */
   bool elbow_stopped;
@@ -79,9 +83,23 @@ static void rig_os_effect(void *context, uint8_t bus, enum ipcnet_bus_effect_kin
   ((struct core_rig *)context)->bus_effects[bus][kind]++;
 }
 
+/* What every report keeps to, in every test: of no bus is bus 0, of nobody's command has no token, and what is settled was somebody's. */
+static void rig_judge_report(const struct ipcnet_can_frame *report)
+{
+  static const struct { bool bus, token; } SAYS[] = {
+    [IPCNET_REPORT_REFUSED] = {false, true}, [IPCNET_REPORT_SETTLED] = {true, true}, [IPCNET_REPORT_STATE] = {false, false}, [IPCNET_REPORT_BUS] = {true, false}, [IPCNET_REPORT_LINK] = {true, false},
+    [IPCNET_REPORT_NODE] = {true, true}, [IPCNET_REPORT_STEP] = {false, true}, [IPCNET_REPORT_VERDICT] = {false, false}, [IPCNET_REPORT_CALL] = {false, true}, [IPCNET_REPORT_ROLE] = {false, false}};
+  bool known = report->can_id <= IPCNET_REPORT_ROLE;
+  bool sound = known && (SAYS[report->can_id].bus || report->bus == 0) && (SAYS[report->can_id].token || report->token == 0) && (report->can_id != IPCNET_REPORT_SETTLED || report->token != 0);
+  if (sound) return;
+  fprintf(stderr, "a report that cannot be: kind %u, bus %u, token %u\n", report->can_id, report->bus, report->token);
+  abort();
+}
+
 static void rig_os_record(void *context, const struct ipcnet_can_frame *record)
 {
   struct core_rig *rig = context;
+  if (record->flags & IPCNET_REFLEX_REPORT) rig_judge_report(record);
   rig->records[rig->record_count++ % RIG_LOG] = *record;
 }
 
@@ -107,6 +125,11 @@ static bool rig_os_may_purge(void *context, uint8_t bus)
   return ((struct core_rig *)context)->may_purge[bus];
 }
 
+static int rig_os_power_line(void *context)
+{
+  return ((struct core_rig *)context)->power_line;
+}
+
 /* ---- Making and ending ------------------------------------------------------------------------------------------------------------------------- */
 
 static inline void rig_begin(struct core_rig *rig, uint8_t instance)
@@ -124,7 +147,7 @@ static inline void rig_begin(struct core_rig *rig, uint8_t instance)
   rig->brain_epoch = 7;
   rig->node_owner = 7;
   struct ipcnet_reflex_os os = {.context = rig, .send = rig_os_send, .bus_effect = rig_os_effect, .record = rig_os_record, .journal = rig_os_journal, .twin = rig_os_twin};
-  struct ipcnet_reflex_options options = {.instance = instance, .boot_id = {1, 2, 3}, .may_purge = rig_os_may_purge};
+  struct ipcnet_reflex_options options = {.instance = instance, .boot_id = {1, 2, 3}, .may_purge = rig_os_may_purge, .power_line = rig_os_power_line};
   ipcnet_reflex_init(rig->reflex, &options, &os, rig->page, rig->now_us);
 }
 

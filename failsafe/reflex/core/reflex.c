@@ -216,6 +216,7 @@ void ipcnet_reflex_settle(struct ipcnet_reflex *self) {
   if (self->adopt_wanted && self->has_table) ipcnet_reflex_adopt(self);
   ipcnet_reflex_claim_turn(self);
   take_steps(self); /* what was claimed just now may be used just now */
+  if (ipcnet_reflex_lease_over(self)) return;
   ipcnet_reflex_arming_turn(self);
   ipcnet_reflex_gate_turn(self);
   take_steps(self);
@@ -282,6 +283,10 @@ void ipcnet_reflex_state(const struct ipcnet_reflex *self, struct ipcnet_reflex_
                                             .missing_count = (uint16_t)ipcnet_reflex_missing(mutable_self, self->now_us, NULL, 0),
                                             .generation = self->has_table ? self->table.generation : 0,
                                             .since_us = self->arming_since_us};
+}
+
+uint16_t ipcnet_reflex_heard_epoch(const struct ipcnet_reflex *self) {
+  return self->heard_epoch;
 }
 
 bool ipcnet_reflex_healthy(const struct ipcnet_reflex *self, uint64_t now_us) {

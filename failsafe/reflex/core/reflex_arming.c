@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "reflex_internal.h"
 
 /* ---- The table -------------------------------------------------------------------------------------------------------------------------- */
@@ -28,6 +30,7 @@ void ipcnet_reflex_set_arming(struct ipcnet_reflex *self, enum ipcnet_reflex_arm
   ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
   self->arming = (uint8_t)to;
   self->arming_since_us = self->now_us;
+  self->brain_excused_us = 0;
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);
 }
@@ -71,6 +74,12 @@ static void latch(struct ipcnet_reflex *self, uint16_t row) {
   ipcnet_reflex_tell_state(self);
 }
 
+/* Until it is reset, a latched trigger has the say: a lower one runs its plan once more, and never a gentler one (who was switched off does not drive to its parking place). */
+static uint16_t highest_of(const struct ipcnet_reflex *self, uint16_t row) {
+  bool higher = self->trigger_latched && self->latched_trigger != IPCNET_REFLEX_NONE && self->table.triggers[self->latched_trigger].priority > self->table.triggers[row].priority;
+  return higher ? self->latched_trigger : row;
+}
+
 void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t row, bool was_armed) {
   const struct ipcnet_reflex_trigger *trigger = &self->table.triggers[row];
   if (!ipcnet_twin_may_send(self->role)) return;
@@ -78,7 +87,7 @@ void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t row, bool was_a
   latch(self, row);
   /* A lower one never cancels, and one with the plan that runs already lets it go on. */
   uint64_t run_id = (uint64_t)self->epoch << 32 | (self->run_count + 1u);
-  if (!ipcnet_reflex_plan_start(&self->plan, row, run_id, self->now_us)) return;
+  if (!ipcnet_reflex_plan_start(&self->plan, highest_of(self, row), run_id, self->now_us)) return;
   if (self->plan.run.run_id == run_id) {
     self->run_count++;
     self->counters.plans_run++;
@@ -117,6 +126,10 @@ static bool brain_is_there(const struct ipcnet_reflex *self) {
   return timeout_us == 0 || (self->brain_there && self->now_us - self->brain_heard_us < timeout_us);
 }
 
+bool ipcnet_reflex_may_go_on(const struct ipcnet_reflex *self) {
+  return (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && brain_is_there(self) && !self->trigger_latched && self->malfunction == IPCNET_MALFUNCTION_NONE;
+}
+
 static void missing_of_buses(const struct ipcnet_reflex *self, struct list *list) {
   for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) {
     if (!self->buses[bus].sends) continue;
@@ -129,15 +142,25 @@ static void missing_of_buses(const struct ipcnet_reflex *self, struct list *list
 static void missing_of_nodes(const struct ipcnet_reflex *self, struct list *list) {
   for (uint16_t node = 0; node < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); node++) {
     if (!(self->table.nodes[node].flags & IPCNET_REFLEX_NODE_REQUIRED)) continue;
-    if (self->nodes[node].life != NODE_ALIVE) add(list, IPCNET_MISSING_NODE, node);
+    if (!ipcnet_reflex_watch_alive(self, node)) add(list, IPCNET_MISSING_NODE, node);
     else if (!ipcnet_reflex_watch_follows(self, node)) add(list, IPCNET_MISSING_NODE_EPOCH, node);
   }
+}
+
+static int power_line(const struct ipcnet_reflex *self) {
+  return self->options.power_line == NULL ? -ENODEV : self->options.power_line(self->os.context);
 }
 
 /* Conditions that would fire at once. */
 static bool steady(const struct ipcnet_reflex *self, uint16_t row) {
   const struct ipcnet_reflex_trigger *trigger = &self->table.triggers[row];
+  if (trigger->flags & IPCNET_REFLEX_TRIGGER_PIN) return power_line(self) > 0;
   return trigger->kind == IPCNET_REFLEX_ON_CONDITION && ipcnet_reflex_watch_holds(self, trigger->subject, self->now_us);
+}
+
+/* Armed, the line was watched: whoever took it away may have taken the power too. */
+static bool pin_is_lost(const struct ipcnet_reflex *self, uint16_t row) {
+  return (self->table.triggers[row].flags & IPCNET_REFLEX_TRIGGER_PIN) && self->arming == IPCNET_ARMED && power_line(self) < 0;
 }
 
 size_t ipcnet_reflex_missing(struct ipcnet_reflex *self, uint64_t now_us, struct ipcnet_reflex_lack *to, size_t max) {
@@ -153,6 +176,7 @@ size_t ipcnet_reflex_missing(struct ipcnet_reflex *self, uint64_t now_us, struct
   if (self->malfunction != IPCNET_MALFUNCTION_NONE) add(&list, IPCNET_MISSING_MALFUNCTION, self->malfunction);
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_TRIGGERS); row++) {
     if (steady(self, row)) add(&list, IPCNET_MISSING_STEADY_CONDITION, row);
+    if ((self->table.triggers[row].flags & IPCNET_REFLEX_TRIGGER_PIN) && power_line(self) < 0) add(&list, IPCNET_MISSING_POWER_LINE, (uint32_t)-power_line(self));
   }
   return list.count;
 }
@@ -253,10 +277,10 @@ enum ipcnet_reflex_answer ipcnet_reflex_order(struct ipcnet_reflex *self, enum i
 
 /* ---- Turns ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* A condition fires when it begins to hold, and when it holds as the bus becomes ours. */
+/* A condition, or the power-fail line, fires when it begins to hold, and when it holds as the bus becomes ours. */
 static void judge_conditions(struct ipcnet_reflex *self) {
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_TRIGGERS); row++) {
-    bool holds = steady(self, row), begins = holds && !self->condition_fired[row];
+    bool holds = steady(self, row) || pin_is_lost(self, row), begins = holds && !self->condition_fired[row];
     self->condition_fired[row] = holds;
     if (begins) ipcnet_reflex_fire_row(self, row, self->arming == IPCNET_ARMED);
   }
@@ -279,24 +303,33 @@ static void judge_set_points(struct ipcnet_reflex *self) {
   }
 }
 
+void ipcnet_reflex_tell_verdict(struct ipcnet_reflex *self) {
+  uint8_t data[9];
+  for (uint32_t byte = 0; byte < 8; byte++) data[byte] = (uint8_t)(self->plan.run.run_id >> 8 * byte);
+  data[8] = self->plan.run.verdict;
+  ipcnet_reflex_report(self, IPCNET_REPORT_VERDICT, 0, 0, data, sizeof data);
+}
+
 /* (While none runs there is no verdict.) */
 static void run_plan(struct ipcnet_reflex *self) {
   enum ipcnet_reflex_verdict verdict = ipcnet_reflex_plan_poll(&self->plan, self->now_us);
   if (verdict == IPCNET_VERDICT_NONE) return;
-  uint8_t data[9];
-  for (uint32_t byte = 0; byte < 8; byte++) data[byte] = (uint8_t)(self->plan.run.run_id >> 8 * byte);
-  data[8] = (uint8_t)verdict;
-  ipcnet_reflex_report(self, IPCNET_REPORT_VERDICT, 0, 0, data, sizeof data);
+  ipcnet_reflex_tell_verdict(self);
   step(self, verdict == IPCNET_VERDICT_POSED ? POSE_REACHED : POSE_FAILED);
   if (self->stop_after_run) ipcnet_reflex_raise(self, IPCNET_TWIN_STOP_ASKED);
+}
+
+/* UINT64_MAX: it is not waited for. */
+static uint64_t brain_lost_at_us(const struct ipcnet_reflex *self) {
+  uint64_t since_us = self->brain_heard_us > self->brain_excused_us ? self->brain_heard_us : self->brain_excused_us;
+  return self->table.header->brain_timeout_us == 0 ? UINT64_MAX : since_us + self->table.header->brain_timeout_us;
 }
 
 void ipcnet_reflex_arming_turn(struct ipcnet_reflex *self) {
   if (!ipcnet_twin_may_send(self->role) || !self->has_table) return;
   judge_conditions(self);
   judge_set_points(self);
-  uint32_t brain_timeout_us = self->table.header->brain_timeout_us;
-  if (self->arming == IPCNET_ARMED && brain_timeout_us != 0 && self->now_us - self->brain_heard_us >= brain_timeout_us) ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BRAIN_LOST, 0, true);
+  if (self->arming == IPCNET_ARMED && self->now_us >= brain_lost_at_us(self)) ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BRAIN_LOST, 0, true);
   run_plan(self);
 }
 
@@ -313,7 +346,5 @@ uint64_t ipcnet_reflex_arming_next_us(const struct ipcnet_reflex *self) {
   for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) {
     if (expires(self, row) && set_point_ends_us(&self->messages[row]) < next) next = set_point_ends_us(&self->messages[row]);
   }
-  uint32_t brain_timeout_us = self->table.header->brain_timeout_us;
-  if (brain_timeout_us != 0 && self->brain_heard_us + brain_timeout_us < next) next = self->brain_heard_us + brain_timeout_us;
-  return next;
+  return brain_lost_at_us(self) < next ? brain_lost_at_us(self) : next;
 }

@@ -108,6 +108,22 @@ static void test_missing_nodes(void)
   rig_end(&rig);
 }
 
+/* A process that slept is asked to arm before its turn has noticed how old everything is. */
+static void test_evidence_is_looked_at_when_it_counts(void)
+{
+  rig_ready(&rig);
+  CHECK_INT(rig_order(&rig, IPCNET_ORDER_ARM, 0, 0), IPCNET_ANSWER_DONE);
+  rig_order(&rig, IPCNET_ORDER_DISARM, 0, 0);
+  uint64_t heard_us = rig.reflex->watches[rig.reflex->table.nodes[0].watch].seen_us, timeout_us = rig.reflex->table.nodes[0].timeout_us;
+  ipcnet_reflex_order(rig.reflex, IPCNET_ORDER_BRAIN_BEAT, rig.brain_epoch, 0, 0, heard_us + timeout_us);
+  CHECK_INT(ipcnet_reflex_order(rig.reflex, IPCNET_ORDER_ARM, 0, 0, 0, heard_us + timeout_us), IPCNET_ANSWER_DONE);
+  ipcnet_reflex_order(rig.reflex, IPCNET_ORDER_DISARM, 0, 0, 0, heard_us + timeout_us);
+  CHECK_INT(ipcnet_reflex_order(rig.reflex, IPCNET_ORDER_ARM, 0, 0, 0, heard_us + timeout_us + 1), IPCNET_ANSWER_REFUSED);
+  rig.now_us = heard_us + timeout_us + 1;
+  CHECK(rig_lacks(&rig, IPCNET_MISSING_NODE, 0));
+  rig_end(&rig);
+}
+
 static void test_missing_brain(void)
 {
   rig_ready(&rig);
@@ -864,6 +880,7 @@ int main(void)
   test_missing_at_first();
   test_missing_bus_and_purge();
   test_missing_nodes();
+  test_evidence_is_looked_at_when_it_counts();
   test_missing_brain();
   test_missing_steady_condition();
   test_report_of_the_state();

@@ -5,6 +5,9 @@
 /*
  * bus_health belongs to the owner. Whoever does not own the bus sends nothing, so it gets no echoes and can judge nothing; and what the machine wants done (purge, restart) would interrupt the
  * owner. So others only remember how the link is, and the machine starts afresh when the bus becomes ours: trusted if our predecessor trusted it, else it has to be proven.
+ *
+ * But whoever is outvoted has no owner on its host that it could interrupt, and a controller that has given up the bus hears nobody: neither the owner elsewhere nor its silence. So an outvoted
+ * instance empties and restarts it, at the machine's own pace and within its budget. It asks with no probe; what it hears then is what it waits for.
  */
 
 /* Back-off after bus-off, as drivers/can has it. */
@@ -58,6 +61,7 @@ void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t number, bool tru
   struct bus_state *bus = &self->buses[number];
   if (bus->owned) return;
   start_health(self, number);
+  bus->mending = false;
   bus->owned = true;
   bus->health.was_up = !trusted; /* a link that comes back must be proven, a first one need not */
   if (!bus->link_up) return;
@@ -73,13 +77,17 @@ void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t number, bool tru
 
 void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t number) {
   struct bus_state *bus = &self->buses[number];
-  bus->owned = false;
+  bus->owned = bus->mending = false;
   bus->claimed = false;
   bus->claim_in_flight = false;
   ipcnet_reflex_gate_settle(self, number, 0);
 }
 
 /* ---- Stepping --------------------------------------------------------------------------------------------------------------------------- */
+
+static bool mends(const struct ipcnet_reflex *self, uint32_t number) {
+  return self->buses[number].mending && self->role == IPCNET_TWIN_OUTVOTED;
+}
 
 static void send_probe(struct ipcnet_reflex *self, uint32_t number) {
   uint32_t id = ipcnet_reflex_probe_id(&self->table.buses[number]);
@@ -101,7 +109,9 @@ static void perform(struct ipcnet_reflex *self, uint32_t number, const struct ip
       ipcnet_reflex_report(self, IPCNET_REPORT_BUS, (uint16_t)number, 0, data, sizeof data);
       break;
     }
-    case IPCNET_EFFECT_PROBE: send_probe(self, number); break;
+    case IPCNET_EFFECT_PROBE:
+      if (self->buses[number].owned) send_probe(self, number);
+      break;
     case IPCNET_EFFECT_PURGE:
     case IPCNET_EFFECT_RESTART_BUS:
     case IPCNET_EFFECT_REOPEN: self->os.bus_effect(self->os.context, (uint8_t)number, (enum ipcnet_bus_effect_kind)effect->kind); break;
@@ -111,7 +121,7 @@ static void perform(struct ipcnet_reflex *self, uint32_t number, const struct ip
 
 void ipcnet_reflex_bus_step(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_bus_event_kind kind, uint32_t a, uint32_t b) {
   struct bus_state *bus = &self->buses[number];
-  if (!bus->owned) return;
+  if (!bus->owned && !mends(self, number)) return;
   struct ipcnet_bus_effect effects[IPCNET_BUS_EFFECTS_MAX];
   struct ipcnet_bus_event event = {.kind = (uint32_t)kind, .a = a, .b = b};
   size_t count = ipcnet_bus_health_step(&bus->health, &event, self->now_us, effects);
@@ -180,16 +190,38 @@ uint64_t ipcnet_reflex_bus_take_at_us(const struct ipcnet_reflex *self, uint32_t
 
 /* ---- Turns ------------------------------------------------------------------------------------------------------------------------------ */
 
+static bool needs_mending(const struct ipcnet_reflex *self, uint32_t number) {
+  const struct bus_state *bus = &self->buses[number];
+  bool gave_up = bus->link_up && bus->link.bus_state_known && bus->link.bus_state == 3;
+  return self->role == IPCNET_TWIN_OUTVOTED && !bus->mending && gave_up && !(self->table.buses[number].flags & IPCNET_REFLEX_BUS_LISTEN_ONLY);
+}
+
+static void begin_mending(struct ipcnet_reflex *self, uint32_t number) {
+  start_health(self, number);
+  self->buses[number].mending = true;
+  self->buses[number].health.was_up = true;
+  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_UP, 0, 0);
+  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, 3, 0);
+}
+
+/* Who mends waits for nothing but the restart. */
+static uint64_t health_due_us(const struct ipcnet_reflex *self, uint32_t number) {
+  const struct bus_state *bus = &self->buses[number];
+  bool ticks = bus->owned || (mends(self, number) && ipcnet_bus_health_state(&bus->health) == IPCNET_STATE_BUS_OFF);
+  return ticks ? ipcnet_bus_health_next_deadline_us(&bus->health) : UINT64_MAX;
+}
+
 void ipcnet_reflex_bus_turn(struct ipcnet_reflex *self) {
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
-    if (self->buses[number].owned && self->now_us >= ipcnet_bus_health_next_deadline_us(&self->buses[number].health)) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TICK, 0, 0);
+    if (needs_mending(self, number)) begin_mending(self, number);
+    if (self->now_us >= health_due_us(self, number)) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TICK, 0, 0);
   }
 }
 
 uint64_t ipcnet_reflex_bus_next_us(const struct ipcnet_reflex *self) {
   uint64_t next = UINT64_MAX;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
-    uint64_t due = self->buses[number].owned ? ipcnet_bus_health_next_deadline_us(&self->buses[number].health) : UINT64_MAX;
+    uint64_t due = needs_mending(self, number) ? self->now_us + 1 : health_due_us(self, number);
     if (due < next) next = due;
   }
   return next;
@@ -215,7 +247,7 @@ static void link_down(struct ipcnet_reflex *self, uint32_t number) {
   bus->link_up = false;
   bus->claim_in_flight = false;
   ipcnet_reflex_gate_settle(self, number, 0); /* an interface that goes down drops its queue */
-  if (bus->owned) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_DOWN, 0, 0);
+  if (bus->owned || mends(self, number)) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_DOWN, 0, 0);
   else self->os.bus_effect(self->os.context, (uint8_t)number, IPCNET_EFFECT_REOPEN);
 }
 

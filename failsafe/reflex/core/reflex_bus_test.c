@@ -218,8 +218,99 @@ static void test_full_queue(void)
   rig_end(&rig);
 }
 
+/* ---- Outvoted ----------------------------------------------------------------------------------------------------------------------------- */
+
+/* Another host owns the bus; then our controller gives it up. */
+static void outvoted_and_off(void)
+{
+  struct table_rig *table = malloc(sizeof *table);
+  rig_arm_table(table);
+  table->buses[ARM_BUS].self_fence_us = 30000;
+  rig_ready_with(&rig, table, 0);
+  free(table);
+  struct ipcnet_can_frame claim = rig_claim_of(&rig, IPCNET_CLAIM, (uint16_t)(rig_state(&rig).epoch + 1), 2, 0);
+  rig_hear(&rig, &claim);
+  CHECK_INT(rig_state(&rig).role, IPCNET_TWIN_OUTVOTED);
+  memset(rig.bus_effects, 0, sizeof rig.bus_effects);
+  rig.answers_twin = rig.plant = false;
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_BUS_STATE, 3);
+}
+
+/* Who hears nobody because the controller is off would otherwise wait for ever. */
+static void test_outvoted_mends_a_bus_that_is_off(void)
+{
+  outvoted_and_off();
+  uint32_t from = rig.sent_count;
+  rig_run(&rig, 2000);
+  CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE], 1);
+  CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_RESTART_BUS], 0);
+  CHECK_INT(rig.bus_effects[AUX_BUS][IPCNET_EFFECT_PURGE], 0);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_PURGED, 0);
+  rig_run(&rig, 101000);
+  CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_RESTART_BUS], 1);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_RESTART_FAILED, 5);
+  rig_run(&rig, 201000);
+  CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_RESTART_BUS], 2);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_BUS_STATE, 0);
+  rig_run(&rig, 3000000);
+  CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_RESTART_BUS], 2);
+  CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE], 1);
+  CHECK_INT(rig.sent_count, from); /* not so much as a probe */
+  CHECK_INT(rig_state(&rig).role, IPCNET_TWIN_OUTVOTED);
+  /* Now it hears that the nodes follow nobody any more, and asks for the lock. */
+  rig.plant = true;
+  rig.follows = false;
+  rig.node_owner = 7;
+  rig.twin_effects = 0;
+  rig_run(&rig, 1500000);
+  CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
+  rig_end(&rig);
+}
+
+/* The budget of restarts is one for the whole time. */
+static void test_mending_has_an_end(void)
+{
+  outvoted_and_off();
+  for (unsigned i = 0; i < 60; i++) {
+    rig_link(&rig, ARM_BUS, IPCNET_LINK_PURGED, 0);
+    rig_run(&rig, 1000000);
+    rig_link(&rig, ARM_BUS, IPCNET_LINK_BUS_STATE, 0);
+    rig_link(&rig, ARM_BUS, IPCNET_LINK_BUS_STATE, 3);
+  }
+  rig_run(&rig, 6000000);
+  CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_RESTART_BUS], 8);
+  CHECK_INT(phase(ARM_BUS), IPCNET_BUS_OFF_GIVEN_UP);
+  rig_order(&rig, IPCNET_ORDER_REARM_BUS, ARM_BUS, 0);
+  CHECK_INT(phase(ARM_BUS), IPCNET_BUS_OFF_PURGING);
+  rig_end(&rig);
+}
+
+/* Standby again: the twin owns the bus, and is not to be interrupted. */
+static void test_a_standby_goes_on_with_nothing(void)
+{
+  outvoted_and_off();
+  rig_run(&rig, 2000);
+  rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_PURGED, 0);
+  rig_run(&rig, 1000000);
+  CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_RESTART_BUS], 0);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_BUS_STATE, 0);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_BUS_STATE, 3);
+  rig_run(&rig, 1000000);
+  CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE], 1);
+  /* And when it owns the bus itself, it begins anew and asks with a probe. */
+  rig.answers_twin = rig.plant = true;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig_run(&rig, 70000);
+  CHECK(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE] >= 2);
+  rig_end(&rig);
+}
+
 int main(void)
 {
+  test_outvoted_mends_a_bus_that_is_off();
+  test_mending_has_an_end();
+  test_a_standby_goes_on_with_nothing();
   test_dead_purge_probe_rearm();
   test_a_pose_reaches_a_proven_bus();
   test_purge_answers();

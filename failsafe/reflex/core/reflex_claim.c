@@ -117,7 +117,12 @@ void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
   self->claim_wanted = true;
   self->claim_since_us = self->now_us;
   /* A predecessor on this host owned the bus until now: then nobody else has to be asked. */
-  self->claim_listening = ipcnet_reflex_shared(self) && !(ipcnet_reflex_page_valid(self, self->other) && self->other->role == IPCNET_TWIN_OWNER);
+  bool inherited = ipcnet_reflex_page_valid(self, self->other) && self->other->role == IPCNET_TWIN_OWNER;
+  /* Nor is listened twice to the silence of the other host. */
+  bool listened = self->silence_us != 0 && self->now_us - self->silence_us <= self->table.header->beat_period_us;
+  self->claim_listening = ipcnet_reflex_shared(self) && !inherited && !listened;
+  self->claim_partial = false;
+  self->silence_us = 0;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_page_trusted(self, number));
   ipcnet_reflex_claim_turn(self);
 }
@@ -139,19 +144,46 @@ static uint64_t confirmation_ends_us(const struct ipcnet_reflex *self) {
   return self->claim_since_us + patience_us;
 }
 
-/* On each shared bus a node has reported our epoch. */
-static bool confirmed(const struct ipcnet_reflex *self) {
+/* NOBODY: on a shared bus no node has reported our epoch. SOME: not of every group. ENOUGH: one of each group. ALL: all that are heard. */
+enum confirmation { NOBODY, SOME, ENOUGH, ALL };
+
+static enum confirmation confirmation(const struct ipcnet_reflex *self) {
+  bool there[UINT8_MAX + 1] = {false}, asked[UINT8_MAX + 1] = {false}, all = true;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     const struct bus_state *bus = &self->buses[number];
-    if (shared_on(self, number) && (!bus->claimed || bus->witness_us < bus->claimed_us)) return false;
+    if (shared_on(self, number) && (!bus->claimed || bus->witness_us < bus->claimed_us)) return NOBODY;
   }
-  return true;
+  for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); row++) {
+    const struct ipcnet_reflex_node *node = &self->table.nodes[row];
+    if (self->table.watches[node->watch].epoch.bits == 0 || !shared_on(self, node->bus)) continue;
+    bool reported = ipcnet_reflex_watch_follows(self, row) && self->nodes[row].witness_us >= self->buses[node->bus].claimed_us;
+    asked[node->group] = true;
+    if (reported) there[node->group] = true;
+    else if (self->nodes[row].life == NODE_ALIVE) all = false;
+  }
+  for (uint32_t group = 1; group <= UINT8_MAX; group++) {
+    if (asked[group] && !there[group]) return SOME;
+  }
+  return all ? ALL : ENOUGH;
+}
+
+/* All at once, as soon as all have reported; at the end of their time one of each group is enough, and some are to be brought to rest. */
+static void await_confirmation(struct ipcnet_reflex *self) {
+  enum confirmation how = confirmation(self);
+  bool expired = ipcnet_reflex_in_tick(self) && self->now_us >= confirmation_ends_us(self);
+  if (how != ALL && !expired) {
+    /* A node that missed the claim follows a beat as well. */
+    for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) beat(self, number);
+    return;
+  }
+  self->claim_partial = how == SOME;
+  ipcnet_reflex_raise(self, how == NOBODY ? IPCNET_TWIN_CLAIM_EXPIRED : IPCNET_TWIN_CLAIM_CONFIRMED);
 }
 
 static void claiming_turn(struct ipcnet_reflex *self) {
   if (self->epoch != self->proposed_epoch) return; /* not stored yet */
   if (self->claim_wanted) {
-    if (self->claim_listening && self->now_us < listening_ends_us(self)) return;
+    if (self->claim_listening && (!ipcnet_reflex_in_tick(self) || self->now_us < listening_ends_us(self))) return;
     bool all = true;
     for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
       claim(self, number);
@@ -163,8 +195,7 @@ static void claiming_turn(struct ipcnet_reflex *self) {
     self->claim_since_us = self->now_us;
     if (!ipcnet_reflex_shared(self)) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
   } else if (ipcnet_reflex_shared(self)) {
-    if (confirmed(self)) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_CONFIRMED);
-    else if (self->now_us >= confirmation_ends_us(self)) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_EXPIRED);
+    await_confirmation(self);
   }
 }
 
@@ -178,11 +209,22 @@ static uint64_t lease_ends_us(const struct ipcnet_reflex *self, uint32_t number)
   return witnessed_us + self->table.buses[number].self_fence_us;
 }
 
+bool ipcnet_reflex_lease_over(const struct ipcnet_reflex *self) {
+  for (uint32_t number = 0; self->role == IPCNET_TWIN_OWNER && number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    if (shared_on(self, number) && self->now_us >= lease_ends_us(self, number)) return true;
+  }
+  return false;
+}
+
 static void owner_turn(struct ipcnet_reflex *self) {
+  if (ipcnet_reflex_lease_over(self)) {
+    /* We may have stood still: whether anybody follows us is judged when what has arrived meanwhile is read, and nothing is said before. */
+    if (ipcnet_reflex_in_tick(self)) ipcnet_reflex_raise(self, IPCNET_TWIN_SELF_FENCED);
+    return;
+  }
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     claim(self, number);
     beat(self, number);
-    if (shared_on(self, number) && self->now_us >= lease_ends_us(self, number)) ipcnet_reflex_raise(self, IPCNET_TWIN_SELF_FENCED);
   }
 }
 
@@ -215,16 +257,21 @@ static uint64_t silence_due_us(const struct ipcnet_reflex *self) {
   return due;
 }
 
-static void outvoted_turn(struct ipcnet_reflex *self) {
-  bool follows = false, any = false;
-  ask_nodes(self, self->heard_epoch, &follows, &any);
-  if (ipcnet_reflex_shared(self) && !any) return; /* cut off ourselves */
-  if (self->now_us < silence_due_us(self)) return;
-  self->outvoted_us = self->now_us; /* asked again after a rest */
+static void try_again(struct ipcnet_reflex *self) {
+  self->outvoted_us = self->silence_us = self->now_us; /* asked again after a rest */
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     for (uint32_t owner = 0; owner < 4; owner++) self->buses[number].others[owner].heard = false;
   }
   ipcnet_reflex_raise(self, IPCNET_TWIN_OTHER_HOST_SILENT);
+}
+
+static void outvoted_turn(struct ipcnet_reflex *self) {
+  bool follows = false, any = false;
+  if (!ipcnet_reflex_in_tick(self)) return;
+  ask_nodes(self, self->heard_epoch, &follows, &any);
+  if (ipcnet_reflex_shared(self) && !any) return; /* cut off ourselves */
+  if (self->now_us < silence_due_us(self)) return;
+  try_again(self);
 }
 
 /* ---- Turns ------------------------------------------------------------------------------------------------------------------------------ */
@@ -297,6 +344,38 @@ static void contest(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_cla
   }
 }
 
+bool ipcnet_reflex_other_host_armed(const struct ipcnet_reflex *self, uint16_t epoch) {
+  bool armed = false;
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    for (uint32_t owner = 0; owner < 4 && shared_on(self, number); owner++) {
+      bool lately = self->buses[number].others[owner].epoch != 0 && self->now_us - self->buses[number].others[owner].heard_us <= OUTVOTED_REST_US;
+      if (!lately || !from_other_host(self, number, owner) || !ipcnet_epoch_newer(self->buses[number].others[owner].epoch, epoch)) continue;
+      epoch = self->buses[number].others[owner].epoch; /* the newest of them counts */
+      armed = self->buses[number].others[owner].armed;
+    }
+  }
+  return armed;
+}
+
+/* The owner on the other host wants us to take over. It goes on until it hears our claim: who is not ready is not missed. */
+static void handed_over(struct ipcnet_reflex *self, uint32_t number, uint16_t epoch, uint8_t owner, uint8_t successor) {
+  bool ours = self->role == IPCNET_TWIN_OUTVOTED && from_other_host(self, number, owner) && !from_other_host(self, number, successor) && epoch == self->heard_epoch;
+  bool follows = false, any = false;
+  ask_nodes(self, epoch, &follows, &any);
+  if (ours && follows && (!self->buses[number].others[owner].armed || ipcnet_reflex_may_go_on(self))) try_again(self);
+}
+
+bool ipcnet_reflex_hand_over(struct ipcnet_reflex *self, uint64_t now_us) {
+  bool sent = false;
+  if (now_us > self->now_us) self->now_us = now_us;
+  for (uint32_t number = 0; self->role == IPCNET_TWIN_OWNER && number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    if (!shared_on(self, number) || !self->buses[number].claimed || !ipcnet_reflex_bus_reachable(self, number)) continue;
+    if (send_claim(self, number, IPCNET_HANDOVER, (uint8_t)((self->table.buses[number].host ^ 1u) * 2u))) sent = true;
+  }
+  ipcnet_reflex_settle(self);
+  return sent;
+}
+
 bool ipcnet_reflex_claim_frame(struct ipcnet_reflex *self, uint8_t number, const struct ipcnet_can_frame *frame) {
   if (!claims_on(self, number) || (frame->can_id & ~3u) != self->table.buses[number].claim_id || ((frame->flags ^ claim_flags(self, number)) & IPCNET_CAN_EXTENDED) != 0) return false;
   uint32_t counter = 0;
@@ -315,11 +394,13 @@ bool ipcnet_reflex_claim_frame(struct ipcnet_reflex *self, uint8_t number, const
     return true;
   }
   self->buses[number].others[owner].heard = kind != IPCNET_RELEASE;
+  if (kind != IPCNET_HANDOVER) self->buses[number].others[owner].armed = kind != IPCNET_RELEASE && (frame->data[7] & ARMED_FLAG);
   self->buses[number].others[owner].heard_us = self->now_us;
   self->buses[number].others[owner].epoch = epoch;
   self->buses[number].others[owner].counter = (uint8_t)counter;
   hear_epoch(self, epoch);
   if (kind != IPCNET_RELEASE) contest(self, number, (enum ipcnet_claim_kind)kind, epoch, owner);
+  if (kind == IPCNET_HANDOVER) handed_over(self, number, epoch, owner, frame->data[7]);
   return true;
 }
 
@@ -332,7 +413,12 @@ void ipcnet_reflex_claim_witness(struct ipcnet_reflex *self, uint16_t row) {
   uint16_t epoch = self->nodes[row].epoch, mask = (uint16_t)((1u << watch->epoch.bits) - 1u);
   bool contested = self->role == IPCNET_TWIN_CLAIMING || self->role == IPCNET_TWIN_OWNER;
   uint16_t known = self->role == IPCNET_TWIN_CLAIMING ? self->proposed_epoch : contested ? self->epoch : self->heard_epoch;
-  if (contested && ipcnet_reflex_watch_follows(self, row)) self->buses[watch->bus].witness_us = self->now_us;
+  if (contested && ipcnet_reflex_watch_follows(self, row)) {
+    /* From when it is, not from when it was read: what was said while we stood still is old. */
+    uint64_t seen_us = self->watches[self->table.nodes[row].watch].seen_us;
+    self->nodes[row].witness_us = seen_us;
+    if (seen_us > self->buses[watch->bus].witness_us) self->buses[watch->bus].witness_us = seen_us;
+  }
   uint16_t ahead = (uint16_t)((epoch - known) & mask);
   /* 0: it has heard nobody since it was powered. Beyond the half: an older owner's. */
   if (epoch == 0 || ahead == 0 || ahead > mask >> 1 || watch->epoch.bits < WITNESS_BITS_MIN) return;

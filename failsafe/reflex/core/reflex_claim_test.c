@@ -544,6 +544,299 @@ static void test_shared_takeover_on_one_host_does_not_listen(void)
   rig_end(&rig);
 }
 
+/* ---- Groups of actuators ------------------------------------------------------------------------------------------------------------------------------- */
+
+enum { HAND_STATE = 4, WRIST_STATE };
+
+/* Two more that say whom they follow: shoulder in group 1, hand and wrist in group 2. */
+static void begin_groups(void)
+{
+  rig_arm_table(&table);
+  table.buses[ARM_BUS].self_fence_us = 30000;
+  table.nodes[SHOULDER_NODE].group = 1;
+  for (uint16_t i = 0; i < 2; i++) {
+    struct ipcnet_reflex_watch *watch = rig_watch(&table, i == 0 ? "hand" : "wrist", ARM_BUS, 0x191u + i, 8);
+    watch->epoch = RIG_FIELD(24, 16, 0);
+    watch->owner = RIG_FIELD(40, 3, 0);
+    rig_node(&table, i == 0 ? "hand" : "wrist", (uint16_t)(HAND_STATE + i), IPCNET_REFLEX_NODE_REQUIRED)->group = 2;
+  }
+  rig_begin(&rig, 0);
+  rig_load(&rig, &table);
+  rig_links_up(&rig);
+}
+
+/* One of the two reports what it follows. */
+static void report_of(uint16_t i, uint16_t epoch, uint8_t owner)
+{
+  struct ipcnet_can_frame frame = rig_frame(&rig, ARM_BUS, 0x191u + i, 0, 8);
+  frame.data[3] = (uint8_t)epoch;
+  frame.data[4] = (uint8_t)(epoch >> 8);
+  frame.data[5] = owner;
+  rig_hear(&rig, &frame);
+}
+
+/* Claims its epoch; the shoulder reports it. */
+static uint16_t claim_with_groups(void)
+{
+  begin_groups();
+  report_of(0, 0, 7);
+  report_of(1, 0, 7);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig.answers_twin = false;
+  rig_run(&rig, 61000);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x010), 1);
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  return rig.node_epoch;
+}
+
+static void test_each_group_confirms(void)
+{
+  uint16_t epoch = claim_with_groups();
+  report_of(0, epoch, 0);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING); /* enough; but the wrist is there and may come yet */
+  report_of(1, epoch, 0);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER); /* all, at once */
+  CHECK(!rig.reflex->claim_partial);
+  rig_end(&rig);
+
+  epoch = claim_with_groups();
+  report_of(0, epoch, 0);
+  rig_run(&rig, 31000); /* the wrist never says it: one of its group is enough */
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK(!rig.reflex->claim_partial);
+  rig_end(&rig);
+
+  epoch = claim_with_groups();
+  report_of(0, epoch, 2);
+  report_of(1, (uint16_t)(epoch - 2), 0);
+  rig_run(&rig, 31000); /* nobody of the second group: not armed by anything, and nothing to be brought to rest */
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK(rig.reflex->claim_partial);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_DISARMED);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->plans_run, 0);
+  CHECK(rig_lacks(&rig, IPCNET_MISSING_NODE_EPOCH, 3));
+  rig_end(&rig);
+}
+
+static void test_a_claim_that_was_missed_is_said_again(void)
+{
+  uint16_t epoch = claim_with_groups();
+  rig_run(&rig, 21000);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x010), 2);
+  CHECK_INT(rig_last_sent(&rig, ARM_BUS, 0x010)->data[3], 0x11);
+  report_of(0, epoch, 0);
+  report_of(1, epoch, 0);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig_end(&rig);
+}
+
+/* ---- After another host ------------------------------------------------------------------------------------------------------------------------------------ */
+
+static void hear_beat(enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t last, uint8_t counter)
+{
+  struct ipcnet_can_frame frame = rig_claim_of(&rig, kind, epoch, 2, counter);
+  const ipcnet_e2e_config p05 = {.data_id = 0xC1A1};
+  frame.data[7] = last;
+  ipcnet_e2e_p05_protect(&p05, frame.data, 8, counter);
+  rig_hear(&rig, &frame);
+}
+
+/* We are host 0, outvoted; host 1 beats, armed or not, and its nodes follow it. */
+static void shadow_of(uint8_t armed)
+{
+  rig_arm_table(&table);
+  table.buses[ARM_BUS].self_fence_us = 30000;
+  rig_begin(&rig, 0);
+  rig_load(&rig, &table);
+  rig_links_up(&rig);
+  rig.follows = false;
+  rig.node_epoch = 3;
+  rig.node_owner = 2;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  hear_beat(IPCNET_BEAT, 3, armed, 1);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  for (uint8_t i = 2; i < 8; i++) {
+    rig_run(&rig, 20000);
+    hear_beat(IPCNET_BEAT, 3, armed, i);
+  }
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  CHECK_INT(rig.sent_count, 0);
+}
+
+/* It falls silent, and the nodes say that they no longer hear it. */
+static void falls_silent(void)
+{
+  rig.node_owner = 7;
+  rig_report(&rig);
+  rig.follows = true;
+  rig_run(&rig, 63000);
+}
+
+static void test_goes_on_for_another_host(void)
+{
+  shadow_of(1);
+  struct ipcnet_can_frame theirs = rig_frame(&rig, ARM_BUS, 0x101, 0, 8);
+  const ipcnet_e2e_config p05 = {.data_id = 0x1234, .max_length_bytes = 8};
+  ipcnet_e2e_p05_protect(&p05, theirs.data, 8, 50);
+  rig_hear(&rig, &theirs);
+  uint64_t heard_us = rig.now_us, silent_us = rig.reflex->buses[ARM_BUS].others[2].heard_us;
+  rig.reflex->messages[SHOULDER].others_us = heard_us + 40000; /* as if it came just before the end */
+  falls_silent();
+  const struct sent_frame *claim = &rig.sent[0];
+  CHECK_INT(claim->frame.data[3], 0x10);
+  CHECK(claim->at_us >= silent_us + 60000 && claim->at_us <= silent_us + 61000); /* it has listened once, not twice */
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).epoch, 4);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_ARMED);
+  CHECK_INT(rig.reflex->messages[SHOULDER].set_point_us, heard_us + 40000 + table.messages[SHOULDER].ttl_us_max);
+  CHECK_INT(rig.reflex->messages[ELBOW].set_point_us, 0);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->takeovers, 1);
+  rig_run(&rig, 120000); /* nobody commands here: the set-point that moved the shoulder expires */
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->set_points_expired, 1);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_POSED);
+  rig_end(&rig);
+}
+
+static void test_does_not_go_on_without_evidence(void)
+{
+  for (int what = 0; what < 5; what++) {
+    shadow_of(1);
+    if (what == 0) rig.reflex->brain_there = rig.brain = false;
+    if (what == 1) rig.reflex->trigger_latched = true;
+    if (what == 2) rig.elbow_stopped = true;
+    if (what == 3) ((struct ipcnet_reflex_table_header *)(void *)rig.table_bytes)->flags = 0;
+    if (what == 4) rig.may_purge[ARM_BUS] = false;
+    falls_silent();
+    rig_report(&rig);
+    CHECK_INT(role(), IPCNET_TWIN_OWNER);
+    CHECK_INT(rig_state(&rig).arming, IPCNET_POSED); /* what it may have left in motion is brought to rest */
+    CHECK_INT(ipcnet_reflex_counters(rig.reflex)->plans_run, 1);
+    rig_end(&rig);
+  }
+  shadow_of(0); /* was not armed: nothing moved, nothing is moved */
+  falls_silent();
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_DISARMED);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->plans_run, 0);
+  rig_end(&rig);
+  shadow_of(1); /* said goodbye: it has posed */
+  hear_beat(IPCNET_RELEASE, 3, 0, 9);
+  falls_silent();
+  rig_run(&rig, 1000000);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_DISARMED);
+  rig_end(&rig);
+}
+
+static void test_groups_that_do_not_confirm_are_brought_to_rest(void)
+{
+  begin_groups();
+  rig.follows = false;
+  rig.node_epoch = 3;
+  rig.node_owner = 2;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  hear_beat(IPCNET_BEAT, 3, 1, 1);
+  rig_run(&rig, 20000);
+  falls_silent();
+  rig_run(&rig, 31000); /* hand and wrist are on the other side of the break */
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK(rig.reflex->claim_partial);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_POSED);
+  rig_end(&rig);
+}
+
+static void test_hand_over_between_hosts(void)
+{
+  own_shared();
+  uint32_t from = rig.sent_count;
+  CHECK(ipcnet_reflex_hand_over(rig.reflex, rig.now_us));
+  const struct ipcnet_can_frame *frame = rig_last_sent(&rig, ARM_BUS, 0x010);
+  CHECK(frame->data[3] == (0x10 | IPCNET_HANDOVER) && frame->data[7] == 2);
+  rig_run(&rig, 100000);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER); /* nobody took it: nothing has changed */
+  CHECK_INT(rig_state(&rig).arming, IPCNET_ARMED);
+  CHECK(rig_sent(&rig, from, ARM_BUS, 0x010) > 2);
+  rig_end(&rig);
+  rig_ready(&rig);
+  CHECK(!ipcnet_reflex_hand_over(rig.reflex, rig.now_us)); /* no other host */
+  rig_end(&rig);
+
+  shadow_of(1);
+  hear_beat(IPCNET_HANDOVER, 3, 2, 40); /* to its own twin */
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  hear_beat(IPCNET_HANDOVER, 2, 0, 40); /* an older owner's */
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig.follows = true;
+  uint64_t at_us = rig.now_us;
+  hear_beat(IPCNET_HANDOVER, 3, 1, 41); /* either of our instances */
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  CHECK_INT(rig.sent[0].at_us, at_us); /* at once */
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_ARMED);
+  rig_end(&rig);
+
+  shadow_of(1);
+  rig.reflex->brain_there = rig.brain = false; /* could not go on: does not take it */
+  hear_beat(IPCNET_HANDOVER, 3, 0, 41);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+  shadow_of(0);
+  rig.reflex->brain_there = rig.brain = false; /* nothing to go on with */
+  hear_beat(IPCNET_HANDOVER, 3, 0, 41);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  rig_end(&rig);
+}
+
+/* ---- Whoever stood still --------------------------------------------------------------------------------------------------------------------------------------- */
+
+static void test_a_stopped_owner_says_nothing(void)
+{
+  own_shared();
+  rig_run(&rig, 20000);
+  struct ipcnet_can_frame old = rig_shoulder_state(&rig); /* read late: it follows us, a second ago */
+  rig.now_us += 1000000;
+  uint32_t from = rig.sent_count;
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &command); /* before anything of the bus is read */
+  rig_hear(&rig, &old);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  ipcnet_reflex_tick(rig.reflex, rig.now_us);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  CHECK_INT(rig.sent_count, from);
+  rig_end(&rig);
+
+  own_shared(); /* late, but the nodes have gone on to follow us: that is read before it is judged */
+  rig.now_us += 35000;
+  command = rig_make(&rig, SHOULDER);
+  from = rig.sent_count;
+  rig_give(&rig, &command);
+  CHECK_INT(rig.sent_count, from);
+  rig_echo(&rig);
+  rig_report(&rig);
+  ipcnet_reflex_tick(rig.reflex, rig.now_us);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK(rig.sent_count > from);
+  rig_end(&rig);
+
+  shadow_of(1); /* and who waits for silence does not take his own sleep for it */
+  rig.now_us += 100000;
+  command = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &command);
+  rig.node_owner = 7;
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  hear_beat(IPCNET_BEAT, 3, 1, 60);
+  ipcnet_reflex_tick(rig.reflex, rig.now_us);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  CHECK_INT(rig.sent_count, 0);
+  rig_end(&rig);
+}
+
 /* ---- Small print ------------------------------------------------------------------------------------------------------------------------------------ */
 
 static void test_epochs_beyond_a_byte(void)
@@ -686,6 +979,13 @@ static void test_outvoted_asks_again_after_a_rest(void)
 
 int main(void)
 {
+  test_each_group_confirms();
+  test_a_claim_that_was_missed_is_said_again();
+  test_goes_on_for_another_host();
+  test_does_not_go_on_without_evidence();
+  test_groups_that_do_not_confirm_are_brought_to_rest();
+  test_hand_over_between_hosts();
+  test_a_stopped_owner_says_nothing();
   test_epochs_beyond_a_byte();
   test_farewells();
   test_our_own_number();

@@ -117,8 +117,8 @@ static enum ipcnet_can_verdict transmit(struct ipcnet_reflex *self, uint32_t row
   struct ipcnet_reflex_page_message *shown = &self->page->messages[row];
   uint8_t bus = self->table.messages[row].bus;
   uint32_t counter_max = ipcnet_reflex_e2e_counter_max(&self->table.messages[row].e2e);
-  /* P02 and P22 begin with 1; for the others any beginning is as good. */
-  uint32_t counter = message->sent == 0 ? counter_max != 0 : ipcnet_e2e_counter_after(message->e2e_counter, counter_max);
+  /* Before the first frame it stands at 0: P02 and P22 begin with 1; for the others any beginning is as good. */
+  uint32_t counter = ipcnet_e2e_counter_after(message->e2e_counter, counter_max);
   struct ipcnet_can_frame frame;
   if (!build(self, row, payload, deadline_us, counter, &frame)) return IPCNET_CAN_BAD_LENGTH;
   struct ipcnet_reflex_page_message before = *shown;

@@ -129,6 +129,21 @@ static void adopt_run(struct ipcnet_reflex *self, struct ipcnet_reflex_run *run,
   ipcnet_reflex_plan_resume(&self->plan, run, self->now_us);
 }
 
+/* Its run had ended, and the end stands. Perhaps it died before anybody was told: so it is told by us, once more; a brain knows it by the run's number. */
+static void adopt_end(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image) {
+  enum ipcnet_reflex_arming end = image->run.verdict == IPCNET_VERDICT_POSED ? IPCNET_POSED : IPCNET_FAULT;
+  self->arming = image->arming == IPCNET_SAFE_POSE ? (uint8_t)end : (uint8_t)image->arming;
+  if (!ipcnet_reflex_run_valid(&image->run, &self->table)) return; /* steps of another table are nothing that could be told */
+  ipcnet_reflex_plan_resume(&self->plan, &image->run, self->now_us);
+  self->plan_os.journal(self, &self->plan.run);
+  ipcnet_reflex_tell_verdict(self);
+}
+
+static bool has_ended(const struct ipcnet_reflex_image *image) {
+  bool in_pose = image->arming == IPCNET_SAFE_POSE || image->arming == IPCNET_POSED || image->arming == IPCNET_FAULT;
+  return in_pose && image->run.run_id != 0 && image->run.verdict != IPCNET_VERDICT_NONE;
+}
+
 /* The one before was armed and finished nothing. */
 static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy, bool same_table) {
   if (self->latched_trigger != IPCNET_REFLEX_NONE) {
@@ -139,14 +154,35 @@ static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy,
   bool goes_on = (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && legacy->live && same_table && !self->trigger_latched && legacy->image.malfunction == IPCNET_MALFUNCTION_NONE;
   if (goes_on) {
     self->arming = IPCNET_ARMED;
+    self->brain_excused_us = self->now_us;
     /* A bus that is not open to us cannot be lost any more: nobody else would say so. */
     for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) {
       if (self->buses[bus].sends && !ipcnet_reflex_bus_open(self, bus)) ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BUS_DEAD, (uint16_t)bus, true);
     }
+    ipcnet_reflex_watch_adopt(self);
     return;
   }
   uint16_t trigger = ipcnet_reflex_find_trigger(self, IPCNET_REFLEX_ON_TAKEOVER, 0);
   if (trigger != IPCNET_REFLEX_NONE) ipcnet_reflex_fire_row(self, trigger, true);
+}
+
+/* Another host's owner was armed and is gone, or hands over: nobody left us anything but what was seen on the bus. With all the evidence that arming needs it goes on, else to the pose. */
+static void adopt_from_other_host(struct ipcnet_reflex *self) {
+  if (self->arming == IPCNET_SAFE_POSE) return;
+  bool goes_on = self->arming == IPCNET_DISARMED && !self->claim_partial && ipcnet_reflex_may_go_on(self) && ipcnet_reflex_missing(self, self->now_us, NULL, 0) == 0;
+  self->counters.takeovers++;
+  if (!goes_on) {
+    uint16_t trigger = ipcnet_reflex_find_trigger(self, IPCNET_REFLEX_ON_TAKEOVER, 0);
+    if (trigger != IPCNET_REFLEX_NONE) ipcnet_reflex_fire_row(self, trigger, true);
+    return;
+  }
+  self->arming = IPCNET_ARMED;
+  for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) {
+    /* What moved by its commands expires if ours do not come: at the latest then. */
+    uint64_t ends_us = self->messages[row].others_us + self->table.messages[row].ttl_us_max;
+    self->messages[row].set_point_us = self->messages[row].others_us != 0 && ends_us > self->now_us ? ends_us : 0;
+    self->page->messages[row].deadline_us = self->messages[row].set_point_us;
+  }
 }
 
 void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
@@ -167,9 +203,10 @@ void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
     adopt_latch(self, image, same_table);
     if (unfinished(&image->run)) adopt_run(self, &image->run, same_boot);
     else if (image->arming == IPCNET_ARMED) adopt_armed(self, &legacy, same_table);
+    else if (has_ended(image)) adopt_end(self, image);
     else self->arming = (uint8_t)(image->arming == IPCNET_SAFE_POSE ? IPCNET_FAULT : image->arming); /* a pose without a run cannot be */
   }
-  self->brain_heard_us = self->now_us; /* it may not have noticed us yet */
+  if (ipcnet_reflex_other_host_armed(self, legacy.any ? legacy.image.epoch : 0)) adopt_from_other_host(self);
   if (self->arming != IPCNET_ARMED) ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);

@@ -52,6 +52,7 @@ struct message_state {
   uint64_t in_flight_key, in_flight_since_us;
   uint64_t next_allowed_us;
   uint64_t set_point_us; /* until when the value last sent by command holds; 0: none since arming */
+  uint64_t others_us;    /* the owner on another host last sent one */
   uint32_t e2e_counter, sent;
 };
 
@@ -75,12 +76,14 @@ struct node_state {
   uint8_t life, canopen_state, owner;
   uint16_t epoch; /* as far as its field has bits */
   uint16_t next;  /* of the same watch */
+  uint64_t witness_us; /* it last reported our epoch */
 };
 
 struct bus_state {
   struct ipcnet_bus_health health;
   struct ipcnet_can_link link;
   bool owned;      /* health is stepped; else only the link is remembered */
+  bool mending;    /* not owned, and health is stepped all the same: outvoted, and the controller had given up the bus */
   bool link_up, confirms, sends /* has messages or a claim id */;
   uint32_t stale_frames;
   uint64_t budget_microbits, budget_us;
@@ -91,7 +94,7 @@ struct bus_state {
   uint64_t claimed_us, claim_in_flight_us, beat_due_us, probe_due_us;
   uint64_t witness_us; /* a node last reported our epoch */
   /* Others' claims, by owner. */
-  struct { bool heard; uint8_t counter; uint16_t epoch; uint64_t heard_us; } others[4];
+  struct { bool heard, armed; uint8_t counter; uint16_t epoch; uint64_t heard_us; } others[4];
   uint64_t foreign_until_us; /* a stranger used our identifiers lately */
 };
 
@@ -116,7 +119,8 @@ struct ipcnet_reflex {
   uint32_t events_first, events_count;
   bool stepping;
   bool claim_listening, claim_wanted; /* CLAIMING: two hosts first listen; the claims are not all out yet */
-  uint64_t claim_since_us, outvoted_us;
+  bool claim_partial;     /* not every group confirmed it */
+  uint64_t claim_since_us, outvoted_us, silence_us /* when the other host was found silent, or handed over to us */;
   bool adopt_wanted;      /* owner, but what the one before left was not looked at yet: no table */
 
 
@@ -131,6 +135,7 @@ struct ipcnet_reflex {
   /* Brains. */
   uint32_t brain_epoch;
   uint64_t brain_sequence, brain_heard_us;
+  uint64_t brain_excused_us; /* armed by taking over: the brain may not have noticed yet. A reason not to give it up, none to arm */
   bool brain_there, brain_sequence_known;
 
   /* The image that was kept last. */
@@ -159,6 +164,10 @@ uint8_t ipcnet_reflex_owner_number(const struct ipcnet_reflex *self, uint8_t bus
 void ipcnet_reflex_raise(struct ipcnet_reflex *self, enum ipcnet_twin_event event);
 void ipcnet_reflex_report(struct ipcnet_reflex *self, enum ipcnet_reflex_report kind, uint16_t bus, uint32_t token, const void *data, uint8_t length_bytes);
 uint32_t ipcnet_reflex_next_token(struct ipcnet_reflex *self, uint32_t row);
+/* Within a tick all that had arrived has been read: only there is judged what did not arrive. */
+static inline bool ipcnet_reflex_in_tick(const struct ipcnet_reflex *self) {
+  return self->now_us == self->turned_us;
+}
 /* What every entry point ends with: roles, then what waits. */
 void ipcnet_reflex_settle(struct ipcnet_reflex *self);
 
@@ -185,7 +194,12 @@ uint16_t ipcnet_reflex_index_find(const struct ipcnet_reflex_index *index, const
 /* ---- reflex_watch.c ---------------------------------------------------------------------------------------------------------------------- */
 
 void ipcnet_reflex_watch_load(struct ipcnet_reflex *self);
+/* `frame` is no longer than a frame can be. */
 void ipcnet_reflex_watch_frame(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frame);
+/* Heard, operational where it must be, and not longer ago than its timeout: as of now, whether or not a turn has noticed yet. */
+bool ipcnet_reflex_watch_alive(const struct ipcnet_reflex *self, uint16_t node);
+/* Armed on the word of the owner before us. */
+void ipcnet_reflex_watch_adopt(struct ipcnet_reflex *self);
 /* Nodes whose time has run out. */
 void ipcnet_reflex_watch_turn(struct ipcnet_reflex *self);
 uint64_t ipcnet_reflex_watch_next_us(const struct ipcnet_reflex *self);
@@ -201,10 +215,13 @@ void ipcnet_reflex_fire(struct ipcnet_reflex *self, enum ipcnet_reflex_trigger_k
 void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t trigger, bool was_armed);
 void ipcnet_reflex_set_arming(struct ipcnet_reflex *self, enum ipcnet_reflex_arming to);
 void ipcnet_reflex_tell_state(struct ipcnet_reflex *self);
+void ipcnet_reflex_tell_verdict(struct ipcnet_reflex *self);
 void ipcnet_reflex_malfunctions(struct ipcnet_reflex *self, enum ipcnet_reflex_malfunction why);
 /* Conditions, set-points, the brain's silence, the run. */
 void ipcnet_reflex_arming_turn(struct ipcnet_reflex *self);
 uint64_t ipcnet_reflex_arming_next_us(const struct ipcnet_reflex *self);
+/* Whether somebody else's being armed could be gone on with here: the table allows it, a brain is there, nothing is latched. */
+bool ipcnet_reflex_may_go_on(const struct ipcnet_reflex *self);
 uint16_t ipcnet_reflex_find_trigger(const struct ipcnet_reflex *self, enum ipcnet_reflex_trigger_kind kind, uint16_t subject);
 
 /* ---- reflex_claim.c ---------------------------------------------------------------------------------------------------------------------- */
@@ -221,6 +238,10 @@ void ipcnet_reflex_claim_echo(struct ipcnet_reflex *self, uint8_t bus);
 /* What a node has just reported about whom it follows. */
 void ipcnet_reflex_claim_witness(struct ipcnet_reflex *self, uint16_t node);
 bool ipcnet_reflex_shared(const struct ipcnet_reflex *self);
+/* Owner, and a bus that another host is on has shown no sign for too long that nodes follow us: nothing may be sent. */
+bool ipcnet_reflex_lease_over(const struct ipcnet_reflex *self);
+/* Another host, whose epoch is newer than `epoch`, owned the bus until just now and was armed. */
+bool ipcnet_reflex_other_host_armed(const struct ipcnet_reflex *self, uint16_t epoch);
 
 /* ---- reflex_bus.c ------------------------------------------------------------------------------------------------------------------------ */
 

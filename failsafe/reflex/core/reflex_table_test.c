@@ -414,7 +414,9 @@ static void test_measured(void)
   REFUSED(rig.nodes[1].flags = 8, "flags", IPCNET_REFLEX_NODES, 1);
   REFUSED(rig.nodes[0].flags = IPCNET_REFLEX_NODE_OPERATIONAL, "flags", IPCNET_REFLEX_NODES, 0);
   REFUSED(rig.watches[1].length_bytes = 0, "field", IPCNET_REFLEX_NODES, 1);
-  REFUSED(rig.nodes[1].reserved[9] = 1, "reserved", IPCNET_REFLEX_NODES, 1);
+  REFUSED(rig.nodes[1].reserved[8] = 1, "reserved", IPCNET_REFLEX_NODES, 1);
+  TAKEN(rig.nodes[0].group = 255);
+  REFUSED(rig.nodes[1].group = 1, "field", IPCNET_REFLEX_NODES, 1); /* it does not say whom it follows */
   REFUSED(rig.nodes[1].timeout_us = 999, "range", IPCNET_REFLEX_NODES, 1);
   REFUSED(rig.nodes[1].timeout_us = 60000001, "range", IPCNET_REFLEX_NODES, 1);
 

@@ -96,6 +96,100 @@ static void test_takeover_resumes_armed(void)
   end_pair();
 }
 
+/* A node that fell silent while the standby only listened: nobody else would say so any more. */
+static void test_a_node_lost_before_is_lost_now(void)
+{
+  pair();
+  b.plant = false;
+  rig_run(&b, 600000);
+  CHECK_INT(b.reflex->nodes[0].life, NODE_LOST);
+  a.now_us = b.now_us;
+  take_over();
+  CHECK_INT(rig_state(&b).role, IPCNET_TWIN_OWNER);
+  CHECK_INT(arming(&b), IPCNET_SAFE_POSE);
+  end_pair();
+}
+
+/* A node that is not operational is no better than a silent one. */
+static void test_a_stopped_node_is_lost_now(void)
+{
+  rig_arm_table(&table);
+  rig_ready_with(&a, &table, 0);
+  rig_order(&a, IPCNET_ORDER_ARM, 0, 0);
+  rig_begin(&b, 1);
+  b.elbow_stopped = true;
+  rig_load(&b, &table);
+  rig_links_up(&b);
+  rig_event(&b, IPCNET_TWIN_LOCK_HELD);
+  rig_run(&b, 20000);
+  b.now_us = a.now_us;
+  b.other = a.page;
+  CHECK_INT(b.reflex->nodes[1].life, NODE_UNKNOWN);
+  take_over();
+  CHECK_INT(rig_state(&b).role, IPCNET_TWIN_OWNER);
+  CHECK(arming(&b) != IPCNET_ARMED);
+  end_pair();
+}
+
+/* One that has just begun to listen has the owner's word for a node, for as long as a node may be silent. */
+static void test_a_node_not_heard_yet_gets_its_time(void)
+{
+  for (unsigned speaks = 0; speaks < 2; speaks++) {
+    rig_arm_table(&table);
+    rig_ready_with(&a, &table, 0);
+    rig_order(&a, IPCNET_ORDER_ARM, 0, 0);
+    rig_begin(&b, 1);
+    b.plant = false;
+    rig_load(&b, &table);
+    rig_links_up(&b);
+    b.now_us = a.now_us;
+    rig_event(&b, IPCNET_TWIN_LOCK_HELD);
+    b.other = a.page;
+    b.node_epoch = a.node_epoch;
+    b.node_owner = a.node_owner;
+    take_over();
+    CHECK_INT(arming(&b), IPCNET_ARMED);
+    uint64_t timeout_us = b.reflex->table.nodes[0].timeout_us;
+    CHECK(!ipcnet_reflex_watch_alive(b.reflex, 0)); /* no evidence to arm with */
+    b.plant = speaks == 1;
+    rig_run(&b, timeout_us - timeout_us % 1000);
+    CHECK_INT(arming(&b), IPCNET_ARMED);
+    rig_run(&b, 2000);
+    CHECK_INT(arming(&b), speaks ? IPCNET_ARMED : IPCNET_SAFE_POSE);
+    end_pair();
+  }
+}
+
+/* A brain that may not have noticed us is not given up; but nobody arms on its account. */
+static void test_a_brain_is_excused_and_proves_nothing(void)
+{
+  pair();
+  b.brain = false;
+  uint64_t timeout_us = b.reflex->table.header->brain_timeout_us;
+  rig_run(&b, timeout_us + 1000); /* it beats for the owner alone */
+  rig_report(&b);
+  b.now_us += 1000;
+  take_over();
+  CHECK_INT(arming(&b), IPCNET_ARMED);
+  rig_order(&b, IPCNET_ORDER_DISARM, 0, 0);
+  CHECK(rig_lacks(&b, IPCNET_MISSING_BRAIN, 0));
+  CHECK_INT(rig_order(&b, IPCNET_ORDER_ARM, 0, 0), IPCNET_ANSWER_REFUSED);
+  end_pair();
+  pair();
+  b.brain = false;
+  rig_run(&b, timeout_us + 1000);
+  rig_report(&b);
+  take_over();
+  uint64_t until_us = b.now_us + timeout_us;
+  while (b.now_us < until_us - 1000) {
+    rig_run(&b, 1000);
+    CHECK_INT(arming(&b), IPCNET_ARMED);
+  }
+  rig_run(&b, 2000);
+  CHECK(arming(&b) != IPCNET_ARMED);
+  end_pair();
+}
+
 static void test_set_points_go_on_to_expire(void)
 {
   pair();
@@ -432,6 +526,32 @@ static void test_a_run_that_makes_no_sense(void)
   end_pair();
 }
 
+static void test_an_end_that_nobody_was_told_of(void)
+{
+  static const struct { uint8_t verdict, arming, becomes; } ENDS[] = {
+    {IPCNET_VERDICT_POSED, IPCNET_SAFE_POSE, IPCNET_POSED}, {IPCNET_VERDICT_CUT, IPCNET_SAFE_POSE, IPCNET_FAULT}, {IPCNET_VERDICT_FAILED, IPCNET_SAFE_POSE, IPCNET_FAULT},
+    {IPCNET_VERDICT_POSED, IPCNET_POSED, IPCNET_POSED}, {IPCNET_VERDICT_FAILED, IPCNET_FAULT, IPCNET_FAULT}, {IPCNET_VERDICT_POSED, IPCNET_DISARMED, IPCNET_DISARMED}};
+  for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++) {
+    pair();
+    rig_order(&a, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 1);
+    struct ipcnet_reflex_image image = a.journal;
+    CHECK(image.run.run_id != 0);
+    image.sequence += 2;
+    image.arming = ENDS[i].arming;
+    image.run.verdict = ENDS[i].verdict;
+    reseal(&image);
+    a.page->images[0] = a.page->images[1] = image;
+    uint32_t from = b.record_count;
+    take_over();
+    CHECK_INT(arming(&b), ENDS[i].becomes);
+    CHECK((rig_report_of(&b, from, IPCNET_REPORT_VERDICT, 0) != NULL) == (ENDS[i].arming != IPCNET_DISARMED)); /* a run of before the reset is nobody's business */
+    rig_run(&b, 200000);
+    CHECK_INT(arming(&b), ENDS[i].becomes);
+    if (ENDS[i].arming != IPCNET_DISARMED) CHECK(b.journal.run.run_id == image.run.run_id && b.journal.run.verdict == image.run.verdict);
+    end_pair();
+  }
+}
+
 static void test_buses_are_trusted_as_before(void)
 {
   pair();
@@ -737,6 +857,10 @@ static void test_counters_are_learned_from_the_bus(void)
 int main(void)
 {
   test_takeover_resumes_armed();
+  test_a_node_lost_before_is_lost_now();
+  test_a_stopped_node_is_lost_now();
+  test_a_node_not_heard_yet_gets_its_time();
+  test_a_brain_is_excused_and_proves_nothing();
   test_set_points_go_on_to_expire();
   test_shadow_is_sent_after_the_claim();
   test_shadow_of_what_was_sent_is_not_sent_again();
@@ -755,6 +879,7 @@ int main(void)
   test_a_page_that_lies();
   test_the_last_image_was_cut();
   test_a_run_that_makes_no_sense();
+  test_an_end_that_nobody_was_told_of();
   test_buses_are_trusted_as_before();
   test_a_queue_of_long_ago_is_not_stale();
   test_latched_and_not_begun();

@@ -213,9 +213,9 @@ void ipcnet_twin_watch_init(struct ipcnet_twin_watch *self, uint64_t deadline_us
 }
 
 bool ipcnet_twin_watch_look(struct ipcnet_twin_watch *self, uint64_t beat, uint64_t now_us) {
-  uint64_t gap_us = now_us > self->looked_us ? now_us - self->looked_us : 0;
-  bool was_late = gap_us > self->deadline_us / 2;
-  if (now_us > self->looked_us) self->looked_us = now_us;
+  if (now_us < self->looked_us) now_us = self->looked_us; /* a clock that goes back stands still */
+  bool was_late = now_us - self->looked_us > self->deadline_us / 2;
+  self->looked_us = now_us;
   if (was_late) self->late += 1;
   if (was_late || beat != self->beat) {
     self->beat = beat;

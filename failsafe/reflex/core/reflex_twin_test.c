@@ -98,6 +98,33 @@ static void who_was_late_himself_accuses_nobody(void) {
   CHECK(ipcnet_twin_watch_look(&watch, 1, 912500));
 }
 
+/* Half the deadline is not late yet, one microsecond more is. */
+static void the_edge_of_being_late(void) {
+  static const struct { uint64_t gap_us; bool late; } CASES[] = {{4999, false}, {5000, false}, {5001, true}};
+  for (int i = 0; i < 3; i++) {
+    struct ipcnet_twin_watch watch;
+    ipcnet_twin_watch_init(&watch, 10000, 1000);
+    CHECK(!ipcnet_twin_watch_look(&watch, 0, 1000 + CASES[i].gap_us));
+    CHECK_INT(watch.late, CASES[i].late);
+    CHECK_INT(watch.looked_us, 1000 + CASES[i].gap_us);
+    CHECK(!ipcnet_twin_watch_look(&watch, 0, 500)); /* a clock that goes back is not late */
+    CHECK_INT(watch.late, CASES[i].late);
+    CHECK_INT(watch.looked_us, 1000 + CASES[i].gap_us);
+  }
+}
+
+/* What no role and no event is ends in silence, and has no name. */
+static void what_is_not_in_the_table(void) {
+  static const struct { unsigned role, event; } CASES[] = {{IPCNET_TWIN_ROLES, 0}, {0, IPCNET_TWIN_EVENTS}, {IPCNET_TWIN_ROLES, IPCNET_TWIN_EVENTS}, {UINT32_MAX, 0}, {0, UINT32_MAX}};
+  for (int i = 0; i < 5; i++) {
+    struct ipcnet_twin_step step = ipcnet_twin_next((enum ipcnet_twin_role)CASES[i].role, (enum ipcnet_twin_event)CASES[i].event);
+    CHECK_INT(step.role, IPCNET_TWIN_STOPPED);
+    CHECK_INT(step.effects, IPCNET_TWIN_DO_SILENCE | IPCNET_TWIN_DO_RELEASE | IPCNET_TWIN_DO_PUBLISH);
+  }
+  CHECK(strcmp(ipcnet_twin_role_name((enum ipcnet_twin_role)IPCNET_TWIN_ROLES), "?") == 0 && strcmp(ipcnet_twin_role_name((enum ipcnet_twin_role)(IPCNET_TWIN_ROLES - 1)), "stopped") == 0);
+  CHECK(strcmp(ipcnet_twin_event_name((enum ipcnet_twin_event)IPCNET_TWIN_EVENTS), "?") == 0 && strcmp(ipcnet_twin_event_name((enum ipcnet_twin_event)(IPCNET_TWIN_EVENTS - 1)), "storeFailed") == 0);
+}
+
 /* ---- Epochs ----------------------------------------------------------------------------------------------------------------------------- */
 
 static void epochs_only_rise(void) {
@@ -110,6 +137,13 @@ static void epochs_only_rise(void) {
   for (unsigned a = 1; a <= 0xFFFF; a++) {
     uint16_t one = (uint16_t)a, two = ipcnet_epoch_next(&one, 1);
     CHECK(two != 0 && ipcnet_epoch_newer(two, one) && !ipcnet_epoch_newer(one, two) && !ipcnet_epoch_newer(one, one));
+  }
+  /* Half the circle away is neither newer nor older; one less is newer. And what is unknown is never newer. */
+  for (unsigned a = 1; a <= 0xFFFF; a += 51) {
+    uint16_t one = (uint16_t)a, nearly = (uint16_t)(a + 0x7FFF), opposite = (uint16_t)(a + 0x8000);
+    if (nearly != 0) CHECK(ipcnet_epoch_newer(nearly, one) && !ipcnet_epoch_newer(one, nearly));
+    if (opposite != 0) CHECK(!ipcnet_epoch_newer(opposite, one) && !ipcnet_epoch_newer(one, opposite));
+    CHECK(!ipcnet_epoch_newer(0, one) && ipcnet_epoch_newer(one, 0));
   }
   for (unsigned step = 1; step < 0x10000u; step += 257) {
     uint16_t one = 1000, two = (uint16_t)(1000 + step);
@@ -184,6 +218,8 @@ int main(int argc, char **argv) {
   every_role_is_reachable_and_none_is_stuck_sending();
   a_standing_beat_is_seen_at_its_deadline();
   who_was_late_himself_accuses_nobody();
+  the_edge_of_being_late();
+  what_is_not_in_the_table();
   epochs_only_rise();
   the_page_shows_the_table();
   return checks_report("reflex_twin");

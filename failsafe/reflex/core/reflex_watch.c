@@ -29,13 +29,13 @@ void ipcnet_reflex_watch_load(struct ipcnet_reflex *self) {
 
 /* ---- Conditions ------------------------------------------------------------------------------------------------------------------------- */
 
-static void measure(struct ipcnet_reflex *self, uint16_t row, uint64_t seen_us, bool seen_before, uint64_t seen_before_us) {
+static void measure(struct ipcnet_reflex *self, uint16_t row, uint64_t seen_us, uint64_t seen_before_us) {
   const struct ipcnet_reflex_condition *rules = &self->table.conditions[row];
   struct condition_state *condition = &self->conditions[row];
   bool within = ipcnet_reflex_field_within(rules->field, self->watches[rules->watch].data, rules->raw_min, rules->raw_max);
   /* What happened in a gap longer than a value's age nobody knows: the hold time begins anew. */
-  bool unbroken = condition->within && seen_before && seen_us - seen_before_us <= rules->age_us_max;
-  if (within && !unbroken) condition->since_us = seen_us;
+  bool unbroken = condition->within && seen_us - seen_before_us <= rules->age_us_max;
+  if (!unbroken) condition->since_us = seen_us;
   condition->within = within;
 }
 
@@ -47,7 +47,7 @@ uint64_t ipcnet_reflex_watch_holds_at_us(const struct ipcnet_reflex *self, uint1
   const struct ipcnet_reflex_condition *rules = &self->table.conditions[row];
   const struct condition_state *condition = &self->conditions[row];
   const struct watch_state *watch = &self->watches[rules->watch];
-  if (!watch->seen || !condition->within) return UINT64_MAX;
+  if (!condition->within) return UINT64_MAX; /* left its limits, or was never seen */
   uint64_t from = condition->since_us + rules->hold_us, until = watch->seen_us + rules->age_us_max;
   if (from < now_us) from = now_us;
   return from <= until ? from : UINT64_MAX;
@@ -92,15 +92,36 @@ static void hear_node(struct ipcnet_reflex *self, uint16_t row) {
 
 bool ipcnet_reflex_watch_follows(const struct ipcnet_reflex *self, uint16_t row) {
   const struct ipcnet_reflex_watch *watch = &self->table.watches[self->table.nodes[row].watch];
-  if (watch->epoch.bits == 0) return true;
+  /* Who reports neither has no bits to differ in. */
   uint32_t epoch_mask = (1u << watch->epoch.bits) - 1u, owner_mask = (1u << watch->owner.bits) - 1u;
   return self->nodes[row].epoch == (self->epoch & epoch_mask) && self->nodes[row].owner == (ipcnet_reflex_owner_number(self, watch->bus) & owner_mask);
 }
 
+static bool overdue(const struct ipcnet_reflex *self, uint16_t row) {
+  const struct ipcnet_reflex_node *rules = &self->table.nodes[row];
+  return self->now_us - self->watches[rules->watch].seen_us > rules->timeout_us;
+}
+
+bool ipcnet_reflex_watch_alive(const struct ipcnet_reflex *self, uint16_t row) {
+  return self->nodes[row].life == NODE_ALIVE && self->watches[self->table.nodes[row].watch].seen && !overdue(self, row);
+}
+
+void ipcnet_reflex_watch_adopt(struct ipcnet_reflex *self) {
+  for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); row++) {
+    struct watch_state *watch = &self->watches[self->table.nodes[row].watch];
+    if (self->nodes[row].life == NODE_UNKNOWN && !watch->seen) {
+      /* We have not listened for long: the owner heard it, and it has its own timeout to be heard by us. */
+      self->nodes[row].life = NODE_ALIVE;
+      watch->seen_us = self->now_us;
+    } else if (!ipcnet_reflex_watch_alive(self, row)) {
+      lose(self, row); /* it went while we only listened: nobody else would say so */
+    }
+  }
+}
+
 void ipcnet_reflex_watch_turn(struct ipcnet_reflex *self) {
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); row++) {
-    const struct ipcnet_reflex_node *rules = &self->table.nodes[row];
-    if (self->nodes[row].life == NODE_ALIVE && self->now_us - self->watches[rules->watch].seen_us > rules->timeout_us) lose(self, row);
+    if (self->nodes[row].life == NODE_ALIVE && overdue(self, row)) lose(self, row);
   }
 }
 
@@ -125,13 +146,14 @@ static void command_of_another(struct ipcnet_reflex *self, uint16_t row, const s
   if (!ipcnet_twin_may_send(self->role)) {
     if (!intact) return;
     self->messages[row].e2e_counter = counter;
+    self->messages[row].others_us = self->now_us;
     if (self->messages[row].sent == 0) self->messages[row].sent = 1;
     return;
   }
   self->counters.foreign_frames++;
   bool dated = intact && rules->epoch.bits != 0;
   uint16_t mask = (uint16_t)((1u << rules->epoch.bits) - 1u);
-  uint16_t ahead = dated ? (uint16_t)(((uint64_t)ipcnet_reflex_field_get(rules->epoch, frame->data) - self->epoch) & mask) : 0;
+  uint16_t ahead = (uint16_t)(((uint64_t)ipcnet_reflex_field_get(rules->epoch, frame->data) - self->epoch) & mask);
   if (dated && ahead > mask >> 1) return; /* an owner of before, whom the nodes no longer obey */
   self->buses[rules->bus].foreign_until_us = self->now_us + FOREIGN_MASTER_US;
   if (dated && ahead == 0) ipcnet_reflex_malfunctions(self, IPCNET_MALFUNCTION_FOREIGN_COMMAND);
@@ -155,18 +177,17 @@ static void see(struct ipcnet_reflex *self, uint16_t row, const struct ipcnet_ca
     self->counters.rejected_frames++;
     return;
   }
-  bool seen_before = watch->seen;
   uint64_t seen_before_us = watch->seen_us, seen_us = time_of(self, frame);
-  if (seen_before && seen_us < seen_before_us) seen_us = seen_before_us;
+  if (watch->seen && seen_us < seen_before_us) seen_us = seen_before_us;
   watch->seen = true;
   watch->seen_us = seen_us;
   memcpy(watch->data, frame->data, sizeof watch->data);
-  for (uint16_t condition = watch->first_condition; condition != IPCNET_REFLEX_NONE; condition = self->conditions[condition].next) measure(self, condition, seen_us, seen_before, seen_before_us);
+  for (uint16_t condition = watch->first_condition; condition != IPCNET_REFLEX_NONE; condition = self->conditions[condition].next) measure(self, condition, seen_us, seen_before_us);
   for (uint16_t node = watch->first_node; node != IPCNET_REFLEX_NONE; node = self->nodes[node].next) hear_node(self, node);
 }
 
 void ipcnet_reflex_watch_frame(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frame) {
-  if (frame->length_bytes > sizeof frame->data || (frame->flags & IPCNET_CAN_REMOTE)) return;
+  if (frame->flags & IPCNET_CAN_REMOTE) return;
   if (ipcnet_reflex_claim_frame(self, bus, frame)) return;
   bool extended = frame->flags & IPCNET_CAN_EXTENDED;
   uint16_t watch = ipcnet_reflex_index_find(&self->watch_index, &self->table, true, bus, frame->can_id, extended);

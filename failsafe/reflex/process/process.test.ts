@@ -33,6 +33,15 @@ for (const [name, sentence] of cases) {
   });
 }
 
+// Every place is in the program; pairs of different places: `npm run bench:failover -- plan`.
+for (const [how, sentence] of [["one", "whoever runs a plan may die at any step of it, before and after its frames, its acknowledgement and its journal: the twin ends it, and nothing is left out"],
+  ["twice", "… and the twin may die at the same place: whoever is started ends what the disk says, before anything else"]] as const) {
+  test(sentence, { timeout: 600_000 }, async (t) => {
+    const { stdout } = await run(`${native}test/reflex_plan_kills`, [`${native}test/ipcnet-reflex`, how], { timeout: 580_000 }).catch((error: { stderr?: string; message: string }) => assert.fail(error.stderr || error.message));
+    t.diagnostic(stdout.trim());
+  });
+}
+
 test("it stays below 5 MB", { skip: existsSync(`${native}ipcnet-reflex`) ? false : "the delivered program is not built", timeout: 300_000 }, async () => {
   await run(scenarios, [`${native}ipcnet-reflex`, "small"], { timeout: 280_000 });
 });

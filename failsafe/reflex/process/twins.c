@@ -10,6 +10,7 @@
 #define LOCK_RETRY_US 5000u  /* a standby whose twin owns nothing asks so often */
 #define STORE_US 10000000u   /* a disk that does not answer for so long is none: the lock goes to whoever has a better one */
 #define RESERVE_AHEAD 4u     /* epochs; each costs one write to the disk */
+#define STANDSTILL_US 1000000u /* processors that stand still for so long are as good as lost: then it is not waited for them */
 
 /* ---- What the core is told ------------------------------------------------------------------------------------------------------------------- */
 
@@ -128,6 +129,7 @@ void ipcnet_twins_hello(const struct ipcnet_process *self, struct ipcnet_packet_
 
 void ipcnet_twins_read(struct ipcnet_process *self) {
   enum ipcnet_twin_news news = ipcnet_twin_link_read(&self->link); /* a closed socket leaves epoll by itself */
+  if (self->link.given_fd >= 0) ipcnet_power_given(self);
   if (news != IPCNET_TWIN_NEWS_FOUND) return; /* LOOK: the turn looks anyway */
   ipcnet_process_watch(self, self->link.pidfd, IPCNET_SOURCE_TWIN_DEAD, 0);
   ipcnet_twin_watch_init(&self->watch, self->watch.deadline_us, self->now_us);
@@ -140,6 +142,7 @@ void ipcnet_twins_dead(struct ipcnet_process *self) {
   uint32_t pid = self->link.page->pid;
   ipcnet_process_unwatch(self, self->link.pidfd);
   ipcnet_twin_link_died(&self->link);
+  ipcnet_power_hurry(self);
   self->twin_stands = false;
   (void)IPCNET_FAILPOINT("afterDeath");
   tell(self, IPCNET_TWIN_OWNER_DEAD);
@@ -160,12 +163,30 @@ static bool other_is_in_the_way(const struct ipcnet_process *self) {
   }
 }
 
+/*
+ * Whether it is the other's own fault that it stands still: all processors were seen running since, and for a beat after that it could have gone on. The patrol sets out before the
+ * deadline, so that it costs no time where they all run.
+ */
+static bool stands_by_itself(struct ipcnet_process *self) {
+  const struct ipcnet_twin_watch *watch = &self->watch;
+  uint64_t still_us = self->now_us - watch->changed_us;
+  if (still_us < watch->deadline_us - watch->deadline_us / 4) return false;
+  if (self->patrol_for_us != watch->changed_us) {
+    self->patrol_for_us = watch->changed_us;
+    ipcnet_patrol_ask(&self->patrol);
+  }
+  if (!self->twin_stands) return false;
+  if (still_us >= watch->deadline_us + STANDSTILL_US) return true;
+  uint64_t returned_us = ipcnet_patrol_returned_us(&self->patrol);
+  return returned_us != 0 && self->now_us >= returned_us + IPCNET_BEAT_US;
+}
+
 static void look_at_the_other(struct ipcnet_process *self, enum ipcnet_twin_role role) {
   if (!self->link.alive) return;
   uint64_t beat = __atomic_load_n(&self->link.page->beat, __ATOMIC_ACQUIRE);
   self->twin_stands = ipcnet_twin_watch_look(&self->watch, beat, self->now_us);
   bool judged = role == IPCNET_TWIN_STANDBY || role == IPCNET_TWIN_YIELDING;
-  if (judged && self->twin_stands && other_is_in_the_way(self)) {
+  if (judged && other_is_in_the_way(self) && stands_by_itself(self)) {
     ipcnet_log_write(&self->log, "the twin, process %u, stands still: it will be killed", self->link.page->pid);
     tell(self, IPCNET_TWIN_OWNER_SUSPECT);
   }
@@ -198,9 +219,10 @@ static void look_at_the_clock(struct ipcnet_process *self, enum ipcnet_twin_role
 
 /* The next epochs on the disk before they are needed. */
 static void reserve_ahead(struct ipcnet_process *self) {
-  uint16_t known[3] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch};
-  uint16_t next = ipcnet_epoch_next(known, 3);
-  if (!self->store_usable || self->awaited_epoch != 0 || ipcnet_store_has(&self->store, next)) return;
+  uint16_t known[4] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch, ipcnet_reflex_heard_epoch(self->core)};
+  uint16_t next = ipcnet_epoch_next(known, 4);
+  next = ipcnet_epoch_next(&next, 1); /* two hosts: only every second one is ours */
+  if (!self->store_usable || self->awaited_epoch != 0 || ipcnet_store_has(&self->store, next) || ipcnet_power_fails(self)) return;
   if (atomic_load(&self->store.wanted_epoch) != 0 || self->now_us < self->reserve_us) return;
   self->reserve_us = self->now_us + 100000; /* a disk that is full is not asked a thousand times a second */
   for (unsigned i = 1; i < RESERVE_AHEAD; i++) next = ipcnet_epoch_next(&next, 1);

@@ -9,6 +9,7 @@ import { NONE, triggerKinds } from "./layout.ts";
 import { randomPayload } from "./randomMessage.ts";
 import { readTable, tableText } from "./read.ts";
 import { showTable } from "./show.ts";
+import { claimTimesFaults } from "./claimTimes.ts";
 import { randomInput, stopPlan, stopStep, testBus, testCommand, testInput, testState } from "./testInput.ts";
 
 /** Built with the tests: opens tables and judges payloads as the reflex does. */
@@ -110,6 +111,35 @@ test("a trigger that stands for all becomes a row for each, in the same order; t
 test("a node that says whom it follows is a required one; without claims on the bus it is not asked", () => {
   assert.deepEqual(compiled(testInput).rows.nodes.map(({ flags, watch }) => [flags, watch]), [[7, 0], [1, 1]]);
   assert.equal(compiled({ ...testInput, buses: [{ ...testBus, claimId: undefined }] }).rows.nodes.length, 1);
+});
+
+test("two hosts: a group of actuators is a number in the nodes that say whom they follow", () => {
+  const wrist = { ...testState, message: { ...testState.message, name: "Wrist", canId: 35 }, group: "wrist" };
+  const { rows } = compiled({ ...testInput, measured: [{ ...testState, group: "arm" }, wrist, { ...wrist, message: { ...wrist.message, name: "Hand", canId: 36 } }] });
+  assert.deepEqual(rows.nodes.map(({ name, group }) => [tableText(rows, name), group]), [["joint", 0], ["State", 1], ["Wrist", 2], ["Hand", 2]]);
+  assert.deepEqual(faults({ measured: [{ ...testState, epoch: undefined, group: "arm" }] }), ["bus arm: State is in the group arm of claims, and does not say whom its node follows"]);
+});
+
+test("two hosts: the lease outlasts a beat and a lost report, and ends before the other host claims; the range that would do is named", () => {
+  const reports = (cycleTimeMs: number | undefined) => [{ ...testState, message: { ...testState.message, cycleTimeMs } }];
+  const said = (selfFenceMs: number, beatPeriodMs: number, reportMs: number | undefined, host = 0) => claimTimesFaults({ ...testBus, selfFenceMs, host }, beatPeriodMs, reports(reportMs)).map(({ text, hint }) => `${text.slice(0, 41).trim()} | ${hint}`);
+  // The least and the longest that are taken, of either host; one less and one more are refused.
+  for (const [host, longest] of [[0, 61], [1, 59]] as const) {
+    assert.deepEqual([said(22, 20, 10, host), said(longest, 20, 10, host)], [[], []]);
+    assert.equal(said(21, 20, 10, host).length, 2);
+    assert.deepEqual(said(longest + 1, 20, 10, host), [`with selfFenceMs ${longest + 1} the other host claims | selfFenceMs: 22 to ${longest}`]);
+  }
+  assert.deepEqual(said(12, 5, 5), []);
+  assert.deepEqual(said(6, 5, 1), ["selfFenceMs 6 ends before an echo of a be | selfFenceMs: 7 to 16"]);
+  assert.deepEqual(said(41, 20, 20), ["selfFenceMs 41 ends when a single report | selfFenceMs: 42 to 61"]);
+  assert.deepEqual(said(12, 5, 10), ["selfFenceMs 12 ends when a single report | beatPeriodMs: 8 or more, or nodes that report more often than every 10 ms"]);
+  assert.deepEqual(claimTimesFaults({ ...testBus, selfFenceMs: 22, host: 1 }, 8, reports(10)), []);
+  assert.match(said(30, 20, undefined).join(), /^how often State .*GenMsgCycleTime of State/);
+  assert.match(claimTimesFaults({ ...testBus, selfFenceMs: 30 }, 20, [])[0]!.text, /no claim could be confirmed/);
+  assert.deepEqual(claimTimesFaults(testBus, 20, []), []);
+  const made = compileTable({ ...testInput, buses: [{ ...testBus, selfFenceMs: 12 }], measured: reports(10) });
+  assert.ok(!made.ok);
+  assert.deepEqual(made.faults.map(({ about }) => about), Array.from({ length: 2 }, () => ({ kind: "bus", name: "arm", key: "selfFenceMs" })));
 });
 
 test("what cannot be expressed is said with what it concerns, all at once", () => {

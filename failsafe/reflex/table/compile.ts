@@ -11,6 +11,7 @@ import type { CompiledCall, CompiledCondition, CompiledField, CompiledPlan, Comp
 import { triggerKinds } from "../../shutdown/compiled.ts";
 import { TableBuilder } from "./builder.ts";
 import { messageChecks } from "./checks.ts";
+import { claimTimesFaults } from "./claimTimes.ts";
 import { fieldOf, noField } from "./field.ts";
 import { checkHolds } from "./judge.ts";
 import { tableHash } from "./hash.ts";
@@ -47,6 +48,8 @@ export interface ReflexMessage {
   /** Names of the signals that say who commands the bus; undefined where the message has none. */
   epoch: string | undefined;
   owner: string | undefined;
+  /** Of a frame in which a node says whom it follows: the group of actuators that it belongs to. */
+  group?: string | undefined;
 }
 
 export interface ReflexCommandInput extends ReflexMessage {
@@ -69,6 +72,7 @@ export interface ReflexNodeInput {
   heartbeat: { canopen: number } | { message: string };
   timeoutMs: number;
   required: boolean;
+  group?: string | undefined;
 }
 
 export interface ReflexTableInput {
@@ -86,17 +90,33 @@ export interface ReflexTableInput {
   measured: readonly ReflexMessage[];
   nodes: readonly ReflexNodeInput[];
   plans: CompiledPlanSet;
+  /** The GPIO line that says that power fails. */
+  powerFail: ReflexPinInput | undefined;
+}
+
+export interface ReflexPinInput {
+  /** Device of the chip. */
+  chip: string;
+  /** Number on the chip, or name. */
+  line: number | string;
+  /** Low when power fails. */
+  activeLow: boolean;
+  debounceUs: number;
 }
 
 /** What a fault concerns: a command by `bus/message`, a node or bus by its name, something of the plan by a sentence's beginning, or the table as a whole. */
 export interface TableSubject {
   kind: "command" | "node" | "bus" | "plan" | "table";
   name: string;
+  /** Which key of it, where one is to blame. */
+  key?: string;
 }
 
 export interface TableFault {
   about: TableSubject;
   text: string;
+  /** What would be right, where that can be computed. */
+  hint?: string;
 }
 
 export interface CompiledTable {
@@ -135,6 +155,8 @@ class Compiler {
   readonly #messages = new Map<string, number>();
   readonly #watches = new Map<string, number>();
   readonly #calls: CompiledCall[] = [];
+  /** Their numbers in the table: from 1. */
+  readonly #groups: string[] = [];
   /** Those that were asked for, then the witnesses. */
   readonly #nodes: readonly ReflexNodeInput[];
   /** In falling priority; the place is the row. */
@@ -148,7 +170,11 @@ class Compiler {
 
   compile(): CompiledTable | { ok: false; faults: TableFault[] } {
     const { generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, buses, commands, plans } = this.#input;
-    for (const bus of buses) this.#bus(bus);
+    for (const bus of buses) {
+      this.#bus(bus);
+      this.#claimTimes(bus, beatPeriodMs);
+    }
+    this.#groupMembers();
     for (const [row, { bus, message }] of commands.entries()) this.#messages.set(`${bus}/${message.name}`, row);
     this.#expandTriggers(plans.triggers);
     for (const command of commands) this.#command(command);
@@ -164,8 +190,20 @@ class Compiler {
     return { ok: true, bytes, hash: tableHash(bytes), rows, calls: this.#calls, messageRows: this.#messages };
   }
 
-  #fault(about: TableSubject, text: string): void {
-    this.#faults.push({ about, text });
+  #fault(about: TableSubject, text: string, hint?: string): void {
+    this.#faults.push(hint === undefined ? { about, text } : { about, text, hint });
+  }
+
+  #claimTimes(bus: ReflexBusInput, beatPeriodMs: number): void {
+    const witnesses = this.#input.measured.filter((each) => each.bus === bus.name && each.epoch !== undefined);
+    for (const { text, hint } of claimTimesFaults(bus, beatPeriodMs, witnesses)) this.#fault({ kind: "bus", name: bus.name, key: "selfFenceMs" }, text, hint);
+  }
+
+  /** A group whose members cannot say whom they follow would confirm nothing, and nobody would notice. */
+  #groupMembers(): void {
+    const { commands, measured } = this.#input;
+    const silent = [...commands.filter(({ group }) => group !== undefined), ...measured.filter(({ group, epoch }) => group !== undefined && epoch === undefined)];
+    for (const { bus, message, group } of silent) this.#fault({ kind: "bus", name: bus }, `${message.name} is in the group ${group} of claims, and does not say whom its node follows`, "messages of nodes with the signals that claims.epoch and claims.owner name");
   }
 
   #bus(bus: ReflexBusInput): void {
@@ -296,13 +334,18 @@ class Compiler {
     return row;
   }
 
+  #groupNumber(group: string | undefined): number {
+    if (group === undefined) return 0;
+    return this.#groups.includes(group) ? this.#groups.indexOf(group) + 1 : this.#groups.push(group);
+  }
+
   #node(node: ReflexNodeInput): void {
-    const { name, bus, heartbeat, timeoutMs, required } = node;
+    const { name, bus, heartbeat, timeoutMs, required, group } = node;
     const about: TableSubject = { kind: "node", name };
     if (timeoutMs > TIME_MS_MAX) this.#fault(about, `timeoutMs ${timeoutMs}: the reflex counts up to ${TIME_MS_MAX}`);
     const watch = "canopen" in heartbeat ? this.#canopenWatch(bus, heartbeat.canopen, about) : this.#watch(bus, heartbeat.message, about);
     this.#table.add("nodes", {
-      name: this.#table.text(name), timeoutUs: timeoutMs * 1e3, watch, bus: this.#busOf(bus, about),
+      name: this.#table.text(name), timeoutUs: timeoutMs * 1e3, watch, bus: this.#busOf(bus, about), group: this.#groupNumber(group),
       lostTrigger: this.#triggerFor("nodeLost", this.#table.rows.nodes.length),
       flags: (required ? nodeFlags.required : 0) | ("canopen" in heartbeat ? nodeFlags.canopen | nodeFlags.mustBeOperational : 0),
     });
@@ -355,9 +398,18 @@ class Compiler {
       const condition = trigger.subject && "condition" in trigger.subject ? this.#table.add("conditions", this.#condition(trigger.subject.condition, { kind: "plan", name: `trigger ${name}` })) : undefined;
       this.#table.add("triggers", {
         name: this.#table.text(name), plan, priority: sectionRowsMax.triggers - 1 - index, kind: triggerKinds.indexOf(on), subject: condition ?? subject,
-        flags: (latched ? triggerFlags.latched : 0) | (onlyArmed ? triggerFlags.onlyWhileArmed : 0),
+        ...this.#pin(on, (latched ? triggerFlags.latched : 0) | (onlyArmed ? triggerFlags.onlyWhileArmed : 0)),
       });
     }
+    if (this.#input.powerFail && !this.#triggers.some(({ trigger }) => trigger.on === "powerFail")) this.#fault({ kind: "plan", name: "powerFail" }, "a line says that power fails, and no plan is started by it");
+  }
+
+  #pin(on: CompiledTrigger["on"], flags: number): { flags: number; chip: number; line: number; debounceUs: number } {
+    const pin = on === "powerFail" ? this.#input.powerFail : undefined;
+    if (!pin) return { flags, chip: 0, line: 0, debounceUs: 0 };
+    const { chip, line, activeLow, debounceUs } = pin;
+    const named = typeof line === "string";
+    return { flags: flags | triggerFlags.pin | (activeLow ? triggerFlags.activeLow : 0) | (named ? triggerFlags.named : 0), chip: this.#table.text(chip), line: named ? this.#table.text(line) : line, debounceUs };
   }
 
   #subjectRow(name: string, subject: Exclude<CompiledTrigger["subject"], undefined | { condition: CompiledCondition }>): number {
@@ -383,9 +435,9 @@ const noProtection: E2eRow = {
 };
 
 /** A frame in which a node says whom it follows is a node of its own: required, because who does not follow us cannot be commanded; lost, it is as any lost node. */
-function witness({ bus, message }: ReflexMessage, nodes: readonly ReflexNodeInput[]): ReflexNodeInput {
+function witness({ bus, message, group }: ReflexMessage, nodes: readonly ReflexNodeInput[]): ReflexNodeInput {
   const timeoutMs = Math.max(WITNESS_TIMEOUT_MS, ...nodes.filter((node) => node.bus === bus).map((node) => node.timeoutMs));
-  return { name: message.name, bus, heartbeat: { message: message.name }, timeoutMs, required: true };
+  return { name: message.name, bus, heartbeat: { message: message.name }, timeoutMs, required: true, group };
 }
 
 function canFlags({ extended, fd }: Message): number {

@@ -18,6 +18,14 @@ export function reflexStateFolder({ redundancy }: Folders, configFile: string, e
   return join(env["XDG_STATE_HOME"] ?? join(homedir(), ".local/state"), "ipcnet");
 }
 
+/** Where the gateway's epoch is kept: on disk if it has a folder there, else with its twin's, in memory; undefined: nowhere, and the clock has to do. */
+export function epochFile(config: Folders, configFile: string, pairFolder?: string, env: Readonly<Record<string, string | undefined>> = process.env): string | undefined {
+  const { redundancy } = config;
+  const isOnDisk = redundancy.stateFolder !== undefined || redundancy.reflex !== "none" || isWritable("/var/lib/ipcnet");
+  const folder = isOnDisk ? reflexStateFolder(config, configFile, env) : pairFolder;
+  return folder === undefined ? undefined : join(folder, "brain-epoch");
+}
+
 /** Whether we may make files there. */
 export function isWritable(folder: string): boolean {
   try {

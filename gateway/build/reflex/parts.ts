@@ -9,9 +9,6 @@ import { isReflexBus } from "../../../schemas/messages/check/redundancy.ts";
 import type { EventInput } from "../../observe/events.ts";
 import { reflexRunFolder } from "./folders.ts";
 
-/** One brain alone, or one of a pair that hands its clients over: their commands follow each other in time, so that one epoch serves both. */
-const BRAIN_EPOCH = 1;
-
 export interface ReflexParts {
   client: ReflexClient;
   /** The bus's row in the table; undefined: the gateway itself opens it. */
@@ -19,11 +16,11 @@ export interface ReflexParts {
   driver(bus: Bus, row: number, onRefused: (token: number, reason: string) => void): ReflexBus;
 }
 
-export async function buildReflexParts({ config, configFile, table, clock, event }: { config: Config; configFile: string; table: CompiledTable; clock: Clock; event: (input: EventInput) => void }): Promise<ReflexParts> {
+export async function buildReflexParts({ config, configFile, table, clock, event, epoch }: { config: Config; configFile: string; table: CompiledTable; clock: Clock; event: (input: EventInput) => void; epoch: () => number }): Promise<ReflexParts> {
   const { reflex, brainTimeoutMs } = config.redundancy;
   const client = await ReflexClient.create({
     runFolder: reflexRunFolder(config, configFile), instances: reflex === "pair" ? ["a", "b"] : ["a"], clock, table, brainTimeoutMs, bootId: bootId(),
-    brainEpoch: () => BRAIN_EPOCH, isActive: () => true, event,
+    brainEpoch: epoch, isActive: () => true, event,
   });
   const rows = new Map(config.buses.filter(isReflexBus).map(({ name }, row) => [name, row]));
   return {

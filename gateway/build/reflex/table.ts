@@ -29,7 +29,7 @@ function tableInput(config: Config, { messages }: CheckedParts, plans: CompiledP
   const commands = buses.flatMap((bus) => commandsOf(config, bus, plans).map((sendable) => command(bus.name, messages.of(bus.name).get(sendable.message)!, sendable)));
   const commanded = new Set(commands.map(({ bus, message }) => `${bus}/${message.name}`));
   return {
-    generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, commands, plans, buses: buses.map(busInput),
+    generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, commands, plans, buses: buses.map(busInput), powerFail: config.safePose.powerFail,
     measured: buses.flatMap(({ name }) => [...messages.of(name).values()].filter(({ message }) => !commanded.has(`${name}/${message.name}`)).flatMap((entry) => protectedMessage(name, entry) ?? [])),
     nodes: config.nodes.flatMap((node): ReflexNodeInput[] => {
       const { name, link, heartbeat, timeoutMs, required } = node;
@@ -58,7 +58,7 @@ function protectedMessage(bus: string, { message, checks }: BusMessage): ReflexM
   const protection = checks?.protectionOf(checkedMessage(message));
   if (!protection || protection.kind === "vendor") return undefined;
   const has = (name: string | undefined): string | undefined => (message.signals.some((signal) => signal.name === name) ? name : undefined);
-  return { bus, message, lengthBytes: compileMessage(message).wireLengthBytes, e2e: protection.kind === "e2e" ? protection.config : undefined, epoch: has(checks?.claims.epoch), owner: has(checks?.claims.owner) };
+  return { bus, message, lengthBytes: compileMessage(message).wireLengthBytes, e2e: protection.kind === "e2e" ? protection.config : undefined, epoch: has(checks?.claims.epoch), owner: has(checks?.claims.owner), group: [...(checks?.claims.groups ?? [])].find(([, names]) => names.includes(message.name))?.[0] };
 }
 
 function command(bus: string, entry: BusMessage, { ttlMsMax, rateHzMax, poseOnly }: Sendable): ReflexCommandInput {
@@ -71,17 +71,17 @@ function command(bus: string, entry: BusMessage, { ttlMsMax, rateHzMax, poseOnly
   };
 }
 
-function asFault({ about, text }: TableFault, config: Config, file: string, locate: (path: Path) => Location): Fault {
+function asFault({ about, text, hint }: TableFault, config: Config, file: string, locate: (path: Path) => Location): Fault {
   const path = placeOf(about, config);
-  return { code: "notForReflex", severity: "error", file, ...locate(path), path: pathText(path), message: text, expected: "what the reflex's table can express (docs/specs/configuration.md, Redundancy)", hint: "change it, or redundancy.reflex: none" };
+  return { code: "notForReflex", severity: "error", file, ...locate(path), path: pathText(path), message: text, expected: "what the reflex's table can express (docs/specs/configuration.md, Redundancy)", hint: hint ?? "change it, or redundancy.reflex: none" };
 }
 
-function placeOf({ kind, name }: TableFault["about"], config: Config): Path {
+function placeOf({ kind, name, key }: TableFault["about"], config: Config): Path {
   const at = (list: string, index: number, ...rest: string[]): Path => (index < 0 ? ["redundancy", "reflex"] : [list, index, ...rest]);
   switch (kind) {
     case "command": return at("commands", config.commands.findIndex((each) => "bus" in each && `${each.bus}/${each.message}` === name), "message");
     case "node": return at("nodes", config.nodes.findIndex((each) => each.name === name));
-    case "bus": return at("buses", config.buses.findIndex((each) => each.name === name));
+    case "bus": return at("buses", config.buses.findIndex((each) => each.name === name), ...(key === undefined ? [] : [key]));
     case "plan": return config.safePose.plan === undefined ? ["safePose", "steps"] : ["safePose", "plan"];
     case "table": return ["redundancy", "reflex"];
     default: return kind satisfies never;

@@ -274,7 +274,7 @@ int main(int argc, char **argv) {
   size_t length = 0;
   uint8_t *table = rig_joint_table(self.socket, 1, 10000, &length);
   pthread_mutex_init(&self.lock, NULL);
-  if (!rig_bus_start(&self.bus, self.socket, 60) || !rig_brain_open(&self.brain, self.run, table, length)) fail("no bus or no brain");
+  if (!rig_bus_start(&self.bus, self.socket, 60, NULL) || !rig_brain_open(&self.brain, self.run, table, length)) fail("no bus or no brain");
   start_burners(&self, (int)burners);
   restart(&self, 0);
   restart(&self, 1);

@@ -539,7 +539,7 @@ int main(int argc, char **argv) {
   mkdir(world.run, 0700);
   mkdir(world.state, 0700);
   world.table = rig_joint_table(world.socket, 1, DEADLINE_US, &world.table_bytes);
-  NEED(rig_bus_start(&world.bus, world.socket, 0) && rig_brain_open(&world.brain, world.run, world.table, world.table_bytes));
+  NEED(rig_bus_start(&world.bus, world.socket, 0, NULL) && rig_brain_open(&world.brain, world.run, world.table, world.table_bytes));
   for (size_t i = 0; i < sizeof SCENARIOS / sizeof SCENARIOS[0]; i++) {
     if (strcmp(SCENARIOS[i].name, argv[2]) != 0) continue;
     SCENARIOS[i].run();

@@ -1,0 +1,218 @@
+/**
+ * Nobody is accused of being dead who is only late: `npm run bench:failover -- soak [--minutes 60] [--load compute,walk,fill,write] [--nice 0] [--json]`. The demonstration's robot, two bus processes and two gateways with the
+ * deadlines of a real robot (twinDeadlineMs 10, brainTimeoutMs 1000), a program that moves the arm, and for an hour everything else that a machine may be busy with: computing, walking
+ * through memory, filling and freeing it, writing to the disk. Ends with 1 when anybody was replaced. What the load may well do is counted apart: late turns, safe poses for want of set-points.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, constants, loadavg, setPriority, tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+import { COMMAND_PERIOD_MS, COMMAND_TTL_MS, commandsAt } from "../../examples/arm/teleop.ts";
+import { KeptGateway } from "../../examples/arm/keptGateway.ts";
+import type { PairReport } from "../../gateway/front/pairServices.ts";
+import type { ReflexReport, StatusReport } from "../../schemas/messages/statusReport.ts";
+import { eventually } from "../../schemas/testing.ts";
+import { connect, type Client } from "../../shm/client/index.ts";
+import { projectRoot } from "../paths.ts";
+import { startStress, stressKinds, type StressKind } from "./stress.ts";
+
+const LOOK_PERIOD_MS = 1_000;
+const LOOKS_A_LINE = 60;
+const START_MS = 60_000;
+/** A gateway that answers nothing for so long is looked at again; whether it was replaced is what counts. */
+const ANSWER_MS = 20_000;
+const MQTT_PORT = 18_831;
+/** As in ipcnet.template.yaml. */
+const CLAIM_ID = 0x10;
+const sourceFolder = join(projectRoot, "examples/arm");
+
+interface Look {
+  brain: string;
+  standby: string;
+  reflexes: string;
+  lateTurns: number;
+  turnMsMax: number;
+  state: string;
+  healthy: boolean;
+}
+
+export interface SoakFigures {
+  minutes: number;
+  looks: number;
+  /** What happened to whom, in words: must be empty. */
+  replaced: string[];
+  /** Turns of the bus processes that came late, the longest of them, and the gateway's longest wait for an answer. */
+  lateTurns: number;
+  turnMsMax: number;
+  answerMsMax: number;
+  commandsSent: number;
+  safePoses: number;
+  loadMax: number;
+}
+
+class Soak {
+  readonly #folder = mkdtempSync(join(tmpdir(), "ipcnet-soak-"));
+  readonly #log = openSync(join(this.#folder, "ipcnetd.log"), "w", 0o600);
+  #robot: ChildProcess | undefined;
+  #reflexes: ChildProcess | undefined;
+  #gateways: KeptGateway[] = [];
+  #client: Client | undefined;
+  #commanding: NodeJS.Timeout | undefined;
+  #armedAtMs: number | undefined;
+  #commandsSent = 0;
+  #safePoses = 0;
+
+  async start(): Promise<void> {
+    const configFile = join(this.#folder, "arm.yaml");
+    for (const user of ["imu", "viewer"]) writeFileSync(join(this.#folder, `${user}.password`), "only for this run\n", { mode: 0o600 });
+    const text = readFileSync(join(sourceFolder, "ipcnet.template.yaml"), "utf8").replaceAll("@RUN@", this.#folder).replaceAll("@MQTT_PORT@", String(MQTT_PORT))
+      .replace(/\b(dbc|checks|schema): (arm\.|imu\.)/g, (_all, key: string, file: string) => `${key}: ${sourceFolder}/${file}`)
+      .replace(/twinDeadlineMs: \d+, brainTimeoutMs: \d+/, "twinDeadlineMs: 10, brainTimeoutMs: 1000");
+    if (!text.includes("twinDeadlineMs: 10, brainTimeoutMs: 1000")) throw new Error("the demonstration's configuration has changed: its deadlines were not found");
+    writeFileSync(configFile, text, { mode: 0o600 });
+    this.#robot = await this.#child("examples/arm/robot.js", [this.#folder, String(MQTT_PORT), String(CLAIM_ID)]);
+    // It stands for hardware, which has processors of its own.
+    raise(this.#robot.pid!, constants.priority.PRIORITY_HIGHEST);
+    this.#reflexes = await this.#child("gateway/bin/reflexes.js", ["--config", configFile, "--until-stdin-closes"]);
+    this.#gateways = ["b", "a"].map((instance) => new KeptGateway(instance, configFile, this.#log));
+    this.#client = await this.#connect();
+    await eventually("everybody is there, and armed", async () => {
+      await this.#armIfPossible();
+      const look = await this.look();
+      return look.healthy && look.state === "armed";
+    }, { timeoutMs: START_MS, last: () => this.logText() });
+    this.#commanding = setInterval(() => this.#command(), COMMAND_PERIOD_MS);
+  }
+
+  async look(): Promise<Look> {
+    const client = this.#client!;
+    const [pair, reflexes, status] = (await Promise.all(["gateway/failover", "gateway/reflex", "gateway/status"].map((service) => client.request(service, {}, { timeoutMs: ANSWER_MS })))) as [PairReport, ReflexReport[], StatusReport];
+    return {
+      brain: `gateway ${pair.active}, pid ${pair.pid}`,
+      standby: pair.standby?.ready ? `gateway ${pair.standby.instance}, pid ${pair.standby.pid}` : "none",
+      reflexes: reflexes.map(({ instance, role, pid, epoch }) => `${instance} ${role} pid ${pid} epoch ${epoch}`).join(", "),
+      lateTurns: reflexes.reduce((sum, each) => sum + each.lateTurns, 0),
+      turnMsMax: Math.max(...reflexes.map((each) => each.turnMsMax)),
+      state: status.state,
+      healthy: pair.standby?.ready === true && reflexes.length === 2 && reflexes.every((each) => each.there && each.healthy),
+    };
+  }
+
+  async run(minutes: number, progress: (text: string) => void): Promise<SoakFigures> {
+    const figures: SoakFigures = { minutes, looks: 0, replaced: [], lateTurns: 0, turnMsMax: 0, answerMsMax: 0, commandsSent: 0, safePoses: 0, loadMax: 0 };
+    let before = await this.look(), told = 0;
+    const lateBefore = before.lateTurns;
+    const endMs = performance.now() + minutes * 60_000;
+    while (performance.now() < endMs) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_PERIOD_MS));
+      const askedMs = performance.now();
+      const look = await this.look().catch((error: unknown) => this.#lookAgain(figures, error));
+      for (; told < figures.replaced.length; told++) progress(`${figures.replaced[told]}\n`);
+      if (!look) continue;
+      figures.answerMsMax = Math.max(figures.answerMsMax, performance.now() - askedMs);
+      figures.looks += 1;
+      for (const who of ["brain", "standby", "reflexes"] as const) {
+        if (look[who] !== before[who]) figures.replaced.push(`${new Date().toISOString()}: ${before[who]} -> ${look[who]}`);
+      }
+      if (look.state !== "armed") {
+        if (before.state === "armed") this.#safePoses += 1;
+        this.#armedAtMs = undefined;
+        await this.#armIfPossible();
+      }
+      before = look;
+      figures.lateTurns = look.lateTurns - lateBefore;
+      figures.turnMsMax = look.turnMsMax;
+      figures.loadMax = Math.max(figures.loadMax, loadavg()[0]!);
+      figures.commandsSent = this.#commandsSent;
+      figures.safePoses = this.#safePoses;
+      if (figures.looks % LOOKS_A_LINE === 0) progress(`${Math.round(minutes - (endMs - performance.now()) / 60_000)} of ${minutes} min, load ${loadavg()[0]!.toFixed(1)}: replaced ${figures.replaced.length}, late turns ${figures.lateTurns}, longest turn ${figures.turnMsMax.toFixed(1)} ms, longest answer ${Math.round(figures.answerMsMax)} ms, safe poses ${figures.safePoses}, ${look.state}\n`);
+    }
+    return figures;
+  }
+
+  /** Programs keep their connection whoever of a pair dies: that it has ended is a finding of its own. */
+  async #lookAgain(figures: SoakFigures, error: unknown): Promise<undefined> {
+    figures.replaced.push(`${new Date().toISOString()}: no answer: ${String(error)}`);
+    await this.#client!.close().catch(() => undefined);
+    this.#client = await this.#connect();
+    return undefined;
+  }
+
+  #connect(): Promise<Client> {
+    return eventually("the gateway", () => connect({ socketPath: join(this.#folder, "ipcnet.sock"), name: "soak", timeoutMs: 5_000 }).catch(() => undefined), { timeoutMs: START_MS, last: () => this.logText() });
+  }
+
+  /** `keep`: for whoever wants to know why. */
+  async end({ keep }: { keep: boolean }): Promise<void> {
+    clearInterval(this.#commanding);
+    await this.#client?.close().catch(() => undefined);
+    for (const gateway of this.#gateways) await gateway.stop();
+    for (const child of [this.#reflexes, this.#robot]) {
+      if (!child || child.exitCode !== null || child.signalCode !== null) continue;
+      const ended = new Promise((resolve) => child.once("close", resolve));
+      child.kill("SIGTERM");
+      await ended;
+    }
+    closeSync(this.#log);
+    if (keep) process.stderr.write(`what was written is in ${this.#folder}/ipcnetd.log\n`);
+    else rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  logText(): string {
+    return readFileSync(join(this.#folder, "ipcnetd.log"), "utf8").split("\n").slice(-40).join("\n");
+  }
+
+  async #child(program: string, args: readonly string[]): Promise<ChildProcess> {
+    const child = spawn(process.execPath, ["--enable-source-maps", join(projectRoot, "dist/ts", program), ...args], { stdio: ["pipe", "pipe", this.#log], detached: true });
+    await new Promise<void>((resolve, reject) => {
+      createInterface({ input: child.stdout! }).once("line", () => resolve());
+      child.once("close", (code) => reject(new Error(`${program} ended with exit code ${code}\n${this.logText()}`)));
+    });
+    return child;
+  }
+
+  #command(): void {
+    if (this.#armedAtMs === undefined) return;
+    for (const { joint, values } of commandsAt((performance.now() - this.#armedAtMs) / 1e3, undefined)) {
+      this.#commandsSent += 1;
+      void this.#client!.publish(`cmd/arm/${joint}_Command`, values, { ttlMs: COMMAND_TTL_MS, acknowledge: false }).catch(() => (this.#armedAtMs = undefined));
+    }
+  }
+
+  async #armIfPossible(): Promise<void> {
+    const client = this.#client!;
+    const status = (await client.request("gateway/status", {}, { timeoutMs: ANSWER_MS })) as StatusReport;
+    if (status.state === "posed" || status.state === "fault") await client.request("gateway/reset", { why: "soak" }).catch(() => undefined);
+    if (status.state === "disarmed" && status.missingForArming.length === 0) await client.request("gateway/arm", { why: "soak" }).catch(() => undefined);
+    if (status.state === "armed") this.#armedAtMs ??= performance.now();
+  }
+}
+
+function raise(pid: number, priority: number): void {
+  try {
+    setPriority(pid, priority);
+  } catch (error) {
+    process.stderr.write(`the simulated robot has no priority (${(error as Error).message}): its own pauses will look like a dead bus\n`);
+  }
+}
+
+const { values } = parseArgs({ options: { minutes: { type: "string", default: "60" }, json: { type: "boolean", default: false }, load: { type: "string", default: stressKinds.join(",") }, nice: { type: "string", default: "0" } } });
+const soak = new Soak();
+const wanted = stressKinds.filter((kind) => values.load.split(",").includes(kind));
+// Whoever computes does so on every processor; one disk and one memory need one.
+const kinds: StressKind[] = wanted.flatMap((kind) => Array.from({ length: kind === "fill" || kind === "write" ? 1 : availableParallelism() }, () => kind));
+let isWell = false;
+let stress: ReturnType<typeof startStress> | undefined;
+try {
+  await soak.start();
+  stress = startStress(kinds, { folder: tmpdir(), niceness: Number(values.nice) });
+  const figures = await soak.run(Number(values.minutes), (text) => process.stderr.write(text));
+  process.stdout.write(values.json ? `${JSON.stringify(figures)}\n` : `${Object.entries(figures).map(([name, value]) => `${name}: ${Array.isArray(value) ? value.length : value}`).join("\n")}\n${figures.replaced.join("\n")}${figures.replaced.length === 0 ? "nobody was replaced" : ""}\n`);
+  isWell = figures.replaced.length === 0;
+} finally {
+  await stress?.stop();
+  await soak.end({ keep: !isWell });
+  if (!isWell) process.exitCode = 1;
+}
