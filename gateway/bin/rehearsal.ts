@@ -107,6 +107,8 @@ class Player {
     const file = new QuarantineFile(join(folder, "rehearsal-quarantine.json"), () => {});
     const pair: FrontPair = {
       keeper, connections, port: nobodyAsks, supervision: new Supervision(brainSupervision), inherited: () => inherited, restored: () => {}, listening: (server) => (self.server = server),
+      // A folder that is not there: a rehearsal has no epoch to keep. And no links.
+      folder: join(folder, `rehearsal-${instance}`), predecessorEpoch: () => 0, epochBegan: () => {}, watch: () => ({ begins: () => true, ends: () => {} }),
       guard: () => new Guard({ file, keeper, death: "killed", wallTime: () => "", quarantined: () => {} }),
     };
     const name = join(folder, `rehearsal-${instance}.yaml`);
