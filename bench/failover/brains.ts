@@ -61,7 +61,7 @@ export async function strike(rig: PairRig, load: PairLoad, kind: FaultKind, phas
   await load.moreReplies(20);
   const active = await rig.active();
   await new Promise((resolve) => setTimeout(resolve, phase * PHASE_MS));
-  load.takeGapMs();
+  load.takeGap();
   const [struckUs, struckMs] = [systemClock.nowUs(), performance.now()];
   if (kind === "switch") active.child.kill("SIGTERM");
   else active.child.kill(kind === "kill" ? "SIGKILL" : "SIGSTOP");
