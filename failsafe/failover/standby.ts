@@ -32,7 +32,7 @@ export interface StandbyOptions {
   happened(event: "inSync" | "twinLate" | "twinGone" | "twinDead" | "refused", text: string): void;
 }
 
-/** Between two looks at the journal: what is left to read at a takeover is what the active wrote in this time. */
+/** Between two looks at the journal and at the active's progress: what is left to read at a takeover is what it wrote in this time, and by so much it is noticed late that it hangs. */
 const LOOK_MS = 10;
 
 interface Journal {
@@ -75,6 +75,7 @@ export class Standby {
   #inHand: { handling: Handling | undefined; message: MessageInHand | undefined; sinceUs: number; starvedUs: number } | undefined;
   /** Of this machine, when the active was last seen alive. */
   #memoryKills = outOfMemoryKills();
+  #progress: number | undefined;
   #isSynced = false;
   #isDying = false;
   #dead = false;
@@ -178,7 +179,7 @@ export class Standby {
         const life = new TwinLife({ pid: this.#link.connection.peer.pid, pidfd: this.#pidfd }, { dying: () => this.#dying(), over: () => this.#over() });
         this.#twin = { page: twinPage, life, listener, lock, path: message.path, instance: message.instance };
         page.close();
-        this.#timers.push(setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#askJudge(), this.#options.deadlineMs / 10));
+        this.#timers.push(setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#askJudge(), LOOK_MS));
         return;
       }
       case "refused":
@@ -266,9 +267,11 @@ export class Standby {
   }
 
   #askJudge(): void {
-    this.#memoryKills = outOfMemoryKills();
     const words = this.#twin?.page.words;
     if (this.#dead || this.#isDying || !words) return;
+    const progress = words[Word.progress]!;
+    if (progress !== this.#progress) this.#memoryKills = outOfMemoryKills();
+    this.#progress = progress;
     const { pid } = this.#link.connection.peer;
     const nowUs = this.#options.nowUs();
     const starvedUs = starvedUsOf(pid);
@@ -278,7 +281,7 @@ export class Standby {
     const isSameMessage = message !== undefined && message.count === this.#inHand?.message?.count;
     const isSame = isSamePacket || isSameMessage;
     if (!isSame) this.#inHand = { handling, message, sinceUs: nowUs, starvedUs };
-    if (this.#judge.judge(words[Word.progress]!, nowUs, starvedUs) !== "late") return;
+    if (this.#judge.judge(progress, nowUs, starvedUs) !== "late") return;
     // It hangs over a packet or a message that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
     const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
     this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !isStopped(pid);
