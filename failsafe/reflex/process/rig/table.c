@@ -50,7 +50,7 @@ uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, uint32_t 
   bus->driver = 1;
   bus->bitrate_bps = 1000000;
   bus->tx_queue_frames = 32;
-  bus->dead_after_us = 200000;
+  bus->dead_after_us = 5000000; /* a machine that is busy for a while is no dead bus */
   rows(rig);
   uint8_t *table = rig_table(rig, length);
   free(rig);
