@@ -61,12 +61,13 @@ export class Standby {
   /** Numbers that nobody names any more, before their descriptors came. */
   readonly #dropped = new Set<number>();
   #stopWatching: () => void;
-  #twin: { page: TwinPage; listener: Descriptor; path: string; instance: string } | undefined;
+  #twin: { page: TwinPage; listener: Descriptor; path: string; instance: string; heir: number } | undefined;
   #journals: Journal[] = [];
   #replica: Replica | undefined;
   #hung = false;
+  #inSync = false;
   /** What the active has in hand, and since when. */
-  #inHand: { handling: Handling | undefined; sinceUs: number; starvedUs: number } | undefined;
+  #inHand: { handling: Handling | undefined; sinceUs: number; starvedUs: number; wasStopped: boolean } | undefined;
   /** Of this machine, when the active was last seen alive. */
   #memoryKills = outOfMemoryKills();
   #dead = false;
@@ -89,6 +90,7 @@ export class Standby {
     this.#stopWatching = onDeath(this.#pidfd, () => this.#died());
     connection.onClose(() => {
       if (this.#dead || this.#fault !== undefined) return;
+      if (this.#inSync && !this.#isHeir) return this.#refused("the active has let this instance go: it did not follow, or ends without a successor");
       options.trace.mark("noticed");
       options.happened("twinGone", "the active closed the link");
     });
@@ -117,12 +119,23 @@ export class Standby {
     this.#twin?.listener.close();
   }
 
-  /** After `twinDead`: reads what is left. undefined: it died before it had handed over so much as its socket. */
+  /** Everything that the active has told its clients stands in the journal that is read here. One that was let go knows less: nobody may go on with that. */
+  get #isHeir(): boolean {
+    return this.#twin === undefined || this.#twin.page.words[Word.heir] === this.#twin.heir;
+  }
+
+  /** After `twinDead`: reads what is left. undefined: it died before it had handed over so much as its socket, or had let this instance go. */
   legacy(): Legacy | undefined {
     this.#look();
     this.#options.trace.mark("journalRead");
     const twin = this.#twin;
     if (!twin) return undefined;
+    if (!this.#isHeir) {
+      // Whoever still has the other end sees that it is over, and connects again.
+      closeAll([twin.listener, ...this.#descriptors.values()]);
+      this.#descriptors.clear();
+      return undefined;
+    }
     const { page } = twin;
     const replica = this.#replica ?? new Replica({ sent: () => undefined, drop: () => {} });
     const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: handlingOf(page.words) });
@@ -146,7 +159,8 @@ export class Standby {
           return this.#refused(fault ?? "the active's welcome came without its page and socket");
         }
         const [page, listener] = descriptors as [Descriptor, Descriptor];
-        this.#twin = { page: new TwinPage(page), listener, path: message.path, instance: message.instance };
+        const twin = new TwinPage(page);
+        this.#twin = { page: twin, listener, path: message.path, instance: message.instance, heir: twin.words[Word.heir]! };
         page.close();
         this.#timers.push(setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#askJudge(), this.#options.deadlineMs / 10));
         return;
@@ -162,6 +176,7 @@ export class Standby {
       case "synced":
         closeAll(descriptors);
         this.#look();
+        this.#inSync = true;
         return this.#options.happened("inSync", "everything is open here too");
       case "hello":
         return closeAll(descriptors);
@@ -230,11 +245,12 @@ export class Standby {
     const starvedUs = starvedUsOf(pid);
     const handling = handlingOf(words);
     const isSame = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
-    if (!isSame) this.#inHand = { handling, sinceUs: nowUs, starvedUs };
+    if (!isSame) this.#inHand = { handling, sinceUs: nowUs, starvedUs, wasStopped: false };
+    if (isSame && !this.#inHand!.wasStopped) this.#inHand!.wasStopped = isStopped(pid);
     if (this.#judge.judge(words[Word.progress]!, nowUs, starvedUs) !== "late") return;
     // It hangs over a packet that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
     const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
-    this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !isStopped(pid);
+    this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !this.#inHand!.wasStopped;
     this.#options.trace.mark("noticed");
     this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
   }
