@@ -99,9 +99,9 @@ export class Gateway {
 
   /**
    * Goes on where a predecessor has left off: the clients first, who have been waiting since it died; then the links, one by one as they open. One that does not open is tried again,
-   * and is missing until then.
+   * and is missing until then. `released`: what the predecessor had open has been closed.
    */
-  async takeOver(): Promise<void> {
+  async takeOver(released: Promise<void> = Promise.resolve()): Promise<void> {
     const { front, table, clock, stats, links } = this.#parts;
     this.#parts.beginEpoch();
     table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
@@ -111,7 +111,7 @@ export class Gateway {
     stats.start();
     this.#running = true;
     this.#turn();
-    for (const link of links) void this.#openUntilItWorks(link);
+    void released.then(() => links.forEach((link) => void this.#openUntilItWorks(link)));
     this.event({ severity: "warning", code: "tookOver", source: "gateway", text: `the other instance is dead; ${links.length} links are opened anew${this.#parts.reflexes().length > 0 ? "; the buses are the reflex's and go on" : ", and nothing moves before it is armed again"}` });
   }
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { nativeSeal, OwnPage, SeqpacketServer } from "../../shm/sockets/index.ts";
+import { lockFile, nativeSeal, OwnPage, SeqpacketServer } from "../../shm/sockets/index.ts";
 import { ActiveLink } from "./activeLink.ts";
 import { Keeper } from "./keeper.ts";
 import { Word } from "./page.ts";
@@ -17,7 +17,7 @@ test("a standby that was let go is out, and has nothing to go on with", async ()
   const page = new OwnPage();
   const clients = SeqpacketServer.listen(join(folder, "clients.sock"), { mode: 0o600 });
   const path = join(folder, "pair.sock");
-  const active = new ActiveLink({ path, instance: "a", topics: "t", page, keeper: new Keeper({ page, seal }), seal, listener: () => ({ descriptor: clients.descriptor(), path: clients.path }), event: () => undefined });
+  const active = new ActiveLink({ path, instance: "a", topics: "t", lock: lockFile(join(folder, "active.lock"))!, page, keeper: new Keeper({ page, seal }), seal, listener: () => ({ descriptor: clients.descriptor(), path: clients.path }), event: () => undefined });
   const told: string[] = [];
   let tell: () => void = () => undefined;
   const standby = new Standby({

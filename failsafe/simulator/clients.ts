@@ -20,7 +20,7 @@ export class ClientSocket {
   readonly toGateway: Uint8Array[] = [];
   /** Processes that have the gateway's end open, and messages on their way that carry it. */
   readonly holders = new Set<object>();
-  /** It was handed to the standby in time: nobody's death may end it while there is one. */
+  /** It was handed to the standby, and the journal names it: nobody's death may end it while there is one. */
   wasHandedOver = false;
   isOpen = true;
   readonly #time: EventQueue;

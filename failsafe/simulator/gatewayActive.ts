@@ -276,6 +276,7 @@ export class GatewayActive {
       for (const session of this.#changed) writer.counted(session.number, session.slot, session.taken, session.given);
       for (const { session, counter, bytes } of this.#outputs) writer.output(session.number, counter, [], bytes, 0, bytes.length);
       yield* this.#write(this.#journal);
+      for (const { socket } of this.#changed) socket.wasHandedOver = true;
     }
     this.#gone.clear();
     yield* this.#deliver();
@@ -312,7 +313,6 @@ export class GatewayActive {
   #record(session: Session, send: (message: LinkMessage) => void): void {
     if (session.descriptor === 0) {
       session.descriptor = ++this.#lastDescriptor;
-      session.socket.wasHandedOver = true;
       send({ op: "descriptor", number: session.descriptor, socket: session.socket });
     }
     const value = Buffer.alloc(12);
@@ -352,6 +352,7 @@ export class GatewayActive {
     }
     this.#recordTotal();
     yield* this.#write(journal);
+    for (const { socket } of this.sessions.values()) socket.wasHandedOver = true;
     // It may have gone meanwhile, and another one come.
     if (this.#wantedHeir !== send) return;
     this.#wantedHeir = undefined;

@@ -82,7 +82,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const links: Link[] = [];
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
   const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event, epoch: () => epoch.value }));
-  const common = { config, heartbeats, table, rejects, clock, gate, ports, reflex };
+  const common = { config, heartbeats, table, rejects, clock, gate, ports, reflex, watch: pair?.watch };
   for (const bus of config.buses) {
     const link = await buildCanLink(bus, { ...common, messagesOf: (name) => parts.messages.of(name) });
     frameLinks.set(bus.name, link);
@@ -96,7 +96,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     gateway?.reschedule();
   });
   declareWritableTopics({ config, parts, table, publisher, paths });
-  links.push(...(await buildMqttLinks({ config, configFile, schemas: parts.schemas, identity, table, rejects, clock, publisher, ports, epoch: () => epoch.value })));
+  links.push(...(await buildMqttLinks({ config, configFile, schemas: parts.schemas, identity, table, rejects, clock, publisher, ports, epoch: () => epoch.value, watch: pair?.watch })));
   heartbeats.watchTopics(table);
 
   const pose = compilePose(config.safePose, {
