@@ -231,6 +231,7 @@ export class PairInstance {
     if (event === "refused") this.#refusal = text;
     if (event === "inSync") this.#prepare();
     this.#role = cell.to;
+    if (cell.to === "standby") this.#gateway!.follow();
     for (const effect of cell.do) this.#perform(effect);
   }
 

@@ -67,8 +67,9 @@ export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> 
       } });
     }
   }
+  const reflexBus = throughReflex === undefined ? undefined : parts.reflex!.driver(bus, throughReflex, (token, reason) => link?.refusedLater(token, reason));
   link = new CanLink({
-    driver: throughReflex === undefined ? await makeCanDriver(bus, clock) : parts.reflex!.driver(bus, throughReflex, (token, reason) => link?.refusedLater(token, reason)), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, ports: parts.ports,
+    driver: reflexBus ?? (await makeCanDriver(bus, clock)), ...(reflexBus ? { following: reflexBus } : {}), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, ports: parts.ports,
     receive: { watch: parts.watch?.(bus.name, ({ key }) => frameName(key)), messages: incoming, rawHandlers, table, rejects, rawTopic: bus.publishRaw ? table.declare({ name: `can/${bus.name}/raw`, encoding: "canframe" }) : undefined },
   });
   return link;
