@@ -33,6 +33,8 @@ export class ActiveLink {
   readonly #options: ActiveLinkOptions;
   readonly #server: SeqpacketServer;
   #standby: { link: PairLink; instance: string; isReady: boolean } | undefined;
+  /** How many there have been. */
+  #heirs = 0;
 
   /** Throws a `SocketError` when it cannot listen. */
   constructor(options: ActiveLinkOptions) {
@@ -75,8 +77,12 @@ export class ActiveLink {
     if (fault !== undefined) return this.#refuse(link, fault);
     const standby = { link, instance, isReady: false };
     this.#standby = standby;
+    this.#heirs += 1;
+    page.words[Word.heir] = this.#heirs;
     link.connection.onClose(() => {
       this.#standby = undefined;
+      // First: whoever still lives there must not go on with less than the clients have been told from here on.
+      page.words[Word.heir] = 0;
       store?.forgetAll(store.numbered());
       keeper.setHeir(store);
       page.words[Word.missing] = 0;

@@ -67,12 +67,12 @@ export class Standby {
   /** Numbers that nobody names any more, before their descriptors came. */
   readonly #dropped = new Set<number>();
   #stopWatching: () => void;
-  #twin: { page: TwinPage; life: TwinLife; listener: Descriptor; lock: Descriptor | undefined; path: string; instance: string } | undefined;
+  #twin: { page: TwinPage; life: TwinLife; listener: Descriptor; lock: Descriptor | undefined; path: string; instance: string; heir: number } | undefined;
   #journals: Journal[] = [];
   #replica: Replica | undefined;
   #hung = false;
   /** What the active has in hand, and since when. */
-  #inHand: { handling: Handling | undefined; message: MessageInHand | undefined; sinceUs: number; starvedUs: number } | undefined;
+  #inHand: { handling: Handling | undefined; message: MessageInHand | undefined; sinceUs: number; starvedUs: number; wasStopped: boolean } | undefined;
   /** Of this machine, when the active was last seen alive. */
   #memoryKills = outOfMemoryKills();
   #progress: number | undefined;
@@ -143,12 +143,23 @@ export class Standby {
     return lock;
   }
 
-  /** After `twinDead`: reads what is left. undefined: it died before it had handed over so much as its socket. */
+  /** Everything that the active has told its clients stands in the journal that is read here. One that was let go knows less: nobody may go on with that. */
+  get #isHeir(): boolean {
+    return this.#twin === undefined || this.#twin.page.words[Word.heir] === this.#twin.heir;
+  }
+
+  /** After `twinDead`: reads what is left. undefined: it died before it had handed over so much as its socket, or had let this instance go. */
   legacy(): Legacy | undefined {
     this.#look();
     this.#options.trace.mark("journalRead");
     const twin = this.#twin;
     if (!twin) return undefined;
+    if (!this.#isHeir) {
+      // Whoever still has the other end sees that it is over, and connects again.
+      closeAll([twin.listener, ...this.#descriptors.values()]);
+      this.#descriptors.clear();
+      return undefined;
+    }
     const { page } = twin;
     // It was that which was executed: whatever packet was in hand besides had waited.
     const message = messageInHand(page.words);
@@ -177,7 +188,7 @@ export class Standby {
         const [page, listener, lock] = descriptors as [Descriptor, Descriptor, Descriptor | undefined];
         const twinPage = new TwinPage(page);
         const life = new TwinLife({ pid: this.#link.connection.peer.pid, pidfd: this.#pidfd }, { dying: () => this.#dying(), over: () => this.#over() });
-        this.#twin = { page: twinPage, life, listener, lock, path: message.path, instance: message.instance };
+        this.#twin = { page: twinPage, life, listener, lock, path: message.path, instance: message.instance, heir: twinPage.words[Word.heir]! };
         page.close();
         this.#timers.push(setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#askJudge(), LOOK_MS));
         return;
@@ -223,6 +234,7 @@ export class Standby {
 
   #gone(text: string): void {
     if (this.#dead || this.#isDying || this.#fault !== undefined) return;
+    if (this.#isSynced && !this.#isHeir) return this.#refused("the active has let this instance go: it did not follow, or ends without a successor");
     this.#options.trace.mark("noticed");
     this.#options.happened("twinGone", text);
   }
@@ -280,11 +292,12 @@ export class Standby {
     const isSamePacket = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
     const isSameMessage = message !== undefined && message.count === this.#inHand?.message?.count;
     const isSame = isSamePacket || isSameMessage;
-    if (!isSame) this.#inHand = { handling, message, sinceUs: nowUs, starvedUs };
+    if (!isSame) this.#inHand = { handling, message, sinceUs: nowUs, starvedUs, wasStopped: false };
+    if (isSame && !this.#inHand!.wasStopped) this.#inHand!.wasStopped = isStopped(pid);
     if (this.#judge.judge(progress, nowUs, starvedUs) !== "late") return;
     // It hangs over a packet or a message that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
     const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
-    this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !isStopped(pid);
+    this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !this.#inHand!.wasStopped;
     this.#options.trace.mark("noticed");
     this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
   }
