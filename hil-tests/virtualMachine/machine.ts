@@ -3,7 +3,7 @@
  * The host's files are its files (read-only, writes go to its memory); a script runs in it as root, its exit code and output come back through a shared folder.
  *
  * Nothing is installed: the kernel's package lies unpacked in a folder (`IPCNET_VM_KERNEL`, default dist/virtualMachine/kernel, see `fetchKernel`) or is the host's own in /boot and /lib/modules.
- * No hardware virtualisation: user space is there after 4 to 10 s, and programs run at a tenth of their speed.
+ * No hardware virtualisation, one processor: user space is there after 4 to 10 s on a quiet host, and programs run at a tenth of their speed.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -119,7 +119,6 @@ export interface MachineOptions {
   folder: string;
   /** Bash, as root. */
   script: string;
-  processors?: number;
 }
 
 export class Machine {
@@ -136,7 +135,7 @@ export class Machine {
   }
 
   /** Switches it on. */
-  static async start({ kernel, folder, script, processors = 2 }: MachineOptions): Promise<Machine> {
+  static async start({ kernel, folder, script }: MachineOptions): Promise<Machine> {
     const { image, initrd } = prepare(kernel);
     for (const name of ["code", "out", "booted"]) rmSync(join(folder, name), { force: true });
     copyFileSync(join(sources, "guest/start.sh"), join(folder, "start.sh"));
@@ -144,7 +143,8 @@ export class Machine {
     const share = (id: string, path: string, more: string): string[] => ["-fsdev", `local,id=${id},path=${path},security_model=none${more}`, "-device", `virtio-9p-pci,fsdev=${id},mount_tag=${id}`];
     const monitor = join(folder, "qmp");
     const child = spawn("qemu-system-x86_64", [
-      "-accel", "tcg,thread=multi,tb-size=512", "-machine", "pc", "-cpu", "max", "-smp", String(processors), "-m", "1536", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+      // Its clock counts its instructions, 4 ns each: however busy the host is, its programs are late by their own work alone, and no deadline in it means less.
+      "-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=2,sleep=on", "-machine", "pc", "-cpu", "max", "-smp", "1", "-m", "1536", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
       "-kernel", image, "-initrd", initrd,
       "-append", `console=ttyS0 quiet loglevel=3 panic=-1 tsc=reliable no_timer_check random.trust_cpu=on mitigations=off nokaslr vm.modules=${kernel.modules}`,
       ...share("host", "/", ",readonly=on,multidevs=remap"), ...share("shared", folder, ""),

@@ -39,8 +39,7 @@ async function main(): Promise<number> {
   }
   const folder = mkdtempSync(join(tmpdir(), "ipcnet-virtual-"));
   const startedMs = performance.now();
-  // One processor: a busy host then holds up all programs in it together, and no twin takes the other for dead.
-  const machine = await Machine.start({ kernel, folder, script: script(import.meta.dirname, prepare(kernel).dcan, only), processors: 1 });
+  const machine = await Machine.start({ kernel, folder, script: script(import.meta.dirname, prepare(kernel).dcan, only) });
   const timer = setTimeout(() => void machine.stop(), TIME_MS);
   try {
     await machine.ended;
