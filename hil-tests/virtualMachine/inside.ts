@@ -150,7 +150,8 @@ test("bus-off: refused, purged, restarted, proven, and armed again by a person",
   const fresh = pair.commanding(-0.25);
   await moved("motion");
   await fresh.stop();
-  assert.deepEqual(targets(from), [-0.25]);
+  // 0 is where the safe pose sends it, which may still have run.
+  assert.deepEqual(targets(from).filter((target) => target !== 0), [-0.25]);
 });
 
 test("without the right to purge nothing is armed: the pair says what it lacks", async () => {
