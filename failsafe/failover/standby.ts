@@ -10,6 +10,7 @@ import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, Tw
 import { Inheritance } from "./inheritance.ts";
 import { JournalReader } from "./journalReader.ts";
 import { ProgressJudge } from "./judge.ts";
+import { messageInHand, type MessageInHand } from "./inHand.ts";
 import { Fate, type Handling, handlingOf, Word } from "./page.ts";
 import { type LinkMessage, PairLink } from "./pairLink.ts";
 import type { Death } from "./quarantine.ts";
@@ -47,6 +48,8 @@ export interface Legacy {
   path: string;
   instance: string;
   death: Death;
+  /** The message of a link over which it died. */
+  message: MessageInHand | undefined;
   /** 0: not known. */
   epoch: number;
 }
@@ -69,7 +72,7 @@ export class Standby {
   #replica: Replica | undefined;
   #hung = false;
   /** What the active has in hand, and since when. */
-  #inHand: { handling: Handling | undefined; sinceUs: number; starvedUs: number } | undefined;
+  #inHand: { handling: Handling | undefined; message: MessageInHand | undefined; sinceUs: number; starvedUs: number } | undefined;
   /** Of this machine, when the active was last seen alive. */
   #memoryKills = outOfMemoryKills();
   #progress: number | undefined;
@@ -147,9 +150,11 @@ export class Standby {
     const twin = this.#twin;
     if (!twin) return undefined;
     const { page } = twin;
+    // It was that which was executed: whatever packet was in hand besides had waited.
+    const message = messageInHand(page.words);
     const replica = this.#replica ?? new Replica({ sent: () => undefined, drop: () => {} });
-    const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: handlingOf(page.words) });
-    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!), epoch: page.words[Word.epoch]! };
+    const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: message ? undefined : handlingOf(page.words) });
+    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!), message, epoch: page.words[Word.epoch]! };
   }
 
   #death(fate: number): Death {
@@ -271,10 +276,13 @@ export class Standby {
     const nowUs = this.#options.nowUs();
     const starvedUs = starvedUsOf(pid);
     const handling = handlingOf(words);
-    const isSame = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
-    if (!isSame) this.#inHand = { handling, sinceUs: nowUs, starvedUs };
+    const message = messageInHand(words);
+    const isSamePacket = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
+    const isSameMessage = message !== undefined && message.count === this.#inHand?.message?.count;
+    const isSame = isSamePacket || isSameMessage;
+    if (!isSame) this.#inHand = { handling, message, sinceUs: nowUs, starvedUs };
     if (this.#judge.judge(progress, nowUs, starvedUs) !== "late") return;
-    // It hangs over a packet that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
+    // It hangs over a packet or a message that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
     const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
     this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !isStopped(pid);
     this.#options.trace.mark("noticed");

@@ -25,7 +25,8 @@ import type { FrontPair } from "../front/localFront.ts";
 import type { PairPort, PairReport } from "../front/pairServices.ts";
 import type { Gateway } from "../gateway.ts";
 import type { EventInput } from "../observe/events.ts";
-import { failpointOf } from "./failpoint.ts";
+import { LinkGuard } from "../links/linkGuard.ts";
+import { failpointOf, linkFailpointOf } from "./failpoint.ts";
 
 export interface PairOptions {
   folder: string;
@@ -89,6 +90,7 @@ export class PairInstance {
   #trace: TakeoverTrace;
   #legacy: Legacy | undefined;
   #quarantine!: QuarantineFile;
+  #linkGuard!: LinkGuard;
   #topics = "";
   #refusal = "";
   #stopWanted = false;
@@ -101,7 +103,7 @@ export class PairInstance {
     this.#keeper = new Keeper({ page: this.#page, seal: this.#seal, checkpoint: (point) => this.#supervision.passed("turns", point, options.clock.nowUs()) });
     // A standby has no crank to turn yet.
     this.#supervision.deactivate("crank");
-    this.#connections = new HandedConnections({ keeper: this.#keeper, page: this.#page, connection: { queue: clientQueue() }, failpoint: failpointOf((text) => queueMicrotask(() => options.say({ severity: "error", code: "failpoint", source: "pair", text }))) });
+    this.#connections = new HandedConnections({ keeper: this.#keeper, page: this.#page, connection: { queue: clientQueue() }, failpoint: failpointOf((text) => this.#warn(text)) });
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
       this.#failed = reject;
@@ -119,9 +121,13 @@ export class PairInstance {
   async start(): Promise<void> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
     this.#quarantine = new QuarantineFile(join(this.#options.folder, "quarantine.json"), () => {});
+    this.#linkGuard = new LinkGuard({
+      words: this.#page.words, file: this.#quarantine, wallTime: () => this.#wallTime(), failpoint: linkFailpointOf((text) => this.#warn(text)),
+      quarantined: ({ name, component, why, lengthBytes }) => this.#options.say({ severity: "error", code: "quarantined", source: component, text: `${component} is kept out as ${name}: ${why} (${lengthBytes} bytes)` }),
+    });
     this.#gateway = await this.#options.build({
       keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, folder: this.#options.folder,
-      predecessorEpoch: () => this.#legacy?.epoch ?? 0, epochBegan: (epoch) => (this.#page.words[Word.epoch] = epoch), guard: () => this.#guard(),
+      watch: (link, nameOf) => this.#linkGuard.watch(link, nameOf), predecessorEpoch: () => this.#legacy?.epoch ?? 0, epochBegan: (epoch) => (this.#page.words[Word.epoch] = epoch), guard: () => this.#guard(),
       inherited: () => this.#legacy && { listener: this.#legacy.listener, path: this.#legacy.path, inheritance: this.#legacy.inheritance },
       restored: () => this.#trace.mark("restored"),
       listening: (server) => this.#listening(server),
@@ -164,6 +170,15 @@ export class PairInstance {
     };
   }
 
+  /** Later: the caller may still be constructing us. */
+  #warn(text: string): void {
+    queueMicrotask(() => this.#options.say({ severity: "error", code: "failpoint", source: "pair", text }));
+  }
+
+  #wallTime(): string {
+    return new Date(Number(this.#options.clock.wallTimeNs() / 1_000_000n)).toISOString();
+  }
+
   #newTrace(): TakeoverTrace {
     const { clock } = this.#options;
     return new TakeoverTrace(() => clock.nowUs());
@@ -193,10 +208,11 @@ export class PairInstance {
 
   /** As it is when this instance becomes active: the other one may have written it since. */
   #guard(): Guard {
-    const { clock, say } = this.#options;
+    const { say } = this.#options;
     this.#quarantine.reload((text) => say({ severity: "error", code: "quarantineUnreadable", source: "pair", text }));
+    if (this.#legacy?.message) this.#linkGuard.judge(this.#legacy.message, this.#legacy.death);
     return new Guard({
-      file: this.#quarantine, keeper: this.#keeper, death: this.#legacy?.death ?? "killed", wallTime: () => new Date(Number(clock.wallTimeNs() / 1_000_000n)).toISOString(),
+      file: this.#quarantine, keeper: this.#keeper, death: this.#legacy?.death ?? "killed", wallTime: () => this.#wallTime(),
       quarantined: ({ name, component, pid, why, lengthBytes }) => say({ severity: "error", code: "quarantined", source: component, text: `${component} (pid ${pid}) is kept out as ${name}: ${why} (${lengthBytes} bytes)` }),
     });
   }
@@ -215,6 +231,7 @@ export class PairInstance {
     if (event === "refused") this.#refusal = text;
     if (event === "inSync") this.#prepare();
     this.#role = cell.to;
+    if (cell.to === "standby") this.#gateway!.follow();
     for (const effect of cell.do) this.#perform(effect);
   }
 

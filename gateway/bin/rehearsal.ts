@@ -106,7 +106,7 @@ class Player {
     const { keeper, connections } = self;
     const file = new QuarantineFile(join(folder, "rehearsal-quarantine.json"), () => {});
     const pair: FrontPair = {
-      folder, predecessorEpoch: () => 1, epochBegan: () => {},
+      folder, predecessorEpoch: () => 1, epochBegan: () => {}, watch: () => ({ begins: () => true, ends: () => {} }),
       keeper, connections, port: nobodyAsks, supervision: new Supervision(brainSupervision), inherited: () => inherited, restored: () => {}, listening: (server) => void (self.server = server),
       guard: () => new Guard({ file, keeper, death: "killed", wallTime: () => "", quarantined: () => {} }),
     };

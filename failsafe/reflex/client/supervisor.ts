@@ -7,9 +7,10 @@ import { busPhases } from "../../../drivers/can/busHealth.ts";
 import { canKey, CanFlag } from "../../../drivers/can/frame.ts";
 import type { Clock } from "../../../schemas/clock.ts";
 import type { ArmingState } from "../../arming/machine.ts";
+import type { PoseCause } from "../../shutdown/cause.ts";
 import type { PoseVerdict, StepOutcome } from "../../safePose/sequence.ts";
 import { fieldGet } from "../table/judge.ts";
-import { NONE, triggerFlags, triggerKinds, type ConditionRow, type TriggerKind } from "../table/layout.ts";
+import { NONE, triggerFlags, triggerKinds, type ConditionRow, type TriggerKind, type TriggerRow } from "../table/layout.ts";
 import type { ReflexClient } from "./client.ts";
 import type { ReflexEnd, Reply } from "./end.ts";
 import type { ReflexState, Report } from "./records.ts";
@@ -45,7 +46,12 @@ export class ReflexSupervisor {
   #silentMs: number;
   #lastCommandUs = 0;
   #disarming = false;
+  /** What a predecessor has told, until the reflex has. */
+  #before: { state: ArmingState; reason: string } | undefined;
+  /** What we asked for last. */
+  #asked: { row: TriggerRow; why: string } | undefined;
   #verdict: PoseVerdict | undefined;
+  #cause: (PoseCause & { row: number }) | undefined;
   #waiting: ((verdict: PoseVerdict) => void)[] = [];
   /** The run whose verdict was told last. */
   #toldRun: bigint | undefined;
@@ -58,6 +64,13 @@ export class ReflexSupervisor {
     this.#silentMs = options.autoDisarmAfterSilentMs;
     options.client.onReport(({ end, report }) => this.#reported(end, report));
     options.client.onChange(() => this.#look());
+  }
+
+  /** Another brain is followed, which has told people that the robot is in this state; only what differs is news. */
+  takenOver(before: { state: ArmingState; reason: string } | undefined, nowUs: number): void {
+    this.#lastCommandUs = nowUs;
+    if (before?.state === this.#state) this.#reason = before.reason;
+    else this.#before = before;
   }
 
   setOptions({ autoDisarmAfterSilentMs }: { autoDisarmAfterSilentMs: number }): void {
@@ -75,6 +88,10 @@ export class ReflexSupervisor {
   /** Whether commands may be handed over; while the twins change over they wait in the lane that both read. */
   get armed(): boolean {
     return this.#state === "armed";
+  }
+
+  get cause(): PoseCause | undefined {
+    return this.#cause;
   }
 
   get verdict(): PoseVerdict | undefined {
@@ -184,6 +201,7 @@ export class ReflexSupervisor {
 
   #trigger(kind: TriggerKind, subject: number | undefined, why: string): Promise<Reply> {
     const row = this.#options.client.table.rows.triggers.find((each) => each.kind === triggerKinds.indexOf(kind) && (subject === undefined || each.subject === subject));
+    if (row) this.#asked = { row, why };
     if (!row) return Promise.resolve({ code: "unknown", count: 0, lacks: [], text: `no plan of the safe pose is started by ${kind}` });
     return this.#order({ order: "trigger", a: row.kind, b: row.subject === NONE ? 0 : row.subject, why });
   }
@@ -248,18 +266,33 @@ export class ReflexSupervisor {
 
   #enter({ to, trigger, plan, sinceUs }: { to: ArmingState; trigger: number; plan: number; sinceUs: number }): void {
     const from = this.#state;
+    this.#causeIs(to, trigger);
     if (to === "safePose" && this.#run?.plan !== plan) {
       // Steps may be told before the state is.
       this.#run = { why: this.#why ?? this.#triggerText(trigger), startedUs: sinceUs, plan, steps: this.#run?.plan === NONE ? this.#run.steps : new Map<number, ToldStep>() };
     }
     if (to === from) return;
     this.#state = to;
-    this.#reason = this.#why ?? this.#triggerText(trigger);
+    const told = this.#before?.state === to ? this.#before : undefined;
+    this.#before = undefined;
+    this.#reason = told?.reason ?? this.#why ?? this.#triggerText(trigger);
     if (to === "armed") this.#lastCommandUs = this.#options.clock.nowUs();
     else this.#options.clearCommands();
-    this.#options.stateChanged(from, to, this.#reason);
+    if (!told) this.#options.stateChanged(from, to, this.#reason);
     this.#why = undefined;
     for (const listener of this.#stateListeners.slice()) listener();
+  }
+
+  /** A higher trigger that took over is the cause from then on, also if the same plan goes on. */
+  #causeIs(to: ArmingState, trigger: number): void {
+    if (to === "disarmed" || to === "armed") this.#cause = undefined;
+    if (to !== "safePose" || this.#cause?.row === trigger) return;
+    const { client, clock } = this.#options;
+    const row = client.table.rows.triggers[trigger];
+    const name = row ? client.text(row.name) : "";
+    // Asked for by us, and it is what runs now; else the reflex saw it itself.
+    const asked = row !== undefined && this.#asked?.row === row ? this.#asked.why : undefined;
+    this.#cause = { row: trigger, trigger: name, why: asked ?? "seen by the reflex", atUs: clock.nowUs(), latched: row !== undefined && (row.flags & triggerFlags.latched) !== 0 };
   }
 
   #triggerText(trigger: number): string {
@@ -305,7 +338,7 @@ export class ReflexSupervisor {
       const result = outcomes[told?.state ?? "waiting"];
       return result ? [{ name: client.text(row.name), result, tookMs: told?.tookMs ?? 0, deadlineMs: row.deadlineUs / 1e3, missing: told?.missing ?? [] }] : [];
     });
-    this.#tell({ verdict, why: run.why, tookMs: Math.max(0, timeUs - run.startedUs) / 1e3, budgetMs: (plan?.budgetUs ?? 0) / 1e3, steps });
+    this.#tell({ verdict, ...(this.#cause ? { trigger: this.#cause.trigger } : {}), why: run.why, tookMs: Math.max(0, timeUs - run.startedUs) / 1e3, budgetMs: (plan?.budgetUs ?? 0) / 1e3, steps });
   }
 
   #giveUp(why: string, budgetMs: number, text: string): void {

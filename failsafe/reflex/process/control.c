@@ -64,16 +64,16 @@ static void send_answer(struct ipcnet_process *self, struct ipcnet_connection *t
   send_packet(self, to, IPCNET_PACKET_ANSWER, request, &body, 4u + shown * sizeof body.lacks[0], NULL);
 }
 
-static void give_power_line(struct ipcnet_process *self, struct ipcnet_connection *to) {
+bool ipcnet_control_give_power_line(struct ipcnet_process *self) {
   const struct ipcnet_seqpacket_fds fds = {.count = 1, .fds = {self->power.fd}};
-  if (self->power.fd >= 0) send_packet(self, to, IPCNET_PACKET_POWER_LINE, 0, &self->power.want, sizeof self->power.want, &fds);
-}
-
-void ipcnet_control_give_power_line(struct ipcnet_process *self) {
+  bool given = false;
   for (unsigned i = 0; i < IPCNET_CONNECTIONS_MAX; i++) {
     struct ipcnet_connection *to = &self->control.connections[i];
-    if (to->fd >= 0 && to->greeted && to->who == IPCNET_WHO_TWIN) give_power_line(self, to);
+    if (to->fd < 0 || !to->greeted || to->who != IPCNET_WHO_TWIN) continue;
+    send_packet(self, to, IPCNET_PACKET_POWER_LINE, 0, &self->power.want, sizeof self->power.want, &fds);
+    given = given || to->fd >= 0;
   }
+  return given;
 }
 
 void ipcnet_control_look(struct ipcnet_process *self) {
@@ -99,7 +99,6 @@ static bool greet(struct ipcnet_process *self, struct ipcnet_connection *of, con
   if (of->who == IPCNET_WHO_TWIN) {
     fds.fds[0] = self->page.fd;
     send_packet(self, of, IPCNET_PACKET_TWIN_PAGE, 0, NULL, 0, &fds);
-    give_power_line(self, of);
   }
   if (of->who == IPCNET_WHO_BRAIN) {
     fds.fds[0] = ipcnet_lane_writer_fd(self->lanes.frames);

@@ -154,7 +154,10 @@ static void begin_stop(struct ipcnet_process *self) {
 static void go_on_stopping(struct ipcnet_process *self) {
   struct ipcnet_reflex_state_record state;
   ipcnet_reflex_state(self->core, &state);
-  if (state.role == IPCNET_TWIN_OWNER && state.arming == IPCNET_SAFE_POSE) return;
+  if (state.role == IPCNET_TWIN_OWNER && state.arming == IPCNET_SAFE_POSE) {
+    ipcnet_notify_working(&self->notify, self->now_us);
+    return;
+  }
   if (state.role != IPCNET_TWIN_STOPPED) ipcnet_reflex_twin_event(self->core, IPCNET_TWIN_STOP_ASKED, NULL, self->now_us);
   self->finished = true;
 }

@@ -39,11 +39,20 @@ static void follow(struct ipcnet_process *self) {
   else if (self->power.fd >= 0 && self->power_watched < 0 && ipcnet_process_watch(self, self->power.fd, IPCNET_SOURCE_POWER, 0) == 0) self->power_watched = self->power.fd;
 }
 
+/* Once, when it shows the table that we have: before that it would not know what to do with it. */
+static void give(struct ipcnet_process *self) {
+  const struct ipcnet_reflex_table *table = ipcnet_reflex_loaded_table(self->core);
+  bool wants = self->power.fd >= 0 && !self->power.gone && table != NULL && self->link.alive && memcmp(self->link.page->table_hash, table->header->hash, sizeof table->header->hash) == 0;
+  if (!wants) self->power_given = 0;
+  else if (self->power_given != self->link.page->pid && ipcnet_control_give_power_line(self)) self->power_given = self->link.page->pid;
+}
+
 void ipcnet_power_tick(struct ipcnet_process *self) {
   bool failed = ipcnet_power_fails(self);
   if (self->power.gone) unwatch(self);
-  if (ipcnet_powerfail_tick(&self->power, self->now_us)) ipcnet_control_give_power_line(self);
+  if (ipcnet_powerfail_tick(&self->power, self->now_us)) self->power_given = 0;
   follow(self);
+  give(self);
   if (self->power_watched >= 0) ipcnet_powerfail_read(&self->power);
   tell(self);
   bool fails = ipcnet_power_fails(self);

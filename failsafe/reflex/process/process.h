@@ -81,6 +81,7 @@ struct ipcnet_process {
   bool more;                /* something was left for the next turn */
   bool stopping, finished;
   int power_watched;        /* the line's descriptor in epoll; -1 none */
+  uint32_t power_given;     /* process that was given our line; 0 none */
   int power_told;           /* errno that was logged last; -1 none */
   bool image_waits;         /* while power fails nothing is written to disk */
   struct ipcnet_reflex_image unwritten;
@@ -154,8 +155,8 @@ void ipcnet_control_commands(struct ipcnet_process *self, uint32_t connection);
 void ipcnet_control_tick(struct ipcnet_process *self);
 /* Has the twin look at our page now. */
 void ipcnet_control_look(struct ipcnet_process *self);
-/* Gives the twin the power-fail line that we have. */
-void ipcnet_control_give_power_line(struct ipcnet_process *self);
+/* Gives the twin the power-fail line that we have. False: it has not connected to us yet. */
+bool ipcnet_control_give_power_line(struct ipcnet_process *self);
 
 /* ---- tables.c ------------------------------------------------------------------------------------------------------------------------------ */
 /* The last good one, at start. */

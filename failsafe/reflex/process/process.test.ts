@@ -23,6 +23,7 @@ const cases: readonly (readonly [string, string])[] = [
   ["tornRecords", "a torn record costs the newest alone; a file without a whole one, the right to own"],
   ["unfinishedPose", "an unfinished safe pose is finished by whoever is left, before anybody asks"],
   ["hostilePackets", "hostile packets cost their sender alone"],
+  ["powerLine", "power fails: posed, without a write to the disk, whoever of the two lives"],
   ["orderlyStop", "told to stop, it poses first, then ends the watchdog; killed, it ends nothing"],
 ];
 
