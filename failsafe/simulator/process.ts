@@ -586,6 +586,8 @@ export class ReflexProcess {
     if (wasCut) {
       new Uint8Array(this.page).set(new Uint8Array(core.native.pageAtCut));
       this.cutIn = Infinity;
+      // It has died in the middle: no sleep puts that off.
+      this.unkillableUntilUs = 0;
       this.kill();
       return;
     }

@@ -7,6 +7,7 @@
  */
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { setFlagsFromString } from "node:v8";
 import { DriverError } from "../../drivers/driver.ts";
 import { systemClock } from "../../schemas/clock.ts";
 import { protectProcess } from "../../shm/sockets/index.ts";
@@ -23,6 +24,7 @@ import { ServiceManager } from "../triggers/serviceManager.ts";
 import { StopSignals } from "../triggers/stopSignals.ts";
 import { SystemWatch } from "../triggers/systemWatch.ts";
 import { PairInstance } from "./pairInstance.ts";
+import { rehearse } from "./rehearsal.ts";
 
 const usage = `ipcnetd: the IPCNet gateway
   ipcnetd --config FILE        run with this configuration (ipcnet config check FILE judges it without running)
@@ -102,8 +104,11 @@ async function run({ accepted, instance, write, untilStdinCloses }: RunOptions):
 /** One of two: active or standby, as the other one lets it be. */
 async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptions, folder: string): Promise<number> {
   const clock = systemClock;
+  // What a rehearsal has compiled stays compiled, however long it is not needed.
+  setFlagsFromString("--no-flush-bytecode");
   const pair: PairInstance = new PairInstance({
     folder, instance, ...versionForTests(), deadlineMs: accepted.config.redundancy.progressMs, drills: accepted.config.redundancy.drills, clock, build: (front) => assemble({ accepted, instance, clock, write, pair: front }),
+    rehearse: (at, isOver) => rehearse({ folder: at, instance, clock, isOver }),
     say: (input) => (pair.gateway ? pair.gateway.event(input) : write({ ...input, atUs: clock.nowUs(), wallTime: new Date().toISOString() })),
   });
   await pair.start();

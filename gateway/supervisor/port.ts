@@ -16,6 +16,8 @@ export interface SupervisorPort {
   readonly cause: PoseCause | undefined;
   /** The last safe pose's verdict. */
   readonly verdict: PoseVerdict | undefined;
+  /** A gateway that told people so is dead, and this one goes on (or, `before` undefined, nobody knows what it told). */
+  takenOver(before: { state: ArmingState; reason: string } | undefined, nowUs: number): void;
   setOptions(options: { autoDisarmAfterSilentMs: number }): void;
   /** What stands between now and armed: empty when `arm` would succeed. */
   missing(): string[];

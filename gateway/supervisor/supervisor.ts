@@ -47,6 +47,16 @@ export class Supervisor implements SupervisorPort {
     this.#options = options;
   }
 
+  /**
+   * Armed: the process that let commands pass is dead, and nothing passes before somebody arms again. A pose that ran was cut, and nobody has measured its end: that is a fault. What
+   * demanded a reset demands it still.
+   */
+  takenOver(before: { state: ArmingState; reason: string } | undefined): void {
+    if (!before) return;
+    this.#state = before.state === "armed" ? "disarmed" : before.state === "safePose" ? "fault" : before.state;
+    this.#reason = before.state === "armed" ? "disarmed by the death of the gateway that was armed: arm it again" : before.state === "safePose" ? `the gateway died during the safe pose (${before.reason})` : before.reason;
+  }
+
   setOptions(options: SupervisorOptions): void {
     this.#options = options;
   }

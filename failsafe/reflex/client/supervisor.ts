@@ -46,6 +46,8 @@ export class ReflexSupervisor {
   #silentMs: number;
   #lastCommandUs = 0;
   #disarming = false;
+  /** What a predecessor has told, until the reflex has. */
+  #before: { state: ArmingState; reason: string } | undefined;
   /** What we asked for last. */
   #asked: { row: TriggerRow; why: string } | undefined;
   #verdict: PoseVerdict | undefined;
@@ -62,6 +64,13 @@ export class ReflexSupervisor {
     this.#silentMs = options.autoDisarmAfterSilentMs;
     options.client.onReport(({ end, report }) => this.#reported(end, report));
     options.client.onChange(() => this.#look());
+  }
+
+  /** Another brain is followed, which has told people that the robot is in this state; only what differs is news. */
+  takenOver(before: { state: ArmingState; reason: string } | undefined, nowUs: number): void {
+    this.#lastCommandUs = nowUs;
+    if (before?.state === this.#state) this.#reason = before.reason;
+    else this.#before = before;
   }
 
   setOptions({ autoDisarmAfterSilentMs }: { autoDisarmAfterSilentMs: number }): void {
@@ -264,10 +273,12 @@ export class ReflexSupervisor {
     }
     if (to === from) return;
     this.#state = to;
-    this.#reason = this.#why ?? this.#triggerText(trigger);
+    const told = this.#before?.state === to ? this.#before : undefined;
+    this.#before = undefined;
+    this.#reason = told?.reason ?? this.#why ?? this.#triggerText(trigger);
     if (to === "armed") this.#lastCommandUs = this.#options.clock.nowUs();
     else this.#options.clearCommands();
-    this.#options.stateChanged(from, to, this.#reason);
+    if (!told) this.#options.stateChanged(from, to, this.#reason);
     this.#why = undefined;
     for (const listener of this.#stateListeners.slice()) listener();
   }
