@@ -94,6 +94,7 @@ export class Gateway {
   #ending: OrderlyStop<PoseVerdict> | undefined;
   /** Until somebody resets it: who stops now asks nobody. */
   #compromised = false;
+  #stopReason: "onStop" | "onShutdown" = "onStop";
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
@@ -103,9 +104,9 @@ export class Gateway {
 
   /**
    * Goes on where a predecessor has left off: the clients first, who have been waiting since it died; then the links, one by one as they open. One that does not open is tried again,
-   * and is missing until then.
+   * and is missing until then. `released`: what the predecessor had open has been closed.
    */
-  async takeOver(): Promise<void> {
+  async takeOver(released: Promise<void> = Promise.resolve()): Promise<void> {
     const { front, table, clock, stats, links } = this.#parts;
     this.#parts.beginEpoch();
     table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
@@ -117,7 +118,7 @@ export class Gateway {
     this.#running = true;
     // What was heard meanwhile comes before the next turn judges who is silent.
     for (const link of links) link.goOn?.();
-    for (const link of links) void this.#openUntilItWorks(link);
+    void released.then(() => links.forEach((link) => void this.#openUntilItWorks(link)));
     this.#turn();
     this.event({ severity: "warning", code: "tookOver", source: "gateway", text: this.#takeoverText(before) });
     this.#parts.nodesChanged();
@@ -209,12 +210,13 @@ export class Gateway {
       this.hurry(why);
       return this.#ending.over;
     }
+    this.#stopReason = reason;
     this.reschedule();
     // Without time to prepare the pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
     this.#ending = new OrderlyStop({
       clock, prepareMs: supervisor.armed ? this.#parts.prepareMs() : 0, moreMsMax: serviceLimits.farewellMoreMsMax, besideMs: FAREWELL_MS, compromised: this.#compromised,
       sayFarewell: (deadlineMs) => front.sayFarewell(why, deadlineMs),
-      startPose: () => supervisor.safePose(why, clock.nowUs(), this.#compromised ? "onCompromise" : reason),
+      startPose: () => supervisor.safePose(why, clock.nowUs(), this.#compromised ? "onCompromise" : this.#stopReason),
     });
     const verdict = await this.#ending.over;
     this.#running = false;
@@ -237,7 +239,15 @@ export class Gateway {
 
   /** The operating system is about to stop: the pose begins now, the service goes on until it is stopped itself. */
   systemStops(why: string): Promise<PoseVerdict> {
+    this.event({ severity: "warning", code: "systemStops", source: "gateway", text: why });
     return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs(), "onShutdown");
+  }
+
+  /** It has turned out, after we were told to stop, that the whole system stops. Programs keep the time that they were given; a pose that runs is taken over. */
+  stopIsShutdown(why: string): void {
+    this.#stopReason = "onShutdown";
+    this.event({ severity: "info", code: "systemStops", source: "gateway", text: why });
+    if (this.#ending && this.#ending.phase !== "preparing" && this.#ending.phase !== "over") void this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs(), "onShutdown");
   }
 
   /** Something of this robot cannot be trusted any more: the severest pose, at once, without asking anybody. */
@@ -262,7 +272,7 @@ export class Gateway {
     const { identity, links, nodes, rejects, front, policy, table, stats, supervisor, clock } = this.#parts;
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
-      state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
+      state: () => supervisor.state, stateReason: () => supervisor.reason, cause: () => supervisor.cause, missing: () => supervisor.missing(),
       nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(), reflexes: () => this.#parts.reflexes(),
       supervision: () => this.#parts.supervision(), epoch: () => this.#parts.epoch(), topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());

@@ -1,10 +1,15 @@
 /** A packet that kills the gateway that handles it: its successor does not touch it, keeps its sender out, and everybody else goes on. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 import { pairConfiguration, PairRig } from "../bench/failover/pairRig.ts";
 import { IpcnetError } from "../shm/client/index.ts";
 import { Status } from "../schemas/status.ts";
 import { Program } from "./program.ts";
+import { BusHost } from "../drivers/can/emulator/host.ts";
+import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
+import { serveBuses } from "../drivers/can/emulator/server.ts";
+import { testFolder } from "./daemon.ts";
 import { eventually } from "./waiting.ts";
 
 interface Kept {
@@ -98,3 +103,42 @@ test("a packet over which the gateway is killed, and nobody says why (kill -9, t
   assert.equal(bystanderGone, true);
   await operator.close();
 });
+
+for (const kind of ["throw", "hang"]) {
+  test(`a frame of a bus over which the gateway dies (${kind}) kills one instance, never two, however often it comes`, async (t) => {
+    const host = new BusHost({ name: "arm", bitrateBps: 500_000 });
+    const folder = testFolder();
+    t.after(() => folder.remove());
+    const busSocket = join(folder.path, "bus.sock");
+    const server = await serveBuses({ socketPath: busSocket, buses: [host] });
+    t.after(() => server.close());
+    const { port } = attachInProcess(host, { name: "node" });
+    const rig = new PairRig({ configuration: `${pairConfiguration}buses: [ { name: arm, driver: emulator, interface: ${busSocket}, bitrateBps: 500000, publishRaw: true } ]\n`, env: () => ({ IPCNETD_LINK_FAILPOINT: `${kind}:deadbeef` }) });
+    t.after(() => rig.close());
+    await rig.startBoth();
+    const ended = await rig.active(), other = await rig.standby();
+    // As a real node does: again and again.
+    const frames = setInterval(() => {
+      for (const [canId, hex] of [[0x123, "deadbeef"], [0x124, "dead"]] as const) void port.send({ timeUs: 0, canId, flags: 0, data: Buffer.from(hex, "hex"), token: 0 });
+    }, 5);
+    t.after(() => clearInterval(frames));
+    await ended.exited;
+    const client = await eventually("the other one serves", () => rig.connect().catch(() => undefined), { timeoutMs: 60_000, last: () => rig.logs() });
+    t.after(() => client.close());
+    const [entry, ...more] = await eventually("it is kept out", async () => {
+      const list = (await client.request("gateway/quarantine", {}, { timeoutMs: 60_000 })) as (Kept & { component: string })[];
+      return list.length > 0 && list;
+    });
+    assert.deepEqual([entry!.component, entry!.sample, more.length], ["arm/123", "deadbeef", 0]);
+    // The frames go on; its neighbour is taken, and nobody dies of it any more.
+    let neighbours = 0;
+    await client.subscribe("can/arm/raw", {}, () => (neighbours += 1));
+    await eventually("frames", () => neighbours > 20);
+    const status = (await client.request("gateway/status")) as { rejects: { reason: string; count: number }[] };
+    assert.ok(status.rejects.some(({ reason, count }) => reason === "quarantined" && count > 0));
+    assert.equal(other.hasEnded, false, rig.logs());
+    // Let in again it is what it was: the gateway has nobody to stand by, and dies of it.
+    await client.request("gateway/quarantine", { release: "arm/123" });
+    await other.exited;
+  });
+}

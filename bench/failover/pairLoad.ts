@@ -10,6 +10,8 @@ export interface PairLoadOptions {
   callers?: number;
   /** Calls of one caller that are under way at a time. */
   depth?: number;
+  /** Between an answer and the next call, ms. */
+  pauseMs?: number;
 }
 
 export class PairLoad {
@@ -27,7 +29,7 @@ export class PairLoad {
   #running = true;
   #lastId = 0;
   #lastReplyMs = performance.now();
-  #gapMs = 0;
+  #gap = { ms: 0, endMs: 0 };
 
   constructor(options: PairLoadOptions) {
     this.#options = options;
@@ -55,9 +57,15 @@ export class PairLoad {
 
   /** The longest time without an answer since the last call of this. */
   takeGapMs(): number {
-    const gapMs = Math.max(this.#gapMs, performance.now() - this.#lastReplyMs);
-    this.#gapMs = 0;
-    return gapMs;
+    return this.takeGap().ms;
+  }
+
+  /** The same, with the time at which it ended (performance.now). */
+  takeGap(): { ms: number; endMs: number } {
+    const gap = this.#gap;
+    const endMs = performance.now();
+    this.#gap = { ms: 0, endMs };
+    return gap.ms > endMs - this.#lastReplyMs ? gap : { ms: endMs - this.#lastReplyMs, endMs };
   }
 
   /** Resolves when so many more answers have come. */
@@ -120,8 +128,10 @@ export class PairLoad {
     this.#executed.delete(id);
     this.replies += 1;
     const nowMs = performance.now();
-    this.#gapMs = Math.max(this.#gapMs, nowMs - this.#lastReplyMs);
+    if (nowMs - this.#lastReplyMs > this.#gap.ms) this.#gap = { ms: nowMs - this.#lastReplyMs, endMs: nowMs };
     this.#lastReplyMs = nowMs;
+    const { pauseMs = 0 } = this.#options;
+    if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 
   /** Two subscribers, by the gateway, of what one program publishes: each value once, in order. */

@@ -32,6 +32,9 @@ import { buildReflexParts } from "./reflex/parts.ts";
 import { reflexReport } from "../../failsafe/reflex/client/report.ts";
 import { ReflexSupervisor } from "../../failsafe/reflex/client/supervisor.ts";
 import type { SupervisorPort } from "../supervisor/port.ts";
+import { features } from "../../failsafe/reflex/client/status.ts";
+import { peerWords } from "../identity/words.ts";
+import { CompromiseWatch } from "../triggers/compromise.ts";
 import { buildRoutes } from "./routes.ts";
 import { buildSerialLink } from "./serialPorts.ts";
 import { declareWritableTopics } from "./writableTopics.ts";
@@ -79,15 +82,16 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     event: (link, driverEvent) => onDriverEvent(link, driverEvent, supervisor, told, clock),
     secondMaster(link, message) {
       event({ severity: "error", code: "secondMaster", source: link.name, text: `somebody else sends ${message}, which only this gateway may send` });
-      if (supervisor.armed) supervisor.lost(`a second master on bus ${link.name}`, clock.nowUs(), link.name);
+      if (!compromise.secondMaster(link.name, message) && supervisor.armed) supervisor.lost(`a second master on bus ${link.name}`, clock.nowUs(), link.name);
     },
   };
   const gate = (): boolean => supervisor.armed;
+  const compromise = new CompromiseWatch({ counts: () => running.config.safePose.compromise, armed: gate, nowUs: () => clock.nowUs(), compromised: (why) => void gateway?.compromised(why) });
 
   const links: Link[] = [];
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
   const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event: told, epoch: () => epoch.value }));
-  const common = { config, heartbeats, table, rejects, clock, gate, ports, reflex };
+  const common = { config, heartbeats, table, rejects, clock, gate, ports, reflex, watch: pair?.watch };
   for (const bus of config.buses) {
     const link = await buildCanLink(bus, { ...common, messagesOf: (name) => parts.messages.of(name) });
     frameLinks.set(bus.name, link);
@@ -101,7 +105,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     gateway?.reschedule();
   });
   declareWritableTopics({ config, parts, table, publisher, paths });
-  links.push(...(await buildMqttLinks({ config, configFile, schemas: parts.schemas, identity, table, rejects, clock, publisher, ports, epoch: () => epoch.value })));
+  links.push(...(await buildMqttLinks({ config, configFile, schemas: parts.schemas, identity, table, rejects, clock, publisher, ports, epoch: () => epoch.value, watch: pair?.watch })));
   heartbeats.watchTopics(table);
 
   const pose = compilePose(config.safePose, {
@@ -134,8 +138,12 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
       trouble: (text) => event({ severity: "error", code: "safePoseCallFailed", source: "gateway", text }),
     });
   }
+  reflex?.client.onChange(() => {
+    for (const { instance, status } of reflex.client.ends) if (status && (status.features & features.tableDamaged) !== 0) compromise.tableDamaged(instance, status.pid);
+  });
   const routes = buildRoutes({ config, table, publisher, frameLinks, clock, gate });
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
+  policy.access.onDenied = (who, what) => compromise.denied(peerWords(who), what);
   const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
   gateway = new Gateway({
     beginEpoch: () => {

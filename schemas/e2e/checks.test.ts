@@ -187,7 +187,7 @@ test("claims name signals and groups of messages; what is not one is said at its
   const checks = load(head("{ arm: [A, B], hand: [C] }"));
   assert.deepEqual([checks.claims.epoch, checks.claims.owner, [...checks.claims.groups!]], ["e", "o", [["arm", ["A", "B"]], ["hand", ["C"]]]]);
   assert.deepEqual(checks.verify([message("A"), message("B"), message("See")]).map(({ message: text }) => text), ["claims.groups: there is no message C"]);
-  assert.deepEqual(faults(head("[A]")), ["2:41 claims.groups is not a map (claims: { groups: { NAME: [MESSAGE, …] } })"]);
-  assert.deepEqual(faults(head("{ arm: A, hand: [] }")).map((text) => text.slice(0, 45)), ["2:48 group arm is not a list of messages (clai", "2:57 group hand is not a list of messages (cla"]);
-  assert.deepEqual(faults(head("{ arm: [A], hand: [A] }")), ["2:59 A is in group arm already (a node confirms one group)"]);
+  assert.deepEqual(faults(head("[A]")), ["2:39 claims.groups is not a map (claims: { groups: { NAME: [MESSAGE, …] } })"]);
+  assert.deepEqual(faults(head("{ arm: A, hand: [] }")).map((text) => text.slice(0, 45)), ["2:46 group arm is not a list of messages (cla", "2:55 group hand is not a list of messages (cl"]);
+  assert.deepEqual(faults(head("{ arm: [A], hand: [A] }")), ["2:57 A is in group arm already (a node confirms one group)"]);
 });

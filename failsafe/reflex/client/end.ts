@@ -206,7 +206,7 @@ export class ReflexEnd {
         this.status = packet.status;
         this.roleTold(roles[packet.status.role] ?? "starting", packet.status.epoch, packet.status.nowUs);
         return this.#options.ports.statusChanged(this);
-      case "order": case "table": case "drill": case "commandLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look":
+      case "order": case "table": case "drill": case "commandLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look": case "powerLine":
         // A brain is not sent these.
         return closeAll(descriptors);
       default: packet satisfies never;
