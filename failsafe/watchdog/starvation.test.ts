@@ -77,6 +77,20 @@ test("the fair clock stands still while the process is starved, and is looked at
   assert.equal(clock.nowUs(), 200 * MS, "without a new excuse it goes on as any clock");
 });
 
+test("the fair clock never goes back: an excuse is heard of later than what it excuses", () => {
+  const { starvation, set } = rig();
+  let nowUs = 0, before = -Infinity;
+  const clock = new FairClock(() => nowUs, starvation);
+  for (let i = 0; i < 1_000; i++) {
+    nowUs += ((i * 7_919) % 60) * MS;
+    // Nearly all of the time that has passed.
+    set({ main: (nowUs / MS) * 0.95 });
+    const fairUs = clock.nowUs();
+    assert.ok(fairUs >= before && fairUs <= nowUs, `${i}: ${before} ${fairUs} ${nowUs}`);
+    before = fairUs;
+  }
+});
+
 test("the kernel tells of a real process; of one that is gone it tells nothing", async () => {
   const own = delaysOf(process.pid);
   assert.ok(own.has(process.pid) && own.size > 1);
