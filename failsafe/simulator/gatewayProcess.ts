@@ -50,6 +50,8 @@ export class GatewayProcess {
   #scheduled = false;
   /** Of the poison that makes it hang. */
   hangsOver: SimClient | undefined;
+  /** Everything that the active had is here too. */
+  isInSync = false;
   /** A standby's end of the link, and what came over it. */
   following: Following | undefined;
   #twinPage: Page | undefined;
@@ -322,7 +324,7 @@ export class GatewayProcess {
     this.#journals = [];
     this.#replica = this.#twinPage = this.following = this.#inHand = undefined;
     this.#judge = new ProgressJudge(PROGRESS_DEADLINE_MS);
-    this.#hung = this.#twinDead = false;
+    this.#hung = this.#twinDead = this.isInSync = false;
   }
 
   receives(following: Following, message: LinkMessage | { op: "welcome"; page: Page }): void {
@@ -340,6 +342,7 @@ export class GatewayProcess {
           return;
         case "synced":
           this.#look();
+          this.isInSync = true;
           return this.happened("inSync");
       }
     });
