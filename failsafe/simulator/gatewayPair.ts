@@ -168,8 +168,10 @@ export class GatewayPair {
     const links = [process.following, heir.following].filter((link) => link !== undefined && (link.standby === process || link.isOf(process)));
     const { following } = heir;
     const { life } = process;
+    process.isTornDown = true;
     time.after(teardownUs, () => {
       if (process.life !== life) return;
+      process.isTornDown = false;
       if (this.#lock === process) this.#lock = undefined;
       this.#listenerHolders.delete(process);
       if (this.#listenerHolders.size === 0) this.#closeListener();

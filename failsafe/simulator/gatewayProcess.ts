@@ -34,6 +34,8 @@ export class GatewayProcess {
   readonly instance: number;
   life: object = {};
   isAlive = false;
+  /** Dead, and the kernel has not given everything back: nobody starts it before. */
+  isTornDown = false;
   role: Role = "looking";
   stalledUntilUs = 0;
   /** Dies before the step with this number, counted from now; or stands still there. */
@@ -86,7 +88,7 @@ export class GatewayProcess {
   // ---- Life -----------------------------------------------------------------------------------------------------------------------------------
 
   start(): void {
-    if (this.isAlive || !this.#pair.isPowered) return;
+    if (this.isAlive || this.isTornDown || !this.#pair.isPowered) return;
     this.life = {};
     this.isAlive = true;
     this.role = "looking";
@@ -113,7 +115,8 @@ export class GatewayProcess {
 
   /** The host has lost its power. */
   vanish(): void {
-    this.isAlive = this.isServing = false;
+    this.isAlive = this.isServing = this.isTornDown = false;
+    this.life = {};
     this.#work = undefined;
   }
 
