@@ -50,6 +50,8 @@ export class GatewayProcess {
   readonly #random: () => number;
   #work: Generator<void> | undefined;
   #scheduled = false;
+  /** What came while it stood still. */
+  readonly #waiting: (() => void)[] = [];
   /** Of the poison that makes it hang. */
   hangsOver: SimClient | undefined;
   /** Everything that the active had is here too. */
@@ -98,6 +100,7 @@ export class GatewayProcess {
     this.page = { words: new Uint32Array(16), sent: new Map(), heir: undefined };
     this.active = this.#work = undefined;
     this.isServing = this.#scheduled = false;
+    this.#waiting.length = 0;
     this.hangsOver = undefined;
     this.#forgetTwin();
     this.#every(TICK_US, () => (this.page.words[Word.progress] = (this.page.words[Word.progress]! + 1) >>> 0));
@@ -131,16 +134,24 @@ export class GatewayProcess {
     this.stalledUntilUs = Math.max(this.stalledUntilUs, this.#time.nowUs + forUs);
   }
 
-  /** In its own time: not while it stands still, not after its death. */
+  /** In its own time: not while it stands still, not after its death. What came while it stood still happens in the order in which it came. */
   #later(delayUs: number, action: () => void): void {
     const { life } = this;
-    const turn = (): void => {
-      if (!this.isAlive || this.life !== life) return;
-      if (this.isHung) return;
-      if (this.#time.nowUs < this.stalledUntilUs) this.#time.at(this.stalledUntilUs, turn);
-      else action();
-    };
-    this.#time.after(delayUs, turn);
+    this.#time.after(delayUs, () => {
+      if (!this.isAlive || this.life !== life || this.isHung) return;
+      if (this.#waiting.length === 0 && this.#time.nowUs >= this.stalledUntilUs) return action();
+      this.#waiting.push(action);
+      if (this.#waiting.length === 1) this.#goOn(life);
+    });
+  }
+
+  #goOn(life: object): void {
+    this.#time.at(this.stalledUntilUs, () => {
+      while (this.isAlive && this.life === life && !this.isHung && this.#waiting.length > 0) {
+        if (this.#time.nowUs < this.stalledUntilUs) return this.#goOn(life);
+        this.#waiting.shift()!();
+      }
+    });
   }
 
   #every(periodUs: number, action: () => void): void {
