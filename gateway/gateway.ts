@@ -128,8 +128,8 @@ export class Gateway {
   #takeoverText(before: ArmingState | undefined): string {
     const { links, reflexes, supervisor } = this.#parts;
     const names = (some: readonly Link[]): string => some.map(({ name }) => name).join(", ");
-    const held = links.filter(({ follow }) => follow);
-    const anew = links.filter(({ follow }) => !follow);
+    const held = links.filter(({ survives }) => survives);
+    const anew = links.filter(({ survives }) => !survives);
     const robot = reflexes().length > 0 ? `the robot is ${supervisor.state}, as its reflex says`
       : before === "armed" ? "the robot was armed and is DISARMED: the process that let commands pass is dead, and nothing moves before somebody arms it again"
       : `the robot is ${supervisor.state}`;
@@ -147,7 +147,7 @@ export class Gateway {
     for (;;) {
       try {
         await link.start();
-        if (!link.follow) this.event({ severity: "info", code: "linkReopened", source: link.name, text: `${link.name} was opened ${((clock.nowUs() - sinceUs) / 1e3).toFixed(0)} ms after the takeover` });
+        if (!link.survives) this.event({ severity: "info", code: "linkReopened", source: link.name, text: `${link.name} was opened ${((clock.nowUs() - sinceUs) / 1e3).toFixed(0)} ms after the takeover` });
         return this.reschedule();
       } catch (error) {
         this.event({ severity: "error", code: "linkNotOpened", source: link.name, text: error instanceof Error ? error.message : String(error) });

@@ -77,7 +77,8 @@ test("offers and writers: who waits for the end gets the status, who listens for
   const again = await startDaemon(daemon.folder, "version: 1\nrobot: mortal\n");
   t.after(() => again.process.kill("SIGKILL"));
   const client = await again.connect();
-  await eventually("the offer is renewed", () => client.request("app/echo", 7).then((answer) => answer === 7, () => false), { timeoutMs: 60_000 });
+  await eventually("the offer is renewed", async () => (await client.find("services", "app/echo")).length === 1, { timeoutMs: 60_000 });
+  assert.equal(await client.request("app/echo", 7), 7);
   assert.deepEqual(returns.lines, ["there"]);
   await client.close();
 });

@@ -63,6 +63,47 @@ for (const kind of ["throw", "abort", "hang"]) {
   });
 }
 
+test("a packet over which the gateway is killed, and nobody says why (kill -9, the out-of-memory killer of a container): forgiven once, kept out after the second death", async (t) => {
+  const rig = new PairRig({ configuration: pairConfiguration, env: () => ({ IPCNETD_FAILPOINT: "kill:POISON" }) });
+  t.after(() => rig.close());
+  await rig.startBoth();
+  const bystander = await rig.connect("bystander");
+  await bystander.offer("app/echo", { capacity: 4 }, (body) => body);
+  let bystanderGone = false;
+  bystander.onClose(() => (bystanderGone = true));
+  // Killed while it had nothing in hand: nobody is to blame.
+  const first = await rig.active();
+  first.child.kill("SIGKILL");
+  await first.exited;
+  assert.equal(await bystander.request("app/echo", 1, { timeoutMs: 60_000 }), 1);
+  assert.deepEqual(await bystander.request("gateway/quarantine", {}), []);
+  rig.start(first.name);
+  await rig.standby();
+  const [second, third] = [await rig.active(), rig.instances.get(first.name)!];
+  const sender = new Program(t, rig.socketPath, `
+    client.onClose((why) => say({ closed: why }));
+    client.request("app/echo", "POISON", { timeoutMs: 60000 }).catch((error) => say({ failed: error.message }));`);
+  await second.exited;
+  // It goes on with the packet still there, handles it once more, and dies over it too.
+  await third.exited;
+  assert.deepEqual([second, third].map(({ child }) => child.signalCode), ["SIGKILL", "SIGKILL"]);
+  // Nobody is left; the next one has read of both deaths. Sessions died with the last one: a pair has two lives, and systemd starts the third.
+  rig.start("a");
+  await eventually("an active one", () => rig.instances.get("a")!.isActive, { timeoutMs: 60_000, last: () => rig.logs() });
+  await sender.hears<{ closed?: string }>("the end", (line: { closed?: string }) => line.closed !== undefined);
+  const again = new Program(t, rig.socketPath, `
+    client.onClose((why) => say({ closed: why }));
+    client.request("app/echo", "POISON", { timeoutMs: 60000 }).catch((error) => say({ failed: error.message }));`);
+  const closed = await again.hears<{ closed?: string }>("the goodbye", (line: { closed?: string }) => line.closed !== undefined);
+  assert.match(closed.closed!, /quarantined as q1: two deaths over the same packet/);
+  const operator = await rig.connect("operator");
+  const [entry, ...more] = (await operator.request("gateway/quarantine", {})) as Kept[];
+  assert.equal(more.length, 0);
+  assert.ok(Buffer.from(entry!.sample, "hex").includes("POISON"));
+  assert.equal(bystanderGone, true);
+  await operator.close();
+});
+
 for (const kind of ["throw", "hang"]) {
   test(`a frame of a bus over which the gateway dies (${kind}) kills one instance, never two, however often it comes`, async (t) => {
     const host = new BusHost({ name: "arm", bitrateBps: 500_000 });

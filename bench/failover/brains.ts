@@ -4,6 +4,7 @@
  * when anything was lost, doubled or disconnected.
  */
 import { getPriority, loadavg, setPriority } from "node:os";
+import { readdirSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { pathToFileURL } from "node:url";
 import { takeoverSteps } from "../../failsafe/failover/trace.ts";
@@ -42,6 +43,8 @@ export interface BrainOptions {
   /** Between two calls of a program, ms. */
   pauseMs?: number;
   seed?: number;
+  /** Whether the programs that measure may run before the burners. */
+  raise?: boolean;
   progress?: (text: string) => void;
 }
 
@@ -55,13 +58,29 @@ const PAUSE_MS = 5;
 /** What measures must not wait for a processor itself: the gap would be the programs'. Refused without the right to it. */
 const MEASURING_NICE = -15;
 
+/** At the start; the burners and the pair are scheduled like that. */
+const ordinaryNice = getPriority();
+
+/** A standby starts and rehearses at this process's priority, so that a thousand faults take minutes and not hours. When it is ready it is scheduled like the burners. */
+function scheduleLikeOthers({ child, hasEnded }: Instance): void {
+  if (hasEnded || getPriority() === ordinaryNice) return;
+  for (const thread of readdirSync(`/proc/${child.pid}/task`)) {
+    try {
+      setPriority(Number(thread), ordinaryNice);
+    } catch (error) {
+      // A helper thread that has ended meanwhile.
+      if ((error as NodeJS.ErrnoException).code !== "ERR_SYSTEM_ERROR") throw error;
+    }
+  }
+}
+
 /** Does what the kind says to the active at a moment given by `phase` (0 – 1), and resolves when the other one serves; the one that ended is started again. */
 export async function strike(rig: PairRig, load: PairLoad, kind: FaultKind, phase = 0): Promise<Strike> {
-  await rig.rehearsed();
+  scheduleLikeOthers(await rig.rehearsed());
   await load.moreReplies(20);
   const active = await rig.active();
   await new Promise((resolve) => setTimeout(resolve, phase * PHASE_MS));
-  load.takeGapMs();
+  load.takeGap();
   const [struckUs, struckMs] = [systemClock.nowUs(), performance.now()];
   if (kind === "switch") active.child.kill("SIGTERM");
   else active.child.kill(kind === "kill" ? "SIGKILL" : "SIGSTOP");
@@ -78,13 +97,14 @@ export async function strike(rig: PairRig, load: PairLoad, kind: FaultKind, phas
 async function stepsSince(load: PairLoad, before: Instance, struckUs: number): Promise<Record<string, number>> {
   for (;;) {
     const { active, since, takeover } = (await load.ask("gateway/failover", {})) as PairReport;
-    if (active === before.name) continue;
-    if (since.from !== before.name || !takeover) throw new Error(`it took over from ${since.from ?? "nobody"} instead of ${before.name}`);
+    // The answer that tells of it may itself be the first.
+    if (active === before.name || takeover?.stepsUs.firstReply === undefined) continue;
+    if (since.from !== before.name ) throw new Error(`it took over from ${since.from ?? "nobody"} instead of ${before.name}`);
     return Object.fromEntries(Object.entries(takeover.stepsUs).map(([step, us]) => [step, takeover.noticedUs + us - struckUs]));
   }
 }
 
-export async function measure({ kinds, faults, burners = 0, pauseMs = 0, seed = 1, progress = () => {} }: BrainOptions): Promise<{ figures: BrainFigures[]; findings: string[]; load: PairLoad }> {
+export async function measure({ kinds, faults, burners = 0, pauseMs = 0, seed = 1, raise = false, progress = () => {} }: BrainOptions): Promise<{ figures: BrainFigures[]; findings: string[]; load: PairLoad }> {
   const rig = new PairRig({ configuration: pairConfiguration });
   const load = new PairLoad({ connect: (name) => rig.connect(name), pauseMs });
   const random = randomOf(seed);
@@ -93,6 +113,7 @@ export async function measure({ kinds, faults, burners = 0, pauseMs = 0, seed = 
     await rig.startBoth();
     await load.start();
     busy = new Burners(burners);
+    if (raise) progress(raiseOwnPriority() ? `the programs that measure run at nice ${getPriority()}, the pair and the burners at ${ordinaryNice}\n` : "the programs that measure run at ordinary priority: not permitted\n");
     const figures: BrainFigures[] = [];
     for (const kind of kinds) figures.push(await measureKind(rig, load, { kind, faults, random, progress }));
     await load.stop();
@@ -163,10 +184,9 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   });
   const kinds = faultKinds.filter((kind) => values.kinds.split(",").includes(kind));
   const [seed, burners] = [Number(values.seed), Number(values.burners)];
-  const raised = !values.plain && raiseOwnPriority();
-  process.stderr.write(`seed ${seed}, ${burners} burners, the programs that measure run at ${raised ? `nice ${MEASURING_NICE}` : "ordinary priority"}\n`);
-  const { figures, findings, load } = await measure({ kinds, faults: Number(values.faults), burners, pauseMs: PAUSE_MS, seed, progress: (text) => process.stderr.write(text) });
-  if (values.json) process.stdout.write(`${JSON.stringify({ seed, burners, raised, figures: figures.map(({ gaps: _gaps, ...rest }) => rest), findings, replies: load.replies })}\n`);
+  process.stderr.write(`seed ${seed}, ${burners} burners\n`);
+  const { figures, findings, load } = await measure({ kinds, faults: Number(values.faults), burners, pauseMs: PAUSE_MS, seed, raise: !values.plain, progress: (text) => process.stderr.write(text) });
+  if (values.json) process.stdout.write(`${JSON.stringify({ seed, burners, raised: getPriority() !== ordinaryNice, figures: figures.map(({ gaps: _gaps, ...rest }) => rest), findings, replies: load.replies })}\n`);
   else {
     for (const { kind, faults, gapMs, gaps, stepsMs, load: machineLoad } of figures) {
       process.stdout.write(`${kind}: ${faults} faults, load ${machineLoad}, service gap ${words(gapMs)}\n${histogram(gaps)}\nfrom the signal to\n${Object.entries(stepsMs).map(([step, each]) => `  ${step.padEnd(12)} ${words(each)}\n`).join("")}\n`);

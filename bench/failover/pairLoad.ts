@@ -55,17 +55,14 @@ export class PairLoad {
     return this.#clients[0]!.request(service, body, { timeoutMs: 60_000 });
   }
 
-  /** The longest time without an answer since the last call of this. */
-  takeGapMs(): number {
-    return this.takeGap().ms;
-  }
-
-  /** The same, with the time at which it ended (performance.now). */
+  /** The longest time without an answer since the last call of this, and when it ended (performance.now). A gap that is open counts for as long as it is, and begins anew. */
   takeGap(): { ms: number; endMs: number } {
     const gap = this.#gap;
-    const endMs = performance.now();
-    this.#gap = { ms: 0, endMs };
-    return gap.ms > endMs - this.#lastReplyMs ? gap : { ms: endMs - this.#lastReplyMs, endMs };
+    const nowMs = performance.now();
+    const openMs = nowMs - this.#lastReplyMs;
+    this.#gap = { ms: 0, endMs: nowMs };
+    this.#lastReplyMs = nowMs;
+    return gap.ms > openMs ? gap : { ms: openMs, endMs: nowMs };
   }
 
   /** Resolves when so many more answers have come. */

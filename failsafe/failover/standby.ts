@@ -10,6 +10,7 @@ import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, Tw
 import { Inheritance } from "./inheritance.ts";
 import { JournalReader } from "./journalReader.ts";
 import { ProgressJudge } from "./judge.ts";
+import { Starvation } from "../watchdog/starvation.ts";
 import { messageInHand, type MessageInHand } from "./inHand.ts";
 import { Fate, type Handling, handlingOf, Word } from "./page.ts";
 import { type LinkMessage, PairLink } from "./pairLink.ts";
@@ -32,8 +33,10 @@ export interface StandbyOptions {
   happened(event: "inSync" | "twinLate" | "twinGone" | "twinDead" | "refused", text: string): void;
 }
 
-/** Between two looks at the journal: what is left to read at a takeover is what the active wrote in this time. */
+/** Between two looks at the journal and at the active's progress: what is left to read at a takeover is what it wrote in this time, and by so much it is noticed late that it hangs. */
 const LOOK_MS = 10;
+/** Of the deadline: an active that has not moved for so long is asked what kept it. Its counter moves every tenth. */
+const STILL_PART = 5;
 
 interface Journal {
   descriptor: Descriptor;
@@ -75,6 +78,9 @@ export class Standby {
   #inHand: { handling: Handling | undefined; message: MessageInHand | undefined; sinceUs: number; starvedUs: number; wasStopped: boolean } | undefined;
   /** Of this machine, when the active was last seen alive. */
   #memoryKills = outOfMemoryKills();
+  #progress: number | undefined;
+  #progressUs = 0;
+  #starvation: Starvation | undefined;
   #isSynced = false;
   #isDying = false;
   #dead = false;
@@ -189,7 +195,7 @@ export class Standby {
         const life = new TwinLife({ pid: this.#link.connection.peer.pid, pidfd: this.#pidfd }, { dying: () => this.#dying(), over: () => this.#over() });
         this.#twin = { page: twinPage, life, listener, lock, path: message.path, instance: message.instance, heir: twinPage.words[Word.heir]! };
         page.close();
-        this.#timers.push(setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#askJudge(), this.#options.deadlineMs / 10));
+        this.#timers.push(setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#askJudge(), LOOK_MS));
         return;
       }
       case "refused":
@@ -278,12 +284,17 @@ export class Standby {
   }
 
   #askJudge(): void {
-    this.#memoryKills = outOfMemoryKills();
     const words = this.#twin?.page.words;
     if (this.#dead || this.#isDying || !words) return;
+    const progress = words[Word.progress]!;
+    if (progress !== this.#progress) {
+      this.#memoryKills = outOfMemoryKills();
+      this.#progressUs = this.#options.nowUs();
+    }
+    this.#progress = progress;
     const { pid } = this.#link.connection.peer;
     const nowUs = this.#options.nowUs();
-    const starvedUs = starvedUsOf(pid);
+    const starvedUs = this.#starvedUs(pid, nowUs);
     const handling = handlingOf(words);
     const message = messageInHand(words);
     const isSamePacket = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
@@ -291,12 +302,19 @@ export class Standby {
     const isSame = isSamePacket || isSameMessage;
     if (!isSame) this.#inHand = { handling, message, sinceUs: nowUs, starvedUs, wasStopped: false };
     if (isSame && !this.#inHand!.wasStopped) this.#inHand!.wasStopped = isStopped(pid);
-    if (this.#judge.judge(words[Word.progress]!, nowUs, starvedUs) !== "late") return;
+    if (this.#judge.judge(progress, nowUs, starvedUs) !== "late") return;
     // It hangs over a packet or a message that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
     const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
     this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !this.#inHand!.wasStopped;
     this.#options.trace.mark("noticed");
     this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
+  }
+
+  /** Looked at when it has not moved for a while: most of the time nothing has to be excused. */
+  #starvedUs(pid: number, nowUs: number): number {
+    this.#starvation ??= new Starvation(pid);
+    const isStill = nowUs - this.#progressUs >= (this.#options.deadlineMs * 1e3) / STILL_PART;
+    return isStill ? this.#starvation.look(nowUs) : this.#starvation.goesOn();
   }
 
   /** The kernel says that it has given everything back. */
@@ -326,15 +344,6 @@ function isStopped(pid: number): boolean {
   } catch {
     // Gone meanwhile: then it is not stopped.
     return false;
-  }
-}
-
-/** For how long the main thread of a process has waited for a processor since it began, µs; 0 where the kernel does not say. */
-function starvedUsOf(pid: number): number {
-  try {
-    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "latin1").split(" ")[1] ?? 0) / 1e3;
-  } catch {
-    return 0;
   }
 }
 

@@ -83,9 +83,9 @@ function socketPath({ folder, instance }: Pick<RehearsalOptions, "folder" | "ins
   return join(folder, `rehearsal-${instance}.sock`);
 }
 
-/** JSON is YAML. No writers: whoever runs the gateway may write. */
+/** JSON is YAML. No writers: whoever runs the gateway may write. No state is kept: below this there can be no folder. */
 function configuration(path: string): string {
-  return JSON.stringify({ version: 1, robot: "rehearsal", socket: { path, mode: "0600" }, topics: [{ name: "app/value", encoding: "cbor", writers: [] }] });
+  return JSON.stringify({ version: 1, robot: "rehearsal", socket: { path, mode: "0600" }, redundancy: { stateFolder: "/dev/null" }, topics: [{ name: "app/value", encoding: "cbor", writers: [] }] });
 }
 
 /** One of the two gateways. */
@@ -106,7 +106,8 @@ class Player {
     const { keeper, connections } = self;
     const file = new QuarantineFile(join(folder, "rehearsal-quarantine.json"), () => {});
     const pair: FrontPair = {
-      keeper, connections, port: nobodyAsks, supervision: new Supervision(brainSupervision), inherited: () => inherited, restored: () => {}, listening: (server) => (self.server = server),
+      folder, predecessorEpoch: () => 1, epochBegan: () => {}, watch: () => ({ begins: () => true, ends: () => {} }),
+      keeper, connections, port: nobodyAsks, supervision: new Supervision(brainSupervision), fairNowUs: () => clock.nowUs(), inherited: () => inherited, restored: () => {}, listening: (server) => void (self.server = server),
       guard: () => new Guard({ file, keeper, death: "killed", wallTime: () => "", quarantined: () => {} }),
     };
     const name = join(folder, `rehearsal-${instance}.yaml`);

@@ -73,6 +73,10 @@ export class CanLink implements Link {
     driver.onEvent((event) => this.#onEvent(event));
   }
 
+  get survives(): boolean {
+    return this.#options.following !== undefined;
+  }
+
   follow(): void {
     this.#options.following?.follow();
   }

@@ -5,7 +5,7 @@ export interface End {
   readonly promise: Promise<void>;
   resolve(): void;
   /** Unhandled it ends the program, unless `told`: whoever looks elsewhere has been told there. */
-  reject(error: IpcnetError, told: boolean): void;
+  reject(why: IpcnetError, told: boolean): void;
 }
 
 export function anEnd(): End {
@@ -18,12 +18,12 @@ export function anEnd(): End {
       settled = true;
       settle!.resolve();
     },
-    reject(error, told) {
+    reject(why, told) {
       // Who ended it first has said how.
       if (settled) return;
       settled = true;
       if (told) promise.catch(() => {});
-      settle!.reject(error);
+      settle!.reject(why);
     },
   };
 }

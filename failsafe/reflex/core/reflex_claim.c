@@ -124,7 +124,6 @@ void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
   self->claim_partial = false;
   self->silence_us = 0;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_page_trusted(self, number));
-  ipcnet_reflex_claim_turn(self);
 }
 
 static uint64_t listening_ends_us(const struct ipcnet_reflex *self) {
@@ -245,7 +244,7 @@ static void ask_nodes(const struct ipcnet_reflex *self, uint16_t epoch, bool *fo
 static uint64_t silence_due_us(const struct ipcnet_reflex *self) {
   uint64_t rest_ends = self->outvoted_us + OUTVOTED_REST_US, heard_us = other_host_heard_us(self);
   if (heard_us == 0) return rest_ends;
-  uint64_t due = heard_us + (uint64_t)BEATS_MISSED * self->table.header->beat_period_us;
+  uint64_t due = heard_us;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     uint64_t end = heard_us + quiet_needed_us(self, number);
     if (end > due) due = end;
@@ -279,10 +278,7 @@ static void outvoted_turn(struct ipcnet_reflex *self) {
 void ipcnet_reflex_claim_turn(struct ipcnet_reflex *self) {
   if (!self->has_table) {
     /* Nothing can be claimed without knowing buses, and nothing sent: owner by the lock alone. */
-    if (self->role == IPCNET_TWIN_CLAIMING && self->claim_wanted && self->epoch == self->proposed_epoch) {
-      self->claim_wanted = false;
-      ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
-    }
+    if (self->role == IPCNET_TWIN_CLAIMING && self->claim_wanted) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
     return;
   }
   if (self->role == IPCNET_TWIN_CLAIMING) claiming_turn(self);
@@ -298,7 +294,7 @@ static uint64_t not_before(const struct ipcnet_reflex *self, uint64_t due_us) {
 static uint64_t claiming_due_us(const struct ipcnet_reflex *self) {
   if (self->epoch != self->proposed_epoch) return UINT64_MAX; /* the store's answer is an event */
   if (self->claim_wanted) return not_before(self, self->claim_listening ? listening_ends_us(self) : 0);
-  return ipcnet_reflex_shared(self) ? not_before(self, confirmation_ends_us(self)) : UINT64_MAX;
+  return not_before(self, confirmation_ends_us(self));
 }
 
 uint64_t ipcnet_reflex_claim_next_us(const struct ipcnet_reflex *self) {
@@ -329,7 +325,7 @@ static void outvoted_by(struct ipcnet_reflex *self) {
 static void contest(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t owner) {
   bool claiming = self->role == IPCNET_TWIN_CLAIMING;
   if (!claiming && self->role != IPCNET_TWIN_OWNER) return;
-  uint16_t ours = claiming ? self->proposed_epoch : self->epoch;
+  uint16_t ours = self->proposed_epoch; /* an owner's own */
   if (ipcnet_epoch_newer(epoch, ours)) {
     outvoted_by(self);
   } else if (epoch == ours) {
@@ -337,7 +333,7 @@ static void contest(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_cla
     bool was_there = claiming && kind != IPCNET_CLAIM;
     if (owner < ipcnet_reflex_owner_number(self, (uint8_t)number) || was_there) outvoted_by(self);
     else self->counters.stale_claims_heard++;
-  } else if (claiming && self->claim_listening && from_other_host(self, number, owner)) {
+  } else if (self->claim_listening && from_other_host(self, number, owner)) {
     outvoted_by(self); /* the other host's owner works: no automatic return */
   } else {
     self->counters.stale_claims_heard++;
@@ -377,17 +373,16 @@ bool ipcnet_reflex_hand_over(struct ipcnet_reflex *self, uint64_t now_us) {
 }
 
 bool ipcnet_reflex_claim_frame(struct ipcnet_reflex *self, uint8_t number, const struct ipcnet_can_frame *frame) {
-  if (!claims_on(self, number) || (frame->can_id & ~3u) != self->table.buses[number].claim_id || ((frame->flags ^ claim_flags(self, number)) & IPCNET_CAN_EXTENDED) != 0) return false;
+  if ((frame->can_id & ~3u) != self->table.buses[number].claim_id || ((frame->flags ^ claim_flags(self, number)) & IPCNET_CAN_EXTENDED) != 0) return false;
   uint32_t counter = 0;
-  if ((frame->flags & IPCNET_CAN_REMOTE) || frame->length_bytes != CLAIM_BYTES ||
-      ipcnet_e2e_p05_inspect(&CLAIM_E2E, frame->data, CLAIM_BYTES, &counter) != IPCNET_E2E_INSPECTED_OK) {
+  if (frame->length_bytes != CLAIM_BYTES || ipcnet_e2e_p05_inspect(&CLAIM_E2E, frame->data, CLAIM_BYTES, &counter) != IPCNET_E2E_INSPECTED_OK) {
     self->counters.rejected_frames++;
     return true;
   }
   uint32_t version = frame->data[3] >> 4u, kind = frame->data[3] & 15u;
   uint16_t epoch = (uint16_t)(frame->data[4] | frame->data[5] << 8);
   uint8_t owner = frame->data[6];
-  bool makes_sense = version == CLAIM_VERSION && kind <= IPCNET_RELEASE && epoch != 0 && owner <= 3 && owner == (frame->can_id & 3u);
+  bool makes_sense = version == CLAIM_VERSION && kind <= IPCNET_RELEASE && epoch != 0 && owner == (frame->can_id & 3u);
   bool repeated = makes_sense && self->buses[number].others[owner].epoch == epoch && self->buses[number].others[owner].counter == counter;
   if (!makes_sense || repeated) {
     self->counters.rejected_frames++;
@@ -422,6 +417,6 @@ void ipcnet_reflex_claim_witness(struct ipcnet_reflex *self, uint16_t row) {
   uint16_t ahead = (uint16_t)((epoch - known) & mask);
   /* 0: it has heard nobody since it was powered. Beyond the half: an older owner's. */
   if (epoch == 0 || ahead == 0 || ahead > mask >> 1 || watch->epoch.bits < WITNESS_BITS_MIN) return;
-  hear_epoch(self, known == 0 ? epoch : (uint16_t)(known + ahead));
+  hear_epoch(self, (uint16_t)(known + ahead));
   if (contested) outvoted_by(self);
 }

@@ -54,7 +54,7 @@ uint8_t *rig_joint_table_with_line(const char *socket_path, uint32_t generation,
   bus->driver = 1;
   bus->bitrate_bps = 1000000;
   bus->tx_queue_frames = 32;
-  bus->dead_after_us = 200000;
+  bus->dead_after_us = 5000000; /* a machine that is busy for a while is no dead bus */
   rows(rig);
   if (chip != NULL) rig_trigger(rig, "power", IPCNET_REFLEX_ON_POWER_FAIL, IPCNET_REFLEX_NONE, 0, 200, IPCNET_REFLEX_TRIGGER_LATCHED | IPCNET_REFLEX_TRIGGER_PIN)->chip = rig_text(rig, chip);
   uint8_t *table = rig_table(rig, length);
