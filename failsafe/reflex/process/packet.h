@@ -53,6 +53,7 @@ struct ipcnet_packet {
     struct { uint32_t length; } table;
     struct ipcnet_packet_order order;
     struct { uint8_t what; } drill;
+    struct { bool to_host; } switched;
   };
 };
 
