@@ -63,6 +63,10 @@ export interface GatewayParts {
   /** It is active from now on: its epoch begins. */
   beginEpoch(): void;
   epoch(): number;
+  /** Which nodes are there has changed. */
+  nodesChanged(): void;
+  /** Goes on with what a predecessor has left of the robot; the state that it was in, undefined: it has not said. */
+  restoreRobot(): ArmingState | undefined;
   /** What supervises its own tasks; undefined: nothing does. */
   supervision(): SupervisionReport | undefined;
   /** What owns the CAN buses instead of this process, if anything does. */
@@ -90,6 +94,7 @@ export class Gateway {
   #ending: OrderlyStop<PoseVerdict> | undefined;
   /** Until somebody resets it: who stops now asks nobody. */
   #compromised = false;
+  #stopReason: "onStop" | "onShutdown" = "onStop";
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
@@ -99,31 +104,54 @@ export class Gateway {
 
   /**
    * Goes on where a predecessor has left off: the clients first, who have been waiting since it died; then the links, one by one as they open. One that does not open is tried again,
-   * and is missing until then.
+   * and is missing until then. `released`: what the predecessor had open has been closed.
    */
-  async takeOver(): Promise<void> {
+  async takeOver(released: Promise<void> = Promise.resolve()): Promise<void> {
     const { front, table, clock, stats, links } = this.#parts;
     this.#parts.beginEpoch();
     table.setWallOffset(clock.wallTimeNs(), clock.nowUs());
     this.#freshness = new FreshnessMonitor(table);
+    const before = this.#parts.restoreRobot();
     await front.start();
     this.#parts.policy.start();
     stats.start();
     this.#running = true;
+    // What was heard meanwhile comes before the next turn judges who is silent.
+    for (const link of links) link.goOn?.();
+    void released.then(() => links.forEach((link) => void this.#openUntilItWorks(link)));
     this.#turn();
-    for (const link of links) void this.#openUntilItWorks(link);
-    this.event({ severity: "warning", code: "tookOver", source: "gateway", text: `the other instance is dead; ${links.length} links are opened anew${this.#parts.reflexes().length > 0 ? "; the buses are the reflex's and go on" : ", and nothing moves before it is armed again"}` });
+    this.event({ severity: "warning", code: "tookOver", source: "gateway", text: this.#takeoverText(before) });
+    this.#parts.nodesChanged();
+  }
+
+  /** Plainly: which links go on, which do not, and whether the robot can still move. */
+  #takeoverText(before: ArmingState | undefined): string {
+    const { links, reflexes, supervisor } = this.#parts;
+    const names = (some: readonly Link[]): string => some.map(({ name }) => name).join(", ");
+    const held = links.filter(({ survives }) => survives);
+    const anew = links.filter(({ survives }) => !survives);
+    const robot = reflexes().length > 0 ? `the robot is ${supervisor.state}, as its reflex says`
+      : before === "armed" ? "the robot was armed and is DISARMED: the process that let commands pass is dead, and nothing moves before somebody arms it again"
+      : `the robot is ${supervisor.state}`;
+    return `the other instance is dead; ${held.length === 0 ? "" : `${names(held)}: held by the reflex, not touched; `}${anew.length === 0 ? "" : `${names(anew)}: opened anew; `}${robot}`;
+  }
+
+  /** Another instance is active: what can be heard beside it is kept. */
+  follow(): void {
+    for (const link of this.#parts.links) link.follow?.();
   }
 
   async #openUntilItWorks(link: Link): Promise<void> {
+    const { clock } = this.#parts;
+    const sinceUs = clock.nowUs();
     for (;;) {
       try {
         await link.start();
+        if (!link.survives) this.event({ severity: "info", code: "linkReopened", source: link.name, text: `${link.name} was opened ${((clock.nowUs() - sinceUs) / 1e3).toFixed(0)} ms after the takeover` });
         return this.reschedule();
       } catch (error) {
         this.event({ severity: "error", code: "linkNotOpened", source: link.name, text: error instanceof Error ? error.message : String(error) });
       }
-      const { clock } = this.#parts;
       await new Promise<void>((resolve) => void clock.at(clock.nowUs() + LINK_RETRY_MS * 1e3, resolve));
       if (!this.#running) return;
     }
@@ -182,12 +210,13 @@ export class Gateway {
       this.hurry(why);
       return this.#ending.over;
     }
+    this.#stopReason = reason;
     this.reschedule();
     // Without time to prepare the pose has begun when this returns: what the programs are told, and take their time for, delays nothing of it.
     this.#ending = new OrderlyStop({
       clock, prepareMs: supervisor.armed ? this.#parts.prepareMs() : 0, moreMsMax: serviceLimits.farewellMoreMsMax, besideMs: FAREWELL_MS, compromised: this.#compromised,
       sayFarewell: (deadlineMs) => front.sayFarewell(why, deadlineMs),
-      startPose: () => supervisor.safePose(why, clock.nowUs(), this.#compromised ? "onCompromise" : reason),
+      startPose: () => supervisor.safePose(why, clock.nowUs(), this.#compromised ? "onCompromise" : this.#stopReason),
     });
     const verdict = await this.#ending.over;
     this.#running = false;
@@ -210,7 +239,15 @@ export class Gateway {
 
   /** The operating system is about to stop: the pose begins now, the service goes on until it is stopped itself. */
   systemStops(why: string): Promise<PoseVerdict> {
+    this.event({ severity: "warning", code: "systemStops", source: "gateway", text: why });
     return this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs(), "onShutdown");
+  }
+
+  /** It has turned out, after we were told to stop, that the whole system stops. Programs keep the time that they were given; a pose that runs is taken over. */
+  stopIsShutdown(why: string): void {
+    this.#stopReason = "onShutdown";
+    this.event({ severity: "info", code: "systemStops", source: "gateway", text: why });
+    if (this.#ending && this.#ending.phase !== "preparing" && this.#ending.phase !== "over") void this.#parts.supervisor.safePose(why, this.#parts.clock.nowUs(), "onShutdown");
   }
 
   /** Something of this robot cannot be trusted any more: the severest pose, at once, without asking anybody. */
@@ -235,7 +272,7 @@ export class Gateway {
     const { identity, links, nodes, rejects, front, policy, table, stats, supervisor, clock } = this.#parts;
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
-      state: () => supervisor.state, stateReason: () => supervisor.reason, missing: () => supervisor.missing(),
+      state: () => supervisor.state, stateReason: () => supervisor.reason, cause: () => supervisor.cause, missing: () => supervisor.missing(),
       nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(), reflexes: () => this.#parts.reflexes(),
       supervision: () => this.#parts.supervision(), epoch: () => this.#parts.epoch(), topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
@@ -285,6 +322,7 @@ export class Gateway {
     const armed = this.#parts.supervisor.armed;
     const words = { appeared: "is there", lost: `is lost: nothing for ${node.timeoutMs} ms`, returned: "is back", duplicate: "seems to be there twice: two nodes with one number (EMCY 0x8150)" } as const;
     const text = event.type === "stateChanged" ? `is ${event.state}` : words[event.type];
+    this.#parts.nodesChanged();
     this.event({ severity: event.type === "duplicate" ? "error" : event.type === "lost" ? (node.required ? "error" : "warning") : "info", code: `node${event.type[0]!.toUpperCase()}${event.type.slice(1)}`, source: node.name, text: `node ${node.name} on ${node.link} ${text}` });
     const stillThere = event.type !== "lost" && event.type !== "duplicate" && (event.type !== "stateChanged" || event.state === "operational");
     if ((node.required || event.type === "duplicate") && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs, event.type === "duplicate" ? undefined : node.link);

@@ -1,12 +1,9 @@
 /** The buses belong to processes of their own: commands pass through them, are refused there, and go on when one of them dies, or when the gateway does. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { JOINTS } from "../examples/arm/teleop.ts";
 import { Status } from "../shm/client/index.ts";
 import { ArmRig, type ArmRigOptions, commandId, moveTo, PROBE_ID, refusal, type SeenFrame } from "./armRig.ts";
+import { startStandby } from "./reflexProcesses.ts";
 import { eventually } from "./waiting.ts";
 
 /** `targetPosition` of a command frame: bytes 4 and 5, 0.0001 rad. */
@@ -14,9 +11,9 @@ function targetRad({ data }: SeenFrame): number {
   return new DataView(data.buffer, data.byteOffset).getInt16(4, true) / 1e4;
 }
 
-/** The lowest bits of the epoch that a command carries: the upper half of byte 3. */
+/** The lowest bits of the epoch that a command carries: byte 3. */
 function epochOf({ data }: SeenFrame): number {
-  return data[3]! >> 4;
+  return data[3]!;
 }
 
 async function start(t: TestContext, options: ArmRigOptions = {}): Promise<ArmRig> {
@@ -33,15 +30,6 @@ async function moving(t: TestContext, options: ArmRigOptions = {}): Promise<{ ri
   t.after(() => commands.stop());
   await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.2, { last: () => [rig.daemon.log(), rig.reflexes!.log] });
   return { rig, commands };
-}
-
-/** A second gateway with the configuration of the first. */
-async function startStandby(rig: ArmRig): Promise<{ process: ChildProcess; ended: Promise<unknown>; log: () => string }> {
-  const standby = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "../gateway/bin/ipcnetd.js"), "--config", join(rig.folder.path, "ipcnet.yaml"), "--instance", "b", "--until-stdin-closes"], { stdio: ["pipe", "ignore", "pipe"] });
-  let log = "";
-  standby.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
-  await eventually("the standby", () => log.includes("standby"), { timeoutMs: 30_000, last: () => log });
-  return { process: standby, ended: once(standby, "close"), log: () => log };
 }
 
 function acceptedBy(rig: ArmRig): number {
@@ -94,11 +82,8 @@ test("the gateway is killed while the arm moves: the set-points expire, and the 
 
 test("of two gateways the active one is killed while a program commands the arm: the program keeps its connection, and the arm goes on without a safe pose", async (t) => {
   const rig = await start(t, { configure: (configuration) => Object.assign(configuration["redundancy"] as object, { brains: "pair" }) });
-  const standby = await startStandby(rig);
-  t.after(async () => {
-    standby.process.kill("SIGKILL");
-    await standby.ended;
-  });
+  const standby = await startStandby(rig.folder.path);
+  t.after(() => standby.end());
   await rig.arm();
   const commands = rig.commandAll(() => moveTo(1.5, 0.4), { rateHz: 50, ttlMs: 1_000 });
   t.after(() => commands.stop());
@@ -144,36 +129,4 @@ test("everything is killed in mid-plan: what starts again finishes the plan befo
   await rig.startDaemon();
   const status = await rig.until("its verdict is known", ({ state }) => state === "posed" || state === "fault");
   assert.match(status.missingForArming.join(), /reset/);
-});
-
-test("commands from before a power loss never reach the motors after it, and arming is demanded again", async (t) => {
-  // One reflex: on the emulated bus a twin is a node of its own, and would acknowledge; on a real one both have the same controller.
-  const rig = await start(t, { reflex: "single", joints: JOINTS, configure: (configuration) => {
-    configuration.safePose["budgetMs"] = 1_500;
-    for (const step of configuration.safePose["steps"] as Record<string, unknown>[]) step["deadlineMs"] = 700;
-    configuration.buses[0]!["txQueueFrames"] = 64;
-  } });
-  await rig.arm();
-  const old = rig.commandAll(() => moveTo(1.25), { rateHz: 100, ttlMs: 1_000 });
-  t.after(() => old.stop());
-  await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.5, { last: () => [rig.daemon.log(), rig.reflexes!.log] });
-  rig.setPower(false);
-  await rig.until("the bus found dead", ({ links }) => links[0]!.state === "dead");
-  await rig.until("the safe pose tried", ({ state }) => state === "fault" || state === "posed");
-  await eventually("commands refused", () => (old.refused.get(Status.preconditionFailed) ?? 0) > 50);
-  const seenBefore = rig.seen.length;
-  rig.setPower(true);
-  await rig.until("all nodes back and the bus proved alive", ({ links, nodes }) => nodes.every(({ state }) => state === "operational") && /arm/.test(links[0]!.reason));
-  const heard = rig.seen.length;
-  await eventually("1000 more frames of the motors", () => rig.seen.length > heard + 1_000);
-  assert.deepEqual([...new Set(rig.commandsSeen(seenBefore).map(({ canId }) => canId))].filter((canId) => canId !== PROBE_ID), [], "no command");
-  for (const joint of rig.joints) assert.equal(rig.joint(joint).joint.counters.commandsAccepted + rig.joint(joint).joint.counters.commandsRejected, 0, `${joint} was told nothing`);
-  assert.match((await refusal(rig.client.request("gateway/arm"))).message, /reset/);
-  old.stop();
-  await rig.client.request("gateway/arm", { reset: true, why: "test" });
-  const fresh = rig.commandAll(() => moveTo(-0.75), { rateHz: 100, ttlMs: 1_000 });
-  t.after(() => fresh.stop());
-  await eventually("motion to the fresh target", () => acceptedBy(rig) > 20, { last: () => [rig.daemon.log(), rig.reflexes!.log] });
-  const commands = rig.commandsSeen(seenBefore).filter(({ canId }) => canId !== PROBE_ID);
-  assert.deepEqual([...new Set(commands.map(targetRad))], [-0.75]);
 });

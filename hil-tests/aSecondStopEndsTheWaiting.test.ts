@@ -1,7 +1,7 @@
 /** While programs are given time before the pose, who is in a hurry waits for nobody: a second Ctrl-C, or a trigger. Nothing cuts the pose itself short. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { ArmRig, moveTo } from "./armRig.ts";
+import { ArmRig, moveTo, patient } from "./armRig.ts";
 import { Program } from "./program.ts";
 import { eventually } from "./waiting.ts";
 
@@ -10,7 +10,10 @@ const PREPARE_MS = 60_000;
 
 /** An armed arm that is being stopped, and a program that prepares itself for ever. */
 async function beingStopped(t: TestContext): Promise<ArmRig> {
-  const rig = await ArmRig.start({ joints: ["base"], configure: ({ safePose }) => void (safePose["prepareMs"] = PREPARE_MS) });
+  const rig = await ArmRig.start({ joints: ["base"], configure: (configuration) => {
+    patient(configuration);
+    configuration.safePose["prepareMs"] = PREPARE_MS;
+  } });
   t.after(() => rig.stop());
   const slow = new Program(t, rig.daemon.socketPath, "client.onLeaving(() => say({ told: true })); say({ ready: true });", { options: { name: "slow" } });
   await slow.hears("the program", ({ ready }: { ready?: boolean }) => ready === true);

@@ -26,6 +26,17 @@ export const PROBE_ID = 0x7ff;
 /** A configuration as an object, one entry per section. */
 export type Configuration = Record<string, unknown> & { buses: Record<string, unknown>[]; nodes: Record<string, unknown>[]; commands: Record<string, unknown>[]; safePose: Record<string, unknown>; arming: Record<string, unknown> };
 
+/** What is timed here is not how fast a busy machine is. */
+export function patient({ buses, nodes, safePose }: Configuration): void {
+  for (const bus of buses) bus["deadAfterMs"] = 30_000;
+  for (const node of nodes) node["timeoutMs"] = 30_000;
+  safePose["budgetMs"] = 120_000;
+  for (const step of safePose["steps"] as { deadlineMs: number; until: { ageMsMax: number }[] }[]) {
+    step.deadlineMs = 55_000;
+    for (const condition of step.until) condition.ageMsMax = 5_000;
+  }
+}
+
 export const commandId = (joint: JointName): number => (NODE_NUMBERS[joint] << 5) | 2;
 export const moveTo = (targetPosition: number, velocityLimit = 1.5): Record<string, number | string> => ({ mode: "Move", targetPosition, velocityLimit });
 

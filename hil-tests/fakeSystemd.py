@@ -3,6 +3,7 @@ import array, json, os, socket, sys, threading
 
 path, program = sys.argv[1], sys.argv[2:]
 store = []
+said = []
 lock = threading.Lock()
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 notify.bind(path)
@@ -18,6 +19,8 @@ def serve():
         fields = dict(line.split("=", 1) for line in text.decode().split("\n") if "=" in line)
         name = fields.get("FDNAME", "stored")
         with lock:
+            if "FDSTORE" not in fields and "FDSTOREREMOVE" not in fields:
+                said.append(text.decode())
             if fields.get("FDSTOREREMOVE") == "1":
                 for entry in [e for e in store if e[0] == name]:
                     store.remove(entry)
@@ -53,6 +56,9 @@ for line in sys.stdin:
         os.kill(order["pid"], 9)
         os.waitpid(order["pid"], 0)
         answer = True
+    elif order["do"] == "said":
+        with lock:
+            answer = list(said)
     else:
         with lock:
             answer = sorted(name for name, _ in store)

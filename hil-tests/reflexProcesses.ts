@@ -7,11 +7,10 @@ import type { Configuration } from "./armRig.ts";
 import { eventually, isAlive } from "./waiting.ts";
 
 const entry = join(import.meta.dirname, "../gateway/bin/reflexes.js");
+const gatewayEntry = join(import.meta.dirname, "../gateway/bin/ipcnetd.js");
 export const CLAIM_ID = 0x10;
 /** Two processors and much else to do: a twin that stands still for 10 ms is nothing unusual here. */
 const TWIN_DEADLINE_MS = 500;
-/** Also in a virtual machine, which is ten times slower. */
-const START_TIMEOUT_MS = 120_000;
 
 /** The arm's bus belongs to the reflex; nodes follow claims. Deadlines are those of a loaded machine. */
 export function withReflex(configuration: Configuration, reflex: "single" | "pair"): void {
@@ -61,19 +60,42 @@ export class ReflexProcesses {
   }
 }
 
-/** `through`: a command that starts them, with fewer rights for instance. */
-export async function startReflexes(folder: string, configuration: string, through: readonly string[] = []): Promise<ReflexProcesses> {
+export async function startReflexes(folder: string, configuration: string): Promise<ReflexProcesses> {
   // The run folder is that of the client socket; ipcnetd's own file comes later, and says the same.
   const configFile = join(folder, "reflexes.yaml");
   writeFileSync(configFile, `socket: { path: "${join(folder, "ipcnet.sock")}", mode: "0600" }\n${configuration}`);
-  const [program, ...args] = [...through, process.execPath, "--enable-source-maps", entry, "--config", configFile, "--until-stdin-closes"];
-  const keeper = spawn(program!, args, { stdio: ["pipe", "pipe", "pipe"] });
+  const keeper = spawn(process.execPath, ["--enable-source-maps", entry, "--config", configFile, "--until-stdin-closes"], { stdio: ["pipe", "pipe", "pipe"] });
   const processes = new ReflexProcesses(keeper, folder);
   await eventually("the reflexes started", () => {
     if (keeper.exitCode !== null) throw new Error(`the reflexes did not start:\n${processes.log}`);
     return processes.log.includes('"reflexes"');
-  }, { timeoutMs: START_TIMEOUT_MS, last: () => processes.log });
+  }, { last: () => processes.log });
   return processes;
+}
+
+/** A second gateway with the configuration of the first, ready to take over. */
+export interface Standby {
+  readonly process: ChildProcess;
+  readonly log: () => string;
+  /** At the end of a test. */
+  end(): Promise<void>;
+}
+
+/** `folder`: of the first one's configuration, whose `redundancy.brains` is `pair`. */
+export async function startStandby(folder: string): Promise<Standby> {
+  const standby = spawn(process.execPath, ["--enable-source-maps", gatewayEntry, "--config", join(folder, "ipcnet.yaml"), "--instance", "b", "--until-stdin-closes"], { stdio: ["pipe", "ignore", "pipe"] });
+  let log = "";
+  standby.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
+  const closed = once(standby, "close");
+  await eventually("the standby", () => log.includes("standby"), { timeoutMs: 30_000, last: () => log });
+  return {
+    process: standby,
+    log: () => log,
+    async end() {
+      standby.kill("SIGKILL");
+      await closed;
+    },
+  };
 }
 
 function childrenOf(pid: number): number[] {

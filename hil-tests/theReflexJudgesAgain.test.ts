@@ -12,7 +12,6 @@ import { systemClock } from "../schemas/clock.ts";
 import { ArmRig, PROBE_ID } from "./armRig.ts";
 import { eventually } from "./waiting.ts";
 
-const BRAIN_EPOCH = 1;
 const TARGET_AT = 4;
 
 test("each reason has its refusal, and nothing refused is sent", async (t) => {
@@ -23,10 +22,12 @@ test("each reason has its refusal, and nothing refused is sent", async (t) => {
   const table = loaded.accepted.reflexTable!;
   // A lane of our own, beside the gateway's: so that what no gateway would send can be sent.
   const lane = await LaneWriter.create({ schemaHash: 0n, policy: "queue", slots: 64, inlineBytes: 192, largeBytes: 0 });
+  // Of the gateway itself: an older one would be refused for that alone.
+  const { epoch: brainEpoch } = await rig.status();
   const reasons = new Map<number, string>();
   const echoed: number[] = [];
   const end = new ReflexEnd({
-    instance: "a", path: join(rig.folder.path, "reflex-a.sock"), clock: systemClock, brainEpoch: () => BRAIN_EPOCH, bootId: new Uint8Array(16), table: () => table, commandLane: lane,
+    instance: "a", path: join(rig.folder.path, "reflex-a.sock"), clock: systemClock, brainEpoch: () => brainEpoch, isActive: () => true, bootId: new Uint8Array(16), table: () => table, commandLane: lane,
     ports: { connectionChanged: () => {}, statusChanged: () => {}, records: () => {}, trouble: (_end, code, text) => assert.fail(`${code}: ${text}`) },
   });
   t.after(() => {
@@ -34,7 +35,7 @@ test("each reason has its refusal, and nothing refused is sent", async (t) => {
     lane.close();
   });
   // Who is told what became of them is everybody who reads the frames.
-  const listener = await ReflexClient.create({ runFolder: rig.folder.path, instances: ["a"], clock: systemClock, brainEpoch: () => BRAIN_EPOCH, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: 5_000, event: () => {} });
+  const listener = await ReflexClient.create({ runFolder: rig.folder.path, instances: ["a"], clock: systemClock, brainEpoch: () => brainEpoch, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: 5_000, event: () => {} });
   t.after(() => listener.stop());
   listener.onReport(({ report }) => {
     if (report.kind === "refused") reasons.set(report.token, report.reason);
@@ -52,7 +53,7 @@ test("each reason has its refusal, and nothing refused is sent", async (t) => {
   data.set(table.rows.bytes.subarray(payload.payload, payload.payload + payload.lengthBytes));
   let token = 1_000_000;
   const record = (change: Partial<CommandRecord> = {}): CommandRecord => ({
-    deadlineUs: Math.floor(systemClock.nowUs() + 1e6), sequence: Math.floor(systemClock.nowUs()), brainEpoch: BRAIN_EPOCH, token: ++token, tableHash: shortHash(table.hash), message: base, lengthBytes: payload.lengthBytes, data, ...change,
+    deadlineUs: Math.floor(systemClock.nowUs() + 1e6), sequence: Math.floor(systemClock.nowUs()), brainEpoch, token: ++token, tableHash: shortHash(table.hash), message: base, lengthBytes: payload.lengthBytes, data, ...change,
   });
   const refusedAs = async (change: Partial<CommandRecord>): Promise<string> => {
     const command = record(change);

@@ -1,10 +1,15 @@
 /** A packet that kills the gateway that handles it: its successor does not touch it, keeps its sender out, and everybody else goes on. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 import { pairConfiguration, PairRig } from "../bench/failover/pairRig.ts";
 import { IpcnetError } from "../shm/client/index.ts";
 import { Status } from "../schemas/status.ts";
 import { Program } from "./program.ts";
+import { BusHost } from "../drivers/can/emulator/host.ts";
+import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
+import { serveBuses } from "../drivers/can/emulator/server.ts";
+import { testFolder } from "./daemon.ts";
 import { eventually } from "./waiting.ts";
 
 interface Kept {
@@ -55,5 +60,85 @@ for (const kind of ["throw", "abort", "hang"]) {
     await assert.rejects(bystander.request("gateway/quarantine", { release: "q1" }), (error) => error instanceof IpcnetError && error.status === Status.notFound);
     assert.equal(bystanderGone, false);
     await bystander.close();
+  });
+}
+
+test("a packet over which the gateway is killed, and nobody says why (kill -9, the out-of-memory killer of a container): forgiven once, kept out after the second death", async (t) => {
+  const rig = new PairRig({ configuration: pairConfiguration, env: () => ({ IPCNETD_FAILPOINT: "kill:POISON" }) });
+  t.after(() => rig.close());
+  await rig.startBoth();
+  const bystander = await rig.connect("bystander");
+  await bystander.offer("app/echo", { capacity: 4 }, (body) => body);
+  let bystanderGone = false;
+  bystander.onClose(() => (bystanderGone = true));
+  // Killed while it had nothing in hand: nobody is to blame.
+  const first = await rig.active();
+  first.child.kill("SIGKILL");
+  await first.exited;
+  assert.equal(await bystander.request("app/echo", 1, { timeoutMs: 60_000 }), 1);
+  assert.deepEqual(await bystander.request("gateway/quarantine", {}), []);
+  rig.start(first.name);
+  await rig.standby();
+  const [second, third] = [await rig.active(), rig.instances.get(first.name)!];
+  const sender = new Program(t, rig.socketPath, `
+    client.onClose((why) => say({ closed: why }));
+    client.request("app/echo", "POISON", { timeoutMs: 60000 }).catch((error) => say({ failed: error.message }));`);
+  await second.exited;
+  // It goes on with the packet still there, handles it once more, and dies over it too.
+  await third.exited;
+  assert.deepEqual([second, third].map(({ child }) => child.signalCode), ["SIGKILL", "SIGKILL"]);
+  // Nobody is left; the next one has read of both deaths. Sessions died with the last one: a pair has two lives, and systemd starts the third.
+  rig.start("a");
+  await eventually("an active one", () => rig.instances.get("a")!.isActive, { timeoutMs: 60_000, last: () => rig.logs() });
+  await sender.hears<{ closed?: string }>("the end", (line: { closed?: string }) => line.closed !== undefined);
+  const again = new Program(t, rig.socketPath, `
+    client.onClose((why) => say({ closed: why }));
+    client.request("app/echo", "POISON", { timeoutMs: 60000 }).catch((error) => say({ failed: error.message }));`);
+  const closed = await again.hears<{ closed?: string }>("the goodbye", (line: { closed?: string }) => line.closed !== undefined);
+  assert.match(closed.closed!, /quarantined as q1: two deaths over the same packet/);
+  const operator = await rig.connect("operator");
+  const [entry, ...more] = (await operator.request("gateway/quarantine", {})) as Kept[];
+  assert.equal(more.length, 0);
+  assert.ok(Buffer.from(entry!.sample, "hex").includes("POISON"));
+  assert.equal(bystanderGone, true);
+  await operator.close();
+});
+
+for (const kind of ["throw", "hang"]) {
+  test(`a frame of a bus over which the gateway dies (${kind}) kills one instance, never two, however often it comes`, async (t) => {
+    const host = new BusHost({ name: "arm", bitrateBps: 500_000 });
+    const folder = testFolder();
+    t.after(() => folder.remove());
+    const busSocket = join(folder.path, "bus.sock");
+    const server = await serveBuses({ socketPath: busSocket, buses: [host] });
+    t.after(() => server.close());
+    const { port } = attachInProcess(host, { name: "node" });
+    const rig = new PairRig({ configuration: `${pairConfiguration}buses: [ { name: arm, driver: emulator, interface: ${busSocket}, bitrateBps: 500000, publishRaw: true } ]\n`, env: () => ({ IPCNETD_LINK_FAILPOINT: `${kind}:deadbeef` }) });
+    t.after(() => rig.close());
+    await rig.startBoth();
+    const ended = await rig.active(), other = await rig.standby();
+    // As a real node does: again and again.
+    const frames = setInterval(() => {
+      for (const [canId, hex] of [[0x123, "deadbeef"], [0x124, "dead"]] as const) void port.send({ timeUs: 0, canId, flags: 0, data: Buffer.from(hex, "hex"), token: 0 });
+    }, 5);
+    t.after(() => clearInterval(frames));
+    await ended.exited;
+    const client = await eventually("the other one serves", () => rig.connect().catch(() => undefined), { timeoutMs: 60_000, last: () => rig.logs() });
+    t.after(() => client.close());
+    const [entry, ...more] = await eventually("it is kept out", async () => {
+      const list = (await client.request("gateway/quarantine", {}, { timeoutMs: 60_000 })) as (Kept & { component: string })[];
+      return list.length > 0 && list;
+    });
+    assert.deepEqual([entry!.component, entry!.sample, more.length], ["arm/123", "deadbeef", 0]);
+    // The frames go on; its neighbour is taken, and nobody dies of it any more.
+    let neighbours = 0;
+    await client.subscribe("can/arm/raw", {}, () => (neighbours += 1));
+    await eventually("frames", () => neighbours > 20);
+    const status = (await client.request("gateway/status")) as { rejects: { reason: string; count: number }[] };
+    assert.ok(status.rejects.some(({ reason, count }) => reason === "quarantined" && count > 0));
+    assert.equal(other.hasEnded, false, rig.logs());
+    // Let in again it is what it was: the gateway has nobody to stand by, and dies of it.
+    await client.request("gateway/quarantine", { release: "arm/123" });
+    await other.exited;
   });
 }

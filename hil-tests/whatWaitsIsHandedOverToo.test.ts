@@ -122,3 +122,53 @@ test("who leaves is gone from both: its peer sees the end although the standby h
   await Promise.all(clients.map((client) => client.close()));
   await eventually("the copies are closed", () => descriptors() <= before, { last: () => [before, descriptors()] });
 });
+
+test("subscriptions of a program that is stopped: what waited in the dead gateway is told as lost, exactly, and the newest value comes", async (t) => {
+  const rig = await pairOf(t);
+  const source = (policy: string, rest = ""): string => `
+    const seen = [];
+    client.onClose((why) => say({ closed: why }));
+    client.onNotice(({ status, count, text }) => { if (status === 104) seen.push({ gap: count }); });
+    await client.subscribe("app/state", { policy: ${policy}${rest} }, ({ value, sequence, lostBefore }) => seen.push({ n: value.n, sequence, lostBefore }));
+    onAsk(() => say(seen));
+    say("ready");`;
+  const programs = ['{ queue: 10000 }', '{ queue: 5 }', '"latest"'].map((policy) => new Program(t, rig.socketPath, source(policy)));
+  for (const each of programs) assert.equal(await each.line(0), "ready");
+  const publisher = await rig.connect("publisher");
+  let published = 0;
+  const publish = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) await publisher.publish("app/state", { n: (published += 1), fill: "x".repeat(20_000) });
+  };
+  interface Seen { n?: number; sequence?: number; lostBefore?: number; gap?: number }
+  const whole = async (program: Program): Promise<Seen[]> => eventually("everything is accounted for", async () => {
+    const seen = await program.ask<Seen[]>("seen");
+    return seen.reduce((sum, { n, lostBefore = 0, gap = 0 }) => sum + (n === undefined ? 0 : 1) + lostBefore + gap, 0) >= published ? seen : undefined;
+  }, { timeoutMs: 60_000, last: async () => programs.map(({ lines }) => lines.at(-1)) });
+  await publish(3);
+  for (const each of programs) await whole(each);
+  for (const each of programs) each.child.kill("SIGSTOP");
+  // 20 KB each: far more than their sockets take, and than a queue of 5 keeps.
+  await publish(60);
+  await killActive(rig);
+  await publish(20);
+  // What it owes of its predecessor and of its own.
+  await killActive(rig);
+  await publish(1);
+  for (const each of programs) each.child.kill("SIGCONT");
+  for (const each of programs) {
+    const seen = await whole(each);
+    assert.equal(seen.reduce((sum, { n, lostBefore = 0, gap = 0 }) => sum + (n === undefined ? 0 : 1) + lostBefore + gap, 0), published, JSON.stringify(seen));
+    const received = seen.filter(({ n }) => n !== undefined);
+    assert.equal(received.at(-1)!.n, published, "the newest value");
+    assert.ok(received.length < published, "something was lost");
+    received.reduce((last, { n, sequence, lostBefore }) => {
+      assert.equal(n, sequence);
+      assert.equal(sequence! - last - 1, lostBefore, JSON.stringify(seen));
+      return sequence!;
+    }, 0);
+    assert.deepEqual(each.lines.filter((line) => (line as { closed?: string }).closed !== undefined), []);
+  }
+  await publish(2);
+  for (const each of programs) assert.deepEqual((await whole(each)).slice(-1).map(({ n, lostBefore }) => [n, lostBefore]), [[published, 0]]);
+  await publisher.close();
+});

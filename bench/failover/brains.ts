@@ -3,7 +3,8 @@
  * gateway is killed, stopped or switched, and burners keep every processor and the memory busy. Prints the service gap of each kind with a histogram, and where its time went. Ends with 1
  * when anything was lost, doubled or disconnected.
  */
-import { loadavg, setPriority } from "node:os";
+import { getPriority, loadavg, setPriority } from "node:os";
+import { readdirSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { pathToFileURL } from "node:url";
 import { takeoverSteps } from "../../failsafe/failover/trace.ts";
@@ -39,50 +40,80 @@ export interface BrainOptions {
   kinds: readonly FaultKind[];
   faults: number;
   burners?: number;
+  /** Between two calls of a program, ms. */
+  pauseMs?: number;
   seed?: number;
+  /** Whether the programs that measure may run before the burners. */
+  raise?: boolean;
   progress?: (text: string) => void;
 }
 
 /** The fault comes at any moment of what the gateway does regularly: up to so long after everything is ready. */
 const PHASE_MS = 60;
+/** The last step: the first call of a program that is answered again. */
+const ANSWERED = "answered";
 const PROGRESS_EVERY = 50;
+/** Two dozen callers that pause so long make some calls a millisecond: the gap is seen to a fraction of that, and the processors are the burners'. */
+const PAUSE_MS = 5;
 /** What measures must not wait for a processor itself: the gap would be the programs'. Refused without the right to it. */
 const MEASURING_NICE = -15;
 
+/** At the start; the burners and the pair are scheduled like that. */
+const ordinaryNice = getPriority();
+
+/** A standby starts and rehearses at this process's priority, so that a thousand faults take minutes and not hours. When it is ready it is scheduled like the burners. */
+function scheduleLikeOthers({ child, hasEnded }: Instance): void {
+  if (hasEnded || getPriority() === ordinaryNice) return;
+  for (const thread of readdirSync(`/proc/${child.pid}/task`)) {
+    try {
+      setPriority(Number(thread), ordinaryNice);
+    } catch (error) {
+      // A helper thread that has ended meanwhile.
+      if ((error as NodeJS.ErrnoException).code !== "ERR_SYSTEM_ERROR") throw error;
+    }
+  }
+}
+
 /** Does what the kind says to the active at a moment given by `phase` (0 – 1), and resolves when the other one serves; the one that ended is started again. */
 export async function strike(rig: PairRig, load: PairLoad, kind: FaultKind, phase = 0): Promise<Strike> {
-  await rig.standby();
+  scheduleLikeOthers(await rig.rehearsed());
   await load.moreReplies(20);
   const active = await rig.active();
   await new Promise((resolve) => setTimeout(resolve, phase * PHASE_MS));
-  load.takeGapMs();
-  const struckUs = systemClock.nowUs();
+  load.takeGap();
+  const [struckUs, struckMs] = [systemClock.nowUs(), performance.now()];
   if (kind === "switch") active.child.kill("SIGTERM");
   else active.child.kill(kind === "kill" ? "SIGKILL" : "SIGSTOP");
+  const stepsUs = await stepsSince(load, active, struckUs);
+  await load.moreReplies(20);
+  const gap = load.takeGap();
   // A stopped one that is woken up later is dead by then.
   await active.exited;
-  await load.moreReplies(20);
-  const gapMs = load.takeGapMs();
-  const stepsUs = await stepsSince(load, active, struckUs);
   rig.start(active.name);
-  return { gapMs, stepsUs };
+  return { gapMs: gap.ms, stepsUs: { ...stepsUs, [ANSWERED]: (gap.endMs - struckMs) * 1e3 } };
 }
 
+/** As the successor tells it, when there is one. */
 async function stepsSince(load: PairLoad, before: Instance, struckUs: number): Promise<Record<string, number>> {
-  const { since, takeover } = (await load.ask("gateway/failover", {})) as PairReport;
-  if (since.from !== before.name || !takeover) throw new Error(`it took over from ${since.from ?? "nobody"} instead of ${before.name}`);
-  return Object.fromEntries(Object.entries(takeover.stepsUs).map(([step, us]) => [step, takeover.noticedUs + us - struckUs]));
+  for (;;) {
+    const { active, since, takeover } = (await load.ask("gateway/failover", {})) as PairReport;
+    // The answer that tells of it may itself be the first.
+    if (active === before.name || takeover?.stepsUs.firstReply === undefined) continue;
+    if (since.from !== before.name ) throw new Error(`it took over from ${since.from ?? "nobody"} instead of ${before.name}`);
+    return Object.fromEntries(Object.entries(takeover.stepsUs).map(([step, us]) => [step, takeover.noticedUs + us - struckUs]));
+  }
 }
 
-export async function measure({ kinds, faults, burners = 0, seed = 1, progress = () => {} }: BrainOptions): Promise<{ figures: BrainFigures[]; findings: string[]; load: PairLoad }> {
+export async function measure({ kinds, faults, burners = 0, pauseMs = 0, seed = 1, raise = false, progress = () => {} }: BrainOptions): Promise<{ figures: BrainFigures[]; findings: string[]; load: PairLoad }> {
   const rig = new PairRig({ configuration: pairConfiguration });
-  const load = new PairLoad({ connect: (name) => rig.connect(name) });
+  const load = new PairLoad({ connect: (name) => rig.connect(name), pauseMs });
   const random = randomOf(seed);
   let busy: Burners | undefined;
   try {
     await rig.startBoth();
     await load.start();
     busy = new Burners(burners);
+    if (raise) progress(raiseOwnPriority() ? `the programs that measure run at nice ${getPriority()}, the pair and the burners at ${ordinaryNice}\n` : "the programs that measure run at ordinary priority: not permitted\n");
     const figures: BrainFigures[] = [];
     for (const kind of kinds) figures.push(await measureKind(rig, load, { kind, faults, random, progress }));
     await load.stop();
@@ -104,7 +135,7 @@ async function measureKind(rig: PairRig, load: PairLoad, { kind, faults, random,
     progress(`${kind}: ${i} of ${faults}, gap p50 ${p50} ms, p99 ${p99} ms, max ${max} ms, load ${loadavg()[0]!.toFixed(1)}, ${load.findings.length} findings\n`);
   }
   const gaps = strikes.map(({ gapMs }) => gapMs);
-  const stepsMs = Object.fromEntries(takeoverSteps.flatMap((step) => {
+  const stepsMs = Object.fromEntries([...takeoverSteps, ANSWERED].flatMap((step) => {
     const us = strikes.flatMap(({ stepsUs }) => stepsUs[step] ?? []);
     return us.length === 0 ? [] : [[step, quantilesOf(us.map((each) => each / 1e3))]];
   }));
@@ -137,7 +168,7 @@ function words({ p50, p90, p99, max }: Quantiles): string {
 /** Whether this process may measure from above what it measures. */
 function raiseOwnPriority(): boolean {
   try {
-    setPriority(MEASURING_NICE);
+    setPriority(Math.max(-20, getPriority() + MEASURING_NICE));
     return true;
   } catch {
     return false;
@@ -153,10 +184,9 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   });
   const kinds = faultKinds.filter((kind) => values.kinds.split(",").includes(kind));
   const [seed, burners] = [Number(values.seed), Number(values.burners)];
-  const raised = !values.plain && raiseOwnPriority();
-  process.stderr.write(`seed ${seed}, ${burners} burners, the programs that measure run at ${raised ? `nice ${MEASURING_NICE}` : "ordinary priority"}\n`);
-  const { figures, findings, load } = await measure({ kinds, faults: Number(values.faults), burners, seed, progress: (text) => process.stderr.write(text) });
-  if (values.json) process.stdout.write(`${JSON.stringify({ seed, burners, raised, figures: figures.map(({ gaps: _gaps, ...rest }) => rest), findings, replies: load.replies })}\n`);
+  process.stderr.write(`seed ${seed}, ${burners} burners\n`);
+  const { figures, findings, load } = await measure({ kinds, faults: Number(values.faults), burners, pauseMs: PAUSE_MS, seed, raise: !values.plain, progress: (text) => process.stderr.write(text) });
+  if (values.json) process.stdout.write(`${JSON.stringify({ seed, burners, raised: getPriority() !== ordinaryNice, figures: figures.map(({ gaps: _gaps, ...rest }) => rest), findings, replies: load.replies })}\n`);
   else {
     for (const { kind, faults, gapMs, gaps, stepsMs, load: machineLoad } of figures) {
       process.stdout.write(`${kind}: ${faults} faults, load ${machineLoad}, service gap ${words(gapMs)}\n${histogram(gaps)}\nfrom the signal to\n${Object.entries(stepsMs).map(([step, each]) => `  ${step.padEnd(12)} ${words(each)}\n`).join("")}\n`);

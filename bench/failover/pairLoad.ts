@@ -10,6 +10,8 @@ export interface PairLoadOptions {
   callers?: number;
   /** Calls of one caller that are under way at a time. */
   depth?: number;
+  /** Between an answer and the next call, ms. */
+  pauseMs?: number;
 }
 
 export class PairLoad {
@@ -27,7 +29,7 @@ export class PairLoad {
   #running = true;
   #lastId = 0;
   #lastReplyMs = performance.now();
-  #gapMs = 0;
+  #gap = { ms: 0, endMs: 0 };
 
   constructor(options: PairLoadOptions) {
     this.#options = options;
@@ -53,11 +55,14 @@ export class PairLoad {
     return this.#clients[0]!.request(service, body, { timeoutMs: 60_000 });
   }
 
-  /** The longest time without an answer since the last call of this. */
-  takeGapMs(): number {
-    const gapMs = Math.max(this.#gapMs, performance.now() - this.#lastReplyMs);
-    this.#gapMs = 0;
-    return gapMs;
+  /** The longest time without an answer since the last call of this, and when it ended (performance.now). A gap that is open counts for as long as it is, and begins anew. */
+  takeGap(): { ms: number; endMs: number } {
+    const gap = this.#gap;
+    const nowMs = performance.now();
+    const openMs = nowMs - this.#lastReplyMs;
+    this.#gap = { ms: 0, endMs: nowMs };
+    this.#lastReplyMs = nowMs;
+    return gap.ms > openMs ? gap : { ms: openMs, endMs: nowMs };
   }
 
   /** Resolves when so many more answers have come. */
@@ -120,8 +125,10 @@ export class PairLoad {
     this.#executed.delete(id);
     this.replies += 1;
     const nowMs = performance.now();
-    this.#gapMs = Math.max(this.#gapMs, nowMs - this.#lastReplyMs);
+    if (nowMs - this.#lastReplyMs > this.#gap.ms) this.#gap = { ms: nowMs - this.#lastReplyMs, endMs: nowMs };
     this.#lastReplyMs = nowMs;
+    const { pauseMs = 0 } = this.#options;
+    if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 
   /** Two subscribers, by the gateway, of what one program publishes: each value once, in order. */

@@ -1,7 +1,7 @@
 /** Two instances of `ipcnetd` that stand in for each other, for tests and benches: started, killed, started again, and always one that is active. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { connect, type Client } from "../../shm/client/index.ts";
@@ -54,7 +54,8 @@ export interface PairRigOptions {
 }
 
 export class PairRig {
-  readonly folder = mkdtempSync(join(tmpdir(), "ipcnet-pair-"));
+  /** In memory where there is such a place, as /run is: else what is measured is a disk. */
+  readonly folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "ipcnet-pair-"));
   readonly socketPath = join(this.folder, "ipcnet.sock");
   readonly pairFolder = join(this.folder, "pair");
   readonly configFile = join(this.folder, "ipcnet.yaml");
@@ -94,6 +95,14 @@ export class PairRig {
       const instances = [...this.instances.values()];
       if (instances.every(({ hasEnded }) => hasEnded)) throw new Error(`no instance lives:\n${this.logs()}`);
       return instances.find(({ isActive }) => isActive);
+    }, { timeoutMs: START_MS, last: () => this.logs() });
+  }
+
+  /** A standby that has done all that it does before it is needed. */
+  rehearsed(): Promise<Instance> {
+    return eventually("a standby that has rehearsed", async () => {
+      const standby = await this.standby();
+      return /\[(rehearsed|notRehearsed)\]/.test(standby.log) && standby;
     }, { timeoutMs: START_MS, last: () => this.logs() });
   }
 

@@ -6,7 +6,7 @@
  *
  *   static struct ipcnet_node_command commands[] = {
  *     { .inspect = ipcnet_e2e_p05_inspect, .e2e = { .data_id = 0x1234 }, .counter_max = IPCNET_E2E_P05_COUNTER_MAX,
- *       .motion = true, .epoch = { 28, 4 }, .owner = { 60, 2 } },
+ *       .motion = true, .epoch = { 24, 8 }, .owner = { 62, 2 } },
  *   };
  *   static const struct ipcnet_node_options options = { .claim_timeout_us = 500000, .dead_man_us = 200000 };
  *   ipcnet_node_init(&node, &options, commands, 1);

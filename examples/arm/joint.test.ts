@@ -24,7 +24,7 @@ function commander(): (epoch: number, owner: number) => CanFrame {
   assert.ok(checks.ok);
   const [codec, protector] = [compileMessage(message), checks.checks.protectorFor(checkedMessage(message))!];
   return (epoch, owner) => {
-    const encoded = codec.encode({ crc: 0, counter: 0, epoch: epoch & 0xf, owner, mode: "Move", targetPosition: 1, velocityLimit: 1 });
+    const encoded = codec.encode({ crc: 0, counter: 0, epoch: epoch & 0xff, owner, mode: "Move", targetPosition: 1, velocityLimit: 1 });
     assert.ok(encoded.ok);
     protector.protect(encoded.data, 0, encoded.data.length, message.canId);
     return { timeUs: 0, canId: message.canId, flags: 0, data: encoded.data };

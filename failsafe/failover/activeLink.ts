@@ -20,6 +20,8 @@ export interface ActiveLinkOptions {
   seal: PacketSeal;
   /** The clients' listening socket, and its path. */
   listener(): { descriptor: Descriptor; path: string };
+  /** Whoever has it is active. With a copy the standby has it without an interval, however long this process takes to let go of it. */
+  lock: Descriptor;
   /** A standby came, is ready, was refused, or went. */
   event(code: "standbyJoined" | "standbyReady" | "standbyRefused" | "standbyGone", text: string): void;
 }
@@ -31,6 +33,8 @@ export class ActiveLink {
   readonly #options: ActiveLinkOptions;
   readonly #server: SeqpacketServer;
   #standby: { link: PairLink; instance: string; isReady: boolean } | undefined;
+  /** How many there have been. */
+  #heirs = 0;
 
   /** Throws a `SocketError` when it cannot listen. */
   constructor(options: ActiveLinkOptions) {
@@ -64,7 +68,7 @@ export class ActiveLink {
     }, (text) => this.#options.event("standbyRefused", text));
   }
 
-  #hello(link: PairLink, { major, minor, instance, topics }: Extract<LinkMessage, { op: "hello" }>): void {
+  #hello(link: PairLink, { major, minor, instance, topics, lock = false }: Extract<LinkMessage, { op: "hello" }>): void {
     const { version = PAIR_VERSION, event, keeper, page, listener, store } = this.#options;
     const fault = versionFault(version, { major, minor })
       ?? (this.#standby ? `there is a standby already (${this.#standby.instance})` : undefined)
@@ -73,8 +77,12 @@ export class ActiveLink {
     if (fault !== undefined) return this.#refuse(link, fault);
     const standby = { link, instance, isReady: false };
     this.#standby = standby;
+    this.#heirs += 1;
+    page.words[Word.heir] = this.#heirs;
     link.connection.onClose(() => {
       this.#standby = undefined;
+      // First: whoever still lives there must not go on with less than the clients have been told from here on.
+      page.words[Word.heir] = 0;
       store?.forgetAll(store.numbered());
       keeper.setHeir(store);
       page.words[Word.missing] = 0;
@@ -82,7 +90,7 @@ export class ActiveLink {
     });
     event("standbyJoined", `instance ${instance} follows (pid ${link.connection.peer.pid})`);
     const { descriptor, path } = listener();
-    link.send({ op: "welcome", ...version, instance: this.#options.instance, path }, [page.descriptor, descriptor]);
+    link.send({ op: "welcome", ...version, instance: this.#options.instance, path }, [page.descriptor, descriptor, ...(lock ? [this.#options.lock] : [])]);
     descriptor.close();
     const heir = new LinkHeir(link, page);
     // What it holds is numbered anew with a new heir.

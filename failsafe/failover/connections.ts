@@ -29,12 +29,26 @@ export interface Inherited {
   outputs: readonly (Output & { copies: readonly Descriptor[] })[];
 }
 
+export interface HandedConnectionsOptions {
+  keeper: Keeper;
+  page: Pick<OwnPage, "words">;
+  connection: ConnectionOptions;
+  failpoint?: ((bytes: Uint8Array, at: number, lengthBytes: number) => void) | undefined;
+  /** Of the handover page; default: those for clients. */
+  slots?: readonly number[];
+}
+
+/** The last of the page: a rehearsal's connections (gateway/bin/rehearsal.ts) are marked where no client's ever is. */
+const REHEARSAL_COUNT = 16;
+export const REHEARSAL_SLOTS: readonly number[] = Array.from({ length: REHEARSAL_COUNT }, (_, i) => HANDOVER_SLOTS - REHEARSAL_COUNT + i);
+const CLIENT_SLOTS: readonly number[] = Array.from({ length: HANDOVER_SLOTS - REHEARSAL_COUNT }, (_, slot) => slot);
+
 export class HandedConnections {
   readonly #keeper: Keeper;
-  readonly #page: OwnPage;
+  readonly #page: Pick<OwnPage, "words">;
   readonly #queue: ConnectionOptions;
   readonly #failpoint: ((bytes: Uint8Array, at: number, lengthBytes: number) => void) | undefined;
-  readonly #free: number[] = Array.from({ length: HANDOVER_SLOTS }, (_, slot) => slot);
+  readonly #free: number[];
   /** Copies of the sockets, for those who join later. */
   readonly #sockets = new WeakMap<HandedConnection, Descriptor>();
   readonly #open = new Set<HandedConnection>();
@@ -42,7 +56,8 @@ export class HandedConnections {
   #lastNumber = 0;
   #slot: number | undefined;
 
-  constructor({ keeper, page, connection, failpoint }: { keeper: Keeper; page: OwnPage; connection: ConnectionOptions; failpoint?: ((bytes: Uint8Array, at: number, lengthBytes: number) => void) | undefined }) {
+  constructor({ keeper, page, connection, failpoint, slots = CLIENT_SLOTS }: HandedConnectionsOptions) {
+    this.#free = [...slots];
     this.#keeper = keeper;
     this.#page = page;
     this.#queue = connection;

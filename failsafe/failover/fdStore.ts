@@ -9,6 +9,7 @@ import { closeAll, Descriptor, notifySystemd, SocketError, TwinPage } from "../.
 import { Inheritance } from "./inheritance.ts";
 import { JournalReader } from "./journalReader.ts";
 import type { Heir } from "./keeper.ts";
+import { messageInHand } from "./inHand.ts";
 import { handlingOf, Word } from "./page.ts";
 import { Replica } from "./replica.ts";
 import type { Legacy } from "./standby.ts";
@@ -107,8 +108,10 @@ export function storedLegacy(stored: Map<string, Descriptor>, { active, seal, in
   new JournalReader((chunk, at) => readSync(journal.fd, chunk, 0, chunk.length, at), seal).read(replica);
   page.close();
   journal.close();
-  const inheritance = new Inheritance({ replica, descriptors, sent: (slot) => words.sent(slot), handling: handlingOf(words.words) });
-  return { inheritance, listener, path, instance, death: "killed", epoch: words.words[Word.epoch]! };
+  // It was that which was executed: whatever packet was in hand besides had waited.
+  const message = messageInHand(words.words);
+  const inheritance = new Inheritance({ replica, descriptors, sent: (slot) => words.sent(slot), handling: message ? undefined : handlingOf(words.words) });
+  return { inheritance, listener, path, instance, death: "killed", message, epoch: words.words[Word.epoch]! };
 }
 
 /** Several heirs at once. */

@@ -59,7 +59,7 @@ const JOURNAL_BYTES_MAX = 16 << 20;
 const STATE_BYTES_MAX = 32 << 20;
 
 export class Keeper {
-  readonly #page: OwnPage;
+  readonly #page: Pick<OwnPage, "words">;
   readonly #seal: PacketSeal;
   readonly #checkpoint: ((point: "opened" | "written") => void) | undefined;
   readonly #writer = new TransactionWriter();
@@ -90,7 +90,7 @@ export class Keeper {
   readonly counters = { turns: 0, journalBytes: 0, journals: 0 };
 
   /** `checkpoint`: whoever supervises the turns. */
-  constructor({ page, seal, checkpoint }: { page: OwnPage; seal: PacketSeal; checkpoint?: (point: "opened" | "written") => void }) {
+  constructor({ page, seal, checkpoint }: { page: Pick<OwnPage, "words">; seal: PacketSeal; checkpoint?: (point: "opened" | "written") => void }) {
     this.#page = page;
     this.#checkpoint = checkpoint;
     this.#seal = seal;

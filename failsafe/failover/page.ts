@@ -16,8 +16,16 @@ export const Word = {
   missing: 6,
   /** A number that the active gave itself when it became active. */
   instance: 7,
+  /** Which standby everything is handed to: the active numbers them from 1; 0: nobody, or an active that says nothing of it. */
+  heir: 9,
   /** Its epoch (epoch.ts); 0: it has none yet. */
   epoch: 8,
+  /** What came from a link and is being handled (inHand.ts): the link's number from 1 (0: nothing), which of its messages, a count of all, its length, its first bytes. */
+  messageLink: 12,
+  messageKey: 13,
+  messageCount: 14,
+  messageBytes: 15,
+  messageData: 16,
 } as const;
 
 export const Fate = {

@@ -13,8 +13,8 @@ const DATA_ID = { toStandby: 0x504c_0001, toActive: 0x504c_0002 } as const;
 
 export type LinkMessage =
   /** From the standby, first. `topics`: what its configuration's topics are. */
-  | { op: "hello"; major: number; minor: number; instance: string; topics: string }
-  /** From the active, with its page and the listening socket. */
+  | { op: "hello"; major: number; minor: number; instance: string; topics: string; lock?: boolean }
+  /** From the active, with its page and the listening socket, and its lock if the hello asked for that. */
   | { op: "welcome"; major: number; minor: number; instance: string; path: string }
   /** From the active, and the end. */
   | { op: "refused"; text: string }

@@ -52,3 +52,34 @@ test("release by name or component; what is kept is bounded", () => {
   assert.equal(quarantine.release("planner"), ENTRIES_MAX - 1);
   assert.ok(quarantine.isEmpty);
 });
+
+const frame = { link: "arm", key: 0x181, name: "181", lengthBytes: 8, sample: Uint8Array.of(1, 2, 3) };
+
+test("of a link, the message with that number is kept out: at once after a fault or a hang, else when it was in hand twice", () => {
+  for (const death of ["fault", "hung"] as Death[]) {
+    const quarantine = new Quarantine();
+    assert.equal(quarantine.hasMessages, false);
+    const entry = quarantine.judgeMessage(frame, death, "now");
+    assert.deepEqual([entry?.name, entry?.component, entry?.pid, quarantine.hasMessages], ["q1", "arm/181", 0, true], death);
+    assert.deepEqual([quarantine.knowsMessage("arm", 0x181), quarantine.knowsMessage("arm", 0x182), quarantine.knowsMessage("leg", 0x181)], [true, false, false]);
+    // Nobody is it, and no packet.
+    assert.equal(quarantine.keepsOut({ component: "arm/181", pid: 0, uid: 0 }), undefined);
+    assert.equal(quarantine.knows(new Uint8Array(8)), undefined);
+    assert.equal(quarantine.release("arm/181"), 1);
+    assert.equal(quarantine.hasMessages, false);
+  }
+  for (const death of ["killed", "outOfMemory"] as Death[]) {
+    const quarantine = new Quarantine();
+    assert.equal(quarantine.judgeMessage(frame, "handover", "now"), undefined);
+    assert.equal(quarantine.judgeMessage(frame, death, "now"), undefined);
+    assert.equal(quarantine.judgeMessage({ ...frame, key: 0x182 }, death, "now"), undefined);
+    const next = new Quarantine();
+    next.restore(structuredClone(quarantine.state()));
+    next.acquitMessage("arm", 0x182);
+    assert.equal(next.judgeMessage({ ...frame, key: 0x182 }, death, "now"), undefined, "it was handled after all");
+    assert.ok(next.judgeMessage(frame, death, "now"));
+    const last = new Quarantine();
+    last.restore(structuredClone(next.state()));
+    assert.equal(last.knowsMessage("arm", 0x181), true);
+  }
+});

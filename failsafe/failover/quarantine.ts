@@ -4,7 +4,8 @@
  * One fault that is certainly the packet's (an exception, a fatal signal, a loop without an end, the kernel's out-of-memory killer) is enough. A kill that nobody explains may have come
  * from outside while the packet happened to be in hand: it is handled once more, and if that kills again, it was the packet.
  *
- * Kept out are the process, the component if the policy has a name for it, and, whoever sends it, the same bytes.
+ * Kept out are the process, the component if the policy has a name for it, and, whoever sends it, the same bytes. Of a bus or another link, the message with that number: its bytes are
+ * others each time.
  */
 import { createHash } from "node:crypto";
 
@@ -25,6 +26,17 @@ export interface QuarantineEntry extends Suspect {
   fingerprint: string;
   /** The beginning of the packet, for people. */
   sample: Uint8Array;
+  /** It is a message of a link, which has no process (pid 0); `component` is what people call it. */
+  message?: { link: string; key: number } | undefined;
+}
+
+/** A message of a link that was in hand. */
+export interface SuspectMessage {
+  link: string;
+  key: number;
+  name: string;
+  lengthBytes: number;
+  sample: Uint8Array;
 }
 
 /** How the predecessor died. */
@@ -43,10 +55,16 @@ export const ENTRIES_MAX = 64;
 /** The header counts packets: two of the same content differ in it. */
 const HEADER_BYTES = 20;
 
+const whyOfMessage = { fault: "a fault while it was handled", hung: "no progress since its handling began", outOfMemory: "memory ran out twice while it was handled", killed: "two deaths while it was handled" } as const;
 const whyOf = { fault: "a fault while its packet was handled", hung: "no progress since its packet was begun", outOfMemory: "memory ran out while its packet was handled", killed: "two deaths over the same packet" } as const;
 
 export function fingerprintOf(packet: Uint8Array): string {
   return createHash("sha256").update(packet.subarray(HEADER_BYTES)).digest("hex").slice(0, 32);
+}
+
+/** In the same list as fingerprints, which are hexadecimal digits alone. */
+function markOf(link: string, key: number): string {
+  return `${link}#${key}`;
 }
 
 export class Quarantine {
@@ -55,6 +73,7 @@ export class Quarantine {
   /** Strikes of another instance: it died before it could acquit. */
   #struck = new Set<string>();
   #next = 1;
+  #hasMessages = false;
 
   /** Judges the packet that was in hand at a death: the entry if it is kept out from now on; undefined: it is handled once more. */
   judge(packet: Uint8Array, suspect: Suspect, death: Death, wallTime: string): QuarantineEntry | undefined {
@@ -68,9 +87,50 @@ export class Quarantine {
     const entry: QuarantineEntry = {
       component, pid, uid, startTime, name: `q${this.#next++}`, why: whyOf[death], wallTime, lengthBytes: packet.length, fingerprint, sample: packet.slice(0, SAMPLE_BYTES_MAX),
     };
+    this.#keep(entry);
+    return entry;
+  }
+
+  /** The same for a message of a link. It is far too small to be what memory runs out of: that is forgiven once, too. */
+  judgeMessage({ link, key, name, lengthBytes, sample }: SuspectMessage, death: Death, wallTime: string): QuarantineEntry | undefined {
+    const mark = markOf(link, key);
+    if (death === "handover") return undefined;
+    if (death !== "fault" && death !== "hung" && !this.#struck.has(mark)) {
+      this.#strikes.add(mark);
+      return undefined;
+    }
+    this.#struck.delete(mark);
+    const entry: QuarantineEntry = {
+      component: `${link}/${name}`, pid: 0, uid: 0, name: `q${this.#next++}`, why: whyOfMessage[death], wallTime, lengthBytes, fingerprint: "", sample: sample.slice(0, SAMPLE_BYTES_MAX), message: { link, key },
+    };
+    this.#keep(entry);
+    return entry;
+  }
+
+  #keep(entry: QuarantineEntry): void {
     this.#entries.push(entry);
     if (this.#entries.length > ENTRIES_MAX) this.#entries.shift();
-    return entry;
+    this.#count();
+  }
+
+  /** Asked for each frame: it must cost nothing while there is none. */
+  #count(): void {
+    this.#hasMessages = this.#entries.some(({ message }) => message !== undefined);
+  }
+
+  /** The message that had been in hand was handled after all. */
+  acquitMessage(link: string, key: number): void {
+    this.#strikes.delete(markOf(link, key));
+    this.#struck.delete(markOf(link, key));
+  }
+
+  /** Whether any message of a link is kept out. */
+  get hasMessages(): boolean {
+    return this.#hasMessages;
+  }
+
+  knowsMessage(link: string, key: number): boolean {
+    return this.#entries.some(({ message }) => message?.key === key && message.link === link);
   }
 
   /** The packet that had been in hand was handled after all. */
@@ -83,7 +143,7 @@ export class Quarantine {
   /** Why this process is kept out; undefined: it is not. */
   keepsOut({ component, pid, startTime }: Suspect): QuarantineEntry | undefined {
     // "uid:1000" is everybody whom the policy does not know: one of them must not lock out all, the operator included.
-    return this.#entries.find((entry) => (entry.component === component && !component.startsWith("uid:")) || (entry.pid === pid && entry.startTime === startTime));
+    return this.#entries.find((entry) => entry.message === undefined && ((entry.component === component && !component.startsWith("uid:")) || (entry.pid === pid && entry.startTime === startTime)));
   }
 
   /** Whether these bytes were in hand when an instance died over them that knew they had been in hand before: a second death. */
@@ -93,7 +153,7 @@ export class Quarantine {
 
   /** Why these bytes are kept out. Costs a comparison of lengths unless one fits. */
   knows(packet: Uint8Array): QuarantineEntry | undefined {
-    if (!this.#entries.some(({ lengthBytes }) => lengthBytes === packet.length)) return undefined;
+    if (!this.#entries.some(({ lengthBytes, message }) => message === undefined && lengthBytes === packet.length)) return undefined;
     const fingerprint = fingerprintOf(packet);
     return this.#entries.find((entry) => entry.fingerprint === fingerprint);
   }
@@ -110,6 +170,7 @@ export class Quarantine {
   release(name: string): number {
     const before = this.#entries.length;
     this.#entries = this.#entries.filter((entry) => entry.name !== name && entry.component !== name);
+    this.#count();
     return before - this.#entries.length;
   }
 
@@ -122,5 +183,6 @@ export class Quarantine {
     this.#struck = new Set(strikes.slice(-ENTRIES_MAX));
     this.#strikes.clear();
     this.#next = next;
+    this.#count();
   }
 }

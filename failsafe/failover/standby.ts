@@ -6,10 +6,11 @@
  */
 import { readFileSync, readSync } from "node:fs";
 import type { PacketSeal } from "../../shm/protocol/packet.ts";
-import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, TwinPage } from "../../shm/sockets/index.ts";
+import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, TwinLife, TwinPage } from "../../shm/sockets/index.ts";
 import { Inheritance } from "./inheritance.ts";
 import { JournalReader } from "./journalReader.ts";
 import { ProgressJudge } from "./judge.ts";
+import { messageInHand, type MessageInHand } from "./inHand.ts";
 import { Fate, type Handling, handlingOf, Word } from "./page.ts";
 import { type LinkMessage, PairLink } from "./pairLink.ts";
 import type { Death } from "./quarantine.ts";
@@ -31,7 +32,7 @@ export interface StandbyOptions {
   happened(event: "inSync" | "twinLate" | "twinGone" | "twinDead" | "refused", text: string): void;
 }
 
-/** Between two looks at the journal: what is left to read at a takeover is what the active wrote in this time. */
+/** Between two looks at the journal and at the active's progress: what is left to read at a takeover is what it wrote in this time, and by so much it is noticed late that it hangs. */
 const LOOK_MS = 10;
 
 interface Journal {
@@ -47,11 +48,16 @@ export interface Legacy {
   path: string;
   instance: string;
   death: Death;
+  /** The message of a link over which it died. */
+  message: MessageInHand | undefined;
   /** 0: not known. */
   epoch: number;
 }
 
 export class Standby {
+  /** Resolves when the active has given back all that it held. */
+  readonly released: Promise<void>;
+  #release: () => void = () => {};
   readonly #options: StandbyOptions;
   readonly #link: PairLink;
   readonly #pidfd: Descriptor;
@@ -61,20 +67,24 @@ export class Standby {
   /** Numbers that nobody names any more, before their descriptors came. */
   readonly #dropped = new Set<number>();
   #stopWatching: () => void;
-  #twin: { page: TwinPage; listener: Descriptor; path: string; instance: string } | undefined;
+  #twin: { page: TwinPage; life: TwinLife; listener: Descriptor; lock: Descriptor | undefined; path: string; instance: string; heir: number } | undefined;
   #journals: Journal[] = [];
   #replica: Replica | undefined;
   #hung = false;
   /** What the active has in hand, and since when. */
-  #inHand: { handling: Handling | undefined; sinceUs: number; starvedUs: number } | undefined;
+  #inHand: { handling: Handling | undefined; message: MessageInHand | undefined; sinceUs: number; starvedUs: number; wasStopped: boolean } | undefined;
   /** Of this machine, when the active was last seen alive. */
   #memoryKills = outOfMemoryKills();
+  #progress: number | undefined;
+  #isSynced = false;
+  #isDying = false;
   #dead = false;
   #fault: string | undefined;
 
   /** Connects to the active. Throws a `SocketError` when nobody listens there. */
   constructor(options: StandbyOptions) {
     this.#options = options;
+    this.released = new Promise((resolve) => (this.#release = resolve));
     const { path, seal, deadlineMs } = options;
     const connection = SeqpacketConnection.connect(path, { pidfd: "wanted" });
     this.#link = new PairLink(connection, { role: "standby", seal });
@@ -87,13 +97,9 @@ export class Standby {
     // Closed with the connection otherwise.
     this.#pidfd = pidfd.dup();
     this.#stopWatching = onDeath(this.#pidfd, () => this.#died());
-    connection.onClose(() => {
-      if (this.#dead || this.#fault !== undefined) return;
-      options.trace.mark("noticed");
-      options.happened("twinGone", "the active closed the link");
-    });
+    connection.onClose(() => this.#gone("the active closed the link"));
     this.#link.onMessage((message, descriptors) => this.#message(message, descriptors), (text) => this.#refused(text));
-    this.#link.send({ op: "hello", ...(options.version ?? PAIR_VERSION), instance: options.instance, topics: options.topics });
+    this.#link.send({ op: "hello", ...(options.version ?? PAIR_VERSION), instance: options.instance, topics: options.topics, lock: true });
   }
 
   /** For status. */
@@ -101,9 +107,20 @@ export class Standby {
     return this.#twin && { instance: this.#twin.instance, pid: this.#link.connection.peer.pid };
   }
 
+  /** Whether a takeover may run before everything else here; undefined: nobody to take over from yet. */
+  get mayRaise(): boolean | undefined {
+    return this.#twin?.life.mayRaise;
+  }
+
+  /** The takeover is over: this process is scheduled like any other again. */
+  settle(): void {
+    this.#twin?.life.end();
+  }
+
   /** SIGKILL; `twinDead` happens when it is dead. */
   fence(): void {
-    killBehind(this.#pidfd);
+    if (this.#twin) this.#twin.life.kill();
+    else killBehind(this.#pidfd);
     this.#options.trace.mark("fenced");
   }
 
@@ -115,18 +132,40 @@ export class Standby {
     this.#link.connection.close();
     closeAll([...this.#descriptors.values()]);
     this.#twin?.listener.close();
+    this.#twin?.lock?.close();
+    this.settle();
   }
 
-  /** After `twinDead`: reads what is left. undefined: it died before it had handed over so much as its socket. */
+  /** The lock of the dead active, to be taken over; undefined: it had none to give. */
+  takeLock(): Descriptor | undefined {
+    const lock = this.#twin?.lock;
+    if (this.#twin) this.#twin.lock = undefined;
+    return lock;
+  }
+
+  /** Everything that the active has told its clients stands in the journal that is read here. One that was let go knows less: nobody may go on with that. */
+  get #isHeir(): boolean {
+    return this.#twin === undefined || this.#twin.page.words[Word.heir] === this.#twin.heir;
+  }
+
+  /** After `twinDead`: reads what is left. undefined: it died before it had handed over so much as its socket, or had let this instance go. */
   legacy(): Legacy | undefined {
     this.#look();
     this.#options.trace.mark("journalRead");
     const twin = this.#twin;
     if (!twin) return undefined;
+    if (!this.#isHeir) {
+      // Whoever still has the other end sees that it is over, and connects again.
+      closeAll([twin.listener, ...this.#descriptors.values()]);
+      this.#descriptors.clear();
+      return undefined;
+    }
     const { page } = twin;
+    // It was that which was executed: whatever packet was in hand besides had waited.
+    const message = messageInHand(page.words);
     const replica = this.#replica ?? new Replica({ sent: () => undefined, drop: () => {} });
-    const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: handlingOf(page.words) });
-    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!), epoch: page.words[Word.epoch]! };
+    const inheritance = new Inheritance({ replica, descriptors: this.#descriptors, sent: (slot) => page.sent(slot), handling: message ? undefined : handlingOf(page.words) });
+    return { inheritance, listener: twin.listener, path: twin.path, instance: twin.instance, death: this.#death(page.words[Word.fate]!), message, epoch: page.words[Word.epoch]! };
   }
 
   #death(fate: number): Death {
@@ -141,14 +180,17 @@ export class Standby {
     switch (message.op) {
       case "welcome": {
         const fault = versionFault(version, message);
-        if (fault !== undefined || descriptors.length !== 2) {
+        // One of the release before has no copy of its lock to give.
+        if (fault !== undefined || descriptors.length < 2 || descriptors.length > 3) {
           closeAll(descriptors);
           return this.#refused(fault ?? "the active's welcome came without its page and socket");
         }
-        const [page, listener] = descriptors as [Descriptor, Descriptor];
-        this.#twin = { page: new TwinPage(page), listener, path: message.path, instance: message.instance };
+        const [page, listener, lock] = descriptors as [Descriptor, Descriptor, Descriptor | undefined];
+        const twinPage = new TwinPage(page);
+        const life = new TwinLife({ pid: this.#link.connection.peer.pid, pidfd: this.#pidfd }, { dying: () => this.#dying(), over: () => this.#over() });
+        this.#twin = { page: twinPage, life, listener, lock, path: message.path, instance: message.instance, heir: twinPage.words[Word.heir]! };
         page.close();
-        this.#timers.push(setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#askJudge(), this.#options.deadlineMs / 10));
+        this.#timers.push(setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#askJudge(), LOOK_MS));
         return;
       }
       case "refused":
@@ -162,6 +204,7 @@ export class Standby {
       case "synced":
         closeAll(descriptors);
         this.#look();
+        this.#isSynced = true;
         return this.#options.happened("inSync", "everything is open here too");
       case "hello":
         return closeAll(descriptors);
@@ -180,6 +223,20 @@ export class Standby {
     const named = this.#replica!.named();
     this.#drop(known.filter((number) => !named.has(number)));
     this.#dropped.clear();
+  }
+
+  /** A sign like the end of the link, only earlier. Before everything is here the proof is waited for: it does not let us go, it dies. */
+  #dying(): void {
+    this.#options.trace.mark("noticed");
+    if (this.#isSynced) this.#gone("the active is dying");
+    this.#isDying = true;
+  }
+
+  #gone(text: string): void {
+    if (this.#dead || this.#isDying || this.#fault !== undefined) return;
+    if (this.#isSynced && !this.#isHeir) return this.#refused("the active has let this instance go: it did not follow, or ends without a successor");
+    this.#options.trace.mark("noticed");
+    this.#options.happened("twinGone", text);
   }
 
   #refused(text: string): void {
@@ -222,36 +279,46 @@ export class Standby {
   }
 
   #askJudge(): void {
-    this.#memoryKills = outOfMemoryKills();
     const words = this.#twin?.page.words;
-    if (this.#dead || !words) return;
+    if (this.#dead || this.#isDying || !words) return;
+    const progress = words[Word.progress]!;
+    if (progress !== this.#progress) this.#memoryKills = outOfMemoryKills();
+    this.#progress = progress;
     const { pid } = this.#link.connection.peer;
     const nowUs = this.#options.nowUs();
     const starvedUs = starvedUsOf(pid);
     const handling = handlingOf(words);
-    const isSame = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
-    if (!isSame) this.#inHand = { handling, sinceUs: nowUs, starvedUs };
-    if (this.#judge.judge(words[Word.progress]!, nowUs, starvedUs) !== "late") return;
-    // It hangs over a packet that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
+    const message = messageInHand(words);
+    const isSamePacket = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
+    const isSameMessage = message !== undefined && message.count === this.#inHand?.message?.count;
+    const isSame = isSamePacket || isSameMessage;
+    if (!isSame) this.#inHand = { handling, message, sinceUs: nowUs, starvedUs, wasStopped: false };
+    if (isSame && !this.#inHand!.wasStopped) this.#inHand!.wasStopped = isStopped(pid);
+    if (this.#judge.judge(progress, nowUs, starvedUs) !== "late") return;
+    // It hangs over a packet or a message that it had in hand all the time; one that somebody has stopped (SIGSTOP, a debugger) hangs over nothing of its own.
     const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
-    this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !isStopped(pid);
+    this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !this.#inHand!.wasStopped;
     this.#options.trace.mark("noticed");
     this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
   }
 
-  /** The kernel says so. What it had sent is still to be read from the link. */
+  /** The kernel says that it has given everything back. */
   #died(): void {
+    this.#pidfd.close();
+    this.#over();
+    this.#release();
+  }
+
+  /** The kernel says that it will never do anything again: it is dead, but for what it still holds. What it had sent is still to be read from the link. */
+  #over(): void {
     if (this.#dead) return;
     this.#dead = true;
     const { trace } = this.#options;
     trace.mark("noticed");
     trace.mark("dead");
     for (const timer of this.#timers) clearInterval(timer);
-    this.#pidfd.close();
-    const finish = (): void => this.#options.happened("twinDead", "the active is dead");
-    if (!this.#link.connection.isOpen) return finish();
-    // It ends when the last message has been read.
-    this.#link.connection.onClose(finish);
+    this.#link.connection.receiveAll();
+    this.#options.happened("twinDead", "the active is dead");
   }
 }
 

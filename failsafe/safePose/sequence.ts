@@ -53,6 +53,8 @@ export type StepOutcome =
 export interface PoseVerdict {
   /** posed: every step was measured as reached. cut: the end was reached, but not all of it was measured. failed: a step that must not fail did, or the budget ran out. */
   verdict: "posed" | "cut" | "failed";
+  /** Which trigger began it. */
+  trigger?: string;
   why: string;
   tookMs: number;
   budgetMs: number;

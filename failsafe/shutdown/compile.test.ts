@@ -86,5 +86,5 @@ test("the safe pose of a configuration is one plan after the other, all of it ma
   assert.deepEqual(plan!.steps.map(({ name, needs, mandatory, resendUs, tries }) => [name, needs, mandatory, resendUs, tries]), [["hold", [], true, 20_000, 1], ["off", [0], true, 20_000, 1]]);
   assert.deepEqual(plan!.lastRung, plan!.steps[1]!.sends);
   assert.equal(triggers.length, 12);
-  assert.deepEqual(compilePlansOf({ safePose: { budgetMs: 1, prepareMs: 0, steps: [] } }, undefined, surroundings), { plans: [], triggers: [] });
+  assert.deepEqual(compilePlansOf({ safePose: { budgetMs: 1, prepareMs: 0, steps: [], compromise: [] } }, undefined, surroundings), { plans: [], triggers: [] });
 });

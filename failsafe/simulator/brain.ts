@@ -1,4 +1,4 @@
-/** A model of a brain: it commands while its reflex is armed, beats, answers calls; and, when something is wrong with it, sends what must never reach a motor. */
+/** What whichever gateway of a host serves does to its reflexes (gatewayPair.ts says which): it commands while they are armed, beats, answers calls; and, when something is wrong with it, sends what must never reach a motor. */
 import { COMMAND_BYTES, Order } from "../reflex/addon/core.ts";
 import type { Host } from "./host.ts";
 import type { EventQueue } from "./queue.ts";
@@ -22,13 +22,12 @@ export class Brain {
   readonly host: Host;
   /** Of the pair; rises when another one takes over. */
   epoch = 1;
-  stalledUntilUs = 0;
-  isOn = true;
   /** What components say is lost until then. */
   answersLostUntilUs = 0;
   /** From now on nothing goes wrong with it. */
   isQuiet = false;
   readonly #random: () => number;
+  readonly #isServing: () => boolean;
   readonly #time: EventQueue;
   readonly #robot: Robot;
   readonly #issued: Map<number, IssuedCommand>[];
@@ -38,11 +37,12 @@ export class Brain {
   #target: number;
 
   /** `issued`: by joint and target, what was written; of all brains. */
-  constructor({ host, time, random, robot, issued }: { host: Host; time: EventQueue; random: () => number; robot: Robot; issued: Map<number, IssuedCommand>[] }) {
+  constructor({ host, time, random, robot, issued, isServing }: { host: Host; time: EventQueue; random: () => number; robot: Robot; issued: Map<number, IssuedCommand>[]; isServing: () => boolean }) {
     this.host = host;
     this.#time = time;
     this.#robot = robot;
     this.#random = random;
+    this.#isServing = isServing;
     this.#issued = issued;
     this.#target = host.number === 0 ? -TARGET_MAX : 0;
     this.#every(COMMAND_PERIOD_US, () => this.#command());
@@ -51,7 +51,7 @@ export class Brain {
     });
   }
 
-  /** Another brain of the pair is active now. */
+  /** Another gateway of the pair is active now. */
   replace(): void {
     this.epoch += 1;
     this.#sequence = this.#goodSequence = 0n;
@@ -91,7 +91,7 @@ export class Brain {
   }
 
   get #works(): boolean {
-    return this.isOn && this.host.isPowered && this.#time.nowUs >= this.stalledUntilUs;
+    return this.host.isPowered && this.#isServing();
   }
 
   #command(): void {

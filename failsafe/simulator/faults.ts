@@ -4,7 +4,7 @@ import { wrongs } from "./brain.ts";
 export const faultKinds = [
   "kill", "killInside", "stall", "stallInside", "sleepInside", "unkillable", "late", "overflow", "hostPower", "storeFails", "storeSlow", "clockJump", "purgeForbidden", "busOff",
   "loss", "corruption", "repetition", "hold", "disconnect", "split", "nodePower", "allNodesPower", "nodeMute", "replay",
-  "brainStall", "answersLost", "brainReplaced", "brainWrong", "switch", "request", "disarm",
+  "brainStall", "brainKill", "brainKillInside", "brainStallInside", "pairCut", "pairSlow", "poison", "answersLost", "brainReplaced", "brainWrong", "switch", "request", "disarm",
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -45,7 +45,13 @@ const ranges: Record<FaultKind, { forUs: [number, number]; much: [number, number
   allNodesPower: { forUs: [5_000, 150_000], much: [0, 0] },
   nodeMute: { forUs: [5_000, 120_000], much: [0, 0] },
   replay: { forUs: [0, 0], much: [1, 200] },
-  brainStall: { forUs: [10_000, 250_000], much: [0, 0] },
+  brainStall: { forUs: [10_000, 400_000], much: [0, 0] },
+  brainKill: { forUs: [0, 0], much: [0, 0] },
+  brainKillInside: { forUs: [0, 0], much: [0, 16] },
+  brainStallInside: { forUs: [5_000, 300_000], much: [0, 16] },
+  pairCut: { forUs: [0, 0], much: [0, 0] },
+  pairSlow: { forUs: [5_000, 100_000], much: [500, 30_000] },
+  poison: { forUs: [0, 0], much: [1, 3] },
   answersLost: { forUs: [10_000, 200_000], much: [0, 0] },
   brainReplaced: { forUs: [0, 0], much: [0, 0] },
   brainWrong: { forUs: [0, 0], much: [0, wrongs.length - 1] },
@@ -54,7 +60,7 @@ const ranges: Record<FaultKind, { forUs: [number, number]; much: [number, number
   disarm: { forUs: [0, 0], much: [0, 0] },
 };
 /** Rare: they stop the whole run for long, and little else would be seen. */
-const weights: Partial<Record<FaultKind, number>> = { kill: 3, killInside: 6, stall: 3, stallInside: 5, sleepInside: 3, hostPower: 0.4, allNodesPower: 0.5, request: 0.5, disarm: 0.7, busOff: 0.5, brainWrong: 4, replay: 3, split: 1.5, storeFails: 0.3, purgeForbidden: 0.4 };
+const weights: Partial<Record<FaultKind, number>> = { kill: 3, killInside: 6, stall: 3, stallInside: 5, sleepInside: 3, hostPower: 0.4, allNodesPower: 0.5, request: 0.5, disarm: 0.7, busOff: 0.5, brainWrong: 4, replay: 3, split: 1.5, brainKillInside: 3, brainStallInside: 1.5, poison: 0.4, pairCut: 0.6, storeFails: 0.3, purgeForbidden: 0.4 };
 
 export interface ScheduleOptions {
   random: () => number;

@@ -24,14 +24,11 @@ export function nextEpoch(known: readonly number[]): number {
 /** Up to which epoch a twin may go without asking its disk: two slots, written alternately; a power cut in the middle of writing spoils the one that is written. */
 export class EpochStore {
   readonly #slots: { epoch: number; sequence: number; isValid: boolean }[] = [{ epoch: 0, sequence: 0, isValid: false }, { epoch: 0, sequence: 0, isValid: false }];
+  /** The newest valid one; 0 none. */
+  epoch = 0;
   #writing: { slot: number; epoch: number } | undefined;
   fails = false;
   slowUs = 0;
-
-  /** The newest valid one; 0 none. */
-  get epoch(): number {
-    return this.#newest()?.epoch ?? 0;
-  }
 
   /** This epoch may be used. */
   has(epoch: number): boolean {
@@ -42,6 +39,7 @@ export class EpochStore {
     const slot = this.#slots[0]!.sequence <= this.#slots[1]!.sequence ? 0 : 1;
     this.#writing = { slot, epoch };
     this.#slots[slot]!.isValid = false;
+    this.#find();
   }
 
   /** It is on the platter. */
@@ -50,6 +48,7 @@ export class EpochStore {
     const sequence = Math.max(...this.#slots.map((slot) => slot.sequence)) + 1;
     this.#slots[this.#writing.slot] = { epoch: this.#writing.epoch, sequence, isValid: true };
     this.#writing = undefined;
+    this.#find();
   }
 
   get isWriting(): boolean {
@@ -62,8 +61,8 @@ export class EpochStore {
     this.#writing = undefined;
   }
 
-  #newest(): { epoch: number; sequence: number } | undefined {
-    return this.#slots.filter((slot) => slot.isValid).toSorted((a, b) => b.sequence - a.sequence)[0];
+  #find(): void {
+    this.epoch = this.#slots.filter((slot) => slot.isValid).toSorted((one, other) => other.sequence - one.sequence)[0]?.epoch ?? 0;
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import { loadCoreAddon } from "../reflex/addon/core.ts";
-import { coverageTable, mergeCoverage } from "./coverage.ts";
+import { coverageTable, gatewayStates, mergeCoverage, states } from "./coverage.ts";
 import { type FaultKind, faultKinds } from "./faults.ts";
 import { minimise, worldOf } from "./run.ts";
 import { World } from "./world.ts";
@@ -30,7 +30,7 @@ function main(): number {
   }
   const hosts = values.hosts === "1" ? 1 : values.hosts === "2" ? 2 : undefined;
   const startedMs = performance.now();
-  const total = { seeds: 0, events: 0, faults: 0, frames: 0, acceptedCommands: 0, takeovers: 0, verdicts: 0, virtualS: 0 };
+  const total = { seeds: 0, events: 0, faults: 0, frames: 0, acceptedCommands: 0, takeovers: 0, verdicts: 0, answers: 0, gatewayTakeovers: 0, virtualS: 0 };
   const coverage = new Map<string, number>();
   let toldMs = startedMs;
   for (let seed = from; seed < from + seeds; seed++) {
@@ -43,6 +43,8 @@ function main(): number {
     total.acceptedCommands += outcome.acceptedCommands;
     total.takeovers += outcome.takeovers;
     total.verdicts += outcome.verdicts;
+    total.answers += outcome.answers;
+    total.gatewayTakeovers += outcome.gatewayTakeovers;
     total.virtualS += outcome.virtualUs / 1e6;
     mergeCoverage(coverage, outcome.coverage);
     if (outcome.violation) return failed(seed, world, outcome.violation.code);
@@ -55,8 +57,8 @@ function main(): number {
   if (values.json) process.stdout.write(`${JSON.stringify({ ...total, wallS, violations: 0, coverage: Object.fromEntries(coverage) })}\n`);
   else {
     process.stdout.write(`${total.seeds.toLocaleString("en")} seeds (${from}…${from + seeds - 1}), ${total.faults.toLocaleString("en")} faults, ${total.events.toLocaleString("en")} events, ${total.frames.toLocaleString("en")} frames, ` +
-      `${total.acceptedCommands.toLocaleString("en")} accepted commands, ${total.takeovers.toLocaleString("en")} takeovers, ${total.verdicts.toLocaleString("en")} verdicts in ${Math.round(total.virtualS).toLocaleString("en")} s of virtual time, ${wallS.toFixed(1)} s: 0 violations\n\n`);
-    process.stdout.write(`${coverageTable(coverage).join("\n")}\n`);
+      `${total.acceptedCommands.toLocaleString("en")} accepted commands, ${total.takeovers.toLocaleString("en")} takeovers, ${total.verdicts.toLocaleString("en")} verdicts, ${total.answers.toLocaleString("en")} answered requests, ${total.gatewayTakeovers.toLocaleString("en")} times that a gateway began to serve, in ${Math.round(total.virtualS).toLocaleString("en")} s of virtual time, ${wallS.toFixed(1)} s: 0 violations\n\n`);
+    process.stdout.write(`Faults by the state of the reflex process:\n${coverageTable(coverage, states).join("\n")}\n\nFaults by the state of the gateway:\n${coverageTable(coverage, gatewayStates).join("\n")}\n`);
   }
   return 0;
 }

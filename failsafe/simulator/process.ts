@@ -16,6 +16,8 @@ const RESERVE_AHEAD = 4;
 const SOCKET_FRAMES = 256;
 const PURGE_US = 1_000;
 const LINK_DOWN = 4;
+/** Of a turn. */
+const STEPS = 6;
 const FRAME_FLAG_ECHO = 0x40;
 
 /** An effect; true: the process stood still within it, and what is asked before it was asked before. */
@@ -76,8 +78,9 @@ export class ReflexProcess {
   /** The same for its last whole turn. */
   judgedUs = 0;
   page = new ArrayBuffer(32_768);
+  pageView = new DataView(this.page);
   /** Known of the other twin, from its hello. */
-  other: { process: ReflexProcess; life: Life; page: ArrayBuffer; isDead: boolean } | undefined;
+  other: { process: ReflexProcess; life: Life; page: ArrayBuffer; view: DataView; isDead: boolean } | undefined;
   #spare: ArrayBuffer[] = [];
   readonly #time: EventQueue;
   readonly #bus: SimBus;
@@ -163,9 +166,10 @@ export class ReflexProcess {
     // The twin may still look at the page of the life before.
     this.#spare.push(this.page);
     this.page = this.#spare.length > 2 ? this.#spare.shift()! : new ArrayBuffer(32_768);
+    this.pageView = new DataView(this.page);
     new Uint8Array(this.page).fill(0);
     this.#signPage(this.page);
-    new DataView(this.page).setUint32(this.core.at["pagePid"]!, 1_000 + Math.floor(this.startedUs / 100), true);
+    this.pageView.setUint32(this.core.at["pagePid"]!, 1_000 + Math.floor(this.startedUs / 100), true);
 
     const { core } = this;
     core.bytes.set(this.host.bootId, core.at["bootId"]!);
@@ -211,7 +215,7 @@ export class ReflexProcess {
   }
 
   #meets(twin: ReflexProcess): void {
-    this.other = { process: twin, life: twin.life, page: twin.page, isDead: false };
+    this.other = { process: twin, life: twin.life, page: twin.page, view: twin.pageView, isDead: false };
     this.core.native.watch(TWIN_DEADLINE_US, this.host.nowUs);
   }
 
@@ -339,15 +343,32 @@ export class ReflexProcess {
       this.#step = 0;
       this.lookedUs = this.host.nowUs;
     }
-    const steps = [this.#drain, this.#linkNews, this.#facts, this.#commands, this.#ordersOf, this.#tick];
-    for (; this.#step < steps.length; this.#step++) {
-      steps[this.#step]!.call(this, this.lookedUs);
+    for (; this.#step < STEPS; this.#step++) {
+      this.#turnStep(this.#step, this.lookedUs);
       if (!this.isAlive || this.life !== life || this.#held) return;
     }
     life.turned(this.#time.nowUs);
     this.judgedUs = this.lookedUs;
     const nextUs = Math.max(this.#time.nowUs + 20, Math.min(this.#time.nowUs + TURN_US, this.host.clock.trueOf(this.core.nextDeadlineUs)));
     this.#wakeAt(nextUs + Math.floor(this.#random() * (10 + this.lateUs)));
+  }
+
+  /** In the order of a turn of the real loop. */
+  #turnStep(step: number, nowUs: number): void {
+    switch (step) {
+      case 0:
+        return this.#drain(nowUs);
+      case 1:
+        return this.#linkNews(nowUs);
+      case 2:
+        return this.#facts(nowUs);
+      case 3:
+        return this.#commands(nowUs);
+      case 4:
+        return this.#ordersOf(nowUs);
+      default:
+        return this.#tick(nowUs);
+    }
   }
 
   #before(): void {
@@ -456,7 +477,7 @@ export class ReflexProcess {
   }
 
   get #othersRole(): Role {
-    return this.#otherLives ? roles[new DataView(this.other!.page).getUint32(this.core.at["pageRole"]!, true)]! : "stopped";
+    return this.#otherLives ? roles[this.other!.view.getUint32(this.core.at["pageRole"]!, true)]! : "stopped";
   }
 
   /** Whether the other holds, or may hold, what we would wait for. */
@@ -473,7 +494,7 @@ export class ReflexProcess {
       if (this.isAlive && !this.#held) this.#twinEvent(event, nowUs);
     };
     if ((role === "standby" || role === "yielding") && stands && this.#isInTheWay) tell(TwinEvent.ownerSuspect);
-    if (role === "standby" && new DataView(this.other!.page).getUint32(this.core.at["pageGoodbye"]!, true) !== 0) tell(TwinEvent.yieldedToUs);
+    if (role === "standby" && this.other!.view.getUint32(this.core.at["pageGoodbye"]!, true) !== 0) tell(TwinEvent.yieldedToUs);
     if (role === "outvoted" && this.#othersRole === "owner") tell(TwinEvent.lockHeld);
     if (role === "yielding" && (this.#othersRole === "owner" || this.#othersRole === "claiming")) tell(TwinEvent.yieldDone);
   }
@@ -496,8 +517,7 @@ export class ReflexProcess {
 
   /** The next epochs are kept before they are needed, so that a takeover waits for no disk. */
   #reserveAhead(): void {
-    const view = new DataView(this.page);
-    const next = nextEpoch([this.#storedEpoch, this.other ? new DataView(this.other.page).getUint32(this.core.at["pageEpoch"]!, true) : 0, view.getUint32(this.core.at["pageEpoch"]!, true)]);
+    const next = nextEpoch([this.#storedEpoch, this.other ? this.other.view.getUint32(this.core.at["pageEpoch"]!, true) : 0, this.pageView.getUint32(this.core.at["pageEpoch"]!, true)]);
     if (this.#awaitedEpoch !== 0 || this.#store.has(next) || this.#store.isWriting || this.host.nowUs < this.#reserveUs) return;
     this.#reserveUs = this.host.nowUs + 100_000;
     let last = next;
@@ -521,7 +541,7 @@ export class ReflexProcess {
     if (host.lockHolder === undefined || host.lockHolder === this) {
       host.lockHolder = this;
       this.#askTheOthersFile();
-      new DataView(this.page).setUint32(this.core.at["pageGoodbye"]!, 0, true);
+      this.pageView.setUint32(this.core.at["pageGoodbye"]!, 0, true);
       this.#news.push(TwinEvent.lockGranted);
     } else if (tellIfHeld) this.#news.push(TwinEvent.lockHeld);
     this.wakeSoon();
@@ -532,7 +552,7 @@ export class ReflexProcess {
     this.#borrowed = undefined;
     if (this.#otherLives || this.role === "fencing") return;
     const kept = this.host.stores[1 - this.instance]!.epoch;
-    const seen = this.other ? new DataView(this.other.page).getUint32(this.core.at["pageEpoch"]!, true) : 0;
+    const seen = this.other ? this.other.view.getUint32(this.core.at["pageEpoch"]!, true) : 0;
     if (!isNewer(kept, seen) || !isNewer(kept, this.#storedEpoch)) return;
     const borrowed = this.other ? this.other.page.slice(0) : new ArrayBuffer(32_768);
     this.#signPage(borrowed);
@@ -566,6 +586,8 @@ export class ReflexProcess {
     if (wasCut) {
       new Uint8Array(this.page).set(new Uint8Array(core.native.pageAtCut));
       this.cutIn = Infinity;
+      // It has died in the middle: no sleep puts that off.
+      this.unkillableUntilUs = 0;
       this.kill();
       return;
     }
@@ -691,7 +713,7 @@ export class ReflexProcess {
     if (effects & TwinDo.kill) this.#killOther();
     if (effects & TwinDo.storeEpoch) this.#storeEpoch(epoch);
     if (effects & TwinDo.release) {
-      new DataView(this.page).setUint32(this.core.at["pageGoodbye"]!, this.role === "yielding" ? 2 : 0, true);
+      this.pageView.setUint32(this.core.at["pageGoodbye"]!, this.role === "yielding" ? 2 : 0, true);
       if (this.host.lockHolder === this) this.host.lockHolder = undefined;
       this.#lockRetryUs = this.host.nowUs + LOCK_RETRY_US;
     }

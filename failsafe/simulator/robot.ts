@@ -135,7 +135,7 @@ function addPlan(build: TableBuilder, joints: number): void {
 
 /** Rows 0…2: requests of category 0, 1, 2; then one per lost joint; then the rest. */
 function addTriggers(build: TableBuilder, joints: number): void {
-  const add = (kind: TriggerKind, plan: number, subject: number, priority: number, flags = 0): number => build.add("triggers", { name: build.text(`${kind}${subject}`), plan, subject, kind: triggerKinds.indexOf(kind), priority, flags });
+  const add = (kind: TriggerKind, plan: number, subject: number, priority: number, flags = 0): number => build.add("triggers", { name: build.text(`${kind}${subject}`), plan, subject, kind: triggerKinds.indexOf(kind), priority, flags, chip: 0, line: 0, debounceUs: 0 });
   add("onRequest", 2, 0, 200, triggerFlags.latched);
   add("onRequest", 0, 1, 100);
   add("onRequest", 1, 2, 50);

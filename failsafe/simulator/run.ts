@@ -15,7 +15,7 @@ export interface SeedOptions {
 
 const WARM_UP_US = 150_000;
 /** On average one fault in so much time. */
-const FAULT_EVERY_US = 12_000;
+const FAULT_EVERY_US = 8_000;
 
 /** The world that a seed stands for. */
 export function worldOf({ addon, seed, faultCount, kinds = faultKinds, hosts }: SeedOptions): WorldOptions {

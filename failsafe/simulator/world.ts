@@ -5,6 +5,7 @@ import { Brain, wrongs } from "./brain.ts";
 import { type BusFrame, SimBus, type Station } from "./bus.ts";
 import { DriftingClock } from "./clock.ts";
 import type { Fault } from "./faults.ts";
+import { GatewayPair } from "./gatewayPair.ts";
 import { Host } from "./host.ts";
 import { Judge, Violation } from "./judge.ts";
 import { SimNode } from "./node.ts";
@@ -37,6 +38,9 @@ export interface Outcome {
   acceptedCommands: number;
   faults: number;
   takeovers: number;
+  /** Requests of clients that were answered, and how often a gateway began to serve. */
+  answers: number;
+  gatewayTakeovers: number;
   verdicts: number;
   virtualUs: number;
   /** "state fault" → how often. */
@@ -49,6 +53,7 @@ export class World {
   readonly hosts: Host[] = [];
   readonly nodes: SimNode[] = [];
   readonly brains: Brain[] = [];
+  readonly gateways: GatewayPair[] = [];
   readonly judge: Judge;
   readonly coverage = new Map<string, number>();
   readonly #options: WorldOptions;
@@ -60,6 +65,7 @@ export class World {
   #takeovers = 0;
   #verdicts = 0;
   readonly #pose: PoseWatch;
+  readonly #processes: ReflexProcess[] = [];
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -88,7 +94,10 @@ export class World {
     const host = new Host({ number, clock, time: this.time, bus: this.bus });
     host.half = number;
     const robot: Robot = robotTable({ joints, host: number, shared: hosts === 2, resumeArmed, generation: 1 });
-    const brain = new Brain({ host, time: this.time, random: this.#random, robot, issued: this.judge.issued });
+    const pair = new GatewayPair({
+      host: number, time: this.time, random: this.#random, nowUs: () => host.nowUs, isPowered: () => host.isPowered, fail: (code, text) => this.judge.fail(code, text), trace: (line) => this.#trace(line), served: () => brain.replace(),
+    });
+    const brain = new Brain({ host, time: this.time, random: this.#random, robot, issued: this.judge.issued, isServing: () => pair.serving !== undefined });
     for (const instance of [0, 1]) {
       const process = new ReflexProcess({
         addon, host, instance, time: this.time, bus: this.bus, random: this.#random, robot,
@@ -106,9 +115,11 @@ export class World {
         },
       });
       host.processes.push(process);
+      this.#processes.push(process);
     }
     this.hosts.push(host);
     this.brains.push(brain);
+    this.gateways.push(pair);
     this.bus.stations.push(host);
     for (const process of host.processes) this.time.after(Math.floor(this.#random() * 20_000), () => process.start());
   }
@@ -124,10 +135,6 @@ export class World {
         if (seen.length > 256) seen.shift();
       },
     };
-  }
-
-  get #processes(): ReflexProcess[] {
-    return this.hosts.flatMap((host) => host.processes);
   }
 
   // ---- What happens ------------------------------------------------------------------------------------------------------------------------
@@ -198,7 +205,9 @@ export class World {
     const node = this.nodes[fault.which % this.nodes.length]!;
     const brain = this.brains[fault.which % this.brains.length]!;
     const state = `${process.role}${process.role === "owner" ? `/${["disarmed", "armed", "safePose", "posed", "fault"][process.core.arming]}` : ""}`;
-    this.coverage.set(`${process.isAlive ? state : "dead"} ${kind}`, (this.coverage.get(`${process.isAlive ? state : "dead"} ${kind}`) ?? 0) + 1);
+    const pair = this.gateways[fault.which % this.gateways.length]!;
+    const gateway = (fault.which & 2) === 0 ? (pair.serving ?? pair.processes[0]!) : pair.processes[(fault.which >> 2) % 2]!;
+    for (const each of [process.isAlive ? state : "dead", gateway.state]) this.coverage.set(`${each}|${kind}`, (this.coverage.get(`${each}|${kind}`) ?? 0) + 1);
     this.#trace(`FAULT ${kind} which ${fault.which} for ${forUs} µs, ${much}; ${process.name} is ${state}`);
     const during = (begin: () => void, end: () => void): void => {
       begin();
@@ -295,13 +304,30 @@ export class World {
         this.#replay(much);
         break;
       case "brainStall":
-        brain.stalledUntilUs = this.time.nowUs + forUs;
+        gateway.stall(forUs);
+        break;
+      case "brainKill":
+        gateway.kill();
+        break;
+      case "brainKillInside":
+      case "brainStallInside":
+        gateway.cutStallUs = kind === "brainKillInside" ? 0 : Math.max(1, forUs);
+        gateway.cutIn = much;
+        break;
+      case "pairCut":
+        pair.cutLink();
+        break;
+      case "pairSlow":
+        during(() => pair.slowLink(much), () => pair.slowLink(0));
+        break;
+      case "poison":
+        pair.poison(much);
         break;
       case "answersLost":
         brain.answersLostUntilUs = this.time.nowUs + forUs;
         break;
       case "brainReplaced":
-        brain.replace();
+        for (const each of pair.processes) each.switchOver();
         break;
       case "brainWrong":
         brain.misbehave(wrongs[much % wrongs.length]!, fault.which % this.nodes.length);
@@ -335,11 +361,14 @@ export class World {
     host.lane.length = 0;
     host.lockHolder = undefined;
     for (const process of host.processes) process.vanish();
+    const pair = this.gateways[host.number]!;
+    pair.cutPower();
     this.bus.kick();
     this.time.after(forUs, () => {
       host.isPowered = true;
       host.isBusOff = false;
       host.bootId[1] = (host.bootId[1]! + 1) & 0xff;
+      pair.powerIsBack();
       this.bus.kick();
       for (const process of host.processes) this.time.after(2_000 + Math.floor(this.#random() * 20_000), () => process.start());
     });
@@ -359,7 +388,7 @@ export class World {
       violation = error;
     }
     return {
-      violation, events: this.time.count, frames: this.bus.frames, acceptedCommands: this.judge.acceptedCommands, faults: this.#options.faults.length, takeovers: this.#takeovers, verdicts: this.#verdicts,
+      violation, events: this.time.count, frames: this.bus.frames, acceptedCommands: this.judge.acceptedCommands, faults: this.#options.faults.length, takeovers: this.#takeovers, answers: this.gateways.reduce((sum, pair) => sum + pair.clients.reduce((all, client) => all + client.answers, 0), 0), gatewayTakeovers: this.gateways.reduce((sum, pair) => sum + pair.counts.takeovers, 0), verdicts: this.#verdicts,
       virtualUs: this.time.nowUs, coverage: this.coverage,
     };
   }
@@ -369,6 +398,10 @@ export class World {
     this.#trace("quiet");
     this.#quiet = true;
     for (const brain of this.brains) brain.isQuiet = true;
+    for (const pair of this.gateways) {
+      pair.isQuiet = true;
+      for (const process of pair.processes) process.cutIn = Infinity;
+    }
     for (const process of this.#processes) {
       process.cutIn = Infinity;
       if (process.role === "stopped") process.kill();
@@ -385,8 +418,9 @@ export class World {
     this.#reachPose();
   }
 
-  /** One owner, armed, and each joint accepts commands of it. */
+  /** One owner, armed, and each joint accepts commands of it; and the gateways answer their clients. */
   #works(): boolean {
+    if (!this.gateways.every((pair) => pair.isWellSince(this.#options.quietFromUs))) return false;
     const owner = this.#armedOwner();
     if (!owner) return false;
     return this.nodes.every((node) => node.isOn && node.owner === owner.owner && node.epoch === owner.core.epoch && !node.outputsAreSafe && node.velocity !== 0);
@@ -420,6 +454,7 @@ export class World {
       return `${process.name} ${process.role} epoch ${process.core.epoch} arming ${process.core.arming} bus ${new Uint8Array(process.page)[process.core.at["pageBusPhases"]!]} malfunction ${process.core.malfunction} latched ${process.core.triggerLatched} missing ${lacks.join(" ")}`;
     });
     const nodes = this.nodes.map((node) => `${node.name} follows ${node.owner}/${node.epoch} outputs ${node.outputsAreSafe ? "safe" : "on"} mode ${node.mode} at ${node.position} speed ${node.velocity}`);
-    return [...processes, ...nodes].join("; ");
+    const gateways = this.gateways.flatMap((pair) => [...pair.processes.map((process) => `${process.name}: ${process.state}`), ...pair.clients.map((client) => `${client.name} ${client.answers} answers, the last at ${client.answeredUs}`)]);
+    return [...processes, ...nodes, ...gateways].join("; ");
   }
 }

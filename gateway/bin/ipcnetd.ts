@@ -7,6 +7,7 @@
  */
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { setFlagsFromString } from "node:v8";
 import { DriverError } from "../../drivers/driver.ts";
 import { systemClock } from "../../schemas/clock.ts";
 import { protectProcess } from "../../shm/sockets/index.ts";
@@ -18,8 +19,12 @@ import type { PairVersion } from "../../failsafe/failover/version.ts";
 import { assemble } from "../build/assemble.ts";
 import type { Gateway } from "../gateway.ts";
 import { defaultSocketPath } from "../front/socketPath.ts";
+import { systemBusPath } from "../triggers/dbus/connection.ts";
+import { ServiceManager } from "../triggers/serviceManager.ts";
 import { StopSignals } from "../triggers/stopSignals.ts";
+import { SystemWatch } from "../triggers/systemWatch.ts";
 import { PairInstance } from "./pairInstance.ts";
+import { rehearse } from "./rehearsal.ts";
 
 const usage = `ipcnetd: the IPCNet gateway
   ipcnetd --config FILE        run with this configuration (ipcnet config check FILE judges it without running)
@@ -92,23 +97,51 @@ interface RunOptions {
 async function run({ accepted, instance, write, untilStdinCloses }: RunOptions): Promise<number> {
   const gateway = await assemble({ accepted, instance, clock: systemClock, write });
   await gateway.start();
-  return stopWithVerdict(gateway, stopSignals(untilStdinCloses));
+  const outside = Outside.watch(() => gateway);
+  return stopWithVerdict(gateway, stopSignals(untilStdinCloses), outside);
 }
 
 /** One of two: active or standby, as the other one lets it be. */
 async function runPair({ accepted, instance, write, untilStdinCloses }: RunOptions, folder: string): Promise<number> {
   const clock = systemClock;
+  // What a rehearsal has compiled stays compiled, however long it is not needed.
+  setFlagsFromString("--no-flush-bytecode");
   const pair: PairInstance = new PairInstance({
     folder, instance, ...versionForTests(), deadlineMs: accepted.config.redundancy.progressMs, drills: accepted.config.redundancy.drills, clock, build: (front) => assemble({ accepted, instance, clock, write, pair: front }),
+    rehearse: (at, isOver) => rehearse({ folder: at, instance, clock, isOver }),
     say: (input) => (pair.gateway ? pair.gateway.event(input) : write({ ...input, atUs: clock.nowUs(), wallTime: new Date().toISOString() })),
   });
   await pair.start();
+  const outside = Outside.watch(() => (pair.role === "active" ? pair.gateway : undefined));
   const signals = stopSignals(untilStdinCloses);
   const stop = async (): Promise<void> => {
-    pair.stop({ both: (await signals.asked).starterGone });
+    const { starterGone, byManager } = await signals.asked;
+    // Handing over while everything stops would only lose time.
+    pair.stop({ both: starterGone || (byManager && (await outside.system.isStopping())) });
   };
   void stop();
-  return (await pair.ended) === "stopped" ? stopWithVerdict(pair.gateway!, signals) : 0;
+  return (await pair.ended) === "stopped" ? stopWithVerdict(pair.gateway!, signals, outside) : 0;
+}
+
+/** The service manager and the operating system, as far as they take part. */
+class Outside {
+  readonly manager = new ServiceManager(process.env);
+  readonly system: SystemWatch;
+
+  private constructor(gateway: () => Gateway | undefined) {
+    this.system = new SystemWatch({
+      bus: systemBusPath(process.env), uid: process.getuid!(), delay: process.env["INVOCATION_ID"] !== undefined,
+      prepare: async () => gateway()?.systemStops("the operating system is about to stop (logind)"),
+      trouble: (text) => gateway()?.event({ severity: "info", code: "systemUnwatched", source: "gateway", text: `an end of the operating system will look like an ordinary stop: ${text}` }),
+    });
+  }
+
+  static watch(gateway: () => Gateway | undefined): Outside {
+    const outside = new Outside(gateway);
+    void outside.system.start();
+    outside.manager.ready();
+    return outside;
+  }
 }
 
 /** For tests of what two releases say to each other: IPCNETD_PAIR_VERSION=MAJOR.MINOR instead of this one's. It says so loudly at the start. */
@@ -119,10 +152,15 @@ function versionForTests(): { version?: PairVersion } {
   return { version: { major: Number(major), minor: Number(minor) } };
 }
 
-async function stopWithVerdict(gateway: Gateway, signals: StopSignals): Promise<number> {
-  const { why } = await signals.asked;
+async function stopWithVerdict(gateway: Gateway, signals: StopSignals, { system, manager }: Outside): Promise<number> {
+  const { why, byManager } = await signals.asked;
   signals.onAgain((again) => gateway.hurry(again));
-  const verdict = await gateway.stop(why);
+  const stopped = gateway.stop(why, system.isPreparing ? "onShutdown" : "onStop");
+  manager.stopping(why, stopped);
+  // The pose has begun: it does not wait for an answer, which may make it a severer one.
+  if (byManager && !system.isPreparing) void system.isStopping().then((stops) => stops && gateway.stopIsShutdown(`${why}: the operating system stops`));
+  const verdict = await stopped;
+  system.close();
   // Whoever wanted the verdict may be gone (kill -9): then it is in the log alone.
   process.stdout.on("error", () => process.exit(1));
   await new Promise<void>((resolve) => process.stdout.write(`${JSON.stringify(verdict)}\n`, () => resolve()));

@@ -25,7 +25,8 @@ import type { FrontPair } from "../front/localFront.ts";
 import type { PairPort, PairReport } from "../front/pairServices.ts";
 import type { Gateway } from "../gateway.ts";
 import type { EventInput } from "../observe/events.ts";
-import { failpointOf } from "./failpoint.ts";
+import { LinkGuard } from "../links/linkGuard.ts";
+import { failpointOf, linkFailpointOf } from "./failpoint.ts";
 
 export interface PairOptions {
   folder: string;
@@ -37,15 +38,15 @@ export interface PairOptions {
   version?: PairVersion;
   /** Builds the gateway around the pair's front. */
   build(pair: FrontPair): Promise<Gateway>;
+  /** Takes over for practice; `isOver` is true when it is in the way (rehearsal.ts). */
+  rehearse(folder: string, isOver: () => boolean): Promise<void>;
   /** Before there is a gateway that has events. */
   say(input: EventInput): void;
 }
 
-/** A number for whoever is active now, written where the next one finds it. */
-function noteActive(folder: string): number {
-  const number = randomInt(1, 2 ** 32);
+/** Writes the number of whoever is active now where the next one finds it. */
+function noteActive(folder: string, number: number): void {
   writeFileSync(join(folder, "last-active"), String(number), { mode: 0o600 });
-  return number;
 }
 
 /** 0: nobody has been active since the boot. */
@@ -64,6 +65,8 @@ export type PairEnd = "stopped" | "left" | "handedOver" | "expired";
 const LOOK_AGAIN_MS = 50;
 /** Between two attempts to get the lock of a dead twin, ms. */
 const LOCK_RETRY_MS = 20;
+/** After the first packet of a successor, ms: everybody has waited since the death, and is answered while it still runs before the others. */
+const SETTLE_MS = 50;
 /** Between the answer to who asked for a drill and the drill, ms. */
 const DRILL_MS = 20;
 
@@ -87,9 +90,11 @@ export class PairInstance {
   #trace: TakeoverTrace;
   #legacy: Legacy | undefined;
   #quarantine!: QuarantineFile;
+  #linkGuard!: LinkGuard;
   #topics = "";
   #refusal = "";
   #stopWanted = false;
+  #isPrepared = false;
   #failed: (error: unknown) => void = () => {};
 
   constructor(options: PairOptions) {
@@ -98,7 +103,7 @@ export class PairInstance {
     this.#keeper = new Keeper({ page: this.#page, seal: this.#seal, checkpoint: (point) => this.#supervision.passed("turns", point, options.clock.nowUs()) });
     // A standby has no crank to turn yet.
     this.#supervision.deactivate("crank");
-    this.#connections = new HandedConnections({ keeper: this.#keeper, page: this.#page, connection: { queue: clientQueue() }, failpoint: failpointOf((text) => queueMicrotask(() => options.say({ severity: "error", code: "failpoint", source: "pair", text }))) });
+    this.#connections = new HandedConnections({ keeper: this.#keeper, page: this.#page, connection: { queue: clientQueue() }, failpoint: failpointOf((text) => this.#warn(text)) });
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
       this.#failed = reject;
@@ -116,9 +121,13 @@ export class PairInstance {
   async start(): Promise<void> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
     this.#quarantine = new QuarantineFile(join(this.#options.folder, "quarantine.json"), () => {});
+    this.#linkGuard = new LinkGuard({
+      words: this.#page.words, file: this.#quarantine, wallTime: () => this.#wallTime(), failpoint: linkFailpointOf((text) => this.#warn(text)),
+      quarantined: ({ name, component, why, lengthBytes }) => this.#options.say({ severity: "error", code: "quarantined", source: component, text: `${component} is kept out as ${name}: ${why} (${lengthBytes} bytes)` }),
+    });
     this.#gateway = await this.#options.build({
       keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, folder: this.#options.folder,
-      predecessorEpoch: () => this.#legacy?.epoch ?? 0, epochBegan: (epoch) => (this.#page.words[Word.epoch] = epoch), guard: () => this.#guard(),
+      watch: (link, nameOf) => this.#linkGuard.watch(link, nameOf), predecessorEpoch: () => this.#legacy?.epoch ?? 0, epochBegan: (epoch) => (this.#page.words[Word.epoch] = epoch), guard: () => this.#guard(),
       inherited: () => this.#legacy && { listener: this.#legacy.listener, path: this.#legacy.path, inheritance: this.#legacy.inheritance },
       restored: () => this.#trace.mark("restored"),
       listening: (server) => this.#listening(server),
@@ -161,6 +170,15 @@ export class PairInstance {
     };
   }
 
+  /** Later: the caller may still be constructing us. */
+  #warn(text: string): void {
+    queueMicrotask(() => this.#options.say({ severity: "error", code: "failpoint", source: "pair", text }));
+  }
+
+  #wallTime(): string {
+    return new Date(Number(this.#options.clock.wallTimeNs() / 1_000_000n)).toISOString();
+  }
+
   #newTrace(): TakeoverTrace {
     const { clock } = this.#options;
     return new TakeoverTrace(() => clock.nowUs());
@@ -170,7 +188,10 @@ export class PairInstance {
     this.#server = server;
     if (!this.#legacy) return;
     this.#trace.mark("listening");
-    this.#keeper.onceGiven(() => this.#trace.mark("firstReply"));
+    this.#keeper.onceGiven(() => {
+      this.#trace.mark("firstReply");
+      setTimeout(() => this.#standby?.settle(), SETTLE_MS);
+    });
   }
 
   #report(): PairReport {
@@ -187,10 +208,11 @@ export class PairInstance {
 
   /** As it is when this instance becomes active: the other one may have written it since. */
   #guard(): Guard {
-    const { clock, say } = this.#options;
+    const { say } = this.#options;
     this.#quarantine.reload((text) => say({ severity: "error", code: "quarantineUnreadable", source: "pair", text }));
+    if (this.#legacy?.message) this.#linkGuard.judge(this.#legacy.message, this.#legacy.death);
     return new Guard({
-      file: this.#quarantine, keeper: this.#keeper, death: this.#legacy?.death ?? "killed", wallTime: () => new Date(Number(clock.wallTimeNs() / 1_000_000n)).toISOString(),
+      file: this.#quarantine, keeper: this.#keeper, death: this.#legacy?.death ?? "killed", wallTime: () => this.#wallTime(),
       quarantined: ({ name, component, pid, why, lengthBytes }) => say({ severity: "error", code: "quarantined", source: component, text: `${component} (pid ${pid}) is kept out as ${name}: ${why} (${lengthBytes} bytes)` }),
     });
   }
@@ -207,8 +229,23 @@ export class PairInstance {
     if (!cell) return;
     if (cell.to !== this.#role) this.#options.say({ severity: event === "twinLate" || event === "twinDead" || event === "refused" ? "warning" : "info", code: cell.to, source: `instance ${this.#options.instance}`, text: `${this.#role} → ${cell.to}: ${text || event}` });
     if (event === "refused") this.#refusal = text;
+    if (event === "inSync") this.#prepare();
     this.#role = cell.to;
+    if (cell.to === "standby") this.#gateway!.follow();
     for (const effect of cell.do) this.#perform(effect);
+  }
+
+  /** What a standby does for a quick takeover, once in its life. */
+  #prepare(): void {
+    const { say, instance, rehearse, folder } = this.#options;
+    if (this.#isPrepared) return;
+    this.#isPrepared = true;
+    const source = `instance ${instance}`;
+    if (this.#standby?.mayRaise === false) say({ severity: "info", code: "ordinaryPriority", source, text: "a takeover has to share the processors with everybody else: this user may not raise priorities (LimitRTPRIO=1 or LimitNICE=-20 of the unit)" });
+    rehearse(folder, () => this.#role !== "standby").then(
+      () => say({ severity: "info", code: "rehearsed", source, text: "a takeover has been rehearsed" }),
+      (error: unknown) => say({ severity: "warning", code: "notRehearsed", source, text: `a takeover takes longer than it needs to, its rehearsal failed: ${String(error)}` }),
+    );
   }
 
   #perform(effect: RoleEffect): void {
@@ -285,30 +322,34 @@ export class PairInstance {
 
   #takeOver(): void {
     this.#legacy ??= this.#standby!.legacy();
-    this.#lock = this.#takeLock();
+    this.#lock = this.#standby?.takeLock() ?? this.#takeLock();
     // A twin that was started again before we were told: it finds the clients' socket alive, and ends.
     if (!this.#lock) return void setTimeout(() => this.#takeOver(), LOCK_RETRY_MS);
     this.#trace.mark("locked");
-    void this.#begin(this.#legacy ? this.#gateway!.takeOver() : this.#gateway!.start()).catch(this.#failed);
+    void this.#begin(this.#legacy ? this.#gateway!.takeOver(this.#standby?.released) : this.#gateway!.start()).catch(this.#failed);
   }
 
   /** What begins is an active's work; when clients can connect, a standby can come. */
   async #begin(started: Promise<void>): Promise<void> {
     const { folder, instance, version } = this.#options;
-    // Before the first turn: what is left with systemd is known by this number.
-    this.#page.words[Word.instance] = noteActive(folder);
+    const number = randomInt(1, 2 ** 32);
+    this.#page.words[Word.instance] = number;
     await started;
     this.#supervision.activate("crank");
     if (this.#store) {
+      // What is left with systemd is known by this number. A file may have to wait for a disk: never while clients wait.
+      noteActive(folder, number);
       this.#store.keep("page", this.#page.descriptor);
       const listener = this.#server!.descriptor();
       this.#store.keep("listener", listener);
       listener.close();
       this.#keeper.setHeir(this.#store);
     }
+    // The dead one's end of the pair's socket is open until then.
+    await this.#standby?.released;
     this.#link = new ActiveLink({
       path: join(folder, "pair.sock"), instance, topics: this.#topics, page: this.#page, keeper: this.#keeper, store: this.#store, seal: this.#seal, ...(version ? { version } : {}),
-      listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }),
+      listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }), lock: this.#lock!,
       event: (code, text) => this.#gateway!.event({ severity: code === "standbyGone" ? "warning" : code === "standbyRefused" ? "error" : "info", code, source: "pair", text }),
     });
     if (this.#stopWanted) this.happened("stopAsked");

@@ -131,7 +131,7 @@ class LocalBroker implements Broker {
     this.#host = {
       lanes: this.#lanes, gateway, topics, publisher, desk: this.#desk, policy, clock, limits: this.#limits, quota: this.#quota, seal: nativeSeal(), pool: new PacketPool(), origins: new OriginTable((id, name) => notes?.origin(id, name)),
       writer: new CborWriter({ lengthMax: CONTROL_BYTES_MAX_TO_CLIENT }), scratch: new Uint8Array(PACKET_BYTES_MAX), reader: new SampleBatchReader(),
-      changed: (session) => notes?.session(session), schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
+      changed: (session) => notes?.session(session), changedOwed: (session) => notes?.owed(session), schedule: (session) => this.#schedule(session), ended: (session, why) => this.#ended(session, why),
     };
     server.onError((error) => this.#event("acceptFailed", { pid: 0, uid: 0 }, "", error.message));
     if (handover) {

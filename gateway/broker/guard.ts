@@ -32,6 +32,9 @@ export class Guard {
   /** Looks at what comes from a client before it is handled. `suspect`: the counter of the packet that a predecessor died over. */
   watch(session: Session, connection: HandedConnection, suspect?: number): void {
     const { file: { quarantine }, death } = this.#options;
+    // The one before had kept it out, and died before it had said so.
+    const kept = this.refusal(session.peer);
+    if (kept !== undefined) session.leave(Status.forbidden, kept);
     connection.guard = {
       suspect, isNeeded: () => !quarantine.isEmpty,
       stops: (packet, isSuspect) => {

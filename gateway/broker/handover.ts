@@ -4,6 +4,7 @@
  * | key | state |
  * |---|---|
  * | session:N | a connection with its subscriptions |
+ * | owed:N | what client N was not given yet of its subscriptions: lost with this gateway, and told by the next one |
  * | lanes:N | what client N writes and reads by lanes; 0 is the gateway's own reader |
  * | desk:N, last:N | what client N offers; the number of its last call |
  * | call:N:S, grant:N:S | request S of client N that waits for its answer |
@@ -19,6 +20,7 @@ import type { ProcessFacts } from "../identity/facts.ts";
 import type { Guard } from "./guard.ts";
 import type { ClientLanesState, LaneBroker, LaneClient } from "./lanes/laneBroker.ts";
 import type { OriginTable } from "./origins.ts";
+import type { Owed } from "./outbox.ts";
 import type { DeskListener, DeskState, Payload, ServiceDesk } from "./services/desk.ts";
 import type { CallState } from "./services/types.ts";
 import type { RestoredSession, Session, SessionState } from "./session.ts";
@@ -59,9 +61,19 @@ export class StateNotes {
     if (connection) this.#keeper.note(sessionKey(connection.number), (name) => session.state(this.#connections.stateOf(connection, name)));
   }
 
+  owed(session: Session): void {
+    const connection = this.#handed.get(session);
+    if (!connection) return;
+    const key = owedKey(session.client);
+    if (session.owed()) this.#keeper.note(key, () => session.owed() ?? []);
+    else this.#keeper.forget(key);
+  }
+
   ended(session: Session): void {
     const connection = this.#handed.get(session);
-    if (connection) this.#keeper.forget(sessionKey(connection.number));
+    if (!connection) return;
+    this.#keeper.forget(sessionKey(connection.number));
+    this.#keeper.forget(owedKey(session.client));
   }
 
   origin(id: number, name: string): void {
@@ -127,6 +139,7 @@ export function restoreBroker(inheritance: Inheritance, parts: RestoreParts): { 
   restoreDesk(inheritance, desk, sessions);
   restoreLanes(inheritance, lanes, sessions);
   for (const { session, state } of sessions.values()) session.restoreSubscriptions(state.subscriptions);
+  for (const [client, owed] of statesOf<Owed[]>(inheritance, "owed:")) sessions.get(Number(client))?.session.restoreOwed(owed);
   desk.settle();
   for (const { client, message } of statesOf<{ client: number; message: GrantMessage }>(inheritance, "grant:").values()) if (sessions.has(client)) void desk.grant(client, { ...message, mode: message.mode });
   handover.keeper.commit();
@@ -175,6 +188,10 @@ function restoreLanes(inheritance: Inheritance, lanes: LaneBroker, sessions: Rea
 /** A predecessor's states of one kind, by what their keys say behind `prefix`. */
 function statesOf<State>(inheritance: Inheritance, prefix: string): Map<string, State> {
   return new Map([...inheritance.states(prefix)].map(({ key, state }) => [key.slice(prefix.length), state as State]));
+}
+
+function owedKey(client: number): string {
+  return `owed:${client}`;
 }
 
 function sessionKey(number: number): string {

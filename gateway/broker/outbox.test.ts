@@ -5,7 +5,7 @@ import { PACKET_BYTES_MAX } from "../../shm/protocol/limits.ts";
 import { SampleBatchReader, type SampleBatchWriter } from "../../shm/protocol/samples.ts";
 import { TopicTable } from "../topics/table.ts";
 import type { Topic } from "../topics/table.ts";
-import { Feed, Outbox, PacketPool, Subscription } from "./outbox.ts";
+import { Feed, Outbox, type Owed, PacketPool, Subscription } from "./outbox.ts";
 
 interface Got { subscription: number; topicId: number; sequence: number; lostBefore: number }
 
@@ -16,9 +16,12 @@ class Rig {
   reserved = 0;
   readonly got: Got[] = [];
   readonly gaps = new Map<string, number>();
+  /** Lost before they came to the table, by topic. */
+  readonly upstream: number[];
   #packetsAllowed = 0;
 
   constructor({ topics, packetsMax }: { topics: number; packetsMax: number }) {
+    this.upstream = Array.from({ length: topics }, () => 0);
     this.topics = Array.from({ length: topics }, (_, i) => this.table.declare({ name: `t/${i}`, encoding: "bytes" }));
     this.outbox = new Outbox({
       pool: new PacketPool(),
@@ -51,9 +54,15 @@ class Rig {
     });
   }
 
-  publish(index: number, lengthBytes: number): void {
+  publish(index: number, lengthBytes: number, lostBefore = 0): void {
     const topic = this.topics[index]!;
-    this.table.publish(topic, new Uint8Array(lengthBytes), 0, lengthBytes, topic.sequence, 0, "test", 0);
+    this.upstream[index]! += lostBefore;
+    this.table.publish(topic, new Uint8Array(lengthBytes), 0, lengthBytes, topic.sequence, 0, "test", lostBefore);
+  }
+
+  /** What a subscription has of a topic, received or told lost. */
+  accounted(subscription: number, topicId: number): number {
+    return this.of(subscription, topicId).reduce((sum, { lostBefore }) => sum + 1 + lostBefore, 0) + (this.gaps.get(`${subscription} ${topicId}`) ?? 0);
   }
 
   /** The client takes `packets` packets; afterwards it is behind unless everything has gone. */
@@ -171,4 +180,47 @@ test("random publishes, reads and ended subscriptions: what arrives plus what is
       }
     }
   }), { numRuns: 300 });
+});
+
+test("at any moment: what arrived, what was told lost and what is owed is all that there was; and what a successor was last told of it is still true when nothing new was noted", () => {
+  const publish = fc.record({ publish: fc.nat(2), bytes: fc.constantFrom(0, 40, 3000, 30_000, 70_000), times: fc.integer({ min: 1, max: 40 }), lostBefore: fc.constantFrom(0, 0, 0, 2) });
+  const read = fc.record({ read: fc.integer({ min: 0, max: 4 }) });
+  const steps = fc.array(fc.oneof({ weight: 5, arbitrary: publish }, { weight: 2, arbitrary: read }), { maxLength: 100 });
+  const queues = fc.array(fc.constantFrom(0, 1, 3, 50, 10_000), { minLength: 1, maxLength: 4 });
+  let notes = 0;
+  let turns = 0;
+  fc.assert(fc.property(steps, queues, (list, sizes) => {
+    const rig = new Rig({ topics: 3, packetsMax: 3 });
+    for (const [i, size] of sizes.entries()) rig.subscribe(i + 1, size);
+    let noted: Owed[] = [];
+    for (const step of list) {
+      if ("read" in step) rig.read(step.read);
+      else for (let i = 0; i < step.times; i++) rig.publish(step.publish, step.bytes, i === 0 ? step.lostBefore : 0);
+      turns += 1;
+      if (!rig.outbox.hasWork) noted = [];
+      else if (rig.outbox.takeOwedChanged()) {
+        noted = rig.outbox.owed();
+        notes += 1;
+      }
+      for (const index of sizes.keys()) {
+        for (const [place, { id, sequence }] of rig.topics.entries()) {
+          const given = noted.find(({ subscription, topicId }) => subscription === index + 1 && topicId === id)?.given;
+          assert.equal(rig.accounted(index + 1, id) + (given === undefined ? 0 : sequence - given), sequence + rig.upstream[place]!);
+        }
+      }
+    }
+  }), { numRuns: 300 });
+  assert.ok(notes < turns);
+});
+
+test("a client that has stopped reading costs a note when a topic begins to wait, and none for each sample", () => {
+  const rig = new Rig({ topics: 2, packetsMax: 2 });
+  for (const queue of [0, 5, 10_000]) rig.subscribe(queue + 1, queue);
+  rig.outbox.behind = true;
+  rig.publish(0, 40);
+  assert.ok(rig.outbox.takeOwedChanged());
+  for (let i = 0; i < 1_000; i++) rig.publish(0, 40);
+  assert.equal(rig.outbox.takeOwedChanged(), false);
+  rig.publish(1, 40);
+  assert.ok(rig.outbox.takeOwedChanged());
 });

@@ -46,6 +46,8 @@ export class Feed {
   dirty = false;
   /** The epoch in which it last had samples in the chain. */
   epoch = 0;
+  /** Its samples in the chain, and what was lost before them; valid in `epoch`. */
+  waiting = 0;
   /** For a rate limit: when the next message may go, and whether one waits for that. */
   dueUs = 0;
   held = false;
@@ -81,6 +83,16 @@ export interface OutboxOptions {
   release(bytes: number): void;
 }
 
+/** What a client has not been given of one topic of a subscription, for a successor who has nothing of what waits. */
+export interface Owed {
+  subscription: number;
+  topicId: number;
+  /** The last sequence that it has: all behind are owed. Absent where sequences do not say it (a rate limit leaves some out, lanes have their own). */
+  given?: number | undefined;
+  /** So many are owed. */
+  lost?: number | undefined;
+}
+
 export interface Gap {
   subscription: number;
   topicId: number;
@@ -99,6 +111,8 @@ export class Outbox {
   #epoch = 1;
   #dirty: Feed[] = [];
   readonly #lossy = new Set<Feed>();
+  /** What `owed` says may have changed since it was asked. */
+  #owedChanged = false;
   /** Which kind goes first when both wait. */
   #latestFirst = false;
   #lastTopic: TopicEntry | undefined;
@@ -137,6 +151,33 @@ export class Outbox {
     return this.#chain.length > 0 || this.#dirty.length > 0 || this.#lossy.size > 0;
   }
 
+  /** Whether `owed` may say something else than when this was asked last. */
+  takeOwedChanged(): boolean {
+    const changed = this.#owedChanged;
+    this.#owedChanged = false;
+    return changed;
+  }
+
+  /** What is not with the client yet: all that would be lost with this gateway, and has to be told as lost then. */
+  owed(): Owed[] {
+    const owed: Owed[] = [];
+    for (const subscription of this.#subscriptions.values()) {
+      for (const feed of subscription.feeds.values()) {
+        const count = this.#owedOf(feed);
+        if (count <= 0) continue;
+        const { id: topicId, sequence } = feed.topic;
+        owed.push({ subscription: subscription.id, topicId, ...(countsBySequence(feed) ? { given: sequence - count } : { lost: count }) });
+      }
+    }
+    return owed;
+  }
+
+  /** So many samples of a feed are lost: told with its next one, or as a gap. */
+  lose(feed: Feed, count: number): void {
+    this.#owedChanged = true;
+    this.#addLoss(feed, count);
+  }
+
   /** Whether the packet being filled is full: worth sending within the turn. */
   get isFull(): boolean {
     return this.#chain.length > 1;
@@ -158,6 +199,10 @@ export class Outbox {
     // An empty packet takes any sample of the size checked above.
     if (!tail || !add(tail)) add(this.#extend());
     // Only now: extending may have emptied the chain and begun a new epoch.
+    const begins = feed.epoch !== this.#epoch;
+    if (begins || feed.waiting === 0 || lostBefore > 0 || !countsBySequence(feed)) this.#owedChanged = true;
+    // The value a subscription began with was no sample of its time: it is not owed.
+    feed.waiting = (begins ? lost - lostBefore + feed.lost : feed.waiting) + lostBefore + (flags & SampleFlag.lastValue ? 0 : 1);
     feed.epoch = this.#epoch;
     if (subscription.epoch !== this.#epoch) {
       subscription.epoch = this.#epoch;
@@ -172,6 +217,7 @@ export class Outbox {
 
   /** A sample of a latest subscription, which replaces one that has not gone yet. */
   mark(feed: Feed, flags: number, lostBefore: number): void {
+    if (!feed.dirty || lostBefore > 0 || !countsBySequence(feed)) this.#owedChanged = true;
     feed.lost += lostBefore;
     if (feed.dirty) {
       // The value a subscription began with was no sample of its time: replacing it loses nothing.
@@ -196,6 +242,7 @@ export class Outbox {
     let room = true;
     while (room && (this.#chain.length > 0 || this.#dirty.length > 0)) {
       const batch = this.#next();
+      this.#owedChanged = true;
       if (batch.count > 0) {
         batch.finish(wallOffsetUs(this.#lastTopic));
         this.sent += batch.count;
@@ -212,6 +259,7 @@ export class Outbox {
     for (const feed of this.#lossy) {
       // A marked feed's next sample tells.
       if (feed.dirty) continue;
+      this.#owedChanged = true;
       gaps.push({ subscription: feed.subscription.id, topicId: feed.topic.id, lost: feed.lost });
       feed.lost = 0;
       this.#lossy.delete(feed);
@@ -314,7 +362,10 @@ export class Outbox {
     let at = batch.start;
     for (let i = 0; i < batch.count; i++, at += batch.sampleBytesAt(at)) {
       const subscription = this.#subscriptions.get(batch.tagAt(at));
-      if (subscription) subscription.queued -= 1;
+      if (!subscription) continue;
+      subscription.queued -= 1;
+      const feed = subscription.feeds.get(batch.topicIdAt(at));
+      if (feed) feed.waiting -= batch.lostBeforeAt(at) + (batch.flagsAt(at) & SampleFlag.lastValue ? 0 : 1);
     }
   }
 
@@ -332,7 +383,10 @@ export class Outbox {
         this.#addLoss(feed, 1 + lost);
         continue;
       }
-      if (leaving) subscription.queued -= 1;
+      if (leaving) {
+        subscription.queued -= 1;
+        feed.waiting -= lost + feed.lost + (batch.flagsAt(at) & SampleFlag.lastValue ? 0 : 1);
+      }
       into.appendCopy(batch, at, Math.min(lost + feed.lost, LOST_MAX), batch.flagsAt(at));
       if (feed.lost > 0) {
         feed.lost = 0;
@@ -367,6 +421,11 @@ export class Outbox {
     this.#samples = samples;
   }
 
+  #owedOf(feed: Feed): number {
+    if (feed.subscription.queueSamples > 0) return feed.epoch === this.#epoch && this.#chain.length > 0 ? feed.waiting : feed.lost;
+    return feed.lost + (feed.dirty && (feed.flags & SampleFlag.lastValue) === 0 ? 1 : 0);
+  }
+
   /** Whose sample it is; undefined when its subscription has ended. */
   #feedAt(batch: SampleBatchWriter, at: number): Feed | undefined {
     return this.#subscriptions.get(batch.tagAt(at))?.feeds.get(batch.topicIdAt(at));
@@ -388,6 +447,8 @@ export class Outbox {
 
   #lose(feed: Feed, count: number): void {
     this.dropped += 1;
+    if (feed.epoch === this.#epoch) feed.waiting += count;
+    this.#owedChanged = true;
     this.#addLoss(feed, count);
   }
 
@@ -395,6 +456,11 @@ export class Outbox {
     feed.lost += count;
     this.#lossy.add(feed);
   }
+}
+
+/** Whether a difference of the topic's sequence is what was lost between. */
+function countsBySequence({ subscription, topic }: Feed): boolean {
+  return subscription.intervalUs === 0 && topic.writers === 0;
 }
 
 /** Wall time minus monotonic time. The topic table derives every wall time from one offset, so any topic tells. */

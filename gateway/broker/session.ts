@@ -29,7 +29,7 @@ import type { Account } from "./ledger.ts";
 import type { BrokerLimits } from "./limits.ts";
 import { Notices } from "./notices.ts";
 import type { OriginTable } from "./origins.ts";
-import { Outbox, type PacketPool } from "./outbox.ts";
+import { Outbox, type Owed, type PacketPool } from "./outbox.ts";
 import type { AccessPolicy, ClientConnection, Peer, Publisher, ServiceAnswer } from "./ports.ts";
 import type { Quota } from "./quota/quota.ts";
 import type { ServiceClient, ServiceDesk } from "./services/desk.ts";
@@ -55,6 +55,8 @@ export interface SessionHost {
   readonly reader: SampleBatchReader;
   /** What `state` of this session says has changed. */
   changed(session: Session): void;
+  /** What `owed` of this session says has changed. */
+  changedOwed(session: Session): void;
   /** Has `flush` called at the end of this turn. */
   schedule(session: Session): void;
   ended(session: Session, why: string): void;
@@ -118,6 +120,8 @@ export class Session {
   #lanes: SessionLanes | undefined;
   #name = "";
   #scheduled = false;
+  /** Something waits that a successor would not have. */
+  #owes = false;
   /** A subscription begins: its first samples wait until the reply has told its number. */
   #opening = false;
   #malformed = 0;
@@ -159,6 +163,16 @@ export class Session {
     this.#subscriptions.restore(state, topicMatcher);
   }
 
+  /** What its predecessor still owed it: behind its subscriptions. */
+  restoreOwed(owed: readonly Owed[]): void {
+    this.#subscriptions.restoreOwed(owed);
+  }
+
+  /** What would be lost with this gateway, and has to be told then; undefined: nothing. */
+  owed(): Owed[] | undefined {
+    return this.#owes ? this.#outbox.owed() : undefined;
+  }
+
   /** Its number at the desk of services. */
   get client(): number {
     return this.#client;
@@ -198,6 +212,15 @@ export class Session {
     }
     this.#watchStall();
     this.#scheduleDue();
+    this.#noteOwed();
+  }
+
+  /** Who keeps up owes nothing at the end of a turn, and nothing is noted. */
+  #noteOwed(): void {
+    const owes = this.#outbox.hasWork;
+    if (!(owes ? this.#outbox.takeOwedChanged() : this.#owes)) return;
+    this.#owes = owes;
+    this.#host.changedOwed(this);
   }
 
   /** Asks the policy again: it has changed. */

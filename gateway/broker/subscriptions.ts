@@ -7,7 +7,7 @@ import type { SubscriptionPolicy } from "../../shm/protocol/messages.ts";
 import { SampleFlag } from "../../shm/protocol/samples.ts";
 import type { SampleSink, TopicEntry, TopicSource } from "../topics/topicSource.ts";
 import type { OriginTable } from "./origins.ts";
-import { Feed, type Outbox, Subscription } from "./outbox.ts";
+import { Feed, type Outbox, type Owed, Subscription } from "./outbox.ts";
 
 export interface SubscriptionsOptions {
   outbox: Outbox;
@@ -160,6 +160,23 @@ export class Subscriptions {
       this.open(pattern, { policy, rateHzMax, lastValue: false, matches: matcher(pattern), readsLanes });
     }
     this.#nextId = next;
+  }
+
+  /** What a predecessor still owed: the newest value where it is known, and the rest told as lost. To be called after `restore`, when all topics have their values. */
+  restoreOwed(owed: readonly Owed[]): void {
+    const topics = new Map([...this.#options.topics.entries()].map((topic) => [topic.id, topic]));
+    for (const { subscription, topicId, given, lost } of owed) {
+      const active = this.#active.get(subscription);
+      const topic = topics.get(topicId);
+      const count = given === undefined ? (lost ?? 0) : (topic?.sequence ?? 0) - given;
+      if (!active || !topic || count <= 0) continue;
+      if (given !== undefined) active.sample(topic, topic.lastBytes, 0, topic.lastLength, count - 1);
+      else {
+        const feed = active.subscription.feeds.get(topicId) ?? this.#newFeed(active, topic);
+        if (feed) this.#options.outbox.lose(feed, count);
+        this.#options.wake();
+      }
+    }
   }
 
   isDescribed(topic: TopicEntry): boolean {

@@ -24,6 +24,7 @@ import { PolicyKeeper } from "../policy/keeper.ts";
 import { buildCanLink } from "./buses.ts";
 import type { AcceptedConfig } from "./configuration.ts";
 import { Heartbeats } from "./heartbeats.ts";
+import { noteRobot, restoreRobot } from "./robotHandover.ts";
 import { buildMqttLinks } from "./mqttLinks.ts";
 import { reloadConfiguration } from "./reload.ts";
 import { answerReflexCalls } from "./reflex/calls.ts";
@@ -31,6 +32,9 @@ import { buildReflexParts } from "./reflex/parts.ts";
 import { reflexReport } from "../../failsafe/reflex/client/report.ts";
 import { ReflexSupervisor } from "../../failsafe/reflex/client/supervisor.ts";
 import type { SupervisorPort } from "../supervisor/port.ts";
+import { features } from "../../failsafe/reflex/client/status.ts";
+import { peerWords } from "../identity/words.ts";
+import { CompromiseWatch } from "../triggers/compromise.ts";
 import { buildRoutes } from "./routes.ts";
 import { buildSerialLink } from "./serialPorts.ts";
 import { declareWritableTopics } from "./writableTopics.ts";
@@ -62,6 +66,10 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   });
   const nodes = new NodeMonitor(config.nodes);
 
+  // Until it is active, what a link says is the other instance's news.
+  const told = (input: EventInput): void => {
+    if (!pair || epoch.value > 0) event(input);
+  };
   const epoch = new BrainEpoch({
     path: epochFile(config, configFile, pair?.folder), wallTimeMs: () => Number(clock.wallTimeNs() / 1_000_000n),
     trouble: (text) => event({ severity: "warning", code: "epochNotKept", source: "gateway", text: `${text}; the clock gives the next one` }),
@@ -71,18 +79,19 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const event = (input: EventInput): void => events.add(input, clock.nowUs(), clock.wallTimeNs());
   const heartbeats = new Heartbeats(config.nodes, nodes, (nodeEvent) => gateway?.nodeEvent(nodeEvent));
   const ports: LinkPorts = {
-    event: (link, driverEvent) => onDriverEvent(link, driverEvent, supervisor, event, clock),
+    event: (link, driverEvent) => onDriverEvent(link, driverEvent, supervisor, told, clock),
     secondMaster(link, message) {
       event({ severity: "error", code: "secondMaster", source: link.name, text: `somebody else sends ${message}, which only this gateway may send` });
-      if (supervisor.armed) supervisor.lost(`a second master on bus ${link.name}`, clock.nowUs(), link.name);
+      if (!compromise.secondMaster(link.name, message) && supervisor.armed) supervisor.lost(`a second master on bus ${link.name}`, clock.nowUs(), link.name);
     },
   };
   const gate = (): boolean => supervisor.armed;
+  const compromise = new CompromiseWatch({ counts: () => running.config.safePose.compromise, armed: gate, nowUs: () => clock.nowUs(), compromised: (why) => void gateway?.compromised(why) });
 
   const links: Link[] = [];
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
-  const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event, epoch: () => epoch.value }));
-  const common = { config, heartbeats, table, rejects, clock, gate, ports, reflex };
+  const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event: told, epoch: () => epoch.value }));
+  const common = { config, heartbeats, table, rejects, clock, gate, ports, reflex, watch: pair?.watch };
   for (const bus of config.buses) {
     const link = await buildCanLink(bus, { ...common, messagesOf: (name) => parts.messages.of(name) });
     frameLinks.set(bus.name, link);
@@ -96,7 +105,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     gateway?.reschedule();
   });
   declareWritableTopics({ config, parts, table, publisher, paths });
-  links.push(...(await buildMqttLinks({ config, configFile, schemas: parts.schemas, identity, table, rejects, clock, publisher, ports, epoch: () => epoch.value })));
+  links.push(...(await buildMqttLinks({ config, configFile, schemas: parts.schemas, identity, table, rejects, clock, publisher, ports, epoch: () => epoch.value, watch: pair?.watch })));
   heartbeats.watchTopics(table);
 
   const pose = compilePose(config.safePose, {
@@ -109,9 +118,13 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
       for (const path of paths.values()) path.clear();
     },
     stateChanged: (from: ArmingState, to: ArmingState, why: string) => {
-      event({ severity: to === "fault" || (from === "armed" && to === "safePose") ? "warning" : "info", code: to, source: "gateway", text: `${from} → ${to}: ${why}` });
+      told({ severity: to === "fault" || (from === "armed" && to === "safePose") ? "warning" : "info", code: to, source: "gateway", text: `${from} → ${to}: ${why}` });
+      changed();
       gateway?.stateChanged(to);
     },
+  };
+  const changed = (): void => {
+    if (pair) noteRobot(pair.keeper, { supervisor, nodes });
   };
   const isOurs = (link: string): boolean => reflex?.busRow(link) === undefined;
   const missing = (): string[] => [...nodes.missing(isOurs), ...links.filter(({ name }) => isOurs(name)).flatMap((link) => link.missing()), ...planMissing(config, paths)];
@@ -125,14 +138,20 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
       trouble: (text) => event({ severity: "error", code: "safePoseCallFailed", source: "gateway", text }),
     });
   }
+  reflex?.client.onChange(() => {
+    for (const { instance, status } of reflex.client.ends) if (status && (status.features & features.tableDamaged) !== 0) compromise.tableDamaged(instance, status.pid);
+  });
   const routes = buildRoutes({ config, table, publisher, frameLinks, clock, gate });
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
+  policy.access.onDenied = (who, what) => compromise.denied(peerWords(who), what);
   const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
   gateway = new Gateway({
     beginEpoch: () => {
       epoch.begin(pair?.predecessorEpoch() ?? 0);
       pair?.epochBegan(epoch.value);
     },
+    nodesChanged: changed,
+    restoreRobot: () => restoreRobot(pair?.inherited()?.inheritance, { supervisor, nodes }, clock.nowUs()),
     epoch: () => epoch.value, supervision: () => pair && { state: pair.supervision.state, faults: pair.supervision.faults() },
     prepareMs: () => running.config.safePose.prepareMs,
     identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, policy, stats: new ProcessStats(), reflexes: () => reflex?.client.ends.map(reflexReport) ?? [], checkpoint: pair && ((point, nowUs) => pair.supervision.passed("crank", point, nowUs)),

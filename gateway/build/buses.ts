@@ -5,8 +5,9 @@ import { checkedMessage, type BusMessage } from "../../schemas/messages/check/da
 import type { Bus, Config } from "../../schemas/messages/config.ts";
 import { CanLink, type CanCommand } from "../links/canLink.ts";
 import type { LinkPorts } from "../links/link.ts";
+import type { WatchLink } from "../links/linkGuard.ts";
 import type { RejectReason, Rejects } from "../observe/rejects.ts";
-import type { IncomingMessage, RawHandler } from "../pipeline/canReceiver.ts";
+import { frameName, type IncomingMessage, type RawHandler } from "../pipeline/canReceiver.ts";
 import type { TopicTable } from "../topics/table.ts";
 import { makeCanDriver } from "./canDrivers.ts";
 import type { Heartbeats } from "./heartbeats.ts";
@@ -24,6 +25,7 @@ export interface BusParts {
   ports: LinkPorts;
   /** Buses that the reflex owns are reached through it. */
   reflex?: ReflexParts | undefined;
+  watch?: WatchLink | undefined;
 }
 
 const STANDARD_ID_MAX = 0x7ff;
@@ -65,9 +67,10 @@ export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> 
       } });
     }
   }
+  const reflexBus = throughReflex === undefined ? undefined : parts.reflex!.driver(bus, throughReflex, (token, reason) => link?.refusedLater(token, reason));
   link = new CanLink({
-    driver: throughReflex === undefined ? await makeCanDriver(bus, clock) : parts.reflex!.driver(bus, throughReflex, (token, reason) => link?.refusedLater(token, reason)), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, ports: parts.ports,
-    receive: { messages: incoming, rawHandlers, table, rejects, rawTopic: bus.publishRaw ? table.declare({ name: `can/${bus.name}/raw`, encoding: "canframe" }) : undefined },
+    driver: reflexBus ?? (await makeCanDriver(bus, clock)), ...(reflexBus ? { following: reflexBus } : {}), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, ports: parts.ports,
+    receive: { watch: parts.watch?.(bus.name, ({ key }) => frameName(key)), messages: incoming, rawHandlers, table, rejects, rawTopic: bus.publishRaw ? table.declare({ name: `can/${bus.name}/raw`, encoding: "canframe" }) : undefined },
   });
   return link;
 }

@@ -5,6 +5,7 @@ import type { Clock } from "../../schemas/clock.ts";
 import { crc32Autosar } from "../../schemas/crc/crc32.ts";
 import type { Config, MqttInput } from "../../schemas/messages/config.ts";
 import type { LinkPorts } from "../links/link.ts";
+import type { WatchLink } from "../links/linkGuard.ts";
 import type { MqttLink } from "../links/mqttLink.ts";
 import type { GatewayIdentity } from "../observe/status.ts";
 import type { Rejects } from "../observe/rejects.ts";
@@ -23,6 +24,7 @@ export interface MqttParts {
   publisher: Publisher;
   ports: LinkPorts;
   epoch(): number;
+  watch?: WatchLink | undefined;
 }
 
 export async function buildMqttLinks(parts: MqttParts): Promise<MqttLink[]> {
@@ -37,7 +39,7 @@ export async function buildMqttLinks(parts: MqttParts): Promise<MqttLink[]> {
   const build = (driver: ConstructorParameters<typeof Link>[0]["driver"]): void => {
     const { name } = driver;
     links.push(new Link({
-      robot: config.robot, driver, clock, topics: parts.table, rejects: parts.rejects, ports: parts.ports,
+      robot: config.robot, driver, clock, topics: parts.table, rejects: parts.rejects, ports: parts.ports, watch: parts.watch?.(name, ({ data }) => Buffer.from(data).toString()),
       inputs: config.mqtt.inputs.filter(({ via }) => via === name).map((input) => new MqttInputReceiver(inputOptions(input, parts))),
       mirrors: config.mqtt.publish.filter(({ via }) => via === name),
       grants: config.mqtt.commands?.via.includes(name) ? config.mqtt.commands.allow : undefined,

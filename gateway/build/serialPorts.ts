@@ -3,6 +3,7 @@ import type { Clock } from "../../schemas/clock.ts";
 import type { Config, SerialMessage, SerialPort } from "../../schemas/messages/config.ts";
 import { compileFields, type FieldDefinition } from "../../schemas/records/index.ts";
 import type { LinkPorts } from "../links/link.ts";
+import type { WatchLink } from "../links/linkGuard.ts";
 import { SerialPortLink } from "../links/serialLink.ts";
 import type { Rejects } from "../observe/rejects.ts";
 import type { TopicTable } from "../topics/table.ts";
@@ -17,9 +18,10 @@ export interface SerialParts {
   clock: Clock;
   gate(): boolean;
   ports: LinkPorts;
+  watch: WatchLink | undefined;
 }
 
-export async function buildSerialLink(port: SerialPort, { config, heartbeats, table, rejects, clock, gate, ports }: SerialParts): Promise<SerialPortLink> {
+export async function buildSerialLink(port: SerialPort, { config, heartbeats, table, rejects, clock, gate, ports, watch }: SerialParts): Promise<SerialPortLink> {
   const { createSerialDriver } = await import("../../drivers/serial/driver.ts");
   const inputs = port.messages.filter((message) => message.direction === "in").map((message) => {
     const codec = serialFieldsCodec(message);
@@ -39,7 +41,7 @@ export async function buildSerialLink(port: SerialPort, { config, heartbeats, ta
     dataId: port.dataId === "schema" ? serialDataId(port) : port.dataId,
     receive: inputs.map(({ id, codec }) => ({ id, bodyBytes: codec.wireBytes })),
   });
-  return new SerialPortLink({ driver, inputs, commands, table, rejects, clock, gate, ports });
+  return new SerialPortLink({ driver, inputs, commands, table, rejects, clock, gate, ports, watch: watch?.(port.name, ({ key }) => inputs.find(({ id }) => id === key)?.name ?? `message ${key}`) });
 }
 
 /** The codec of a serial message of the configuration. */

@@ -1,4 +1,4 @@
-/** `arm`, `disarm`, `safe-pose`: what an operator does. */
+/** `arm`, `disarm`, `reset`, `safe-pose`: what an operator does. */
 import { Option, type Command } from "commander";
 import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
 import { categoryWords } from "../../schemas/messages/plan/triggers.ts";
@@ -33,18 +33,25 @@ export const register: Register = (program, context) => {
       }));
 
   program
+    .command("reset")
+    .description("after a safe pose or a fault: permit arming again; moves nothing and arms nothing")
+    .option("--why <TEXT>", "the reason, for the events")
+    .addHelpText("after", "\nFor whoever has looked why it happened, and is allowed to call gateway/reset. While the cause still holds it is refused; ipcnet status names the cause.")
+    .action((options: { why?: string }, command: Command) => withGateway(command, context, (session) => reset(session, context, options)));
+
+  program
     .command("safe-pose")
     .description("bring the robot into its safe pose, wait for the verdict; exit code 0 posed (measured), 1 cut (not all of it), 5 failed")
     .addOption(new Option("--category <CATEGORY>", "stop category of IEC 60204-1: 0 or offNow, 1 or parkedThenOff, 2 or hold (default: 1, or the only one that there is)").choices(["0", "1", "2", ...categoryWords]))
-    .option("--why <TEXT>", "the reason, for the journal", "asked for on the command line")
+    .option("--why <TEXT>", "the reason, for the journal; \"compromise\", or \"compromise: TEXT\", says that something of this robot cannot be trusted any more", "asked for on the command line")
     .option("--timeout-ms <N>", "how long to wait for the verdict (the gateway goes on without us)", parseNumber({ minimum: 100, maximum: 3_600_000 }), 60_000)
-    .addHelpText("after", "\nA pose that runs already is joined; one of a lower priority is taken over (docs/specs/plan.md).\n\nExamples:\n  ipcnet safe-pose --why \"somebody in the cell\"\n  ipcnet safe-pose --category hold\n  ipcnet safe-pose --json | jq .verdict")
+    .addHelpText("after", "\nA pose that runs already is joined; one of a lower priority is taken over (docs/specs/plan.md). --why compromise starts the severest plan, asks no program, and stays latched until ipcnet reset.\n\nExamples:\n  ipcnet safe-pose --why \"somebody in the cell\"\n  ipcnet safe-pose --category hold\n  ipcnet safe-pose --json | jq .verdict")
     .action(async (options: { why: string; timeoutMs: number; category?: string }, command: Command) => {
       let asked = false;
       await withGateway(command, context, async ({ client, json, color }) => {
         asked = true;
         context.exitCode = ExitCode.problem; // until the verdict says otherwise
-        const verdict = await client.request("gateway/safe-pose", { why: options.why, ...(options.category === undefined ? {} : { category: categoryNamed(options.category) }) }, { timeoutMs: options.timeoutMs });
+        const verdict = await client.request("gateway/safe-pose", { why: options.why, ...(isCompromise(options.why) ? { compromise: true } : {}), ...(options.category === undefined ? {} : { category: categoryNamed(options.category) }) }, { timeoutMs: options.timeoutMs });
         if (!isVerdict(verdict)) throw new CliError(ExitCode.problem, `the gateway's verdict has a shape that this version of ipcnet does not know: ${toJson(verdict)}`, "use the ipcnet command of the gateway's own version");
         const lines = json ? [toJson(verdict)] : verdictText(verdict, { columns: columnsOf(context.stdout, 120), color, ascii: wantAscii(context) });
         context.stdout.write(`${lines.join("\n")}\n`);
@@ -60,6 +67,22 @@ const exitCodes: Readonly<Record<PoseVerdict["verdict"], number>> = { posed: Exi
 function categoryNamed(word: string): number {
   const place = categoryWords.findIndex((each) => each === word);
   return place >= 0 ? place : Number(word);
+}
+
+function isCompromise(why: string): boolean {
+  return /^compromised?(:|$)/.test(why);
+}
+
+/** Then says what is still missing, if anything. */
+async function reset({ client, json }: Session, context: CliContext, { why }: { why?: string }): Promise<void> {
+  await client.request("gateway/reset", why === undefined ? {} : { why }, { timeoutMs: 5000 });
+  const { state, missingForArming: missing } = await askStatus(client);
+  const done = state === "disarmed";
+  if (!done) context.exitCode = ExitCode.problem;
+  if (json) return void context.stdout.write(`${toJson({ reset: done, state, missing })}\n`);
+  const list = missing.map((sentence) => `  • ${printable(sentence)}\n`).join("");
+  if (done) context.stdout.write(`reset: nothing moves, arming is permitted${list === "" ? "" : ` when this is mended:\n${list.trimEnd()}`}\n`);
+  else context.stderr.write(`ipcnet: not reset, the gateway is in ${state}:\n${list}`);
 }
 
 interface ArmOptions {

@@ -75,7 +75,7 @@ export const register: Register = (program, context) => {
     .action((_options, command: Command) =>
       withGateway(command, context, async ({ client, json }) => {
         const kept = (await client.request("gateway/quarantine", {}, { timeoutMs: 5000 })) as Kept[];
-        const lines = kept.map(({ name, component, pid, why, wallTime, lengthBytes }) => `${name}  ${printable(component)} (pid ${pid}): ${why}; ${lengthBytes} bytes, ${wallTime}`);
+        const lines = kept.map(({ name, component, pid, why, wallTime, lengthBytes }) => `${name}  ${printable(component)}${pid === 0 ? "" : ` (pid ${pid})`}: ${why}; ${lengthBytes} bytes, ${wallTime}`);
         context.stdout.write(json ? `${toJson(kept)}\n` : `${lines.length === 0 ? "nobody is kept out" : lines.join("\n")}\n`);
       }));
   quarantine

@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { Option } from "commander";
+import { judgeReflex } from "../build/reflex/judge.ts";
 import { compilePlans } from "../../failsafe/shutdown/compile.ts";
 import { drawPlans } from "../../failsafe/shutdown/picture.ts";
 import { checkPlan } from "../../schemas/messages/checkPlan.ts";
@@ -108,7 +109,7 @@ function planOfConfig(path: string): PlanSource {
 function readConfig(path: string): CheckResult {
   const read = checkConfigFile(path, { machine: false });
   if (!read.readable) throw new CliError(ExitCode.usage, `cannot read ${path}: ${read.why}`);
-  return read.result;
+  return judgeReflex(read.result, path).result;
 }
 
 function check({ file, faults, notes, texts }: PlanSource, path: string, json: boolean, context: CliContext): void {

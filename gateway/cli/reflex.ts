@@ -2,10 +2,11 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { ReflexReport } from "../../schemas/messages/statusReport.ts";
+import { epochTrouble } from "../build/reflex/epochWidth.ts";
 import { showTable } from "../../failsafe/reflex/table/show.ts";
 import { fitLine, paint } from "../view/style.ts";
 import { reflexLines } from "../view/sections.ts";
-import { columnsOf } from "../view/text.ts";
+import { columnsOf, printable } from "../view/text.ts";
 import { CliError, ExitCode, type CliContext, type Register } from "./command.ts";
 import { withGateway, type Session } from "./connection.ts";
 import { toJson } from "./json.ts";
@@ -59,5 +60,9 @@ function readFile(path: string): Uint8Array {
 function printTable(bytes: Uint8Array, context: CliContext, json: boolean): void {
   const shown = showTable(bytes);
   if (!shown.ok) throw new CliError(ExitCode.problem, `this is no table of a reflex: ${shown.text} (${shown.code})`);
+  for (const { name, epochBits } of shown.table.messages) {
+    const trouble = epochTrouble(epochBits);
+    if (trouble !== undefined) context.stderr.write(`${printable(`warning: ${name}: ${trouble}`)}\n`);
+  }
   context.stdout.write(json ? `${toJson(shown.table)}\n` : `${JSON.stringify(shown.table, undefined, 2)}\n`);
 }

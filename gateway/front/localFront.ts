@@ -12,6 +12,7 @@ import type { Keeper } from "../../failsafe/failover/keeper.ts";
 import type { Supervision } from "../../failsafe/watchdog/supervision.ts";
 import { createBroker, goOnListening, listenForClients, type Broker } from "../broker/broker.ts";
 import type { Guard } from "../broker/guard.ts";
+import type { WatchLink } from "../links/linkGuard.ts";
 import { defaultLimits } from "../broker/limits.ts";
 import { fitted, openFilesMax } from "../broker/quota/fit.ts";
 import { IdentifiedPeer } from "../identity/peer.ts";
@@ -64,6 +65,8 @@ export interface FrontPair {
   /** Judges the gateway's own tasks. */
   supervision: Supervision;
   guard(): Guard;
+  /** Looks at what comes from a link before it is handled. */
+  readonly watch: WatchLink;
   /** What a predecessor has left: its listening socket and its clients. Asked for once, at the start. */
   inherited(): { listener: Descriptor; path: string; inheritance: Inheritance } | undefined;
   /** The broker has all that was inherited. */
@@ -104,7 +107,7 @@ export class LocalFront implements Front {
       status: () => gateway().status(),
       events: () => gateway().recentEvents(),
       rejects: () => gateway().rejectCounters(),
-      arm: (why) => gateway().arm(why), disarm: (why) => gateway().disarm(why), reset: (why) => gateway().reset(why), safePose: (why, category) => gateway().safePose(why, category),
+      arm: (why) => gateway().arm(why), disarm: (why) => gateway().disarm(why), reset: (why) => gateway().reset(why), safePose: (why, category) => gateway().safePose(why, category), compromised: (why) => gateway().compromised(why),
       config: () => {
         const { file, hash, config } = configuration();
         return { file, hash, config };

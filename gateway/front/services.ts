@@ -26,6 +26,7 @@ export interface ServicePorts {
   disarm(why: string): void;
   reset(why: string): void | Promise<void>;
   safePose(why: string, category?: StopCategory): Promise<PoseVerdict>;
+  compromised(why: string): Promise<PoseVerdict>;
   /** Explains a decision, or shows the policy. */
   policy(body: Readonly<Record<string, unknown>>): ServiceReply;
   config(): { file: string; hash: string; config: unknown };
@@ -69,6 +70,7 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
     ["gateway/safe-pose", async (body, who) => {
       const { category } = body;
       if (category !== undefined && category !== 0 && category !== 1 && category !== 2) return { status: Status.badRequest, text: "category is a stop category of IEC 60204-1: 0, 1 or 2" };
+      if (body["compromise"] === true) return ok(await ports.compromised(reason(body, `a compromise, says ${who}`)));
       return ok(await ports.safePose(reason(body, `asked for by ${who}`), category));
     }],
     ["gateway/reload", (body) => (typeof body["path"] === "string" ? ports.reload(body["path"]) : { status: Status.badRequest, text: "path names the configuration file" })],

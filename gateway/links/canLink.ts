@@ -32,6 +32,8 @@ export interface CanLinkOptions {
   clock: Clock;
   gate(): boolean;
   ports: LinkPorts;
+  /** How another instance's bus is listened to; absent: it is not. */
+  following?: { follow(): void; goOnAfter(timeUs: number): void };
 }
 
 /** After a frame with one of our own command ids from somebody else, nothing may be armed for so long: two masters on one bus. */
@@ -69,6 +71,22 @@ export class CanLink implements Link {
     });
     driver.onFrames((batch) => this.receiver.push(batch, clock.nowUs()));
     driver.onEvent((event) => this.#onEvent(event));
+  }
+
+  get survives(): boolean {
+    return this.#options.following !== undefined;
+  }
+
+  follow(): void {
+    this.#options.following?.follow();
+  }
+
+  /** All frames of a bus come in order: what is newer than the newest that became a value was not handed out. */
+  goOn(): void {
+    const { following, receive } = this.#options;
+    const topics = [...receive.messages.map(({ topic }) => topic), ...(receive.rawTopic ? [receive.rawTopic] : [])];
+    const lastUs = Math.max(0, ...topics.map(({ timeUs }) => timeUs));
+    if (lastUs > 0) following?.goOnAfter(lastUs);
   }
 
   start(): Promise<void> {

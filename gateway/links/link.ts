@@ -8,6 +8,12 @@ export interface Link {
   /** The way of commands over this link, if it has any. */
   readonly path: CommandPath | undefined;
   start(): Promise<void>;
+  /** It belongs to a process of its own, which goes on when this gateway dies. Absent: it does not. */
+  readonly survives?: boolean;
+  /** Another instance has this link: what can be heard beside it is kept until `start`. Absent where nothing can. */
+  follow?(): void;
+  /** That instance is dead, and the topics have what it handed out last: `start` comes next. */
+  goOn?(): void;
   stop(): Promise<void>;
   /** One sentence for each thing without which commands must not pass here. Empty for links without commands. */
   missing(): string[];

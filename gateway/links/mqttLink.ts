@@ -6,6 +6,7 @@ import type { MqttDriver } from "../../drivers/mqtt/driverBase.ts";
 import type { MqttMessage } from "../../drivers/mqtt/message.ts";
 import { topicTree, type TopicTree } from "../../drivers/mqtt/topics.ts";
 import type { Clock } from "../../schemas/clock.ts";
+import { crc32Iscsi } from "../../schemas/crc/crc32.ts";
 import type { MqttCommandGrant, MqttPublish } from "../../schemas/messages/config.ts";
 import type { LinkReport } from "../../schemas/messages/statusReport.ts";
 import type { Link, LinkPorts } from "./link.ts";
@@ -14,6 +15,7 @@ import type { MqttInputReceiver } from "./mqttInput.ts";
 import { MqttMirror } from "./mqttMirror.ts";
 import { MqttOutQueue } from "./mqttOutQueue.ts";
 import type { Rejects } from "../observe/rejects.ts";
+import type { MessageWatch } from "../pipeline/messageWatch.ts";
 import type { PublishReply } from "../topics/publisher.ts";
 import type { TopicSource } from "../topics/topicSource.ts";
 
@@ -29,6 +31,8 @@ export interface MqttLinkOptions {
   publish(topic: string, values: unknown, ttlMs: number | undefined, origin: string, nowUs: number): PublishReply;
   clock: Clock;
   ports: LinkPorts;
+  /** Looks at each message before it is handled. */
+  watch: MessageWatch | undefined;
 }
 
 export class MqttLink implements Link {
@@ -119,7 +123,14 @@ export class MqttLink implements Link {
   #onMessage(message: MqttMessage): void {
     this.#counts.received += 1;
     const nowUs = this.#options.clock.nowUs();
+    const { watch, rejects } = this.#options;
+    if (watch) {
+      // By its topic: what is in it is another each time.
+      const topic = Buffer.from(message.topic);
+      if (!watch.begins(crc32Iscsi(topic), topic, 0, topic.length)) return rejects.counter(this.name, "quarantined").add(message.payload, 0, message.payload.length, nowUs, () => message.topic);
+    }
     for (const input of this.#options.inputs) if (input.matches(message.topic)) input.receive(message, nowUs);
     this.#commands?.receive(message, nowUs);
+    watch?.ends();
   }
 }

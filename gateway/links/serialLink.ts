@@ -6,6 +6,7 @@ import type { FieldsCodec } from "../../schemas/records/index.ts";
 import { packFields } from "../../schemas/records/index.ts";
 import type { LinkReport } from "../../schemas/messages/statusReport.ts";
 import { CommandPath } from "../commands/commandPath.ts";
+import type { MessageWatch } from "../pipeline/messageWatch.ts";
 import type { RejectReason, Rejects } from "../observe/rejects.ts";
 import type { Topic, TopicTable } from "../topics/table.ts";
 import type { Clock } from "../../schemas/clock.ts";
@@ -39,6 +40,8 @@ export interface SerialLinkOptions {
   clock: Clock;
   gate(): boolean;
   ports: LinkPorts;
+  /** Looks at each message before it is handled. */
+  watch: MessageWatch | undefined;
 }
 
 interface Incoming extends SerialInput {
@@ -79,7 +82,7 @@ export class SerialPortLink implements Link {
         transmit: (data, deadlineUs) => driver.send({ id, body: data, deadlineUs }),
       })),
     });
-    driver.onFrames((message) => this.#receive(message));
+    driver.onFrames((message) => this.#take(message));
     driver.onReject((reject) => this.#reject(reject, clock.nowUs()));
     driver.onEvent((event) => {
       if (event.code === "stateChanged" && event.state !== "up") this.path?.clear();
@@ -126,6 +129,14 @@ export class SerialPortLink implements Link {
       kind: "serial", name: this.name, driver: this.driver.kind, state: health.state, reason: health.reason, loadPercent: undefined,
       receivedRateHz: this.#rates.receivedHz, sentRateHz: this.#rates.sentHz, counters: { ...health.counters, accepted: this.#counts.accepted },
     };
+  }
+
+  #take(message: SerialMessage): void {
+    const { watch } = this.#options;
+    const { id, body, timeUs } = message;
+    if (watch?.begins(id, body, 0, body.length) === false) return this.#count("quarantined", body, timeUs, () => `message ${id}`);
+    this.#receive(message);
+    watch?.ends();
   }
 
   #receive({ id, body, timeUs, lostBefore }: SerialMessage): void {

@@ -61,6 +61,21 @@ export class NodeMonitor {
     return presence.suspected && !suspectedBefore ? { type: "duplicate", node: presence.node, atUs: nowUs } : event;
   }
 
+  /** For a successor: who is there. */
+  states(): Record<string, NodeState> {
+    return Object.fromEntries(this.#presences.map(({ node, state }) => [node.name, state]));
+  }
+
+  /** Who was there for a predecessor is there until it has been silent for its time from now on; nothing of it is news. */
+  restore(states: Readonly<Record<string, NodeState>>, nowUs: number): void {
+    for (const presence of this.#presences) {
+      const state = Object.hasOwn(states, presence.node.name) ? states[presence.node.name]! : "unknown";
+      if (state === "unknown") continue;
+      presence.state = state;
+      presence.lastSeenUs = nowUs;
+    }
+  }
+
   /** Finds out who has been silent for too long. */
   poll(nowUs: number): NodeEvent[] {
     const events: NodeEvent[] = [];

@@ -8,7 +8,7 @@ export type RejectReason =
   | "crcMismatch" | "repeated" | "wrongSequence" | "badLength" | "unknownMultiplexer" | "outOfRange" | "notANumber" | "notRepresentable"
   /** No check is configured for the message, and nothing says that the link's own is enough. */
   | "unprotected"
-  | "unknownId" | "notPermitted" | "stale" | "unexpectedFrame" | "malformed" | "overflow";
+  | "unknownId" | "notPermitted" | "stale" | "unexpectedFrame" | "quarantined" | "malformed" | "overflow";
 
 /** Between two samples of the same reason on the same link: enough to look at, too little to cost anything (10/s × 88 bytes). */
 export const SAMPLE_INTERVAL_US = 100_000;

@@ -1,5 +1,6 @@
 /** Puts the picture of the gateway together (`schemas/messages/statusReport.ts`) from what each part reports of itself. */
 import type { ClientReport, GatewayState, LaneReport, NodeReport, PolicyReport, QuotaReport, ReflexReport, RejectReport, StatusReport, SupervisionReport } from "../../schemas/messages/statusReport.ts";
+import type { PoseCause } from "../../failsafe/shutdown/cause.ts";
 import type { Link } from "../links/link.ts";
 
 export interface GatewayIdentity {
@@ -14,6 +15,7 @@ export interface StatusParts {
   startedUs: number;
   state(): GatewayState;
   stateReason(): string;
+  cause(): PoseCause | undefined;
   missing(): string[];
   links: readonly Link[];
   nodes(nowUs: number): NodeReport[];
@@ -30,6 +32,13 @@ export interface StatusParts {
   process(): StatusReport["process"];
 }
 
+function poseReport({ cause, state }: StatusParts, nowUs: number): Pick<StatusReport, "pose"> {
+  const found = cause();
+  if (!found) return {};
+  const { trigger, why, atUs, latched } = found;
+  return { pose: { trigger, why, msAgo: (nowUs - atUs) / 1e3, latched, reset: `${state() === "safePose" ? "when the pose is over, " : ""}somebody who may call gateway/reset looks after it: ipcnet reset` } };
+}
+
 export function buildStatus(parts: StatusParts, nowUs: number): StatusReport {
   const refused: Record<string, number> = {};
   let sent = 0;
@@ -41,7 +50,7 @@ export function buildStatus(parts: StatusParts, nowUs: number): StatusReport {
   const supervision = parts.supervision();
   return {
     ...parts.identity, pid: process.pid, uptimeMs: (nowUs - parts.startedUs) / 1e3, epoch: parts.epoch(),
-    state: parts.state(), stateReason: parts.stateReason(), missingForArming: parts.missing(),
+    state: parts.state(), stateReason: parts.stateReason(), ...poseReport(parts, nowUs), missingForArming: parts.missing(),
     links: parts.links.map((link) => link.report(nowUs)),
     nodes: parts.nodes(nowUs), rejects: parts.rejects(nowUs), clients: parts.clients(), policy: parts.policy(), quota: parts.quota(), lanes: parts.lanes(), services: parts.services(),
     reflexes: parts.reflexes(), ...(supervision ? { supervision } : {}), commands: { sent, refused }, topics: parts.topicCount(), process: parts.process(),

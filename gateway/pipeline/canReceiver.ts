@@ -12,9 +12,13 @@ import { CheckResult, type FrameCheck } from "../../schemas/e2e/index.ts";
 import { frameBitsMax } from "../commands/budget.ts";
 import type { RejectCounter, RejectReason, Rejects } from "../observe/rejects.ts";
 import type { Topic, TopicTable } from "../topics/table.ts";
+import type { MessageWatch } from "./messageWatch.ts";
 
 /** A frame that waited longer than this between wire and pipeline says nothing about now: the process was stopped, or the machine overloaded. */
 export const FRAME_AGE_MS_MAX = 500;
+
+/** Beyond all identifiers of 29 bits. */
+const EXTENDED_KEY = 0x8000_0000;
 
 /** One message that may come in. */
 export interface IncomingMessage {
@@ -45,6 +49,8 @@ export interface CanReceiverOptions {
   rejects: Rejects;
   /** Topic of all frames as they are, or undefined. */
   rawTopic: Topic | undefined;
+  /** Looks at each frame before it is handled. */
+  watch?: MessageWatch | undefined;
   /** Own frames, confirmed by the bus. */
   onEcho(token: number, timeUs: number): void;
   /** Error reports of the controller. */
@@ -79,11 +85,13 @@ export class CanReceiver {
   readonly #extended = new Map<number, Incoming | RawHandler>();
   readonly #unknownId: RejectCounter;
   readonly #unexpected: RejectCounter;
+  readonly #quarantined: RejectCounter;
 
   constructor(options: CanReceiverOptions) {
     this.#options = options;
     this.#unknownId = options.rejects.counter(options.bus, "unknownId");
     this.#unexpected = options.rejects.counter(options.bus, "unexpectedFrame");
+    this.#quarantined = options.rejects.counter(options.bus, "quarantined");
     for (const handler of options.rawHandlers) this.#register(handler);
     for (const message of options.messages) {
       const record = new Uint8Array(message.codec.layout.sizeBytes);
@@ -94,7 +102,7 @@ export class CanReceiver {
   /** Takes a batch as the driver hands it over. `nowUs` is the time of the call. */
   push(batch: CanFrameBatch, nowUs: number): void {
     const { bytes, view, count } = batch;
-    const { rawTopic, table, bus } = this.#options;
+    const { rawTopic, table, bus, watch } = this.#options;
     for (let index = 0; index < count; index++) {
       const at = index * FRAME_STRIDE_BYTES;
       const flags = bytes[at + 12]!;
@@ -116,8 +124,13 @@ export class CanReceiver {
         continue;
       }
       this.counters.frames += 1;
+      if (watch !== undefined && !watch.begins(keyOf(canId, flags), bytes, at + 24, lengthBytes)) {
+        this.#reject(this.#quarantined, bytes, at + 24, lengthBytes, nowUs, () => idText(canId, flags));
+        continue;
+      }
       this.#receive(bytes, view, at, canId, flags, lengthBytes, timeUs, lost, nowUs);
     }
+    watch?.ends();
   }
 
   #receive(bytes: Uint8Array, view: DataView, at: number, canId: number, flags: number, lengthBytes: number, timeUs: number, lost: number, nowUs: number): void {
@@ -172,6 +185,16 @@ export class CanReceiver {
     if (entry.extended) this.#extended.set(entry.canId, entry);
     else this.#standard[entry.canId] = entry;
   }
+}
+
+/** One number for an identifier of either length. */
+function keyOf(canId: number, flags: number): number {
+  return flags & CanFlag.extended ? canId + EXTENDED_KEY : canId;
+}
+
+/** What people call the message with such a key. */
+export function frameName(key: number): string {
+  return key >= EXTENDED_KEY ? idText(key - EXTENDED_KEY, CanFlag.extended) : idText(key, 0);
 }
 
 function idText(canId: number, flags: number): string {

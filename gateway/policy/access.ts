@@ -6,6 +6,8 @@ import type { Engine, Profile } from "./engine.ts";
 export class Access implements AccessPolicy {
   #engine: Engine;
   #known = new WeakMap<Peer, { name: string; profile: Profile }>();
+  /** Told of each refusal to write, call, offer or be granted something; not of reading, where patterns are asked about topic by topic. */
+  onDenied: ((who: Peer, what: string) => void) | undefined;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -59,7 +61,9 @@ export class Access implements AccessPolicy {
   }
 
   #may(who: Peer, action: Action, name: string): boolean {
-    return this.#engine.decide(this.#of(who).profile, action, name).allowed;
+    const { allowed } = this.#engine.decide(this.#of(who).profile, action, name);
+    if (!allowed && action !== "read") this.onDenied?.(who, `${action} ${name}`);
+    return allowed;
   }
 
   #of(who: Peer): { name: string; profile: Profile } {

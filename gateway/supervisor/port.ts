@@ -1,4 +1,5 @@
 /** What the gateway needs of whoever holds its one state: itself (`Supervisor`), or the reflex that owns the buses (`failsafe/reflex/client`). */
+import type { PoseCause } from "../../failsafe/shutdown/cause.ts";
 import type { ArmingState } from "../../failsafe/arming/machine.ts";
 import type { PoseVerdict } from "../../failsafe/safePose/sequence.ts";
 import type { StopCategory } from "../../failsafe/shutdown/compiled.ts";
@@ -11,8 +12,12 @@ export interface SupervisorPort {
   /** Why it is in this state. */
   readonly reason: string;
   readonly armed: boolean;
+  /** Of the pose that runs, or ran last; undefined: there was none, or it was reset. */
+  readonly cause: PoseCause | undefined;
   /** The last safe pose's verdict. */
   readonly verdict: PoseVerdict | undefined;
+  /** A gateway that told people so is dead, and this one goes on (or, `before` undefined, nobody knows what it told). */
+  takenOver(before: { state: ArmingState; reason: string } | undefined, nowUs: number): void;
   setOptions(options: { autoDisarmAfterSilentMs: number }): void;
   /** What stands between now and armed: empty when `arm` would succeed. */
   missing(): string[];

@@ -6,7 +6,11 @@
  */
 import { stepArming, type ArmingEvent, type ArmingState } from "../../failsafe/arming/machine.ts";
 import type { PoseEffect, PoseVerdict } from "../../failsafe/safePose/sequence.ts";
-import type { SupervisorPort } from "./port.ts";
+import type { PoseReason, SupervisorPort } from "./port.ts";
+import type { PoseCause } from "../../failsafe/shutdown/cause.ts";
+
+/** Names of triggers as a plan file has them. */
+const poseWords: Readonly<Record<PoseReason, string>> = { onRequest: "request", onStop: "stop", onShutdown: "shutdown", onCompromise: "compromise" };
 
 export interface SupervisorPorts {
   /** One sentence for each thing without which nothing may move: nodes, buses, purge, plan. */
@@ -31,6 +35,7 @@ export interface SupervisorOptions {
 export class Supervisor implements SupervisorPort {
   #state: ArmingState = "disarmed";
   #reason = "";
+  #cause: PoseCause | undefined;
   #lastCommandUs = 0;
   #verdict: PoseVerdict | undefined;
   #waiting: ((verdict: PoseVerdict) => void)[] = [];
@@ -40,6 +45,16 @@ export class Supervisor implements SupervisorPort {
   constructor(ports: SupervisorPorts, options: SupervisorOptions) {
     this.#ports = ports;
     this.#options = options;
+  }
+
+  /**
+   * Armed: the process that let commands pass is dead, and nothing passes before somebody arms again. A pose that ran was cut, and nobody has measured its end: that is a fault. What
+   * demanded a reset demands it still.
+   */
+  takenOver(before: { state: ArmingState; reason: string } | undefined): void {
+    if (!before) return;
+    this.#state = before.state === "armed" ? "disarmed" : before.state === "safePose" ? "fault" : before.state;
+    this.#reason = before.state === "armed" ? "disarmed by the death of the gateway that was armed: arm it again" : before.state === "safePose" ? `the gateway died during the safe pose (${before.reason})` : before.reason;
   }
 
   setOptions(options: SupervisorOptions): void {
@@ -53,6 +68,11 @@ export class Supervisor implements SupervisorPort {
   /** Why it is in this state. */
   get reason(): string {
     return this.#reason;
+  }
+
+  /** There is one pose for all triggers: the one that began it stays its cause, whoever joins. */
+  get cause(): PoseCause | undefined {
+    return this.#cause;
   }
 
   get armed(): boolean {
@@ -92,11 +112,13 @@ export class Supervisor implements SupervisorPort {
 
   /** Something that armed operation needs is gone. */
   lost(why: string, nowUs: number): void {
+    if (this.#state === "armed") this.#cause = { trigger: "lost", why, atUs: nowUs, latched: true };
     this.#step("lost", why, nowUs);
   }
 
   /** Runs the safe pose, or joins the one that runs; resolves with its verdict. Never rejects. */
-  safePose(why: string, nowUs: number): Promise<PoseVerdict> {
+  safePose(why: string, nowUs: number, reason: PoseReason = "onRequest"): Promise<PoseVerdict> {
+    if (this.#state !== "safePose") this.#cause = { trigger: poseWords[reason], why, atUs: nowUs, latched: true };
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
       this.#step("safePose", why, nowUs);
@@ -126,6 +148,7 @@ export class Supervisor implements SupervisorPort {
     const { to, do: effects } = stepArming(from, event);
     this.#state = to;
     if (to !== from) this.#reason = why;
+    if (to === "disarmed") this.#cause = undefined;
     let ended: PoseVerdict | undefined;
     for (const effect of effects) {
       switch (effect) {
@@ -159,7 +182,8 @@ export class Supervisor implements SupervisorPort {
     return ended;
   }
 
-  #poseEnded(verdict: PoseVerdict, nowUs: number): void {
+  #poseEnded(ended: PoseVerdict, nowUs: number): void {
+    const verdict: PoseVerdict = { ...ended, ...(this.#cause ? { trigger: this.#cause.trigger } : {}) };
     this.#verdict = verdict;
     // Only what was measured is a pose. "cut" means that the frames went out and nobody knows what came of them.
     this.#step(verdict.verdict === "posed" ? "poseReached" : "poseFailed", `safe pose ${verdict.verdict}`, nowUs);

@@ -63,7 +63,8 @@ export function restoreTopics(inheritance: Inheritance, table: TopicTable, direc
   for (const { state } of inheritance.states("value:")) {
     const { name, sequence, bytes, ...rest } = state as ValueState;
     const topic = table.get(name);
-    if (topic && topic.sequence <= sequence) topic.restore({ ...rest, sequence, bytes });
+    // What a standby has said to itself nobody has heard.
+    topic?.restore({ ...rest, sequence, bytes });
   }
 }
 

@@ -11,6 +11,7 @@ export function statusText(report: StatusReport, size: { columns: number; color:
   const verdict = troubles.length === 0 ? "all well" : `${troubles.length} ${troubles.length === 1 ? "problem" : "problems"}`;
   const lines: Line[] = [
     [span(`${look.shape} `, look.style), span(printable(report.robot), "strong"), span(" is "), span(look.word.toLowerCase(), look.style), span(report.stateReason === "" ? "" : ` (${printable(report.stateReason)})`, "dim"), span(", "), span(verdict, troubles[0]?.severity ?? "good")],
+    ...(report.pose ? [[span("  trigger: ", "dim"), span(printable(report.pose.trigger), "strong"), span(` ${printable(report.pose.why)}, ${duration(report.pose.msAgo)} ago${report.pose.latched ? ", latched" : ""}`)], [span("  reset: ", "dim"), span(printable(report.pose.reset))]] : []),
     ...troubles.map(({ severity, text }) => [span(severity === "bad" ? "  ✖ " : "  ◐ ", severity), span(text)]),
     ...(report.state === "disarmed" ? report.missingForArming.map((sentence) => [span("  to arm: ", "dim"), span(printable(sentence))]) : []),
     [span("links", "title")], ...linkLines(report, size.columns),

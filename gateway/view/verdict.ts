@@ -28,7 +28,7 @@ export function verdictText(verdict: PoseVerdict, size: { columns: number; color
   const look = verdictLooks[verdict.verdict];
   const nameColumns = Math.min(32, Math.max(8, ...verdict.steps.map(({ name }) => displayWidth(printable(name)))));
   const lines: Line[] = [
-    [span(`${look.shape} ${look.sentence}`, look.style), span(` in ${verdict.tookMs.toFixed(0)} of ${verdict.budgetMs.toFixed(0)} ms`), span(verdict.why ? ` (${printable(verdict.why)})` : "", "dim")],
+    [span(`${look.shape} ${look.sentence}`, look.style), span(` in ${verdict.tookMs.toFixed(0)} of ${verdict.budgetMs.toFixed(0)} ms`), span(verdict.why || verdict.trigger ? ` (${printable([verdict.trigger, verdict.why].filter((each) => each).join(": "))})` : "", "dim")],
     ...verdict.steps.map((step): Line => {
       const { shape, word, style } = stepLooks[step.result];
       return [

@@ -64,6 +64,7 @@ const wrong: readonly (readonly [name: string, text: string, faults: readonly st
   // Redundancy
   ["nothing for the reflex", `${head}redundancy: { reflex: pair }\n`, ["nothingForReflex 3:23"]],
   ["a plan, and nobody who runs it", `${head}safePose: { plan: a.plan.yaml }\n`, ["reflexNeeded 3:13", "fileUnreadable 3:19"]],
+  ["a power-fail line, and nobody who reads it", `${head}safePose: { powerFail: { line: 17 } }\n`, ["reflexNeeded 3:13"]],
   ["resuming without a reflex", `${head}redundancy: { resumeArmed: true }\n`, ["reflexNeeded 3:28"]],
   ["a bus that the reflex does not have", `${head}redundancy: { reflex: single }\nbuses:\n  - { name: a, interface: can0 }\n  - { name: b, driver: socketcand, interface: "h:1/b" }\nroutes:\n  - { from: can/b/raw, to: can/a/raw, ids: ["0x1"] }\n`, ["notThroughReflex 8:28"]],
   ["a claim id without room for owners", `${head}buses: [ { name: a, interface: can0, claimId: 17 } ]\n`, ["outOfRange 3:47"]],

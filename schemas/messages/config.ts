@@ -434,6 +434,21 @@ export interface SafePose {
   prepareMs: number;
   /** In order. */
   steps: readonly PlanStep[];
+  powerFail?: PowerFail;
+  /** What counts as a compromise, beside a forged frame of ours and an operator's word, which always do (docs/specs/plan.md). */
+  compromise: readonly ("secondMaster" | "deniedAccess" | "tamperedTable")[];
+}
+
+/** The line that says that power fails while what is stored still lasts, read by the reflex itself; needs redundancy.reflex. Nothing is armed while it cannot be read. */
+export interface PowerFail {
+  /** Device of the GPIO chip. Default: "/dev/gpiochip0". */
+  chip: string;
+  /** Number on the chip, or name as gpioinfo prints it. */
+  line: number | string;
+  /** The line is low when power fails, as that of most supervisors (POWER_OK, PG). Default: false. */
+  activeLow: boolean;
+  /** Shorter pulses are none. Where the chip cannot do it, the kernel rounds it up to its timer's ticks, 1 to 4 ms; it delays the pose by as much. Default: 0. */
+  debounceUs: number;
 }
 
 /** What goes on when a part of the gateway dies. */

@@ -229,6 +229,14 @@ const definitions: Record<string, Schema> = {
     budgetMs: milliseconds("The whole plan ends within this.", 1, hourMs, { default: 3000 }),
     prepareMs: milliseconds("Stopped in order while armed: programs are told, and have so long before the pose begins; who asks for more gets at most 10 s. 0: it begins at once.", 0, 60_000, { default: 0 }),
     steps: list(ref("PlanStep"), { description: "In order.", title: "a list of steps", maxItems: 64, default: none }),
+    "powerFail?": ref("PowerFail"),
+    compromise: list({ type: "string", enum: ["secondMaster", "deniedAccess", "tamperedTable"], title: "one of secondMaster, deniedAccess, tamperedTable", description: "secondMaster: somebody else sends what only this gateway may send, while armed. deniedAccess: a program goes on and on with what it may not do. tamperedTable: the reflex's stored table is not what was stored." }, { description: "What counts as a compromise, beside a forged frame of ours and an operator's word, which always do (docs/specs/plan.md).", title: "a list of reasons", maxItems: 3, default: none }),
+  }),
+  PowerFail: object("The line that says that power fails while what is stored still lasts, read by the reflex itself; needs redundancy.reflex. Nothing is armed while it cannot be read.", {
+    chip: withText(absolutePath, "Device of the GPIO chip.", { maxLength: 63, default: "/dev/gpiochip0" }),
+    line: { anyOf: [whole("the number of a line", "Number on the chip.", 0, 65_535), text("the name of a line", "Its name, as gpioinfo prints it.", { maxLength: 31, pattern: "^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$" })], title: "the number or the name of a line", description: "Number on the chip, or name as gpioinfo prints it.", examples: [17, "POWER_OK"] },
+    activeLow: flag(false, "The line is low when power fails, as that of most supervisors (POWER_OK, PG)."),
+    debounceUs: whole("a whole number of microseconds", "Shorter pulses are none. Where the chip cannot do it, the kernel rounds it up to its timer's ticks, 1 to 4 ms; it delays the pose by as much.", 0, 1_000_000, { default: 0 }),
   }),
 
   Redundancy: object("What goes on when a part of the gateway dies.", {

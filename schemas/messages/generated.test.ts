@@ -30,7 +30,7 @@ test("the schemas are strict draft-07, and their examples are valid", () => {
 
 /** Every key of the type, checked by the compiler; every key of the schema, checked by ajv: neither can have one that the other lacks. */
 const fullStatus: Required<StatusReport> = {
-  robot: "demo-arm", version: "0.1.0", instance: "a", boot: "4f1c", pid: 7, uptimeMs: 1.5, epoch: 3, state: "armed", stateReason: "ipcnet arm", missingForArming: ["node elbow is lost"],
+  robot: "demo-arm", version: "0.1.0", instance: "a", boot: "4f1c", pid: 7, uptimeMs: 1.5, epoch: 3, state: "armed", stateReason: "ipcnet arm", pose: { trigger: "compromise", why: "operator", msAgo: 5, latched: true, reset: "ipcnet reset" }, missingForArming: ["node elbow is lost"],
   links: [{ kind: "can", name: "arm", driver: "socketcan", state: "up", reason: "", loadPercent: 12.5, receivedRateHz: 800, sentRateHz: 200, counters: { framesReceived: 5 } }],
   nodes: [{ name: "elbow", link: "arm", state: "lost", required: true, lastSeenMsAgo: 250, rateHz: 0 }],
   rejects: [{ link: "arm", reason: "crcMismatch", count: 3, lastSample: { atMsAgo: 10, source: "0x21", hex: "00ff" } }],
@@ -49,7 +49,7 @@ const fullStatus: Required<StatusReport> = {
 test("status.schema.json has the keys and words of StatusReport, no more and no fewer", () => {
   const validate = new Ajv().compile(statusSchema);
   assert.ok(validate(fullStatus), JSON.stringify(validate.errors));
-  const optional = ["links.0.loadPercent", "nodes.0.lastSeenMsAgo", "rejects.0.lastSample", "clients.0.leaving", "reflexes.0.twinSeenMsAgo", "supervision"];
+  const optional = ["pose", "links.0.loadPercent", "nodes.0.lastSeenMsAgo", "rejects.0.lastSample", "clients.0.leaving", "reflexes.0.twinSeenMsAgo", "supervision"];
   for (const path of keyPaths(fullStatus, [])) {
     const copy = structuredClone(fullStatus);
     deleteAt(copy, path);

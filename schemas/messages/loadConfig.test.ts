@@ -18,7 +18,7 @@ test("the smallest configuration gets every default, and its sections are all th
   assert.deepEqual(faults, []);
   assert.deepEqual(config, {
     version: 1, robot: "demo", socket: { mode: "0660" }, buses: [], serial: [], mqtt: { clients: [], inputs: [], publish: [] }, nodes: [], topics: [], commands: [], resources: [],
-    arming: { autoDisarmAfterSilentMs: 1000 }, safePose: { budgetMs: 3000, prepareMs: 0, steps: [] }, routes: [],
+    arming: { autoDisarmAfterSilentMs: 1000 }, safePose: { budgetMs: 3000, prepareMs: 0, steps: [], compromise: [] }, routes: [],
     redundancy: { reflex: "none", brains: "single", progressMs: 500, resumeArmed: false, twinDeadlineMs: 10, beatPeriodMs: 20, brainTimeoutMs: 1000, drills: false },
   });
 });

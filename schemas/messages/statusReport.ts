@@ -135,6 +135,8 @@ export interface StatusReport {
   /** Why it came into that state; empty at the start. */
   stateReason: string;
   /** Why it cannot be armed now: one sentence each; empty when it could. */
+  /** The safe pose that runs, or that was reached last and not reset. */
+  pose?: { trigger: string; why: string; msAgo: number; latched: boolean; reset: string };
   missingForArming: readonly string[];
   links: readonly LinkReport[];
   nodes: readonly NodeReport[];

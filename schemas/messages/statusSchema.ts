@@ -81,6 +81,13 @@ export const statusSchema: RootSchema = {
     epoch: whole("Under which it commands: rises with each start and each takeover."),
     state: { type: "string", enum: ["starting", "disarmed", "armed", "safePose", "posed", "fault"], description: "State of the gateway." },
     stateReason: text("Why it came into that state; empty at the start."),
+    "pose?": object("The safe pose that runs, or that was reached last and not reset; absent: none.", {
+      trigger: text("Which trigger began it, or took it over: its kind and what it was about."),
+      why: text("Who or what was behind it."),
+      msAgo: number("How long ago."),
+      latched: { type: "boolean", description: "The trigger is latched: it keeps the say until somebody resets it." },
+      reset: text("What has to be done before the gateway can be armed again."),
+    }),
     missingForArming: list({ type: "string" }, { description: "Why it cannot be armed now: one sentence each." }),
     links: list(ref("Link"), { description: "Links." }),
     nodes: list(ref("Node"), { description: "Watched nodes." }),

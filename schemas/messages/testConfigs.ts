@@ -53,6 +53,8 @@ export const everyKey: Config = {
     plan: "arm.plan.yaml",
     budgetMs: 2500,
     prepareMs: 300,
+    powerFail: { chip: "/dev/gpiochip1", line: "POWER_OK", activeLow: true, debounceUs: 200 },
+    compromise: ["secondMaster"],
     steps: [
       {
         name: "hold", deadlineMs: 1000, onTimeout: "fail",

@@ -20,6 +20,7 @@
 struct watch;
 struct lanes_memory;
 struct ipcnet_handover_page;
+struct ipcnet_life_watch;
 
 /* A descriptor that is polled. JavaScript has its number: slot | generation << 16, so that a number kept too long meets -EBADF and never another one. */
 struct slot {
@@ -74,6 +75,7 @@ struct state {
   /* The pair: the page that only we write, and the twin's. They stay mapped until the process ends. */
   struct ipcnet_handover_page *own_page;
   const struct ipcnet_handover_page *twin_page;
+  struct ipcnet_life_watch *life_watch;
   int started;
   int closed;
   /* The environment's data, every handle of the loop, and every job of a worker thread: whoever lets go last frees. */

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 
 #include "glue.h"
 #include "handover.h"
+#include "life_watch.h"
 #include "memfd.h"
 
 #ifndef SYS_pidfd_send_signal
@@ -44,6 +46,8 @@ static napi_value handover_make(napi_env env, napi_callback_info info) {
   if (self == NULL) return NULL;
   if (self->own_page != NULL) return number(env, -EBUSY);
   int fd = ipcnet_handover_make(&self->own_page);
+  /* Without it a death is noticed later, and that is all. */
+  if (fd >= 0) (void)ipcnet_handover_mark_life(self->own_page);
   return number(env, fd < 0 ? fd : hold(self, fd));
 }
 
@@ -122,6 +126,56 @@ static napi_value handover_mark_crash(napi_env env, napi_callback_info info) {
   for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
     if (sigaction(signals[i], &action, &crash_before[signals[i]]) != 0) return number(env, -errno);
   }
+  return number(env, 0);
+}
+
+/* ---- the twin's life ------------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * lifeWatch(pid, pidfd, Uint32Array of 3) → 0. Watches the twin of `handoverOpen`; replaces an earlier watch. Into the array: a descriptor that becomes readable when it begins to die,
+ * one that does when it is proven that it will do nothing any more, and 1 if priorities may be raised here, else 0.
+ */
+static napi_value life_watch(napi_env env, napi_callback_info info) {
+  napi_value values[3];
+  uint32_t pid, *words;
+  size_t count;
+  int permitted = -EPERM;
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  if (!arguments(env, info, 3, values) || !u32(env, values[0], &pid) || !words_of(env, values[2], &words, &count) || count < 3) return wrong(env, "lifeWatch(pid, pidfd, Uint32Array)");
+  int pidfd = held_by(env, self, values[1]);
+  if (pidfd < 0 || self->twin_page == NULL) return number(env, pidfd < 0 ? pidfd : -ENOENT);
+  ipcnet_life_watch_stop(self->life_watch);
+  self->life_watch = NULL;
+  struct ipcnet_life life = { ipcnet_handover_life_of(self->twin_page), (pid_t)pid, pidfd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+  if (life.dying_fd >= 0 && life.over_fd >= 0) self->life_watch = ipcnet_life_watch_start(&life, &permitted);
+  if (self->life_watch == NULL) {
+    int status = -errno;
+    if (life.dying_fd >= 0) close(life.dying_fd);
+    if (life.over_fd >= 0) close(life.over_fd);
+    return number(env, status);
+  }
+  words[0] = (uint32_t)hold(self, life.dying_fd);
+  words[1] = (uint32_t)hold(self, life.over_fd);
+  words[2] = permitted == 0 ? 1 : 0;
+  return number(env, 0);
+}
+
+/* lifeKill() → 0: SIGKILL to the process that is watched, and both run before all others for a moment; -ESRCH: it is gone already */
+static napi_value life_kill(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  return number(env, self->life_watch == NULL ? -ENOENT : ipcnet_life_watch_kill(self->life_watch));
+}
+
+/* lifeEnd(): gives back what was raised; nothing is watched any more */
+static napi_value life_end(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct state *self = started(env);
+  if (self == NULL) return NULL;
+  ipcnet_life_watch_stop(self->life_watch);
+  self->life_watch = NULL;
   return number(env, 0);
 }
 
@@ -301,6 +355,7 @@ static napi_value notify(napi_env env, napi_callback_info info) {
 int define_pair(napi_env env, napi_value exports) {
   static const struct export list[] = {
     { "handoverMake", handover_make }, { "handoverWords", handover_words }, { "handoverOpen", handover_open }, { "handoverBegin", handover_begin }, { "handoverMarkCrash", handover_mark_crash }, { "handoverSent", handover_sent },
+    { "lifeWatch", life_watch }, { "lifeKill", life_kill }, { "lifeEnd", life_end },
     { "descriptorOf", descriptor_of }, { "listenerOf", listener_of }, { "keepPath", keep_path }, { "peekFromStart", peek_from_start }, { "consume", consume }, { "shutDown", shut_down },
     { "lockFile", lock_file }, { "killBehind", kill_behind }, { "memoryFile", memory_file }, { "notify", notify },
   };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "glue.h"
+#include "life_watch.h"
 #include "uv_weak.h"
 
 #define SLOTS_MAX 65535u
@@ -205,6 +206,8 @@ static void on_cleanup(napi_async_cleanup_hook_handle handle, void *context) {
     if (self->slots[i].fd >= 0) close_slot(self, &self->slots[i]);
   }
   close_lanes(self);
+  ipcnet_life_watch_stop(self->life_watch);
+  self->life_watch = NULL;
   close_held(self);
   napi_async_destroy(self->env, self->context);
   if (self->watch_count == 0) napi_remove_async_cleanup_hook(handle);

@@ -10,6 +10,7 @@ import type { GatewayIdentity, TopicAnnouncement } from "../protocol/messages.ts
 import { PAYLOAD_BYTES_MAX, SampleBatchReader, SampleBatchWriter, SampleFlag } from "../protocol/samples.ts";
 import type { Client, Message, Notice, PublishOptions, SubscribeOptions, Subscription, TopicDescription } from "./api.ts";
 import type { Descriptor } from "../sockets/index.ts";
+import { anEnd, type End } from "./ending.ts";
 import { deliverBatch, type Recipient } from "./lanes/delivery.ts";
 import { LaneFeeds, type LaneSubscriber } from "./lanes/laneFeeds.ts";
 import { Writers } from "./lanes/writers.ts";
@@ -36,7 +37,7 @@ interface Active extends LaneSubscriber<KnownTopic> {
   /** Closed by the program. */
   ended: boolean;
   /** What the program may wait for, and how it is settled. */
-  end: { promise: Promise<void>; resolve: () => void; reject: (error: IpcnetError) => void };
+  end: End;
   /** With reconnect: the last sequence of each topic, to tell what was lost between two connections. */
   sequences: Map<string, number> | undefined;
   /** With reconnect: topics whose next message comes over a new connection to the same gateway process. */
@@ -385,32 +386,26 @@ export class LocalClient implements Client {
     }
   }
 
-  /** Whoever listens for the end of the client has been told. */
-  #loseSubscription({ pattern, end }: Active, why: string): void {
-    if (this.#closeListeners.size > 0) end.promise.catch(() => {});
-    end.reject(new IpcnetError(Status.serviceUnavailable, `${pattern}: ${why}`));
+  /** Nothing can come any more. Whoever listens for the end of the client has been told. */
+  #lose(name: string, end: End, why: string): void {
+    if (this.#stop.signal.aborted) end.resolve();
+    else end.reject(new IpcnetError(Status.serviceUnavailable, `${name}: ${why}`), this.#closeListeners.size > 0);
   }
 
   #end(why: string): void {
     if (this.#ended !== undefined) return;
     this.#ended = why;
     this.#feeds.closeAll();
-    this.#writers.closeAll(why);
+    this.#writers.closeAll(why, (topic, end) => this.#lose(topic, end, why));
+    this.#services.closeAll((service, end) => this.#lose(service, end, why));
     for (const active of this.#active) {
       active.allLanes?.();
-      if (this.#stop.signal.aborted) active.end.resolve();
-      else this.#loseSubscription(active, why);
+      this.#lose(active.pattern, active.end, why);
     }
     this.#active.clear();
     this.#byId.clear();
     for (const listener of this.#closeListeners) listener(why);
   }
-}
-
-function anEnd(): Active["end"] {
-  let settle: Pick<Active["end"], "resolve" | "reject"> | undefined;
-  const promise = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
-  return { promise, ...settle! };
 }
 
 function after(ms: number, callback: () => void): () => void {

@@ -42,6 +42,11 @@ export interface SampleOptions {
 export interface TopicWriter {
   readonly topic: string;
   /**
+   * Resolves when this program has closed it (or the client). Rejects with an `IpcnetError` when it can write no more: 303 every gateway is dead and the client does not reconnect (a program
+   * that looks neither here nor by `Client.onClose` ends with that error), 202 or 204 the topic was taken away (each publish says so too). With `reconnect`, writers go on over each new connection.
+   */
+  readonly ended: Promise<void>;
+  /**
    * Publishes a value, or the bytes of one in the topic's own encoding. False: a lossless reader is behind, nothing was published; try again after `space()`.
    * Throws an `IpcnetError`: 209 the value does not fit the schema, 208 it is too large, 202 or 204 the topic was taken away, 303 the writer is closed.
    */

@@ -11,7 +11,8 @@ export interface ServiceApi {
   find(what: Findable, pattern?: string): Promise<FoundEntry[]>;
   /**
    * Offers a service: `handler` is called for each call, up to `capacity` at once. What it returns (or resolves with) is the answer; an async iterable is a stream,
-   * sent as the caller takes it; an `IpcnetError` that it throws is answered with its status. Resolves when the gateway has accepted. With `reconnect`, offers are renewed.
+   * sent as the caller takes it; an `IpcnetError` that it throws is answered with its status. Resolves when the gateway has accepted. With `reconnect`, offers are renewed over each new
+   * connection; without it, `Offer.ended` tells when there is no gateway any more.
    */
   offer(service: string, options: OfferOptions, handler: ServiceHandler): Promise<Offer>;
   /** Calls a service and resolves with its answer. Rejects with an `IpcnetError`: 202 not permitted, 203 nobody offers it, 204 out of time, 302 its provider died, 303 all are busy … */
@@ -52,6 +53,11 @@ export interface OfferOptions {
 }
 
 export interface Offer {
+  /**
+   * Resolves when this program has withdrawn it (or closed the client). Rejects with an `IpcnetError` 303 when the connection has ended and no call can come any more: every gateway is dead, and the
+   * client does not reconnect. A program that looks neither here nor by `Client.onClose` ends with that error, instead of waiting for calls that never come or leaving as if all were well.
+   */
+  readonly ended: Promise<void>;
   /** Withdraws it; running calls finish. */
   close(): Promise<void>;
 }

@@ -4,6 +4,7 @@ import { Fields } from "../protocol/fields.ts";
 import type { Findable, GrantMode, ServiceServerMessage } from "../protocol/serviceMessages.ts";
 import { closeAll, Descriptor, noDescriptors } from "../sockets/index.ts";
 import { Answering } from "./answering.ts";
+import { anEnd, type End } from "./ending.ts";
 import type { Link } from "./link.ts";
 import type { Answer, FoundEntry, Item, LeavingNotice, Offer, OfferOptions, RequestOptions, ServiceApi, ServiceHandler, StreamOptions } from "./serviceApi.ts";
 
@@ -22,6 +23,7 @@ interface ActiveOffer {
   /** The gateway's number for it; undefined while it is not established. */
   id: number | undefined;
   ended: boolean;
+  end: End;
 }
 
 /** What this needs of the client: the open link, or an exception that says why there is none. */
@@ -54,9 +56,9 @@ export class Services implements ServiceApi {
   }
 
   async offer(service: string, options: OfferOptions, handler: ServiceHandler): Promise<Offer> {
-    const offer: ActiveOffer = { service, options, handler, id: undefined, ended: false };
+    const offer: ActiveOffer = { service, options, handler, id: undefined, ended: false, end: anEnd() };
     await this.#establish(offer);
-    return { close: () => this.#withdraw(offer) };
+    return { close: () => this.#withdraw(offer), ended: offer.end.promise };
   }
 
   async request(service: string, body?: unknown, options: RequestOptions = {}): Promise<unknown> {
@@ -202,6 +204,12 @@ export class Services implements ServiceApi {
     this.#byId = new Map();
   }
 
+  /** There will be no other link: `end` says how each offer ends. */
+  closeAll(end: (service: string, how: End) => void): void {
+    for (const { service, end: how } of this.#offers) end(service, how);
+    this.#offers.clear();
+  }
+
   /** There is a new link. */
   resume(link: Link): void {
     if (this.#announced) link.call({ op: "announce", component: this.#announced }, CALL_TIMEOUT_MS).catch((error: unknown) => this.#port.notify(error));
@@ -261,6 +269,7 @@ export class Services implements ServiceApi {
 
   async #withdraw(offer: ActiveOffer): Promise<void> {
     offer.ended = true;
+    offer.end.resolve();
     const { id } = offer;
     if (!this.#offers.delete(offer) || id === undefined) return;
     await this.#port.link().call({ op: "unoffer", offer: id }, CALL_TIMEOUT_MS);

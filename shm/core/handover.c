@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -9,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "memfd.h"
@@ -34,10 +37,14 @@ struct flight {
 struct ipcnet_handover_page {
   uint32_t mark;
   uint32_t slots;
-  uint32_t zero[14];
+  /* Where in the page the word is that dies with its maker; 0: nowhere. */
+  _Atomic uint32_t life_at;
+  uint32_t zero[13];
   uint32_t words[IPCNET_HANDOVER_WORDS];
   struct flight flight;
   _Atomic uint32_t sent[IPCNET_HANDOVER_SLOTS];
+  /* Held by the maker and never given back. */
+  pthread_mutex_t life;
 };
 _Static_assert(offsetof(struct ipcnet_handover_page, words) == IPCNET_HANDOVER_WORDS_AT, "where the words are is known in TypeScript");
 _Static_assert(sizeof(struct ipcnet_handover_page) <= IPCNET_HANDOVER_BYTES, "the page is too small");
@@ -103,6 +110,38 @@ uint32_t *ipcnet_handover_words(struct ipcnet_handover_page *page) {
 
 const uint32_t *ipcnet_handover_words_of(const struct ipcnet_handover_page *page) {
   return page->words;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------------------------ */
+
+int ipcnet_handover_mark_life(struct ipcnet_handover_page *page) {
+  pthread_mutexattr_t robust;
+  int error = pthread_mutexattr_init(&robust);
+  if (error != 0) return -error;
+  error = pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST);
+  if (error == 0) error = pthread_mutexattr_setpshared(&robust, PTHREAD_PROCESS_SHARED);
+  if (error == 0) error = pthread_mutex_init(&page->life, &robust);
+  pthread_mutexattr_destroy(&robust);
+  if (error == 0) error = pthread_mutex_lock(&page->life);
+  if (error != 0) return -error;
+  /* Which of its words the kernel looks at is the C library's secret; it is the first that holds our number. */
+  const uint32_t self = (uint32_t)syscall(SYS_gettid);
+  uint32_t *words = (uint32_t *)(void *)&page->life;
+  for (size_t i = 0; i < sizeof page->life / sizeof *words; i++) {
+    if (words[i] != self) continue;
+    /* The kernel wakes only if somebody is said to wait, and who waits cannot write here. */
+    __atomic_fetch_or(&words[i], FUTEX_WAITERS, __ATOMIC_RELEASE);
+    atomic_store_explicit(&page->life_at, (uint32_t)(offsetof(struct ipcnet_handover_page, life) + i * sizeof *words), memory_order_release);
+    return 0;
+  }
+  return -ENOTSUP;
+}
+
+const uint32_t *ipcnet_handover_life_of(const struct ipcnet_handover_page *page) {
+  /* The page is somebody else's: the number is checked before it is used. */
+  uint32_t at = atomic_load_explicit(&page->life_at, memory_order_acquire);
+  if (at == 0 || at % sizeof(uint32_t) != 0 || at > IPCNET_HANDOVER_BYTES - sizeof(uint32_t)) return NULL;
+  return (const uint32_t *)(const void *)((const char *)page + at);
 }
 
 /* ---- marks ---------------------------------------------------------------------------------------------------------------------------- */

@@ -36,6 +36,16 @@ void ipcnet_handover_unmap(const struct ipcnet_handover_page *page);
 uint32_t *ipcnet_handover_words(struct ipcnet_handover_page *page);
 const uint32_t *ipcnet_handover_words_of(const struct ipcnet_handover_page *page);
 
+/*
+ * The thread that made the page lives: from now on the kernel writes FUTEX_OWNER_DIED (linux/futex.h) to the word of `ipcnet_handover_life_of`, and wakes who waits for it, as soon as this
+ * thread begins to die: before the memory of its process is torn down, and after its last instruction. To be called once, by that thread; the page must stay mapped from then on.
+ * 0 or a negative errno.
+ */
+int ipcnet_handover_mark_life(struct ipcnet_handover_page *page);
+
+/* NULL: the maker of the page has not marked its life. */
+const uint32_t *ipcnet_handover_life_of(const struct ipcnet_handover_page *page);
+
 /* The connection in `slot` has been given `count` packets before. */
 void ipcnet_handover_begin(struct ipcnet_handover_page *page, uint32_t slot, uint32_t count);
 

@@ -253,7 +253,13 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
     else if (this.#open && this.#hungUp && this.#packet === undefined) this.close({ code: "peerClosed", text: "the peer closed the connection" });
   }
 
-  #receive(): void {
+  /** Everything that has come is handed on before this returns: for a peer that is dead, but whose end of the socket is still open. */
+  receiveAll(): void {
+    while (this.#open && this.#isReading && this.#receive() === ReceiveState.more);
+  }
+
+  /** Returns the state of the socket (`ReceiveState`). */
+  #receive(): number | undefined {
     const { native, receiveInfo } = this.#hub;
     const stride = this.#packetBytesMax;
     const buffer = this.#hub.receiveBuffer(stride);
@@ -267,12 +273,13 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
       // The listener closed the connection, or threw: nobody asks for the rest.
       while (next < count) closeAll(descriptorsOf(receiveInfo, next++));
     }
-    if (!this.#open) return;
+    if (!this.#open) return undefined;
     if (count < 0) this.close(lost(count));
     else if (state === ReceiveState.end) this.close({ code: "peerClosed", text: "the peer closed the connection" });
     else if (state === ReceiveState.tooManyDescriptors) this.close({ code: "tooManyDescriptors", text: `the peer sent more than ${DESCRIPTORS_PER_PACKET_MAX} descriptors with a packet` });
     else if (state === ReceiveState.descriptorsLost) this.close({ code: "system", text: "this process has no room for the descriptors that came with a packet (EMFILE)" });
     else if (state === ReceiveState.truncated) this.close({ code: "packetTooLarge", text: `the peer sent a packet of more than ${stride} bytes` });
+    return state;
   }
 
   #flush(): void {

@@ -1,5 +1,5 @@
 /** What a pair of processes needs of the kernel: the page that one writes and the other reads, a lock, a sure kill, a file without a name, systemd's socket. */
-import { Descriptor } from "./descriptor.ts";
+import { closeAll, Descriptor } from "./descriptor.ts";
 import { type Hub, hub, type Pollable, Ready, SocketError } from "./native.ts";
 
 /** Slots of a page: connections at a time. As IPCNET_HANDOVER_SLOTS. */
@@ -83,6 +83,45 @@ export function notifySystemd(path: string, text: string, descriptor?: Descripto
 export function onDeath(pidfd: Descriptor, listener: () => void): () => void {
   const watch = new Watch(pidfd, listener);
   return () => watch.stop();
+}
+
+/**
+ * What becomes of the maker of the twin's page. `dying` is a sign: its main thread has begun to die, milliseconds before the kernel calls the process dead. It is killed then in any case.
+ * `over` is a proof: none of its threads will ever do anything again, although its memory may still be there and its descriptors open. It may not come (where /proc is hidden); `onDeath`
+ * always does.
+ *
+ * From `dying` or `kill` on all threads of both processes are scheduled before everybody else's, where that is allowed: until `end`, at the longest half a second.
+ */
+export class TwinLife {
+  /** Whether priorities may be raised here (RLIMIT_RTPRIO, RLIMIT_NICE, CAP_SYS_NICE). */
+  readonly mayRaise: boolean;
+  readonly #events: Descriptor[];
+  readonly #watches: (() => void)[];
+  #isOpen = true;
+
+  /** Of the process `pid`, known by `pidfd` too, which made the page that was opened last. One at a time. Throws a `SocketError` without resources. */
+  constructor({ pid, pidfd }: { pid: number; pidfd: Descriptor }, { dying, over }: { dying(): void; over(): void }) {
+    const result = new Uint32Array(3);
+    checked(hub().native.lifeWatch(pid, pidfd.fd, result), "cannot watch the twin's life");
+    this.mayRaise = result[2] === 1;
+    this.#events = [Descriptor.ofHeld(result[0]!), Descriptor.ofHeld(result[1]!)];
+    this.#watches = [onDeath(this.#events[0]!, dying), onDeath(this.#events[1]!, over)];
+  }
+
+  /** SIGKILL: stopped ones die too, and nothing of theirs runs any more. Throws a `SocketError` (EPERM). */
+  kill(): void {
+    const status = hub().native.lifeKill();
+    if (status !== -ESRCH) checked(status, "cannot end the twin");
+  }
+
+  /** Gives the priorities back, and watches no longer. */
+  end(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    for (const stop of this.#watches) stop();
+    closeAll(this.#events);
+    hub().native.lifeEnd();
+  }
 }
 
 class Watch implements Pollable {

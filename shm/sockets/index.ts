@@ -7,4 +7,4 @@ export { SocketError } from "./native.ts";
 export { nativeSeal } from "./seal.ts";
 export { protectProcess } from "./protect.ts";
 export { fileContent, openSealed, sealBytes, sealedFilePayload, type SealedFile } from "./sealedFile.ts";
-export { HANDOVER_SLOTS, killBehind, lockFile, memoryFile, notifySystemd, onDeath, OwnPage, TwinPage } from "./handover.ts";
+export { HANDOVER_SLOTS, killBehind, lockFile, memoryFile, notifySystemd, onDeath, OwnPage, TwinLife, TwinPage } from "./handover.ts";

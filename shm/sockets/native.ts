@@ -39,6 +39,9 @@ export interface NativeShm {
   handoverBegin(slot: number, count: number): number;
   handoverMarkCrash(word: number, value: number): number;
   handoverSent(slot: number): number;
+  lifeWatch(pid: number, pidfd: number, result: Uint32Array): number;
+  lifeKill(): number;
+  lifeEnd(): number;
   lockFile(path: string): number;
   killBehind(pidfd: number): number;
   memoryFile(name: string): number;

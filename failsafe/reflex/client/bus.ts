@@ -49,6 +49,7 @@ export class ReflexBus implements CanDriver {
   #shown: { state: DriverState; reason: string; phase: string; sinceUs: number };
   #owner: ReflexEnd | undefined;
   #started = false;
+  #followed = false;
   /** No owner yet, and that is no fault until then. */
   #waitsUntilUs = 0;
 
@@ -59,11 +60,26 @@ export class ReflexBus implements CanDriver {
     this.#shown = { state: "stopped", reason: "", phase: "", sinceUs: options.clock.nowUs() };
   }
 
+  /** Listens while another brain commands, and keeps what it hears until `start`. */
+  follow(): void {
+    if (this.#started || this.#followed) return;
+    this.#followed = true;
+    this.#options.client.follow();
+  }
+
+  /** What came until this time that brain has handed out; the rest comes at `start`. */
+  goOnAfter(timeUs: number): void {
+    if (this.#followed) this.#options.client.goOnAfter(this.#options.bus, timeUs);
+  }
+
   start(): Promise<void> {
     if (!this.#started) {
       this.#started = true;
       const { client, bus } = this.#options;
       this.#stops = [client.onFrames(bus, (batch) => this.#received(batch)), client.onReport(({ end, report }) => this.#reported(end, report)), client.onChange(() => this.#changed())];
+      const now = this.#state();
+      // A bus that is up has not come up by being looked at by another brain.
+      if (this.#followed && now.state === "up") this.#shown = { ...now, sinceUs: this.#options.clock.nowUs() };
       client.start();
       const { clock } = this.#options;
       this.#waitsUntilUs = clock.nowUs() + FIRST_OWNER_MS_MAX * 1e3;

@@ -9,6 +9,7 @@ import { compileTable } from "../table/compile.ts";
 import { testInput } from "../table/testInput.ts";
 import { ReflexBus } from "./bus.ts";
 import { newer, ReflexClient } from "./client.ts";
+import { triggerKinds } from "../table/layout.ts";
 import { FakeReflex, lack } from "./fakeReflex.ts";
 import { ReflexSupervisor } from "./supervisor.ts";
 import { FIRST_OWNER_MS_MAX } from "./limits.ts";
@@ -265,6 +266,55 @@ test("a safe pose: the verdict lists the steps as they were told; unmet conditio
   const { verdict: word, why, steps, budgetMs } = await verdict;
   assert.deepEqual([word, why, budgetMs], ["cut", "test", 1_000]);
   assert.deepEqual(steps, [{ name: "stop", result: "timedOut", tookMs: 500, deadlineMs: 500, missing: ["can/arm/State v"] }]);
+});
+
+test("who is asked for the safe pose dies before it answers: its twin is asked, and an end that is told twice counts once", async (t) => {
+  const { client, start, supervisor } = await rig(t, { pair: true });
+  const [a, b] = [await start("a"), await start("b", "standby")];
+  await eventually("ready", () => a.rows !== undefined && b.rows !== undefined && client.owner?.instance === "a" && client.ends.every((end) => end.isReady));
+  a.diesOfTrigger = true;
+  const verdict = supervisor.safePose("test");
+  await eventually("asked", () => a.orders.some(({ order }) => order === "trigger"));
+  b.become("owner", 2);
+  await eventually("asked again", () => b.orders.some(({ order }) => order === "trigger"));
+  const end = Uint8Array.of(7, 0, 0, 0, 0, 0, 0, 0, 1);
+  b.report("verdict", end);
+  assert.equal((await verdict).verdict, "posed");
+  const next = supervisor.safePose("again");
+  await eventually("asked once more", () => b.orders.filter(({ order }) => order === "trigger").length === 2);
+  b.report("verdict", end);
+  b.report("verdict", Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 0, 2));
+  assert.equal((await next).verdict, "cut", "not the end of the run before");
+});
+
+test("the cause of a pose: what the reflex saw, then who asked and took over with the same plan, until it is reset", async (t) => {
+  const { client, start, supervisor } = await rig(t);
+  const fake = await start("a");
+  await eventually("owner", () => client.owner !== undefined && fake.rows !== undefined);
+  const cause = () => (({ trigger, why, latched }) => ({ trigger, why, latched }))(supervisor.cause ?? { trigger: "none", why: "", latched: false });
+  assert.equal(cause().trigger, "none");
+  const row = (kind: string) => fake.rows!.triggers.findIndex((each) => triggerKinds[each.kind] === kind);
+  fake.arming = "safePose";
+  fake.tellState({ plan: 0, trigger: row("onNodeLost") });
+  await eventually("told", () => cause().trigger === "nodeLost");
+  assert.deepEqual(cause(), { trigger: "nodeLost", why: "seen by the reflex", latched: true });
+  const verdict = supervisor.safePose("somebody in the cell", 0, "onStop");
+  await eventually("asked", () => fake.orders.some(({ order }) => order === "trigger"));
+  // A lower one changes nothing; then, had it been the higher one, it is the cause.
+  assert.equal(cause().trigger, "nodeLost");
+  fake.tellState({ plan: 0, trigger: row("onStop") });
+  await eventually("taken over", () => cause().trigger === "stop");
+  assert.equal(cause().why, "somebody in the cell");
+  fake.report("verdict", Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0, 1));
+  assert.equal((await verdict).trigger, "stop");
+  fake.arming = "posed";
+  fake.tellState({ plan: 0, trigger: row("onStop") });
+  await eventually("posed", () => supervisor.state === "posed");
+  assert.equal(cause().trigger, "stop");
+  fake.arming = "disarmed";
+  fake.tellState();
+  await eventually("reset", () => supervisor.state === "disarmed");
+  assert.equal(cause().trigger, "none");
 });
 
 test("epochs are compared as serial numbers", () => {

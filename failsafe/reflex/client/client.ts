@@ -2,7 +2,8 @@
  * The brain's end of the reflexes: one or two connections that come back by themselves, one lane of commands that all of them read, and the frames of the one that owns the buses.
  *
  * Both reflexes hear every frame; only the owner's are handed out. What the standby has told lately is kept, so that a takeover loses nothing: when the other becomes the source, it
- * goes on with what came after the last frame that was handed out.
+ * goes on with what came after the last frame that was handed out. In the same way a brain that follows another one (`follow`) keeps what both tell, hands nothing out and says nothing, until
+ * it is the one that goes on.
  */
 import { join } from "node:path";
 import { canKey, CanFlag, CanFrameBatch, FRAME_STRIDE_BYTES } from "../../../drivers/can/frame.ts";
@@ -13,7 +14,7 @@ import { type LaneBatch, LaneWriter } from "../../../shm/lanes/index.ts";
 import { shortHash, type CompiledTable } from "../table/compile.ts";
 import { tableText } from "../table/read.ts";
 import { ReflexEnd, type ReflexInstance, type Reply } from "./end.ts";
-import { ANSWER_TIMEOUT_MS, BEAT_MS_DEFAULT, BEAT_MS_MIN, COMMAND_LANE_SLOTS, COMMAND_SLOT_BYTES, OWNER_WAIT_MS, SHADOW_MESSAGES_MAX, STATUS_PERIOD_MS, TAKEOVER_MS_MAX } from "./limits.ts";
+import { ANSWER_TIMEOUT_MS, BEAT_MS_DEFAULT, BEAT_MS_MIN, COMMAND_LANE_SLOTS, COMMAND_SLOT_BYTES, FOLLOW_MS, OWNER_WAIT_MS, SHADOW_MESSAGES_MAX, STATUS_PERIOD_MS, TAKEOVER_MS_MAX } from "./limits.ts";
 import type { Order } from "./packets.ts";
 import { busOfRecord, decodeReport, encodeCommand, isReport, recordCount, type Report } from "./records.ts";
 
@@ -62,7 +63,7 @@ export class ReflexClient {
   readonly #frameListeners: readonly Listeners<CanFrameBatch>[];
   readonly #reports = new Listeners<{ end: ReflexEnd; report: Report }>();
   readonly #changes = new Listeners<void>();
-  readonly #shadows = new Map<ReflexEnd, Uint8Array[]>();
+  readonly #shadows = new Map<ReflexEnd, { message: Uint8Array; heardUs: number }[]>();
   readonly #lastUs: number[];
   /** Newest payloads of what the table watches, by bus and id. */
   readonly #latest = new Map<string, Uint8Array>();
@@ -80,6 +81,8 @@ export class ReflexClient {
   #sequence: number;
   #running = false;
   #users = 0;
+  /** Buses that follow another brain's; 0: this one goes on by itself. */
+  #followers = 0;
 
   /** Makes the lane of commands; connects at `start`. */
   static async create(options: ReflexClientOptions): Promise<ReflexClient> {
@@ -100,7 +103,7 @@ export class ReflexClient {
     this.#commandIds = new Set(rows.messages.map(({ bus, canId, canFlags }) => idKey(bus, canKey(canId, (canFlags & CanFlag.extended) !== 0))));
     for (const { bus, canId, canFlags } of rows.watches) this.#latest.set(idKey(bus, canKey(canId, (canFlags & CanFlag.extended) !== 0)), new Uint8Array(0));
     this.ends = options.instances.map((instance) => new ReflexEnd({
-      instance, path: join(options.runFolder, `reflex-${instance}.sock`), clock: options.clock, brainEpoch: options.brainEpoch, bootId: options.bootId, table: () => options.table, commandLane,
+      instance, path: join(options.runFolder, `reflex-${instance}.sock`), clock: options.clock, brainEpoch: options.brainEpoch, isActive: options.isActive, bootId: options.bootId, table: () => options.table, commandLane,
       ports: {
         connectionChanged: (end, text) => this.#connectionChanged(end, text),
         records: (end, batch) => this.#records(end, batch),
@@ -116,10 +119,40 @@ export class ReflexClient {
   /** Each bus starts and stops it; it runs while one of them does. */
   start(): void {
     this.#users += 1;
-    if (this.#running) return;
-    this.#running = true;
+    // All of them listen before anything is handed out.
+    if (this.#followers > 0 && this.#users < this.#followers) return;
+    if (this.#running && this.#followers === 0) return;
     // Whoever took over from another brain must not look as if he repeated it.
     this.#sequence = Math.max(this.#sequence, Math.floor(this.#options.clock.nowUs()));
+    if (this.#followers > 0) this.#goOn();
+    else this.#run();
+  }
+
+  /** Connects and listens while another brain commands: each bus calls it once, and `start` when that brain is dead. */
+  follow(): void {
+    this.#followers += 1;
+    if (!this.#running) this.#run();
+  }
+
+  /** What came after this time, on one bus, is what the brain that was followed has not handed out. To be called before `start`. */
+  goOnAfter(bus: number, timeUs: number): void {
+    this.#lastUs[bus] = timeUs;
+  }
+
+  #goOn(): void {
+    this.#followers = 0;
+    const nowUs = this.#options.clock.nowUs();
+    // Nobody said what was handed out: then nothing old is.
+    for (const [bus, lastUs] of this.#lastUs.entries()) if (lastUs === Number.NEGATIVE_INFINITY) this.#lastUs[bus] = nowUs;
+    this.#beat();
+    for (const end of this.ends) end.offerTable();
+    const source = this.#owner ?? this.ends.find((end) => end.isReady);
+    if (source) this.#takeFrom(source);
+    this.#changes.call();
+  }
+
+  #run(): void {
+    this.#running = true;
     for (const end of this.ends) end.start();
     const { brainTimeoutMs } = this.#options;
     this.#every(STATUS_PERIOD_MS, () => this.ends.forEach((end) => end.askStatus()));
@@ -169,7 +202,7 @@ export class ReflexClient {
   /** Hands a command over; what becomes of it comes back with its token. */
   send({ message, data, deadlineUs, token }: ReflexCommand): SendVerdict {
     const { clock, brainEpoch } = this.#options;
-    if (!this.#running) return "notStarted";
+    if (!this.#running || this.#followers > 0) return "notStarted";
     if (clock.nowUs() >= deadlineUs) return "expired";
     if (!this.takesCommands) return "linkDown";
     this.#padded.fill(0);
@@ -297,6 +330,10 @@ export class ReflexClient {
       const count = recordCount(lengthBytes);
       if (count === undefined) continue;
       for (let record = 0; record < count; record++) if (isReport(batch.bytes, at + record * FRAME_STRIDE_BYTES)) this.#report(end, decodeReport(batch.bytes, at + record * FRAME_STRIDE_BYTES));
+      if (this.#followers > 0) {
+        this.#remember(end, batch.bytes.slice(at, at + lengthBytes));
+        continue;
+      }
       // Whoever is the only one there is heard, owner or not.
       if (this.#source === undefined || (!this.#source.isReady && this.#owner === undefined)) this.#source = end;
       if (end === this.#source) this.#deliver(batch.bytes, at, count, false);
@@ -312,23 +349,25 @@ export class ReflexClient {
     } else if (report.kind === "role") end.roleTold(report.role, report.epoch, report.timeUs);
     else if (report.kind === "bus") end.buses.set(report.bus, report);
     if (report.kind === "state" || report.kind === "role") this.#judgeOwner();
-    this.#reports.call({ end, report });
+    // What the reflex asks of a brain is the other one's to do.
+    if (this.#followers === 0 || report.kind !== "call") this.#reports.call({ end, report });
   }
 
   #remember(end: ReflexEnd, message: Uint8Array): void {
     const shadow = this.#shadows.get(end) ?? [];
     this.#shadows.set(end, shadow);
-    shadow.push(message);
-    if (shadow.length > SHADOW_MESSAGES_MAX) shadow.shift();
+    const heardUs = this.#options.clock.nowUs();
+    shadow.push({ message, heardUs });
+    if (this.#followers === 0 ? shadow.length > SHADOW_MESSAGES_MAX : heardUs - shadow[0]!.heardUs > FOLLOW_MS * 1e3) shadow.shift();
   }
 
   /** From now on this one's frames are handed out: first those that the one before has not lived to tell. */
   #takeFrom(end: ReflexEnd): void {
-    if (this.#source === end) return;
+    if (this.#source === end || this.#followers > 0) return;
     this.#source = end;
     const shadow = this.#shadows.get(end) ?? [];
     this.#shadows.delete(end);
-    for (const message of shadow) this.#deliver(message, 0, message.length / FRAME_STRIDE_BYTES, true);
+    for (const { message } of shadow) this.#deliver(message, 0, message.length / FRAME_STRIDE_BYTES, true);
   }
 
   #deliver(bytes: Uint8Array, at: number, count: number, onlyNew: boolean): void {

@@ -18,6 +18,8 @@ export interface EndOptions {
   path: string;
   clock: Clock;
   brainEpoch(): number;
+  /** Whether this brain is the one that commands: only then the table is its matter. */
+  isActive(): boolean;
   /** Of the kernel, 16 bytes. */
   bootId: Uint8Array;
   /** The table that the reflex shall have. */
@@ -141,7 +143,7 @@ export class ReflexEnd {
   /** Offers the table, if it has another one. */
   offerTable(): void {
     this.#cancelTable?.();
-    if (!this.isReady || this.tableIsOurs) return;
+    if (!this.isReady || this.tableIsOurs || !this.#options.isActive()) return;
     void this.#handTableOver();
   }
 
@@ -204,7 +206,7 @@ export class ReflexEnd {
         this.status = packet.status;
         this.roleTold(roles[packet.status.role] ?? "starting", packet.status.epoch, packet.status.nowUs);
         return this.#options.ports.statusChanged(this);
-      case "order": case "table": case "drill": case "commandLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look":
+      case "order": case "table": case "drill": case "commandLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look": case "powerLine":
         // A brain is not sent these.
         return closeAll(descriptors);
       default: packet satisfies never;

@@ -26,10 +26,13 @@ export class FakeReflex {
   tables = 0;
   tableAnswer: string | undefined;
   lacks: Lack[] = [];
+  /** The next trigger kills it before it answers. */
+  diesOfTrigger = false;
   role: ReflexRole;
   epoch: number;
   arming: ReflexArming = "disarmed";
   rows: TableRows | undefined;
+  run = { plan: NONE, trigger: NONE };
   readonly #clock: Clock;
   readonly #server: SeqpacketServer;
   readonly #frames: LaneWriter;
@@ -75,6 +78,7 @@ export class FakeReflex {
 
   /** Tells the state as it is now. */
   tellState({ plan = NONE, trigger = NONE }: { plan?: number; trigger?: number } = {}): void {
+    this.run = { plan, trigger };
     const data = new Uint8Array(stateStruct.sizeBytes);
     writeStruct(stateStruct, new DataView(data.buffer), 0, {
       arming: armings.indexOf(this.arming), role: roles.indexOf(this.role), triggerLatched: 0, malfunction: 0, epoch: this.epoch, trigger, plan, missingCount: this.lacks.length, generation: 1, sinceUs: Math.floor(this.#clock.nowUs()),
@@ -148,13 +152,18 @@ export class FakeReflex {
 
   #order(order: Required<Order>, answer: (bytes: Uint8Array) => void, codec: PacketCodec, request: number): void {
     this.orders.push(order);
+    if (order.order === "trigger" && this.diesOfTrigger) return this.stop();
     let code: "done" | "refused" = "done";
     if (order.order === "arm" && this.lacks.length > 0) code = "refused";
     else if (order.order === "arm") this.arming = "armed";
     else if (order.order === "disarm" || order.order === "reset") this.arming = "disarmed";
-    else if (order.order === "trigger") this.arming = "safePose";
+    // One that runs already goes on as it stands, whatever is asked for.
+    else if (order.order === "trigger" && this.arming !== "safePose") {
+      this.arming = "safePose";
+      this.run = { plan: 0, trigger: Math.max(0, this.rows?.triggers.findIndex(({ kind, subject }) => kind === order.a && (subject === NONE || subject === order.b)) ?? 0) };
+    }
     if (request !== 0) answer(codec.answer({ code, lacks: code === "refused" ? this.lacks : [] }, request));
-    if (code === "done" && order.order !== "brainBeat") this.tellState(order.order === "trigger" ? { plan: 0, trigger: 0 } : {});
+    if (code === "done" && order.order !== "brainBeat") this.tellState(order.order === "trigger" ? this.run : {});
   }
 
   #command(command: CommandRecord | undefined): void {
@@ -174,7 +183,7 @@ export class FakeReflex {
     const empty = readStruct(statusStruct, new DataView(new ArrayBuffer(statusStruct.sizeBytes)), 0);
     const missing = empty.missing.map((none, index) => this.lacks[index] ?? none);
     return {
-      ...empty, major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR, instance: this.instance === "a" ? 0 : 1, role: roles.indexOf(this.role), arming: armings.indexOf(this.arming), epoch: this.epoch, healthy: 1, tableHash: this.#hash,
+      ...empty, major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR, instance: this.instance === "a" ? 0 : 1, role: roles.indexOf(this.role), arming: armings.indexOf(this.arming), epoch: this.epoch, healthy: 1, tableHash: this.#hash, ...this.run,
       nowUs: Math.floor(this.#clock.nowUs()), pid: process.pid, missingCount: this.lacks.length, missing,
     };
   }

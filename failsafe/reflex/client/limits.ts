@@ -23,5 +23,7 @@ export const BEAT_MS_MIN = 20;
 export const BEAT_MS_DEFAULT = 250;
 /** What the standby has told lately, to go on from when the owner dies: 100 ms of two full buses in batches of 45. */
 export const SHADOW_MESSAGES_MAX = 128;
+/** A brain that follows another one keeps what it has heard for so long, ms: the longest time until the other's death is noticed is 1,000 ms, and going on takes a tenth of that. */
+export const FOLLOW_MS = 2_000;
 /** A table that was refused because something is armed is offered again. */
 export const TABLE_RETRY_MS = 1_000;

@@ -12,7 +12,7 @@ export const PROTOCOL_MAJOR = 1;
 export const PROTOCOL_MINOR = 0;
 
 /** By their numbers on the wire; 0 is none. */
-export const packetKinds = ["none", "hello", "table", "commandLane", "reader", "frameLane", "frameReader", "order", "answer", "statusAsked", "status", "switch", "drill", "twinPage", "look"] as const;
+export const packetKinds = ["none", "hello", "table", "commandLane", "reader", "frameLane", "frameReader", "order", "answer", "statusAsked", "status", "switch", "drill", "twinPage", "look", "powerLine"] as const;
 export type PacketKind = (typeof packetKinds)[number];
 export const who = { brain: 0, operator: 1, twin: 2 } as const;
 export const orders = ["arm", "disarm", "reset", "trigger", "rearmBus", "purgeBus", "callDone", "brainBeat", "brainGone"] as const;
@@ -26,6 +26,8 @@ export const helloStruct = struct("ipcnet_packet_hello", {
 });
 export type Hello = RowOf<typeof helloStruct>;
 const ORDER_BYTES = 20;
+/** Between twins alone: which line, 112 bytes. */
+const POWER_LINE_BYTES = 112;
 
 export interface Order {
   order: OrderName;
@@ -51,7 +53,7 @@ export type Packet =
   | { kind: "order"; request: number; order: Required<Order> }
   | { kind: "table"; request: number; lengthBytes: number }
   | { kind: "drill"; request: number; what: number }
-  | { kind: "commandLane" | "reader" | "frameLane" | "frameReader" | "statusAsked" | "switch" | "twinPage" | "look"; request: number };
+  | { kind: "commandLane" | "reader" | "frameLane" | "frameReader" | "statusAsked" | "switch" | "twinPage" | "look" | "powerLine"; request: number };
 
 export type PacketRead = { ok: true; packet: Packet } | { ok: false; code: "crcMismatch" | "badLength" | "unknownKind" | "wrongSequence"; text: string };
 
@@ -156,6 +158,8 @@ function readBody(kind: PacketKind, request: number, body: DataView): Packet | "
       if (order === undefined) return "badLength";
       return { kind, request, order: { order, a: body.getUint32(4, true), b: body.getUint32(8, true), c: body.getBigUint64(12, true), why: textAt(body, ORDER_BYTES) } };
     }
+    case "powerLine":
+      return body.byteLength === POWER_LINE_BYTES ? { kind, request } : "badLength";
     case "commandLane": case "reader": case "frameLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look":
       return body.byteLength === 0 ? { kind, request } : "badLength";
     default: return kind satisfies never;

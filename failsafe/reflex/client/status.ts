@@ -14,7 +14,7 @@ export const statusStruct = struct("ipcnet_reflex_status", {
 });
 export type ReflexStatus = RowOf<typeof statusStruct>;
 
-export const features = { realtime: 1, locked: 2, detector: 4, watchdog: 8, epochReserved: 16, twinStands: 32 } as const;
+export const features = { realtime: 1, locked: 2, detector: 4, watchdog: 8, epochReserved: 16, twinStands: 32, powerLine: 64, tableDamaged: 128 } as const;
 
 /** By their numbers: enum ipcnet_twin_role. */
 export const roles = ["starting", "standby", "fencing", "claiming", "owner", "yielding", "outvoted", "stopped"] as const;
@@ -29,7 +29,7 @@ export const refusals = ["none", "notOwner", "notArmed", "busDead", "unknownComm
 export type ReflexRefusal = (typeof refusals)[number];
 
 /** By enum ipcnet_reflex_missing. */
-export const missingReasons = ["none", "table", "ownership", "bus", "purge", "node", "nodeEpoch", "brain", "reset", "planRuns", "malfunction", "foreignMaster", "steadyCondition"] as const;
+export const missingReasons = ["none", "table", "ownership", "bus", "purge", "node", "nodeEpoch", "brain", "reset", "planRuns", "malfunction", "foreignMaster", "steadyCondition", "powerLine"] as const;
 export type MissingReason = (typeof missingReasons)[number];
 
 export const stepStates = ["waiting", "running", "backoff", "reached", "sentOnly", "timedOut", "fellBack", "skipped", "hurried"] as const;

@@ -2,13 +2,15 @@
  * The one state of a robot whose buses the reflex owns, as the gateway sees it: orders go to the owner, and its word is the truth. What it does by itself (a node lost, a set-point
  * expired, a plan run without any brain) arrives as reports and becomes the same states, sentences and verdicts as those of a gateway without a reflex.
  */
+import { getSystemErrorMap } from "node:util";
 import { busPhases } from "../../../drivers/can/busHealth.ts";
 import { canKey, CanFlag } from "../../../drivers/can/frame.ts";
 import type { Clock } from "../../../schemas/clock.ts";
 import type { ArmingState } from "../../arming/machine.ts";
+import type { PoseCause } from "../../shutdown/cause.ts";
 import type { PoseVerdict, StepOutcome } from "../../safePose/sequence.ts";
 import { fieldGet } from "../table/judge.ts";
-import { NONE, triggerKinds, type ConditionRow, type TriggerKind } from "../table/layout.ts";
+import { NONE, triggerFlags, triggerKinds, type ConditionRow, type TriggerKind, type TriggerRow } from "../table/layout.ts";
 import type { ReflexClient } from "./client.ts";
 import type { ReflexEnd, Reply } from "./end.ts";
 import type { ReflexState, Report } from "./records.ts";
@@ -44,8 +46,15 @@ export class ReflexSupervisor {
   #silentMs: number;
   #lastCommandUs = 0;
   #disarming = false;
+  /** What a predecessor has told, until the reflex has. */
+  #before: { state: ArmingState; reason: string } | undefined;
+  /** What we asked for last. */
+  #asked: { row: TriggerRow; why: string } | undefined;
   #verdict: PoseVerdict | undefined;
+  #cause: (PoseCause & { row: number }) | undefined;
   #waiting: ((verdict: PoseVerdict) => void)[] = [];
+  /** The run whose verdict was told last. */
+  #toldRun: bigint | undefined;
   #run: { why: string; startedUs: number; plan: number; steps: Map<number, ToldStep> } | undefined;
   /** Told states wait for these. */
   #stateListeners: (() => void)[] = [];
@@ -55,6 +64,13 @@ export class ReflexSupervisor {
     this.#silentMs = options.autoDisarmAfterSilentMs;
     options.client.onReport(({ end, report }) => this.#reported(end, report));
     options.client.onChange(() => this.#look());
+  }
+
+  /** Another brain is followed, which has told people that the robot is in this state; only what differs is news. */
+  takenOver(before: { state: ArmingState; reason: string } | undefined, nowUs: number): void {
+    this.#lastCommandUs = nowUs;
+    if (before?.state === this.#state) this.#reason = before.reason;
+    else this.#before = before;
   }
 
   setOptions({ autoDisarmAfterSilentMs }: { autoDisarmAfterSilentMs: number }): void {
@@ -72,6 +88,10 @@ export class ReflexSupervisor {
   /** Whether commands may be handed over; while the twins change over they wait in the lane that both read. */
   get armed(): boolean {
     return this.#state === "armed";
+  }
+
+  get cause(): PoseCause | undefined {
+    return this.#cause;
   }
 
   get verdict(): PoseVerdict | undefined {
@@ -146,7 +166,11 @@ export class ReflexSupervisor {
   }
 
   async #begin(kind: TriggerKind, subject: number | undefined, why: string, budgetMs: number): Promise<void> {
-    const reply = await this.#trigger(kind, subject, why);
+    const { client } = this.#options;
+    const asked = client.owner;
+    let reply = await this.#trigger(kind, subject, why);
+    // Whoever was asked died before it answered: its twin is asked. A run that it had begun goes on there and is joined.
+    if (reply.code === "away" && asked !== undefined && client.owner !== asked) reply = await this.#trigger(kind, subject, why);
     if (reply.code !== "done" && this.#state !== "safePose") this.#giveUp(why, budgetMs, reply.text || `the reflex says ${reply.code}`);
   }
 
@@ -177,6 +201,7 @@ export class ReflexSupervisor {
 
   #trigger(kind: TriggerKind, subject: number | undefined, why: string): Promise<Reply> {
     const row = this.#options.client.table.rows.triggers.find((each) => each.kind === triggerKinds.indexOf(kind) && (subject === undefined || each.subject === subject));
+    if (row) this.#asked = { row, why };
     if (!row) return Promise.resolve({ code: "unknown", count: 0, lacks: [], text: `no plan of the safe pose is started by ${kind}` });
     return this.#order({ order: "trigger", a: row.kind, b: row.subject === NONE ? 0 : row.subject, why });
   }
@@ -241,18 +266,33 @@ export class ReflexSupervisor {
 
   #enter({ to, trigger, plan, sinceUs }: { to: ArmingState; trigger: number; plan: number; sinceUs: number }): void {
     const from = this.#state;
+    this.#causeIs(to, trigger);
     if (to === "safePose" && this.#run?.plan !== plan) {
       // Steps may be told before the state is.
       this.#run = { why: this.#why ?? this.#triggerText(trigger), startedUs: sinceUs, plan, steps: this.#run?.plan === NONE ? this.#run.steps : new Map<number, ToldStep>() };
     }
     if (to === from) return;
     this.#state = to;
-    this.#reason = this.#why ?? this.#triggerText(trigger);
+    const told = this.#before?.state === to ? this.#before : undefined;
+    this.#before = undefined;
+    this.#reason = told?.reason ?? this.#why ?? this.#triggerText(trigger);
     if (to === "armed") this.#lastCommandUs = this.#options.clock.nowUs();
     else this.#options.clearCommands();
-    this.#options.stateChanged(from, to, this.#reason);
+    if (!told) this.#options.stateChanged(from, to, this.#reason);
     this.#why = undefined;
     for (const listener of this.#stateListeners.slice()) listener();
+  }
+
+  /** A higher trigger that took over is the cause from then on, also if the same plan goes on. */
+  #causeIs(to: ArmingState, trigger: number): void {
+    if (to === "disarmed" || to === "armed") this.#cause = undefined;
+    if (to !== "safePose" || this.#cause?.row === trigger) return;
+    const { client, clock } = this.#options;
+    const row = client.table.rows.triggers[trigger];
+    const name = row ? client.text(row.name) : "";
+    // Asked for by us, and it is what runs now; else the reflex saw it itself.
+    const asked = row !== undefined && this.#asked?.row === row ? this.#asked.why : undefined;
+    this.#cause = { row: trigger, trigger: name, why: asked ?? "seen by the reflex", atUs: clock.nowUs(), latched: row !== undefined && (row.flags & triggerFlags.latched) !== 0 };
   }
 
   #triggerText(trigger: number): string {
@@ -283,8 +323,10 @@ export class ReflexSupervisor {
     return value >= rawMin && value <= rawMax;
   }
 
-  #ended({ verdict, timeUs }: Extract<Report, { kind: "verdict" }>): void {
-    if (verdict === "none") return;
+  #ended({ verdict, timeUs, runId }: Extract<Report, { kind: "verdict" }>): void {
+    // A successor tells the end of its predecessor's run once more: it cannot know whether anybody heard it.
+    if (verdict === "none" || runId === this.#toldRun) return;
+    this.#toldRun = runId;
     const { client, clock } = this.#options;
     const { rows } = client.table;
     const run = this.#run ?? { why: this.#why ?? "told by the reflex", startedUs: clock.nowUs(), plan: NONE, steps: new Map<number, ToldStep>() };
@@ -296,7 +338,7 @@ export class ReflexSupervisor {
       const result = outcomes[told?.state ?? "waiting"];
       return result ? [{ name: client.text(row.name), result, tookMs: told?.tookMs ?? 0, deadlineMs: row.deadlineUs / 1e3, missing: told?.missing ?? [] }] : [];
     });
-    this.#tell({ verdict, why: run.why, tookMs: Math.max(0, timeUs - run.startedUs) / 1e3, budgetMs: (plan?.budgetUs ?? 0) / 1e3, steps });
+    this.#tell({ verdict, ...(this.#cause ? { trigger: this.#cause.trigger } : {}), why: run.why, tookMs: Math.max(0, timeUs - run.startedUs) / 1e3, budgetMs: (plan?.budgetUs ?? 0) / 1e3, steps });
   }
 
   #giveUp(why: string, budgetMs: number, text: string): void {
@@ -333,12 +375,27 @@ export class ReflexSupervisor {
       case "planRuns": return "the safe pose is running";
       case "malfunction": return `the reflex has a malfunction (${malfunctions[subject] ?? subject}), which only a restart of it clears`;
       case "foreignMaster": return `somebody else sends what only the reflex may send on bus ${name(rows.buses[subject])}: a second master`;
+      case "powerLine": return powerLineText(client, subject);
       case "steadyCondition": return `${name(rows.triggers[subject])} still holds`;
       case "none":
       case undefined: return `reason ${reason} (${subject})`;
       default: return kind satisfies never;
     }
   }
+}
+
+/** The same advice as the reflex's own log gives (process/powerfail.c). */
+const powerLineRemedies: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such GPIO chip; gpiodetect lists those that are there", ENODEV: "there is no such GPIO chip; gpiodetect lists those that are there", ENXIO: "the chip has no such line; gpioinfo lists them",
+  EINVAL: "the chip has no such line or cannot report its edges; gpioinfo lists them", EACCES: "let the reflex's user open the device", EPERM: "let the reflex's user open the device",
+  EBUSY: "another program or driver has the line; gpioinfo says who", ENOTTY: "this is no GPIO chip, or the kernel is older than Linux 5.10",
+};
+
+function powerLineText(client: ReflexClient, errno: number): string {
+  const row = client.table.rows.triggers.find(({ flags }) => (flags & triggerFlags.pin) !== 0);
+  const line = row ? `${client.text(row.chip)} ${(row.flags & triggerFlags.named) === 0 ? row.line : client.text(row.line)}` : "";
+  const name = getSystemErrorMap().get(-errno)?.[0] ?? String(errno);
+  return `the power-fail line ${line} is not watched (${name}): ${powerLineRemedies[name] ?? "the reflex's log says why"}`;
 }
 
 /** What a verdict says of a step; undefined: nothing, it was not needed. */

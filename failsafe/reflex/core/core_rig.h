@@ -39,6 +39,7 @@ struct core_rig {
   enum ipcnet_can_verdict verdict[8];
   bool refuses_claims;
   bool echoes[8], may_purge[8];
+  int power_line;
   bool answers_twin;     /* lock and store answer at once */
   bool plant, brain;     /* nodes report, a brain beats */
   bool elbow_stopped;
@@ -124,6 +125,11 @@ static bool rig_os_may_purge(void *context, uint8_t bus)
   return ((struct core_rig *)context)->may_purge[bus];
 }
 
+static int rig_os_power_line(void *context)
+{
+  return ((struct core_rig *)context)->power_line;
+}
+
 /* ---- Making and ending ------------------------------------------------------------------------------------------------------------------------- */
 
 static inline void rig_begin(struct core_rig *rig, uint8_t instance)
@@ -141,7 +147,7 @@ static inline void rig_begin(struct core_rig *rig, uint8_t instance)
   rig->brain_epoch = 7;
   rig->node_owner = 7;
   struct ipcnet_reflex_os os = {.context = rig, .send = rig_os_send, .bus_effect = rig_os_effect, .record = rig_os_record, .journal = rig_os_journal, .twin = rig_os_twin};
-  struct ipcnet_reflex_options options = {.instance = instance, .boot_id = {1, 2, 3}, .may_purge = rig_os_may_purge};
+  struct ipcnet_reflex_options options = {.instance = instance, .boot_id = {1, 2, 3}, .may_purge = rig_os_may_purge, .power_line = rig_os_power_line};
   ipcnet_reflex_init(rig->reflex, &options, &os, rig->page, rig->now_us);
 }
 

@@ -79,7 +79,8 @@ struct ipcnet_reflex_state_record { /* 24 bytes */
 /* Why nothing can be armed; asked for with ORDER_MISSING. `subject`: node, bus or trigger. */
 enum ipcnet_reflex_missing {
   IPCNET_MISSING_TABLE = 1, IPCNET_MISSING_OWNERSHIP, IPCNET_MISSING_BUS, IPCNET_MISSING_PURGE, IPCNET_MISSING_NODE, IPCNET_MISSING_NODE_EPOCH, IPCNET_MISSING_BRAIN,
-  IPCNET_MISSING_RESET, IPCNET_MISSING_PLAN_RUNS, IPCNET_MISSING_MALFUNCTION, IPCNET_MISSING_FOREIGN_MASTER, IPCNET_MISSING_STEADY_CONDITION /* the trigger's condition still holds */
+  IPCNET_MISSING_RESET, IPCNET_MISSING_PLAN_RUNS, IPCNET_MISSING_MALFUNCTION, IPCNET_MISSING_FOREIGN_MASTER, IPCNET_MISSING_STEADY_CONDITION, /* the trigger's condition still holds */
+  IPCNET_MISSING_POWER_LINE /* the power-fail line is not watched; subject: errno */
 };
 struct ipcnet_reflex_lack { uint16_t reason, subject; };
 enum ipcnet_reflex_malfunction {
@@ -173,6 +174,8 @@ struct ipcnet_reflex_options {
   uint16_t stored_epoch;         /* highest that was ever kept here; 0 none */
   uint8_t boot_id[16];
   bool (*may_purge)(void *context, uint8_t bus); /* context of os */
+  /* Of a table with a power-fail pin: 1 power fails, or failed since the last turn; 0 it does not; negative errno: the line is not watched. NULL: there is none that could be. Context of os. */
+  int (*power_line)(void *context);
 };
 
 struct ipcnet_reflex; /* about 240 KiB, given by the caller: ipcnet_reflex_size() bytes, aligned to 64 */

@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "reflex_internal.h"
 
 /* ---- The table -------------------------------------------------------------------------------------------------------------------------- */
@@ -72,6 +74,12 @@ static void latch(struct ipcnet_reflex *self, uint16_t row) {
   ipcnet_reflex_tell_state(self);
 }
 
+/* Until it is reset, a latched trigger has the say: a lower one runs its plan once more, and never a gentler one (who was switched off does not drive to its parking place). */
+static uint16_t highest_of(const struct ipcnet_reflex *self, uint16_t row) {
+  bool higher = self->trigger_latched && self->latched_trigger != IPCNET_REFLEX_NONE && self->table.triggers[self->latched_trigger].priority > self->table.triggers[row].priority;
+  return higher ? self->latched_trigger : row;
+}
+
 void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t row, bool was_armed) {
   const struct ipcnet_reflex_trigger *trigger = &self->table.triggers[row];
   if (!ipcnet_twin_may_send(self->role)) return;
@@ -79,7 +87,7 @@ void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t row, bool was_a
   latch(self, row);
   /* A lower one never cancels, and one with the plan that runs already lets it go on. */
   uint64_t run_id = (uint64_t)self->epoch << 32 | (self->run_count + 1u);
-  if (!ipcnet_reflex_plan_start(&self->plan, row, run_id, self->now_us)) return;
+  if (!ipcnet_reflex_plan_start(&self->plan, highest_of(self, row), run_id, self->now_us)) return;
   if (self->plan.run.run_id == run_id) {
     self->run_count++;
     self->counters.plans_run++;
@@ -139,10 +147,20 @@ static void missing_of_nodes(const struct ipcnet_reflex *self, struct list *list
   }
 }
 
+static int power_line(const struct ipcnet_reflex *self) {
+  return self->options.power_line == NULL ? -ENODEV : self->options.power_line(self->os.context);
+}
+
 /* Conditions that would fire at once. */
 static bool steady(const struct ipcnet_reflex *self, uint16_t row) {
   const struct ipcnet_reflex_trigger *trigger = &self->table.triggers[row];
+  if (trigger->flags & IPCNET_REFLEX_TRIGGER_PIN) return power_line(self) > 0;
   return trigger->kind == IPCNET_REFLEX_ON_CONDITION && ipcnet_reflex_watch_holds(self, trigger->subject, self->now_us);
+}
+
+/* Armed, the line was watched: whoever took it away may have taken the power too. */
+static bool pin_is_lost(const struct ipcnet_reflex *self, uint16_t row) {
+  return (self->table.triggers[row].flags & IPCNET_REFLEX_TRIGGER_PIN) && self->arming == IPCNET_ARMED && power_line(self) < 0;
 }
 
 size_t ipcnet_reflex_missing(struct ipcnet_reflex *self, uint64_t now_us, struct ipcnet_reflex_lack *to, size_t max) {
@@ -158,6 +176,7 @@ size_t ipcnet_reflex_missing(struct ipcnet_reflex *self, uint64_t now_us, struct
   if (self->malfunction != IPCNET_MALFUNCTION_NONE) add(&list, IPCNET_MISSING_MALFUNCTION, self->malfunction);
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_TRIGGERS); row++) {
     if (steady(self, row)) add(&list, IPCNET_MISSING_STEADY_CONDITION, row);
+    if ((self->table.triggers[row].flags & IPCNET_REFLEX_TRIGGER_PIN) && power_line(self) < 0) add(&list, IPCNET_MISSING_POWER_LINE, (uint32_t)-power_line(self));
   }
   return list.count;
 }
@@ -258,10 +277,10 @@ enum ipcnet_reflex_answer ipcnet_reflex_order(struct ipcnet_reflex *self, enum i
 
 /* ---- Turns ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* A condition fires when it begins to hold, and when it holds as the bus becomes ours. */
+/* A condition, or the power-fail line, fires when it begins to hold, and when it holds as the bus becomes ours. */
 static void judge_conditions(struct ipcnet_reflex *self) {
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_TRIGGERS); row++) {
-    bool holds = steady(self, row), begins = holds && !self->condition_fired[row];
+    bool holds = steady(self, row) || pin_is_lost(self, row), begins = holds && !self->condition_fired[row];
     self->condition_fired[row] = holds;
     if (begins) ipcnet_reflex_fire_row(self, row, self->arming == IPCNET_ARMED);
   }
@@ -284,14 +303,18 @@ static void judge_set_points(struct ipcnet_reflex *self) {
   }
 }
 
+void ipcnet_reflex_tell_verdict(struct ipcnet_reflex *self) {
+  uint8_t data[9];
+  for (uint32_t byte = 0; byte < 8; byte++) data[byte] = (uint8_t)(self->plan.run.run_id >> 8 * byte);
+  data[8] = self->plan.run.verdict;
+  ipcnet_reflex_report(self, IPCNET_REPORT_VERDICT, 0, 0, data, sizeof data);
+}
+
 /* (While none runs there is no verdict.) */
 static void run_plan(struct ipcnet_reflex *self) {
   enum ipcnet_reflex_verdict verdict = ipcnet_reflex_plan_poll(&self->plan, self->now_us);
   if (verdict == IPCNET_VERDICT_NONE) return;
-  uint8_t data[9];
-  for (uint32_t byte = 0; byte < 8; byte++) data[byte] = (uint8_t)(self->plan.run.run_id >> 8 * byte);
-  data[8] = (uint8_t)verdict;
-  ipcnet_reflex_report(self, IPCNET_REPORT_VERDICT, 0, 0, data, sizeof data);
+  ipcnet_reflex_tell_verdict(self);
   step(self, verdict == IPCNET_VERDICT_POSED ? POSE_REACHED : POSE_FAILED);
   if (self->stop_after_run) ipcnet_reflex_raise(self, IPCNET_TWIN_STOP_ASKED);
 }

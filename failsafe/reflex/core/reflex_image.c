@@ -129,6 +129,21 @@ static void adopt_run(struct ipcnet_reflex *self, struct ipcnet_reflex_run *run,
   ipcnet_reflex_plan_resume(&self->plan, run, self->now_us);
 }
 
+/* Its run had ended, and the end stands. Perhaps it died before anybody was told: so it is told by us, once more; a brain knows it by the run's number. */
+static void adopt_end(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image) {
+  enum ipcnet_reflex_arming end = image->run.verdict == IPCNET_VERDICT_POSED ? IPCNET_POSED : IPCNET_FAULT;
+  self->arming = image->arming == IPCNET_SAFE_POSE ? (uint8_t)end : (uint8_t)image->arming;
+  if (!ipcnet_reflex_run_valid(&image->run, &self->table)) return; /* steps of another table are nothing that could be told */
+  ipcnet_reflex_plan_resume(&self->plan, &image->run, self->now_us);
+  self->plan_os.journal(self, &self->plan.run);
+  ipcnet_reflex_tell_verdict(self);
+}
+
+static bool has_ended(const struct ipcnet_reflex_image *image) {
+  bool in_pose = image->arming == IPCNET_SAFE_POSE || image->arming == IPCNET_POSED || image->arming == IPCNET_FAULT;
+  return in_pose && image->run.run_id != 0 && image->run.verdict != IPCNET_VERDICT_NONE;
+}
+
 /* The one before was armed and finished nothing. */
 static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy, bool same_table) {
   if (self->latched_trigger != IPCNET_REFLEX_NONE) {
@@ -188,6 +203,7 @@ void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
     adopt_latch(self, image, same_table);
     if (unfinished(&image->run)) adopt_run(self, &image->run, same_boot);
     else if (image->arming == IPCNET_ARMED) adopt_armed(self, &legacy, same_table);
+    else if (has_ended(image)) adopt_end(self, image);
     else self->arming = (uint8_t)(image->arming == IPCNET_SAFE_POSE ? IPCNET_FAULT : image->arming); /* a pose without a run cannot be */
   }
   if (ipcnet_reflex_other_host_armed(self, legacy.any ? legacy.image.epoch : 0)) adopt_from_other_host(self);

@@ -215,6 +215,7 @@ void ipcnet_reflex_fire(struct ipcnet_reflex *self, enum ipcnet_reflex_trigger_k
 void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t trigger, bool was_armed);
 void ipcnet_reflex_set_arming(struct ipcnet_reflex *self, enum ipcnet_reflex_arming to);
 void ipcnet_reflex_tell_state(struct ipcnet_reflex *self);
+void ipcnet_reflex_tell_verdict(struct ipcnet_reflex *self);
 void ipcnet_reflex_malfunctions(struct ipcnet_reflex *self, enum ipcnet_reflex_malfunction why);
 /* Conditions, set-points, the brain's silence, the run. */
 void ipcnet_reflex_arming_turn(struct ipcnet_reflex *self);

@@ -379,6 +379,28 @@ static bool subject_valid(const struct look *look, const struct ipcnet_reflex_tr
   }
 }
 
+static bool text_of(const struct look *look, uint32_t at, uint32_t bytes_max) {
+  return text_valid(look, at) && look->table.bytes[at] != 0 && strnlen((const char *)look->table.bytes + at, bytes_max) < bytes_max;
+}
+
+#define PIN_FLAGS (IPCNET_REFLEX_TRIGGER_PIN | IPCNET_REFLEX_TRIGGER_ACTIVE_LOW | IPCNET_REFLEX_TRIGGER_NAMED)
+#define DEBOUNCE_MAX_US 1000000u
+#define PIN_LINE_MAX 0xFFFFu
+
+static bool look_at_pin(struct look *look, const struct ipcnet_reflex_trigger *trigger, uint32_t row) {
+  const enum ipcnet_reflex_section here = IPCNET_REFLEX_TRIGGERS;
+  if (!(trigger->flags & IPCNET_REFLEX_TRIGGER_PIN)) {
+    if ((trigger->flags & PIN_FLAGS) != 0) return refuse(look, "flags", here, row);
+    return (trigger->chip | trigger->line | trigger->debounce_us) == 0 || refuse(look, "reserved", here, row);
+  }
+  if (trigger->kind != IPCNET_REFLEX_ON_POWER_FAIL) return refuse(look, "flags", here, row);
+  if (!text_of(look, trigger->chip, IPCNET_REFLEX_CHIP_BYTES)) return refuse(look, "text", here, row);
+  bool named = trigger->flags & IPCNET_REFLEX_TRIGGER_NAMED;
+  if (named && !text_of(look, trigger->line, IPCNET_REFLEX_LINE_BYTES)) return refuse(look, "text", here, row);
+  if ((!named && trigger->line > PIN_LINE_MAX) || trigger->debounce_us > DEBOUNCE_MAX_US) return refuse(look, "range", here, row);
+  return true;
+}
+
 static bool look_at_trigger(struct look *look, uint32_t row) {
   const enum ipcnet_reflex_section here = IPCNET_REFLEX_TRIGGERS;
   const struct ipcnet_reflex_trigger *trigger = &look->table.triggers[row];
@@ -386,8 +408,9 @@ static bool look_at_trigger(struct look *look, uint32_t row) {
   if (trigger->plan >= rows(look, IPCNET_REFLEX_PLANS)) return refuse(look, "reference", here, row);
   if (trigger->kind >= IPCNET_REFLEX_TRIGGER_KINDS) return refuse(look, "range", here, row);
   if (!subject_valid(look, trigger)) return refuse(look, "reference", here, row);
-  if ((trigger->flags & ~(IPCNET_REFLEX_TRIGGER_LATCHED | IPCNET_REFLEX_TRIGGER_WHILE_ARMED)) != 0) return refuse(look, "flags", here, row);
-  if (!all_zero(trigger->reserved, sizeof trigger->reserved)) return refuse(look, "reserved", here, row);
+  if ((trigger->flags & ~(IPCNET_REFLEX_TRIGGER_LATCHED | IPCNET_REFLEX_TRIGGER_WHILE_ARMED | PIN_FLAGS)) != 0) return refuse(look, "flags", here, row);
+  if (trigger->reserved8 != 0 || !all_zero(trigger->reserved, sizeof trigger->reserved)) return refuse(look, "reserved", here, row);
+  if (!look_at_pin(look, trigger, row)) return false;
   for (uint32_t other = 0; other < row; other++) {
     const struct ipcnet_reflex_trigger *before = &look->table.triggers[other];
     if (before->priority == trigger->priority) return refuse(look, "order", here, row);

@@ -232,12 +232,21 @@ struct ipcnet_reflex_trigger { /* 32 bytes */
   uint8_t kind;          /* enum ipcnet_reflex_trigger_kind */
   uint8_t priority;      /* a higher one pre-empts a running lower one; a lower one never cancels */
   uint8_t flags;         /* enum ipcnet_reflex_trigger_flags */
-  uint8_t reserved[21];
+  uint8_t reserved8;
+  uint32_t chip;         /* with PIN: text, the device of the GPIO chip, at most 63 characters */
+  uint32_t line;         /* with PIN: the line's number on the chip, or a text, its name, at most 31 characters */
+  uint32_t debounce_us;  /* with PIN: shorter pulses are none; at most a second */
+  uint8_t reserved[8];
 };
 enum ipcnet_reflex_trigger_flags {
   IPCNET_REFLEX_TRIGGER_LATCHED = 1,     /* arming needs a reset */
   IPCNET_REFLEX_TRIGGER_WHILE_ARMED = 2, /* means nothing while not armed */
+  IPCNET_REFLEX_TRIGGER_PIN = 4,         /* of ON_POWER_FAIL: a GPIO line says it, and without that line nothing is armed */
+  IPCNET_REFLEX_TRIGGER_ACTIVE_LOW = 8,  /* the line is low when power fails */
+  IPCNET_REFLEX_TRIGGER_NAMED = 16,      /* `line` is a text */
 };
+#define IPCNET_REFLEX_CHIP_BYTES 64u /* with the zero byte */
+#define IPCNET_REFLEX_LINE_BYTES 32u
 enum ipcnet_reflex_trigger_kind {
   IPCNET_REFLEX_ON_REQUEST,     /* ipcnet safe-pose; subject: category 0, 1, 2, one row each */
   IPCNET_REFLEX_ON_STOP,        /* service stop, Ctrl-C */

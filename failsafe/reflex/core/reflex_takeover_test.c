@@ -526,6 +526,32 @@ static void test_a_run_that_makes_no_sense(void)
   end_pair();
 }
 
+static void test_an_end_that_nobody_was_told_of(void)
+{
+  static const struct { uint8_t verdict, arming, becomes; } ENDS[] = {
+    {IPCNET_VERDICT_POSED, IPCNET_SAFE_POSE, IPCNET_POSED}, {IPCNET_VERDICT_CUT, IPCNET_SAFE_POSE, IPCNET_FAULT}, {IPCNET_VERDICT_FAILED, IPCNET_SAFE_POSE, IPCNET_FAULT},
+    {IPCNET_VERDICT_POSED, IPCNET_POSED, IPCNET_POSED}, {IPCNET_VERDICT_FAILED, IPCNET_FAULT, IPCNET_FAULT}, {IPCNET_VERDICT_POSED, IPCNET_DISARMED, IPCNET_DISARMED}};
+  for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++) {
+    pair();
+    rig_order(&a, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 1);
+    struct ipcnet_reflex_image image = a.journal;
+    CHECK(image.run.run_id != 0);
+    image.sequence += 2;
+    image.arming = ENDS[i].arming;
+    image.run.verdict = ENDS[i].verdict;
+    reseal(&image);
+    a.page->images[0] = a.page->images[1] = image;
+    uint32_t from = b.record_count;
+    take_over();
+    CHECK_INT(arming(&b), ENDS[i].becomes);
+    CHECK((rig_report_of(&b, from, IPCNET_REPORT_VERDICT, 0) != NULL) == (ENDS[i].arming != IPCNET_DISARMED)); /* a run of before the reset is nobody's business */
+    rig_run(&b, 200000);
+    CHECK_INT(arming(&b), ENDS[i].becomes);
+    if (ENDS[i].arming != IPCNET_DISARMED) CHECK(b.journal.run.run_id == image.run.run_id && b.journal.run.verdict == image.run.verdict);
+    end_pair();
+  }
+}
+
 static void test_buses_are_trusted_as_before(void)
 {
   pair();
@@ -853,6 +879,7 @@ int main(void)
   test_a_page_that_lies();
   test_the_last_image_was_cut();
   test_a_run_that_makes_no_sense();
+  test_an_end_that_nobody_was_told_of();
   test_buses_are_trusted_as_before();
   test_a_queue_of_long_ago_is_not_stale();
   test_latched_and_not_begun();

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "failpoint.h"
+
 #define RETRY_US 100000u
 #define BATCH 64u
 #define ROUNDS_MAX 64u /* of BATCH frames of one bus before the next gets its turn */
@@ -118,6 +120,9 @@ static bool drain(struct ipcnet_bus *bus, uint8_t index, struct ipcnet_reflex *c
     size_t count = ipcnet_bus_poller_drain(&bus->poller, frames, BATCH);
     if (count == 0) return true;
     ipcnet_can_confirm(&bus->can, frames, count, &summary);
+#ifdef IPCNET_FAILPOINTS
+    for (size_t i = 0; i < count; i++) if ((frames[i].flags & IPCNET_CAN_ECHO) == 0) (void)IPCNET_FAILPOINT_OF("heard", frames[i].can_id);
+#endif
     ipcnet_reflex_frames(core, index, frames, count, now_us);
   }
   return false;

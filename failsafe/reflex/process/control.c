@@ -65,6 +65,18 @@ static void send_answer(struct ipcnet_process *self, struct ipcnet_connection *t
   send_packet(self, to, IPCNET_PACKET_ANSWER, request, &body, 4u + shown * sizeof body.lacks[0], NULL);
 }
 
+bool ipcnet_control_give_power_line(struct ipcnet_process *self) {
+  const struct ipcnet_seqpacket_fds fds = {.count = 1, .fds = {self->power.fd}};
+  bool given = false;
+  for (unsigned i = 0; i < IPCNET_CONNECTIONS_MAX; i++) {
+    struct ipcnet_connection *to = &self->control.connections[i];
+    if (to->fd < 0 || !to->greeted || to->who != IPCNET_WHO_TWIN) continue;
+    send_packet(self, to, IPCNET_PACKET_POWER_LINE, 0, &self->power.want, sizeof self->power.want, &fds);
+    given = given || to->fd >= 0;
+  }
+  return given;
+}
+
 void ipcnet_control_look(struct ipcnet_process *self) {
   for (unsigned i = 0; i < IPCNET_CONNECTIONS_MAX; i++) {
     struct ipcnet_connection *to = &self->control.connections[i];

@@ -39,7 +39,10 @@ enum ipcnet_twin_role ipcnet_process_role(const struct ipcnet_process *self) {
 static enum ipcnet_can_verdict os_send(void *context, uint8_t bus, const struct ipcnet_can_frame *frame) {
   struct ipcnet_process *self = context;
   (void)IPCNET_FAILPOINT("beforeSend");
-  return ipcnet_buses_send(&self->buses, bus, frame);
+  (void)IPCNET_FAILPOINT_OF("beforeSend", frame->can_id);
+  enum ipcnet_can_verdict verdict = ipcnet_buses_send(&self->buses, bus, frame);
+  if (verdict == IPCNET_CAN_QUEUED) (void)IPCNET_FAILPOINT_OF("afterSend", frame->can_id);
+  return verdict;
 }
 
 static void os_bus_effect(void *context, uint8_t bus, enum ipcnet_bus_effect_kind kind) {
@@ -49,16 +52,42 @@ static void os_bus_effect(void *context, uint8_t bus, enum ipcnet_bus_effect_kin
 
 static void os_record(void *context, const struct ipcnet_can_frame *record) {
   struct ipcnet_process *self = context;
+#ifdef IPCNET_FAILPOINTS
+  if (record->flags == IPCNET_REFLEX_REPORT && record->can_id == IPCNET_REPORT_STEP) (void)IPCNET_FAILPOINT_OF("beforeJournal", record->token * 10u + record->data[0]);
+  if (record->flags == IPCNET_REFLEX_REPORT && record->can_id == IPCNET_REPORT_VERDICT) (void)IPCNET_FAILPOINT("beforeVerdict");
+#endif
   ipcnet_lanes_record(&self->lanes, record, self->now_us);
 }
 
+#ifdef IPCNET_FAILPOINTS
+static void die_in_plan(const struct ipcnet_process *self, const struct ipcnet_reflex_image *image) {
+  const struct ipcnet_reflex_table *table = ipcnet_reflex_loaded_table(self->core);
+  if (table == NULL || image->run.plan >= table->header->sections[IPCNET_REFLEX_PLANS].count) return;
+  const struct ipcnet_reflex_plan *plan = &table->plans[image->run.plan];
+  if (image->run.verdict != IPCNET_VERDICT_NONE) {
+    if (image->arming == IPCNET_SAFE_POSE) (void)IPCNET_FAILPOINT("beforeDiskVerdict"); /* else: a run of long ago */
+    return;
+  }
+  if (image->run.last_sent == IPCNET_LAST_BEGUN) (void)IPCNET_FAILPOINT("beforeDiskLast");
+  for (unsigned place = 0; place < plan->steps_count; place++) (void)IPCNET_FAILPOINT_OF("beforeDisk", (plan->steps_first + place) * 10u + image->run.steps[place].state);
+}
+#endif
+
 static void os_journal(void *context, const struct ipcnet_reflex_image *image) {
   struct ipcnet_process *self = context;
-  if (self->store_usable) ipcnet_store_keep_image(&self->store, image);
+#ifdef IPCNET_FAILPOINTS
+  die_in_plan(self, image);
+#endif
+  if (self->store_usable) ipcnet_power_keep_image(self, image);
 }
 
 static void os_twin(void *context, uint32_t effects, uint16_t epoch) {
   ipcnet_twins_effects(context, effects, epoch);
+}
+
+static int os_power_line(void *context) {
+  const struct ipcnet_process *self = context;
+  return ipcnet_powerfail_says(&self->power);
 }
 
 static bool os_may_purge(void *context, uint8_t bus) {
@@ -74,7 +103,8 @@ static uint32_t features(const struct ipcnet_process *self) {
   bool detects = self->link.alive && self->link.page->robust_word != 0 && !atomic_load(&self->detector.refused);
   return (self->realtime.scheduled ? IPCNET_REFLEX_REALTIME : 0u) | (self->realtime.locked ? IPCNET_REFLEX_LOCKED : 0u) | (detects ? IPCNET_REFLEX_DETECTOR : 0u) |
          (atomic_load(&self->watchdog.open) ? IPCNET_REFLEX_WATCHDOG : 0u) | (self->twin_stands ? IPCNET_REFLEX_TWIN_STANDS : 0u) |
-         (self->store_usable && ipcnet_store_has(&self->store, ipcnet_epoch_next(&next, 1)) ? IPCNET_REFLEX_EPOCH_RESERVED : 0u);
+         (self->store_usable && ipcnet_store_has(&self->store, ipcnet_epoch_next(&next, 1)) ? IPCNET_REFLEX_EPOCH_RESERVED : 0u) | (self->power.fd >= 0 ? IPCNET_REFLEX_POWER_LINE : 0u) |
+         (self->table_damaged ? IPCNET_REFLEX_TABLE_DAMAGED : 0u);
 }
 
 void ipcnet_process_status(struct ipcnet_process *self, struct ipcnet_reflex_status *to) {
@@ -124,7 +154,10 @@ static void begin_stop(struct ipcnet_process *self) {
 static void go_on_stopping(struct ipcnet_process *self) {
   struct ipcnet_reflex_state_record state;
   ipcnet_reflex_state(self->core, &state);
-  if (state.role == IPCNET_TWIN_OWNER && state.arming == IPCNET_SAFE_POSE) return;
+  if (state.role == IPCNET_TWIN_OWNER && state.arming == IPCNET_SAFE_POSE) {
+    ipcnet_notify_working(&self->notify, self->now_us);
+    return;
+  }
   if (state.role != IPCNET_TWIN_STOPPED) ipcnet_reflex_twin_event(self->core, IPCNET_TWIN_STOP_ASKED, NULL, self->now_us);
   self->finished = true;
 }
@@ -135,7 +168,7 @@ static void happened(struct ipcnet_process *self, uint64_t data) {
   uint32_t number = (uint32_t)data;
   struct signalfd_siginfo info;
   switch ((enum ipcnet_source)(data >> 32)) {
-  case IPCNET_SOURCE_TIMER: case IPCNET_SOURCE_BUSES: break; /* every turn does what they ask for */
+  case IPCNET_SOURCE_TIMER: case IPCNET_SOURCE_BUSES: case IPCNET_SOURCE_POWER: break; /* every turn does what they ask for */
   case IPCNET_SOURCE_SIGNALS:
     if (read(self->signals, &info, sizeof info) == (ssize_t)sizeof info) begin_stop(self);
     break;
@@ -190,13 +223,16 @@ static void turn(struct ipcnet_process *self) {
   ipcnet_buses_pump(&self->buses, self->core, self->now_us);
   ipcnet_buses_tick(&self->buses, self->now_us);
   ipcnet_twins_tick(self);
+  ipcnet_power_tick(self);
   ipcnet_control_tick(self);
   if (self->stopping) go_on_stopping(self);
   ipcnet_reflex_tick(self->core, self->now_us);
+  ipcnet_powerfail_looked(&self->power);
   /* At the end it is ended, not left: closed before that it would bite a robot that stands as it should. */
   if (!self->finished) feed_watchdog(self);
   ipcnet_notify_alive(&self->notify, self->now_us);
-  if (atomic_load_explicit(&self->log.head, memory_order_relaxed) != atomic_load_explicit(&self->log.tail, memory_order_relaxed)) ipcnet_store_wake(&self->store);
+  bool lines_wait = atomic_load_explicit(&self->log.head, memory_order_relaxed) != atomic_load_explicit(&self->log.tail, memory_order_relaxed);
+  if (lines_wait && !ipcnet_power_fails(self)) ipcnet_store_wake(&self->store); /* they may end up on a disk */
 
   uint64_t due_us = ipcnet_lanes_flush(&self->lanes, self->now_us), next_us = ipcnet_reflex_next_deadline_us(self->core);
   if (next_us < due_us) due_us = next_us;
@@ -241,7 +277,7 @@ static int begin(struct ipcnet_process *self) {
 
 static void begin_core(struct ipcnet_process *self) {
   const struct ipcnet_reflex_os os = {.context = self, .send = os_send, .bus_effect = os_bus_effect, .record = os_record, .journal = os_journal, .twin = os_twin};
-  struct ipcnet_reflex_options options = {.instance = self->options.instance, .alone = self->options.alone, .stored_epoch = self->stored_epoch, .may_purge = os_may_purge};
+  struct ipcnet_reflex_options options = {.instance = self->options.instance, .alone = self->options.alone, .stored_epoch = self->stored_epoch, .may_purge = os_may_purge, .power_line = os_power_line};
   struct ipcnet_reflex_image image;
   memcpy(options.boot_id, self->page.page->boot_id, sizeof options.boot_id);
   ipcnet_twin_watch_init(&self->watch, 10000, self->now_us);
@@ -255,6 +291,7 @@ static void end(struct ipcnet_process *self) {
   ipcnet_reflex_state(self->core, &state);
   ipcnet_lanes_flush(&self->lanes, self->now_us + IPCNET_LANES_PACE_US);
   ipcnet_fence_release(self->lock);
+  if (self->image_waits) ipcnet_store_keep_image(&self->store, &self->unwritten); /* stopped in order: the pose is over, and the power still holds */
   /* Only who leaves the robot at rest ends the watchdog. */
   if (self->watchdog.path != NULL && atomic_load(&self->watchdog.open) && (state.arming == IPCNET_POSED || state.arming == IPCNET_DISARMED)) {
     ipcnet_watchdog_say(&self->watchdog, IPCNET_WATCHDOG_END, true, self->now_us);
@@ -272,6 +309,8 @@ static void end(struct ipcnet_process *self) {
 int ipcnet_process_run(struct ipcnet_process *self) {
   self->now_us = self->started_us = ipcnet_now_us();
   self->told_role = IPCNET_TWIN_ROLES;
+  self->power_watched = self->power_told = -1;
+  ipcnet_powerfail_init(&self->power, &ipcnet_gpio_linux);
   ipcnet_log_init(&self->log, self->options.instance == 0 ? "ipcnet-reflex@a" : "ipcnet-reflex@b");
   ipcnet_notify_open(&self->notify);
   if (self->options.realtime) (void)ipcnet_keeper_start(&self->keeper); /* without it a takeover takes some hundred microseconds more */

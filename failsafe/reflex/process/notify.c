@@ -24,6 +24,12 @@ void ipcnet_notify_say(struct ipcnet_notify *self, const char *text) {
   (void)!sendto(self->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&self->address, self->address_bytes);
 }
 
+void ipcnet_notify_working(struct ipcnet_notify *self, uint64_t now_us) {
+  if (now_us < self->next_working_us) return;
+  self->next_working_us = now_us + 2000000u; /* half of what is asked for */
+  ipcnet_notify_say(self, "EXTEND_TIMEOUT_USEC=4000000");
+}
+
 void ipcnet_notify_alive(struct ipcnet_notify *self, uint64_t now_us) {
   if (self->watchdog_us == 0 || now_us < self->next_us) return;
   self->next_us = now_us + self->watchdog_us;

@@ -11,12 +11,14 @@ struct ipcnet_notify {
   struct sockaddr_un address;
   socklen_t address_bytes;
   uint64_t watchdog_us; /* between two signs of life, a third of what is asked; 0 none are asked for */
-  uint64_t next_us;
+  uint64_t next_us, next_working_us;
 };
 
 void ipcnet_notify_open(struct ipcnet_notify *self);
 /* "READY=1", "STOPPING=1", "STATUS=…". */
 void ipcnet_notify_say(struct ipcnet_notify *self, const char *text);
+/* With every turn while stopping takes its time: EXTEND_TIMEOUT_USEC when it is due. */
+void ipcnet_notify_working(struct ipcnet_notify *self, uint64_t now_us);
 /* With every turn of the loop: WATCHDOG=1 when it is due. */
 void ipcnet_notify_alive(struct ipcnet_notify *self, uint64_t now_us);
 

@@ -26,6 +26,7 @@ static const struct { uint16_t body_min, body_max; uint8_t descriptors; } KINDS[
   [IPCNET_PACKET_DRILL] = {1, 8, 0},
   [IPCNET_PACKET_TWIN_PAGE] = {0, 0, 1},
   [IPCNET_PACKET_LOOK] = {0, 0, 0},
+  [IPCNET_PACKET_POWER_LINE] = {sizeof(struct ipcnet_powerfail_want), sizeof(struct ipcnet_powerfail_want), 1},
 };
 
 /* What somebody gives as a reason ends up in a log: printable ASCII only. */
@@ -52,6 +53,10 @@ enum ipcnet_packet_verdict ipcnet_packet_decode(const uint8_t *bytes, size_t len
   switch (packet.kind) {
   case IPCNET_PACKET_HELLO: memcpy(&packet.hello, body, sizeof packet.hello); break;
   case IPCNET_PACKET_TABLE: memcpy(&packet.table.length, body, 4); break;
+  case IPCNET_PACKET_POWER_LINE:
+    memcpy(&packet.power_line, body, sizeof packet.power_line);
+    packet.power_line.chip[sizeof packet.power_line.chip - 1] = packet.power_line.name[sizeof packet.power_line.name - 1] = '\0';
+    break;
   case IPCNET_PACKET_DRILL: packet.drill.what = body[0]; break;
   case IPCNET_PACKET_SWITCH: packet.switched.to_host = body_bytes == 1 && body[0] == 1; break;
   case IPCNET_PACKET_ORDER:

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "powerfail.h"
 #include "status.h"
 
 #define IPCNET_PACKET_DATA_ID 0x49524358u /* "IRCX" */
@@ -23,6 +24,7 @@
 enum ipcnet_packet_kind {
   IPCNET_PACKET_HELLO = 1, IPCNET_PACKET_TABLE, IPCNET_PACKET_COMMAND_LANE, IPCNET_PACKET_READER, IPCNET_PACKET_FRAME_LANE, IPCNET_PACKET_FRAME_READER, IPCNET_PACKET_ORDER, IPCNET_PACKET_ANSWER,
   IPCNET_PACKET_STATUS_ASKED, IPCNET_PACKET_STATUS, IPCNET_PACKET_SWITCH, IPCNET_PACKET_DRILL, IPCNET_PACKET_TWIN_PAGE, IPCNET_PACKET_LOOK,
+  IPCNET_PACKET_POWER_LINE,
   IPCNET_PACKET_KINDS
 };
 
@@ -54,6 +56,7 @@ struct ipcnet_packet {
     struct ipcnet_packet_order order;
     struct { uint8_t what; } drill;
     struct { bool to_host; } switched;
+    struct ipcnet_powerfail_want power_line; /* its texts end with a zero byte */
   };
 };
 

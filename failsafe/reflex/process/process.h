@@ -1,6 +1,6 @@
 /*
- * process: everything one `ipcnet-reflex` has, in one place (memory that its writer to disk shares), and the four parts that work on it, all on the main thread: loop.c (what happened?), twins.c (who owns the bus?),
- * control.c (what do brains and operators want?), tables.c (which table?). The core decides; these only carry.
+ * process: everything one `ipcnet-reflex` has, in one place (memory that its writer to disk shares), and the five parts that work on it, all on the main thread: loop.c (what happened?), twins.c (who owns the bus?),
+ * control.c (what do brains and operators want?), tables.c (which table?), power.c (does the power fail?). The core decides; these only carry.
  */
 #ifndef IPCNET_REFLEX_PROCESS_H
 #define IPCNET_REFLEX_PROCESS_H
@@ -15,6 +15,7 @@
 #include "notify.h"
 #include "page.h"
 #include "patrol.h"
+#include "powerfail.h"
 #include "realtime.h"
 #include "seqpacket.h"
 #include "store.h"
@@ -74,12 +75,18 @@ struct ipcnet_process {
   struct ipcnet_watchdog watchdog;
   struct ipcnet_notify notify;
   struct ipcnet_control control;
+  struct ipcnet_powerfail power;
 
   /* loop.c */
   int epoll, timer, signals;
   uint64_t now_us, started_us, turns, late_turns, turn_us_max;
   bool more;                /* something was left for the next turn */
   bool stopping, finished;
+  int power_watched;        /* the line's descriptor in epoll; -1 none */
+  uint32_t power_given;     /* process that was given our line; 0 none */
+  int power_told;           /* errno that was logged last; -1 none */
+  bool image_waits;         /* while power fails nothing is written to disk */
+  struct ipcnet_reflex_image unwritten;
 
   /* twins.c */
   int lock;
@@ -93,13 +100,14 @@ struct ipcnet_process {
   uint8_t told_role;
 
   /* tables.c */
+  bool table_damaged;       /* the stored one was not what had been stored */
   void *table;              /* mapped; the core reads it */
   size_t table_bytes;
 };
 
 /* What the loop waits for: the upper half of epoll's data; the lower half is a number. */
 enum ipcnet_source { IPCNET_SOURCE_TIMER, IPCNET_SOURCE_SIGNALS, IPCNET_SOURCE_TWIN_DEAD, IPCNET_SOURCE_TWIN_SUSPECT, IPCNET_SOURCE_TWIN_SOCKET, IPCNET_SOURCE_STORE, IPCNET_SOURCE_WRITER, IPCNET_SOURCE_BUSES,
-  IPCNET_SOURCE_LISTENER, IPCNET_SOURCE_CONNECTION, IPCNET_SOURCE_COMMANDS };
+  IPCNET_SOURCE_LISTENER, IPCNET_SOURCE_CONNECTION, IPCNET_SOURCE_COMMANDS, IPCNET_SOURCE_POWER };
 
 /* ---- loop.c -------------------------------------------------------------------------------------------------------------------------------- */
 /* Makes what main has not made, in the order that matters, and turns until it is stopped. The process's exit code. */
@@ -108,6 +116,18 @@ int ipcnet_process_watch(struct ipcnet_process *self, int fd, enum ipcnet_source
 void ipcnet_process_unwatch(struct ipcnet_process *self, int fd);
 enum ipcnet_twin_role ipcnet_process_role(const struct ipcnet_process *self);
 void ipcnet_process_status(struct ipcnet_process *self, struct ipcnet_reflex_status *to);
+
+/* ---- power.c ------------------------------------------------------------------------------------------------------------------------------- */
+/* The line of a new table. */
+void ipcnet_power_use(struct ipcnet_process *self);
+/* Requests the line, follows it as long as we own the bus, gives it to the twin. Before the core judges. */
+void ipcnet_power_tick(struct ipcnet_process *self);
+/* The twin has died: what it alone had is free, and is needed now. */
+void ipcnet_power_hurry(struct ipcnet_process *self);
+void ipcnet_power_given(struct ipcnet_process *self);
+bool ipcnet_power_fails(const struct ipcnet_process *self);
+/* Keeps an image on disk, or for later. */
+void ipcnet_power_keep_image(struct ipcnet_process *self, const struct ipcnet_reflex_image *image);
 
 /* ---- twins.c ------------------------------------------------------------------------------------------------------------------------------- */
 /* After the store was read: asks for the lock for the first time. */
@@ -137,6 +157,8 @@ void ipcnet_control_commands(struct ipcnet_process *self, uint32_t connection);
 void ipcnet_control_tick(struct ipcnet_process *self);
 /* Has the twin look at our page now. */
 void ipcnet_control_look(struct ipcnet_process *self);
+/* Gives the twin the power-fail line that we have. False: it has not connected to us yet. */
+bool ipcnet_control_give_power_line(struct ipcnet_process *self);
 
 /* ---- tables.c ------------------------------------------------------------------------------------------------------------------------------ */
 /* The last good one, at start. */

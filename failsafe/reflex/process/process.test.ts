@@ -23,6 +23,7 @@ const cases: readonly (readonly [string, string])[] = [
   ["tornRecords", "a torn record costs the newest alone; a file without a whole one, the right to own"],
   ["unfinishedPose", "an unfinished safe pose is finished by whoever is left, before anybody asks"],
   ["hostilePackets", "hostile packets cost their sender alone"],
+  ["powerLine", "power fails: posed, without a write to the disk, whoever of the two lives"],
   ["orderlyStop", "told to stop, it poses first, then ends the watchdog; killed, it ends nothing"],
 ];
 
@@ -30,6 +31,15 @@ for (const [name, sentence] of cases) {
   test(sentence, { timeout: 300_000 }, async () => {
     const done = await run(scenarios, [`${native}test/ipcnet-reflex`, name], { timeout: 280_000 }).catch((error: { stderr?: string; message: string }) => ({ failed: error.stderr ?? error.message }));
     assert.ok(!("failed" in done), "failed" in done ? done.failed : "");
+  });
+}
+
+// Every place is in the program; pairs of different places: `npm run bench:failover -- plan`.
+for (const [how, sentence] of [["one", "whoever runs a plan may die at any step of it, before and after its frames, its acknowledgement and its journal: the twin ends it, and nothing is left out"],
+  ["twice", "… and the twin may die at the same place: whoever is started ends what the disk says, before anything else"]] as const) {
+  test(sentence, { timeout: 600_000 }, async (t) => {
+    const { stdout } = await run(`${native}test/reflex_plan_kills`, [`${native}test/ipcnet-reflex`, how], { timeout: 580_000 }).catch((error: { stderr?: string; message: string }) => assert.fail(error.stderr || error.message));
+    t.diagnostic(stdout.trim());
   });
 }
 

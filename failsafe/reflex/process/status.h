@@ -11,6 +11,8 @@ enum ipcnet_reflex_status_feature {
   IPCNET_REFLEX_WATCHDOG = 8,      /* the watchdog device is open and fed */
   IPCNET_REFLEX_EPOCH_RESERVED = 16, /* the next epoch is on disk already: a takeover does not wait for it */
   IPCNET_REFLEX_TWIN_STANDS = 32,  /* the twin's beat stands still */
+  IPCNET_REFLEX_POWER_LINE = 64,   /* the power-fail line is watched */
+  IPCNET_REFLEX_TABLE_DAMAGED = 128, /* the stored table was not what had been stored: its check failed at the start */
 };
 
 struct ipcnet_reflex_status { /* 512 bytes */

@@ -1,12 +1,16 @@
 #include "store.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,6 +21,8 @@
 
 #define DESCRIPTORS_MAX 256 /* more than are open when the writer is started */
 #define STOP_TURNS 1000u    /* milliseconds */
+#define OWN_LOCK_TURNS 2000u    /* milliseconds: whoever wrote here before may still wait for the disk */
+#define OTHERS_LOCK_TURNS 100u  /* the other, if it lives, holds it for ever: then its page says more than its files */
 #define EPOCH_STRIDE 4096u
 #define JOURNAL_STRIDE 8192u
 #define IMAGE_NEW 4u
@@ -44,6 +50,16 @@ static const char *in(char to[IPCNET_STORE_PATH_MAX + 16], const char *folder, c
   return to;
 }
 
+/* Of a folder's epoch file, held by its process and its writer as long as one of them lives: so that nothing is written there by two, and the last of a dead one is waited for. False: not had in time. */
+static bool lock_files(int fd, int how, unsigned turns) {
+  while (flock(fd, how | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return true; /* no such locks on this disk */
+    if (turns-- == 0) return false;
+    usleep(1000);
+  }
+  return true;
+}
+
 enum ipcnet_store_opened ipcnet_store_open(struct ipcnet_store *self, const char *state, uint8_t instance, struct ipcnet_log *log, uint16_t *newest) {
   char path[IPCNET_STORE_PATH_MAX + 16];
   struct epoch_record own = {0};
@@ -62,6 +78,10 @@ enum ipcnet_store_opened ipcnet_store_open(struct ipcnet_store *self, const char
   int result = ipcnet_slots_open(&self->epoch, in(path, self->folder, "epoch"), sizeof own, EPOCH_STRIDE);
   if (result < 0) {
     ipcnet_log_write(log, "%s cannot be kept: %s; it will not own a bus", path, strerror(-result));
+    return IPCNET_STORE_UNUSABLE;
+  }
+  if (!lock_files(self->epoch.fd, LOCK_EX, OWN_LOCK_TURNS)) {
+    ipcnet_log_write(log, "%s is still written by another process; it will not own a bus", path);
     return IPCNET_STORE_UNUSABLE;
   }
   unsigned found = ipcnet_slots_read(&self->epoch, &own, epoch_is_newer);
@@ -87,6 +107,11 @@ bool ipcnet_store_read_journal(struct ipcnet_store *self, struct ipcnet_reflex_i
   char path[IPCNET_STORE_PATH_MAX + 16];
   struct ipcnet_reflex_image others;
   bool own = self->journal.fd >= 0 && (ipcnet_slots_read(&self->journal, to, image_is_newer) & IPCNET_SLOTS_VALID);
+  int epoch_fd = open(in(path, self->others_folder, "epoch"), O_RDONLY | O_CLOEXEC);
+  if (epoch_fd >= 0) {
+    (void)lock_files(epoch_fd, LOCK_SH, OTHERS_LOCK_TURNS);
+    close(epoch_fd);
+  }
   if (!(ipcnet_slots_peek(in(path, self->others_folder, "journal"), &others, sizeof others, JOURNAL_STRIDE, image_is_newer) & IPCNET_SLOTS_VALID)) return own;
   if (!own || image_is_newer(&others, to)) *to = others;
   return true;
@@ -128,12 +153,16 @@ static void keep_table(struct ipcnet_store *self) {
   atomic_store(&self->table_bytes, 0);
 }
 
-static void write_what_waits(struct ipcnet_store *self) {
+/* Until nobody is left who gives it work. What was given before is written then as well: when both twins die, the disk alone knows how far the pose was. */
+static void write_what_waits(struct ipcnet_store *self, int orphaned_fd) {
   const uint64_t one = 1;
   uint64_t count;
-  for (;;) {
+  for (bool orphaned = false; !orphaned;) {
+    struct pollfd wanted[2] = {{.fd = self->work_fd, .events = POLLIN}, {.fd = orphaned_fd, .events = POLLIN}};
     ipcnet_log_flush(self->log);
-    if (read(self->work_fd, &count, sizeof count) < 0 && errno != EINTR) return;
+    if (poll(wanted, 2, -1) < 0 && errno != EINTR) return;
+    orphaned = wanted[1].revents != 0;
+    if (!orphaned && (wanted[0].revents == 0 || read(self->work_fd, &count, sizeof count) < 0)) continue;
     keep_epoch(self); /* first: a takeover may wait for it */
     keep_image(self);
     keep_table(self);
@@ -142,8 +171,8 @@ static void write_what_waits(struct ipcnet_store *self) {
 }
 
 /* Neither a socket nor a lock of ours stays open here. */
-static void close_others(const struct ipcnet_store *self) {
-  const int kept[] = {self->epoch.fd, self->journal.fd, self->work_fd, self->news_fd};
+static void close_others(const struct ipcnet_store *self, int orphaned_fd) {
+  const int kept[] = {self->epoch.fd, self->journal.fd, self->work_fd, self->news_fd, orphaned_fd};
   for (int fd = 3; fd < DESCRIPTORS_MAX; fd++) {
     bool ours = false;
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) ours = ours || kept[i] == fd;
@@ -163,13 +192,18 @@ int ipcnet_store_start(struct ipcnet_store *self) {
     self->writer_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     return 0;
   }
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  sigset_t orphaned;
+  sigemptyset(&orphaned);
+  sigaddset(&orphaned, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &orphaned, NULL);
+  int orphaned_fd = signalfd(-1, &orphaned, SFD_CLOEXEC);
+  prctl(PR_SET_PDEATHSIG, SIGUSR1);
   prctl(PR_SET_NAME, "reflex-store");
-  if (getppid() != parent) _exit(0);
+  if (orphaned_fd < 0 || getppid() != parent) _exit(1);
   ipcnet_realtime_lower();
-  close_others(self);
-  write_what_waits(self);
-  _exit(1);
+  close_others(self, orphaned_fd);
+  write_what_waits(self, orphaned_fd);
+  _exit(0);
 }
 
 void ipcnet_store_stop(struct ipcnet_store *self) {

@@ -5,7 +5,8 @@
  * The epoch is kept ahead: what lies on the disk is a reservation, up to which epochs may be used without asking again. So a standby can take over without waiting for a disk.
  * Each twin writes its own folder and reads both.
  *
- * All functions are the main thread's. `news_fd` becomes readable when something was kept or could not be. The writer dies with us, whatever it was doing.
+ * All functions are the main thread's. `news_fd` becomes readable when something was kept or could not be. When we die, whatever of, the writer
+ * keeps what it was given before, then ends: until then nobody else writes to these files.
  */
 #ifndef IPCNET_REFLEX_STORE_H
 #define IPCNET_REFLEX_STORE_H

@@ -20,6 +20,7 @@ static bool use(struct ipcnet_process *self, void *bytes, size_t length, char *w
   self->table = bytes;
   self->table_bytes = length;
   ipcnet_twin_watch_init(&self->watch, table->header->twin_deadline_us, self->now_us);
+  ipcnet_power_use(self);
   ipcnet_log_write(&self->log, "table %u: %u buses, %u messages", table->generation, table->header->sections[IPCNET_REFLEX_BUSES].count, table->header->sections[IPCNET_REFLEX_MESSAGES].count);
   return true;
 }
@@ -33,6 +34,8 @@ void ipcnet_tables_begin(struct ipcnet_process *self) {
     ipcnet_log_write(&self->log, "the stored table cannot be read: %s", strerror((int)-length));
   } else if (!use(self, bytes, (size_t)length, why, sizeof why)) {
     ipcnet_log_write(&self->log, "the stored table is refused: %s", why);
+    /* It is named by its hash and was checked before it was stored: whatever its fault is, somebody or something has changed it. */
+    self->table_damaged = strncmp(why, "crc,", 4) == 0 || strncmp(why, "hash,", 5) == 0 || strncmp(why, "magic,", 6) == 0 || strncmp(why, "length,", 7) == 0;
     munmap(bytes, (size_t)length);
   }
 }

@@ -16,7 +16,7 @@ void ipcnet_twin_link_init(struct ipcnet_twin_link *self, const char *path, uint
   snprintf(self->path, sizeof self->path, "%s", path);
   self->instance = instance;
   self->detector = detector;
-  self->socket = self->pidfd = -1;
+  self->socket = self->pidfd = self->given_fd = -1;
 }
 
 static void hang_up(struct ipcnet_twin_link *self) {
@@ -82,7 +82,7 @@ static bool adopt(struct ipcnet_twin_link *self, int page_fd) {
   return true;
 }
 
-static enum ipcnet_twin_news take(struct ipcnet_twin_link *self, const uint8_t *bytes, size_t length, const struct ipcnet_seqpacket_fds *fds, bool *bad) {
+static enum ipcnet_twin_news take(struct ipcnet_twin_link *self, const uint8_t *bytes, size_t length, struct ipcnet_seqpacket_fds *fds, bool *bad) {
   struct ipcnet_packet packet;
   *bad = true;
   if (ipcnet_packet_decode(bytes, length, fds->count, &packet) != IPCNET_PACKET_OK || packet.counter != self->received++) return IPCNET_TWIN_NEWS_NONE;
@@ -98,6 +98,14 @@ static enum ipcnet_twin_news take(struct ipcnet_twin_link *self, const uint8_t *
     *bad = !adopt(self, fds->fds[0]);
     return *bad ? IPCNET_TWIN_NEWS_NONE : IPCNET_TWIN_NEWS_FOUND;
   case IPCNET_PACKET_LOOK: *bad = false; return IPCNET_TWIN_NEWS_LOOK;
+  case IPCNET_PACKET_POWER_LINE:
+    /* Only from a process that is known. */
+    *bad = !self->alive;
+    if (*bad || self->given_fd >= 0) return IPCNET_TWIN_NEWS_NONE;
+    self->given = packet.power_line;
+    self->given_fd = fds->fds[0];
+    fds->fds[0] = -1;
+    return IPCNET_TWIN_NEWS_NONE;
   default: return IPCNET_TWIN_NEWS_NONE;
   }
 }
@@ -116,7 +124,9 @@ enum ipcnet_twin_news ipcnet_twin_link_read(struct ipcnet_twin_link *self) {
       enum ipcnet_twin_news now = take(self, buffer + (size_t)i * IPCNET_PACKET_BYTES_MAX, lengths[i], &fds[i], &bad);
       if (now > news && news != IPCNET_TWIN_NEWS_FOUND) news = now;
     }
-    for (uint32_t fd = 0; fd < fds[i].count; fd++) close(fds[i].fds[fd]);
+    for (uint32_t fd = 0; fd < fds[i].count; fd++) {
+      if (fds[i].fds[fd] >= 0) close(fds[i].fds[fd]);
+    }
   }
   if (bad || count < 0 || (state != IPCNET_SEQPACKET_MORE && state != IPCNET_SEQPACKET_DRAINED)) hang_up(self);
   return news;

@@ -20,6 +20,8 @@ struct ipcnet_twin_link {
   uint64_t retry_us;
   bool is_silent;
   struct ipcnet_twin_watch silence; /* of somebody who was greeted and does not answer */
+  int given_fd;             /* the power-fail line that it has given us, until somebody takes it; -1 none */
+  struct ipcnet_powerfail_want given;
   struct ipcnet_detector *detector;
 };
 

@@ -129,6 +129,7 @@ void ipcnet_twins_hello(const struct ipcnet_process *self, struct ipcnet_packet_
 
 void ipcnet_twins_read(struct ipcnet_process *self) {
   enum ipcnet_twin_news news = ipcnet_twin_link_read(&self->link); /* a closed socket leaves epoll by itself */
+  if (self->link.given_fd >= 0) ipcnet_power_given(self);
   if (news != IPCNET_TWIN_NEWS_FOUND) return; /* LOOK: the turn looks anyway */
   ipcnet_process_watch(self, self->link.pidfd, IPCNET_SOURCE_TWIN_DEAD, 0);
   ipcnet_twin_watch_init(&self->watch, self->watch.deadline_us, self->now_us);
@@ -141,6 +142,7 @@ void ipcnet_twins_dead(struct ipcnet_process *self) {
   uint32_t pid = self->link.page->pid;
   ipcnet_process_unwatch(self, self->link.pidfd);
   ipcnet_twin_link_died(&self->link);
+  ipcnet_power_hurry(self);
   self->twin_stands = false;
   (void)IPCNET_FAILPOINT("afterDeath");
   tell(self, IPCNET_TWIN_OWNER_DEAD);
@@ -220,7 +222,7 @@ static void reserve_ahead(struct ipcnet_process *self) {
   uint16_t known[4] = {self->stored_epoch, self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0, (uint16_t)self->page.page->epoch, ipcnet_reflex_heard_epoch(self->core)};
   uint16_t next = ipcnet_epoch_next(known, 4);
   next = ipcnet_epoch_next(&next, 1); /* two hosts: only every second one is ours */
-  if (!self->store_usable || self->awaited_epoch != 0 || ipcnet_store_has(&self->store, next)) return;
+  if (!self->store_usable || self->awaited_epoch != 0 || ipcnet_store_has(&self->store, next) || ipcnet_power_fails(self)) return;
   if (atomic_load(&self->store.wanted_epoch) != 0 || self->now_us < self->reserve_us) return;
   self->reserve_us = self->now_us + 100000; /* a disk that is full is not asked a thousand times a second */
   for (unsigned i = 1; i < RESERVE_AHEAD; i++) next = ipcnet_epoch_next(&next, 1);

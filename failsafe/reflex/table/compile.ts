@@ -90,6 +90,18 @@ export interface ReflexTableInput {
   measured: readonly ReflexMessage[];
   nodes: readonly ReflexNodeInput[];
   plans: CompiledPlanSet;
+  /** The GPIO line that says that power fails. */
+  powerFail: ReflexPinInput | undefined;
+}
+
+export interface ReflexPinInput {
+  /** Device of the chip. */
+  chip: string;
+  /** Number on the chip, or name. */
+  line: number | string;
+  /** Low when power fails. */
+  activeLow: boolean;
+  debounceUs: number;
 }
 
 /** What a fault concerns: a command by `bus/message`, a node or bus by its name, something of the plan by a sentence's beginning, or the table as a whole. */
@@ -386,9 +398,18 @@ class Compiler {
       const condition = trigger.subject && "condition" in trigger.subject ? this.#table.add("conditions", this.#condition(trigger.subject.condition, { kind: "plan", name: `trigger ${name}` })) : undefined;
       this.#table.add("triggers", {
         name: this.#table.text(name), plan, priority: sectionRowsMax.triggers - 1 - index, kind: triggerKinds.indexOf(on), subject: condition ?? subject,
-        flags: (latched ? triggerFlags.latched : 0) | (onlyArmed ? triggerFlags.onlyWhileArmed : 0),
+        ...this.#pin(on, (latched ? triggerFlags.latched : 0) | (onlyArmed ? triggerFlags.onlyWhileArmed : 0)),
       });
     }
+    if (this.#input.powerFail && !this.#triggers.some(({ trigger }) => trigger.on === "powerFail")) this.#fault({ kind: "plan", name: "powerFail" }, "a line says that power fails, and no plan is started by it");
+  }
+
+  #pin(on: CompiledTrigger["on"], flags: number): { flags: number; chip: number; line: number; debounceUs: number } {
+    const pin = on === "powerFail" ? this.#input.powerFail : undefined;
+    if (!pin) return { flags, chip: 0, line: 0, debounceUs: 0 };
+    const { chip, line, activeLow, debounceUs } = pin;
+    const named = typeof line === "string";
+    return { flags: flags | triggerFlags.pin | (activeLow ? triggerFlags.activeLow : 0) | (named ? triggerFlags.named : 0), chip: this.#table.text(chip), line: named ? this.#table.text(line) : line, debounceUs };
   }
 
   #subjectRow(name: string, subject: Exclude<CompiledTrigger["subject"], undefined | { condition: CompiledCondition }>): number {

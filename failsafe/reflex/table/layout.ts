@@ -51,7 +51,7 @@ export const stepStruct = struct("ipcnet_reflex_step", {
 export const planStruct = struct("ipcnet_reflex_plan", {
   name: "u32", stepsFirst: "u16", stepsCount: "u16", budgetUs: "u32", worstUs: "u32", lastFirst: "u16", lastCount: "u16", category: "u8", reserved: { reserved: 43 },
 });
-export const triggerStruct = struct("ipcnet_reflex_trigger", { name: "u32", plan: "u16", subject: "u16", kind: "u8", priority: "u8", flags: "u8", reserved: { reserved: 21 } });
+export const triggerStruct = struct("ipcnet_reflex_trigger", { name: "u32", plan: "u16", subject: "u16", kind: "u8", priority: "u8", flags: "u8", reserved8: { reserved: 1 }, chip: "u32", line: "u32", debounceUs: "u32", reserved: { reserved: 8 } });
 const sectionStruct = struct("ipcnet_reflex_section_place", { offset: "u32", count: "u32" });
 export const headerStruct = struct("ipcnet_reflex_table_header", {
   e2e: { bytes: 20 }, magic: "u32", major: "u16", minor: "u16", reserved: { reserved: 4 }, hash: { bytes: 32 }, brainTimeoutUs: "u32", beatPeriodUs: "u32", twinDeadlineUs: "u32", flags: "u32",
@@ -99,7 +99,7 @@ export const fieldFlags = { bigEndian: 1, signed: 2, ieee: 4 } as const;
 export const messageFlags = { poseOnly: 1 } as const;
 export const nodeFlags = { required: 1, canopen: 2, mustBeOperational: 4 } as const;
 export const stepFlags = { mandatory: 1, fallbackOnly: 2 } as const;
-export const triggerFlags = { latched: 1, onlyWhileArmed: 2 } as const;
+export const triggerFlags = { latched: 1, onlyWhileArmed: 2, pin: 4, activeLow: 8, named: 16 } as const;
 /** By their numbers. */
 export const onTimeouts = ["continue", "fail", "last"] as const;
 export const triggerKinds = ["onRequest", "onStop", "onShutdown", "onCondition", "onNodeLost", "onExpired", "onBusDead", "onBrainLost", "onTakeover", "onCompromise", "onPowerFail"] as const;

@@ -39,8 +39,9 @@ function show({ head, hash, rows }: { head: { generation: number; flags: number;
       ...(node.lostTrigger === NONE ? {} : { whenLost: text(rows.triggers[node.lostTrigger]?.name ?? 0) }),
     })),
     plans: rows.plans.map((plan) => ({ name: text(plan.name), category: plan.category, budgetMs: plan.budgetUs / 1e3, worstMs: plan.worstUs / 1e3, steps: steps(plan.stepsFirst, plan.stepsCount), lastRung: sends(plan.lastFirst, plan.lastCount) })),
-    triggers: rows.triggers.map(({ name, kind, priority, plan, flags }) => ({
+    triggers: rows.triggers.map(({ name, kind, priority, plan, flags, chip, line, debounceUs }) => ({
       name: text(name), on: triggerKinds[kind] ?? "?", priority, plan: text(rows.plans[plan]?.name ?? 0), latched: (flags & triggerFlags.latched) !== 0, onlyWhileArmed: (flags & triggerFlags.onlyWhileArmed) !== 0,
+      ...((flags & triggerFlags.pin) === 0 ? {} : { pin: { chip: text(chip), line: (flags & triggerFlags.named) === 0 ? line : text(line), activeLow: (flags & triggerFlags.activeLow) !== 0, debounceUs } }),
     })),
   };
 }

@@ -33,6 +33,7 @@ export const testInput: ReflexTableInput = {
   generation: 1, resumeArmed: true, drills: true, brainTimeoutMs: 1_000, beatPeriodMs: 20, twinDeadlineMs: 10, buses: [testBus], commands: [testCommand], measured: [testState],
   nodes: [{ name: "joint", bus: "arm", heartbeat: { canopen: 1 }, timeoutMs: 300, required: true }],
   plans: { plans: [stopPlan], triggers: [trigger("nodeLost", 150), trigger("busDead", 170), trigger("stop", 90), trigger("expired", 30), trigger("request", 10)] },
+  powerFail: undefined,
 };
 
 /** Random messages as commands of two buses, one of them FD; nodes, a plan of several steps that sends some of them. */

@@ -20,7 +20,7 @@ export async function buildReflexParts({ config, configFile, table, clock, event
   const { reflex, brainTimeoutMs } = config.redundancy;
   const client = await ReflexClient.create({
     runFolder: reflexRunFolder(config, configFile), instances: reflex === "pair" ? ["a", "b"] : ["a"], clock, table, brainTimeoutMs, bootId: bootId(),
-    brainEpoch: epoch, isActive: () => true, event,
+    brainEpoch: epoch, isActive: () => epoch() > 0, event,
   });
   const rows = new Map(config.buses.filter(isReflexBus).map(({ name }, row) => [name, row]));
   return {

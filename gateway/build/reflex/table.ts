@@ -29,7 +29,7 @@ function tableInput(config: Config, { messages }: CheckedParts, plans: CompiledP
   const commands = buses.flatMap((bus) => commandsOf(config, bus, plans).map((sendable) => command(bus.name, messages.of(bus.name).get(sendable.message)!, sendable)));
   const commanded = new Set(commands.map(({ bus, message }) => `${bus}/${message.name}`));
   return {
-    generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, commands, plans, buses: buses.map(busInput),
+    generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, commands, plans, buses: buses.map(busInput), powerFail: config.safePose.powerFail,
     measured: buses.flatMap(({ name }) => [...messages.of(name).values()].filter(({ message }) => !commanded.has(`${name}/${message.name}`)).flatMap((entry) => protectedMessage(name, entry) ?? [])),
     nodes: config.nodes.flatMap((node): ReflexNodeInput[] => {
       const { name, link, heartbeat, timeoutMs, required } = node;

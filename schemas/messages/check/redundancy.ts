@@ -48,6 +48,7 @@ export function checkRedundancy(context: CheckContext, messages: BusMessages): v
 function checkWithoutReflex(context: CheckContext): void {
   const { redundancy, safePose } = context.config;
   if (safePose.plan !== undefined) context.fault("reflexNeeded", ["safePose", "plan"], "a plan file is run by the reflex, and there is none", { expected: "redundancy.reflex: single or pair, or safePose.steps instead of a plan", part: "key" });
+  if (safePose.powerFail) context.fault("reflexNeeded", ["safePose", "powerFail"], "the power-fail line is read by the reflex, and there is none", { expected: "redundancy.reflex: single or pair", part: "key" });
   if (redundancy.resumeArmed) context.warning("reflexNeeded", ["redundancy", "resumeArmed"], "there is no reflex that could take over", { hint: "reflex: pair" });
 }
 

@@ -4,6 +4,7 @@
  * While a new lane is being made, off this thread, publishing goes into a queue of as many messages as the lane has slots; they are the new lane's first. So the old lane ends at the very
  * message at which its readers were asked to change, the count goes on without a gap, and who holds only the old one sees nothing more from that moment on.
  */
+import { anEnd, type End } from "../ending.ts";
 import { fstatSync } from "node:fs";
 import { IpcnetError, Status } from "../../../schemas/status.ts";
 import { nameHash } from "../../../schemas/topics/schemaHash.ts";
@@ -46,6 +47,8 @@ const qualities: Readonly<Record<Quality, 0 | 1 | 2>> = { good: 0, stale: 1, bad
 const LINEAGE_MAX = 15;
 
 export class LaneTopicWriter implements TopicWriter {
+  /** How it ends; whoever ends it with more to say settles it first. */
+  readonly ending: End = anEnd();
   /** What the gateway was told, and is told again when another one answers. */
   readonly advertisement: Advertisement;
   readonly #options: WriterOptions;
@@ -144,7 +147,12 @@ export class LaneTopicWriter implements TopicWriter {
     return loan === "full" ? undefined : { bytes: loan.bytes, commit: (lengthBytes = bytes, options) => loan.commit(lengthBytes, metaOf(options)), giveUp: () => loan.giveUp() };
   }
 
+  get ended(): Promise<void> {
+    return this.ending.promise;
+  }
+
   async close(): Promise<void> {
+    this.ending.resolve();
     if (this.#taken) return;
     const advert = this.#advert;
     this.end(new IpcnetError(Status.serviceUnavailable, `${this.topic}: this writer is closed`));
@@ -168,6 +176,8 @@ export class LaneTopicWriter implements TopicWriter {
   end(why: IpcnetError): void {
     if (this.#taken) return;
     this.#taken = why;
+    // Its program was told by a notice, and is told again by each publish.
+    this.ending.reject(why, true);
     this.#advert = undefined;
     this.#waiting = undefined;
     this.#returning?.cancel?.();

@@ -8,6 +8,7 @@ import type { LaneServerMessage } from "../../protocol/laneMessages.ts";
 import { closeAll, type Descriptor } from "../../sockets/index.ts";
 import { payloadEncoder, topicSchema } from "../encode.ts";
 import type { AdvertiseOptions, TopicWriter } from "../laneApi.ts";
+import type { End } from "../ending.ts";
 import type { Link } from "../link.ts";
 import { laneGeometry } from "./geometry.ts";
 import { LaneTopicWriter, type WriterOptions } from "./topicWriter.ts";
@@ -98,9 +99,13 @@ export class Writers {
     });
   }
 
-  closeAll(why: string): void {
+  /** There will be no other link: `end` says how each writer's end is told. */
+  closeAll(why: string, end: (topic: string, how: End) => void): void {
     this.#cancelReturn?.();
-    for (const writer of this.#writers) writer.end(new IpcnetError(Status.serviceUnavailable, why));
+    for (const writer of this.#writers) {
+      end(writer.topic, writer.ending);
+      writer.end(new IpcnetError(Status.serviceUnavailable, why));
+    }
     this.#writers.clear();
     this.#byAdvert.clear();
   }

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -21,10 +20,9 @@
 #include "../rig/bus.h"
 #include "../rig/processes.h"
 #include "../rig/table.h"
+#include "measure.h"
 
 #define WAIT_US 10000000u
-#define SAMPLES_MAX 100000u
-#define BURNERS_MAX 16
 
 struct bench {
   const char *program;
@@ -35,40 +33,11 @@ struct bench {
   pthread_mutex_t lock; /* of the brain */
   pthread_t producer;
   volatile bool done;
-  pid_t processes[2], burners[BURNERS_MAX];
-  int burner_count;
+  pid_t processes[2];
+  struct measure_load load;
   uint32_t random;
   uint64_t expected_owners, lost, late_turns, turns;
 };
-
-struct series { const char *name; uint32_t count; uint32_t *us; };
-
-/* ---- Load -------------------------------------------------------------------------------------------------------------------------------------- */
-
-/* One half computes, the other half walks through memory and gives it back. */
-static void burn(int number) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  volatile uint64_t value = 1;
-  size_t bytes = 64u << 20;
-  for (;;) {
-    if (number % 2 == 0) {
-      for (unsigned i = 0; i < 1000000; i++) value = value * 6364136223846793005u + 1;
-      continue;
-    }
-    uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) continue;
-    for (size_t at = 0; at < bytes; at += 64) memory[at] = (uint8_t)at;
-    munmap(memory, bytes);
-  }
-}
-
-static void start_burners(struct bench *self, int count) {
-  for (self->burner_count = 0; self->burner_count < count && self->burner_count < BURNERS_MAX; self->burner_count++) {
-    pid_t pid = fork();
-    if (pid == 0) burn(self->burner_count);
-    self->burners[self->burner_count] = pid;
-  }
-}
 
 /* ---- Producer ------------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -169,7 +138,7 @@ static void restart(struct bench *self, int instance) {
 
 enum blow { KILL, STOP, SWITCH };
 
-static void one(struct bench *self, enum blow blow, struct series *claim, struct series *command) {
+static void one(struct bench *self, enum blow blow, struct measure_series *claim, struct measure_series *command) {
   int owner = settle(self);
   usleep(next_random(self) % 20000);
   struct ipcnet_reflex_status before = status_of(self, owner);
@@ -188,8 +157,8 @@ static void one(struct bench *self, enum blow blow, struct series *claim, struct
   }
   if (!wait_for_successor(self, followed, &seen)) self->lost += 1;
   else {
-    claim->us[claim->count++] = (uint32_t)(seen.followed_us - start_us);
-    command->us[command->count++] = (uint32_t)(seen.accepted_us - start_us);
+    measure_add(claim, seen.followed_us - start_us);
+    measure_add(command, seen.accepted_us - start_us);
   }
   self->expected_owners += 1;
   struct ipcnet_reflex_status after = status_of(self, 1 - owner);
@@ -204,41 +173,11 @@ static void one(struct bench *self, enum blow blow, struct series *claim, struct
   restart(self, owner);
 }
 
-/* ---- Telling --------------------------------------------------------------------------------------------------------------------------------------- */
-
-static int by_size(const void *a, const void *b) {
-  uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
-  return one < other ? -1 : one > other;
-}
-
-static void tell(struct series *of) {
-  static const uint32_t EDGES[] = {100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000, 5000, 8000, 10000, 10500, 11000, 12000, 15000, 20000, 50000, UINT32_MAX};
-  if (of->count == 0) return;
-  qsort(of->us, of->count, sizeof *of->us, by_size);
-#define AT(permille) of->us[(uint64_t)(of->count - 1) * (permille) / 1000]
-  printf("\n%s: %u, µs: p50 %u, p90 %u, p99 %u, p99.9 %u, max %u\n", of->name, of->count, AT(500), AT(900), AT(990), AT(999), of->us[of->count - 1]);
-  uint32_t at = 0, low = 0;
-  for (size_t edge = 0; edge < sizeof EDGES / sizeof EDGES[0]; edge++) {
-    uint32_t count = 0;
-    while (at < of->count && of->us[at] < EDGES[edge]) at++, count++;
-    if (count > 0) {
-      char to[16] = "…";
-      if (EDGES[edge] != UINT32_MAX) snprintf(to, sizeof to, "%u", EDGES[edge]);
-      printf("  %6u – %-6s %6u  ", low, to, count);
-      for (uint32_t bar = 0; bar < (count * 60 + of->count - 1) / of->count; bar++) fputs("█", stdout);
-      putchar('\n');
-    }
-    low = EDGES[edge];
-  }
-}
-
-static struct series series(const char *name) {
-  return (struct series){.name = name, .us = calloc(SAMPLES_MAX, sizeof(uint32_t))};
-}
+/* ---- Arguments ---------------------------------------------------------------------------------------------------------------------------------- */
 
 static unsigned long number(const char *text) {
   unsigned long value = text == NULL ? 0 : strtoul(text, NULL, 10);
-  return value < SAMPLES_MAX ? value : SAMPLES_MAX - 1;
+  return value < MEASURE_SAMPLES_MAX ? value : MEASURE_SAMPLES_MAX - 1;
 }
 
 int main(int argc, char **argv) {
@@ -274,8 +213,8 @@ int main(int argc, char **argv) {
   size_t length = 0;
   uint8_t *table = rig_joint_table(self.socket, 1, 10000, &length);
   pthread_mutex_init(&self.lock, NULL);
-  if (!rig_bus_start(&self.bus, self.socket, 60) || !rig_brain_open(&self.brain, self.run, table, length)) fail("no bus or no brain");
-  start_burners(&self, (int)burners);
+  if (!rig_bus_start(&self.bus, self.socket, 60, NULL) || !rig_brain_open(&self.brain, self.run, table, length)) fail("no bus or no brain");
+  measure_load_start(&self.load, (int)burners);
   restart(&self, 0);
   restart(&self, 1);
   pthread_create(&self.producer, NULL, produce, &self);
@@ -285,20 +224,20 @@ int main(int argc, char **argv) {
   int owner = settle(&self);
   struct ipcnet_reflex_status status = status_of(&self, owner);
   printf("reflex: realtime %s, memory locked %s, robust word %s; burners %d; producer 1 kHz%s; seed %lu\n", status.features & IPCNET_REFLEX_REALTIME ? "yes" : "no", status.features & IPCNET_REFLEX_LOCKED ? "yes" : "no",
-    status.features & IPCNET_REFLEX_DETECTOR ? "yes" : "no", self.burner_count, realtime ? "" : " (not realtime)", seed);
+    status.features & IPCNET_REFLEX_DETECTOR ? "yes" : "no", self.load.count, realtime ? "" : " (not realtime)", seed);
 
   uint64_t quiet_before = rig_bus_seen(&self.bus).followed;
   sleep((unsigned)quiet_s);
   uint64_t quiet_changes = rig_bus_seen(&self.bus).followed - quiet_before;
   uint64_t before = rig_bus_seen(&self.bus).followed;
-  struct series all[] = {series("crash → CLAIM followed"), series("crash → first command accepted"), series("hang → CLAIM followed"), series("hang → first command accepted"),
-    series("hand-over asked → CLAIM followed"), series("hand-over asked → first command accepted")};
+  struct measure_series all[] = {measure_series("crash → CLAIM followed"), measure_series("crash → first command accepted"), measure_series("hang → CLAIM followed"), measure_series("hang → first command accepted"),
+    measure_series("hand-over asked → CLAIM followed"), measure_series("hand-over asked → first command accepted")};
   for (unsigned long i = 0; i < kills; i++) one(&self, KILL, &all[0], &all[1]);
   for (unsigned long i = 0; i < stops; i++) one(&self, STOP, &all[2], &all[3]);
   for (unsigned long i = 0; i < switches; i++) one(&self, SWITCH, &all[4], &all[5]);
   settle(&self);
   struct rig_seen seen = rig_bus_seen(&self.bus);
-  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) tell(&all[i]);
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) measure_tell(&all[i]);
   printf("\nowners that nobody asked for: %llu (and %llu in %lu quiet seconds); takeovers that never came: %llu; stale frames accepted: %llu; commands accepted %llu, refused %llu; loop late %llu of %llu turns\n",
     (unsigned long long)(seen.followed - before - self.expected_owners), (unsigned long long)quiet_changes, quiet_s, (unsigned long long)self.lost, (unsigned long long)seen.stale_accepted,
     (unsigned long long)seen.accepted, (unsigned long long)seen.refused, (unsigned long long)self.late_turns, (unsigned long long)self.turns);
@@ -306,7 +245,7 @@ int main(int argc, char **argv) {
   pthread_join(self.producer, NULL);
   rig_kill(self.processes[0]);
   rig_kill(self.processes[1]);
-  for (int i = 0; i < self.burner_count; i++) rig_kill(self.burners[i]);
+  measure_load_stop(&self.load);
   rig_brain_close(&self.brain);
   rig_bus_stop(&self.bus);
   rig_remove(self.root);

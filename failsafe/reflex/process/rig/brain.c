@@ -132,7 +132,7 @@ int rig_brain_switch(struct rig_brain *self, int instance) {
   return rig_brain_ask(self, instance, IPCNET_PACKET_SWITCH, NULL, 0, -1, &answer, answer_body, NULL) ? answer_body[0] : -1;
 }
 
-void rig_brain_turn(struct rig_brain *self, int16_t target) {
+void rig_brain_beat(struct rig_brain *self) {
   uint64_t now_us = rig_now_us();
   if (now_us >= self->beat_due_us) {
     uint8_t beat[20] = {IPCNET_ORDER_BRAIN_BEAT};
@@ -142,10 +142,16 @@ void rig_brain_turn(struct rig_brain *self, int16_t target) {
       if (self->links[i].fd >= 0) send_packet(&self->links[i], IPCNET_PACKET_ORDER, 0, beat, sizeof beat, -1);
     }
   }
+}
+
+uint64_t rig_brain_turn(struct rig_brain *self, int16_t target) {
+  rig_brain_beat(self);
+  uint64_t now_us = rig_now_us();
   struct ipcnet_lane_meta meta = {.time_ns = now_us * 1000u};
   struct ipcnet_reflex_command command = {.deadline_us = now_us + COMMAND_TTL_US, .sequence = ++self->sequence, .brain_epoch = self->epoch, .token = (uint32_t)self->sequence, .table_hash = self->table_hash,
     .message = 0, .length_bytes = 8};
   command.data[5] = (uint8_t)target;
   command.data[6] = (uint8_t)((uint16_t)target >> 8);
   ipcnet_lane_writer_publish(self->lane, &meta, NULL, &command, sizeof command, 0);
+  return command.deadline_us;
 }

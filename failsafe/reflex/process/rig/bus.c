@@ -33,10 +33,12 @@ static void give_others(struct rig_bus *self, const struct rig_client *from, con
   }
 }
 
-void rig_bus_inject(struct rig_bus *self, uint32_t id, const uint8_t *data, uint8_t length) {
-  struct ipcnet_can_frame frame = {.time_us = (double)rig_now_us(), .can_id = id, .length_bytes = length};
+uint64_t rig_bus_inject(struct rig_bus *self, uint32_t id, const uint8_t *data, uint8_t length) {
+  uint64_t now_us = rig_now_us();
+  struct ipcnet_can_frame frame = {.time_us = (double)now_us, .can_id = id, .length_bytes = length};
   memcpy(frame.data, data, length);
   give_others(self, NULL, &frame);
+  return now_us;
 }
 
 /* ---- The node --------------------------------------------------------------------------------------------------------------------------------- */
@@ -46,6 +48,7 @@ static void report(struct rig_bus *self, uint64_t now_us) {
   uint8_t data[8] = {0};
   uint16_t target = (uint16_t)self->seen.target;
   self->state_due_us = now_us + RIG_STATE_PERIOD_US;
+  if (self->guest.period != NULL) self->guest.period(self->guest.context);
   if (atomic_load(&self->mute)) return;
   self->seen.reported = self->seen.target;
   data[3] = (uint8_t)self->node.epoch;
@@ -54,7 +57,7 @@ static void report(struct rig_bus *self, uint64_t now_us) {
   data[6] = (uint8_t)target;
   data[7] = (uint8_t)(target >> 8);
   ipcnet_e2e_p05_protect(&E2E, data, sizeof data, self->state_counter++ & 0xFFu);
-  rig_bus_inject(self, RIG_STATE_ID, data, sizeof data);
+  self->seen.reported_us = rig_bus_inject(self, RIG_STATE_ID, data, sizeof data);
 }
 
 static void hear(struct rig_bus *self, const struct ipcnet_can_frame *frame, uint64_t now_us) {
@@ -107,6 +110,7 @@ static void take(struct rig_bus *self, struct rig_client *of, const struct recor
   if ((record->frame.can_id & ~3u) == RIG_CLAIM_ID) hear(self, &record->frame, now_us);
   if (record->frame.can_id == RIG_COMMAND_ID) judge(self, &record->frame, now_us);
   if (record->frame.can_id == RIG_BRAKE_ID) self->seen.brakes += 1;
+  if (self->guest.heard != NULL) self->guest.heard(self->guest.context, &record->frame, now_us);
   pthread_cond_broadcast(&self->changed);
   pthread_mutex_unlock(&self->lock);
 }
@@ -153,6 +157,7 @@ static void *run(void *argument) {
     for (int i = 0; i < RIG_CLIENTS_MAX; i++) {
       if (wanted[2 + i].revents != 0 && self->clients[i].fd == wanted[2 + i].fd) read_client(self, &self->clients[i]);
     }
+    atomic_fetch_add(&self->turns, 1);
     now_us = rig_now_us();
     if (now_us < self->state_due_us) continue;
     pthread_mutex_lock(&self->lock);
@@ -162,9 +167,10 @@ static void *run(void *argument) {
   }
 }
 
-bool rig_bus_start(struct rig_bus *self, const char *path, int priority) {
+bool rig_bus_start(struct rig_bus *self, const char *path, int priority, const struct rig_bus_guest *guest) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   memset(self, 0, sizeof *self);
+  if (guest != NULL) self->guest = *guest;
   for (int i = 0; i < RIG_CLIENTS_MAX; i++) self->clients[i].fd = -1;
   snprintf(self->path, sizeof self->path, "%s", path);
   snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
@@ -203,6 +209,11 @@ struct rig_seen rig_bus_seen(struct rig_bus *self) {
   struct rig_seen seen = self->seen;
   pthread_mutex_unlock(&self->lock);
   return seen;
+}
+
+void rig_bus_drain(struct rig_bus *self) {
+  /* It may be in the middle of a turn that has passed a client already. */
+  for (uint64_t until = atomic_load(&self->turns) + 2; atomic_load(&self->turns) < until;) usleep(500);
 }
 
 bool rig_bus_wait(struct rig_bus *self, uint64_t until_us) {

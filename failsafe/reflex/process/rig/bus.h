@@ -32,7 +32,15 @@ struct rig_seen {
   uint64_t last_accepted_us, brakes, frames;
   uint64_t last_gap_us;       /* the longest between two accepted commands since `followed` changed */
   int16_t target, reported;   /* as commanded; as the node's last frame says */
+  uint64_t reported_us;       /* time stamp of that frame */
   bool two_owners;            /* commands of two epochs were accepted in turn */
+};
+
+/* Who else stands on the bus: `heard` is called with every frame of a reflex, `period` with each frame of the joint (also while it is mute), both on the bus's thread under its lock. They may inject. */
+struct rig_bus_guest {
+  void (*heard)(void *context, const struct ipcnet_can_frame *frame, uint64_t now_us);
+  void (*period)(void *context);
+  void *context;
 };
 
 struct rig_client { int fd; bool welcomed; size_t filled; uint8_t buffer[96 * 64]; char name[32]; };
@@ -51,18 +59,22 @@ struct rig_bus {
   struct ipcnet_node_options options;
   uint32_t state_counter;
   uint64_t state_due_us;
+  _Atomic uint64_t turns;
   _Atomic bool mute;          /* the node says nothing */
   _Atomic bool unacknowledged;/* nobody acknowledges: frames stay in flight */
+  struct rig_bus_guest guest;
 };
 
-/* Listens at `path`. `priority`: SCHED_FIFO, 0 none. */
-bool rig_bus_start(struct rig_bus *self, const char *path, int priority);
+/* Listens at `path`. `priority`: SCHED_FIFO, 0 none. `guest`: who else is on the bus; NULL nobody. */
+bool rig_bus_start(struct rig_bus *self, const char *path, int priority, const struct rig_bus_guest *guest);
 void rig_bus_stop(struct rig_bus *self);
 struct rig_seen rig_bus_seen(struct rig_bus *self);
 /* Waits for the node to judge something; false: `until_us` has passed. */
 bool rig_bus_wait(struct rig_bus *self, uint64_t until_us);
-/* A frame from the node, or from an intruder. */
-void rig_bus_inject(struct rig_bus *self, uint32_t id, const uint8_t *data, uint8_t length);
+/* A frame from the node, or from an intruder. Returns its time stamp, taken just before it is sent. */
+uint64_t rig_bus_inject(struct rig_bus *self, uint32_t id, const uint8_t *data, uint8_t length);
+/* All that was sent to the bus before is judged. */
+void rig_bus_drain(struct rig_bus *self);
 uint64_t rig_now_us(void);
 
 #endif

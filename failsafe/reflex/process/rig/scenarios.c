@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/gpio.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -494,6 +495,81 @@ static void told_to_stop_it_poses_first_and_ends_the_watchdog(void) {
   close(listener);
 }
 
+/* ---- The power-fail line: a FIFO plays the chip (gpio.h) --------------------------------------------------------------------------------------- */
+
+static int chip = -1;
+
+static void power(bool fails) {
+  struct gpio_v2_line_event event = {.timestamp_ns = rig_now_us() * 1000u, .id = fails ? GPIO_V2_LINE_EVENT_RISING_EDGE : GPIO_V2_LINE_EVENT_FALLING_EDGE};
+  char path[112];
+  snprintf(path, sizeof path, "%s/chip.level", world.root);
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  NEED(fd >= 0 && write(fd, fails ? "1" : "0", 1) == 1);
+  close(fd);
+  NEED(write(chip, &event, sizeof event) == (ssize_t)sizeof event);
+}
+
+static void wait_for_feature(int instance, uint32_t feature) {
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; !(status_of(instance).features & feature); turn(0)) NEED(rig_now_us() < until_us);
+}
+
+static void wait_for_arming(int instance, uint8_t arming) {
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; status_of(instance).arming != arming; turn(0)) NEED(rig_now_us() < until_us);
+}
+
+/* Nothing more is on its way to the disk. */
+static uint64_t writes_at_rest(int instance) {
+  uint64_t last = status_of(instance).journal_writes;
+  for (unsigned same = 0; same < 50; turn(0)) {
+    uint64_t now = status_of(instance).journal_writes;
+    same = now == last ? same + 1 : 0;
+    last = now;
+  }
+  return last;
+}
+
+static void power_fails_at(int instance) {
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; rig_bus_seen(&world.bus).target != 0; turn(0)) NEED(rig_now_us() < until_us); /* it stands: the pose can be measured */
+  uint64_t writes = writes_at_rest(instance), brakes = rig_bus_seen(&world.bus).brakes;
+  NEED(status_of(instance).arming == IPCNET_ARMED);
+  power(true);
+  wait_for_arming(instance, IPCNET_POSED);
+  struct ipcnet_reflex_status status = status_of(instance);
+  NEED(status.trigger_latched == 1 && rig_bus_seen(&world.bus).brakes > brakes);
+  NEED(writes_at_rest(instance) == writes); /* not one byte to the disk */
+  NEED(rig_brain_order(&world.brain, instance, IPCNET_ORDER_RESET, 0, 0) == IPCNET_ANSWER_REFUSED);
+  power(false);
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; status_of(instance).journal_writes == writes; turn(0)) NEED(rig_now_us() < until_us); /* then it is made up for */
+  NEED(rig_brain_order(&world.brain, instance, IPCNET_ORDER_ARM, 0, 0) == IPCNET_ANSWER_REFUSED);
+  NEED(rig_brain_order(&world.brain, instance, IPCNET_ORDER_RESET, 0, 0) == IPCNET_ANSWER_DONE);
+}
+
+static void power_fails_whoever_of_the_two_lives(void) {
+  uint16_t epoch = both_up(NULL, NULL);
+  /* One request, held by both. */
+  wait_for_feature(0, IPCNET_REFLEX_POWER_LINE);
+  wait_for_feature(1, IPCNET_REFLEX_POWER_LINE);
+  reap(0);
+  (void)somebody_owns(epoch);
+  NEED(status_of(1).features & IPCNET_REFLEX_POWER_LINE);
+  power_fails_at(1);
+  /* Who comes back is given it by who has it now. */
+  start(0, NULL);
+  attach(0);
+  wait_for_role(0, IPCNET_TWIN_STANDBY);
+  wait_for_feature(0, IPCNET_REFLEX_POWER_LINE);
+  /* It fails while nobody lives who would read it in time: whoever takes over looks. */
+  wait_for_twin(1);
+  epoch = status_of(1).epoch;
+  arm(1);
+  kill(world.processes[1], SIGSTOP);
+  power(true);
+  reap(1);
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; status_of(0).role != IPCNET_TWIN_OWNER || !status_of(0).trigger_latched; turn(0)) NEED(rig_now_us() < until_us);
+  wait_for_arming(0, IPCNET_POSED);
+  NEED(status_of(0).epoch > epoch);
+}
+
 static void it_stays_small(void) {
   uint16_t epoch = both_up(NULL, NULL);
   for (int i = 0; i < 200; i++) turn(3);
@@ -522,6 +598,7 @@ static const struct { const char *name; void (*run)(void); } SCENARIOS[] = {
   {"unfinishedPose", an_unfinished_pose_is_finished_before_anybody_asks},
   {"hostilePackets", hostile_packets_cost_their_sender_alone},
   {"orderlyStop", told_to_stop_it_poses_first_and_ends_the_watchdog},
+  {"powerLine", power_fails_whoever_of_the_two_lives},
   {"small", it_stays_small},
 };
 
@@ -538,8 +615,16 @@ int main(int argc, char **argv) {
   snprintf(world.socket, sizeof world.socket, "%s/bus", world.root);
   mkdir(world.run, 0700);
   mkdir(world.state, 0700);
-  world.table = rig_joint_table(world.socket, 1, DEADLINE_US, &world.table_bytes);
-  NEED(rig_bus_start(&world.bus, world.socket, 0) && rig_brain_open(&world.brain, world.run, world.table, world.table_bytes));
+  if (strcmp(argv[2], "powerLine") == 0) {
+    char path[112];
+    snprintf(path, sizeof path, "%s/chip", world.root);
+    if (mkfifo(path, 0600) != 0) return 2;
+    chip = open(path, O_RDWR | O_CLOEXEC);
+    world.table = rig_joint_table_with_line(world.socket, 1, DEADLINE_US, path, &world.table_bytes);
+  } else {
+    world.table = rig_joint_table(world.socket, 1, DEADLINE_US, &world.table_bytes);
+  }
+  NEED(rig_bus_start(&world.bus, world.socket, 0, NULL) && rig_brain_open(&world.brain, world.run, world.table, world.table_bytes));
   for (size_t i = 0; i < sizeof SCENARIOS / sizeof SCENARIOS[0]; i++) {
     if (strcmp(SCENARIOS[i].name, argv[2]) != 0) continue;
     SCENARIOS[i].run();

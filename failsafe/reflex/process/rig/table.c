@@ -39,6 +39,10 @@ static void rows(struct table_rig *rig) {
 }
 
 uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, size_t *length) {
+  return rig_joint_table_with_line(socket_path, generation, twin_deadline_us, NULL, length);
+}
+
+uint8_t *rig_joint_table_with_line(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, const char *chip, size_t *length) {
   struct table_rig *rig = calloc(1, sizeof *rig);
   rig->generation = generation;
   rig->header.brain_timeout_us = 2000000;
@@ -50,8 +54,9 @@ uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, uint32_t 
   bus->driver = 1;
   bus->bitrate_bps = 1000000;
   bus->tx_queue_frames = 32;
-  bus->dead_after_us = 200000;
+  bus->dead_after_us = 5000000; /* a machine that is busy for a while is no dead bus */
   rows(rig);
+  if (chip != NULL) rig_trigger(rig, "power", IPCNET_REFLEX_ON_POWER_FAIL, IPCNET_REFLEX_NONE, 0, 200, IPCNET_REFLEX_TRIGGER_LATCHED | IPCNET_REFLEX_TRIGGER_PIN)->chip = rig_text(rig, chip);
   uint8_t *table = rig_table(rig, length);
   free(rig);
   return table;

@@ -7,5 +7,7 @@
 
 /* The bytes, to be freed. `socket_path`: of the bus. */
 uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, size_t *length);
+/* The same, and a line of `chip` says that power fails. */
+uint8_t *rig_joint_table_with_line(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, const char *chip, size_t *length);
 
 #endif

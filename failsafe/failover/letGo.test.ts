@@ -1,0 +1,43 @@
+/** An active that lets its standby go answers its clients from then on without it: so that one must neither kill it nor go on with what it knew. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { lockFile, nativeSeal, OwnPage, SeqpacketServer } from "../../shm/sockets/index.ts";
+import { ActiveLink } from "./activeLink.ts";
+import { Keeper } from "./keeper.ts";
+import { Word } from "./page.ts";
+import { Standby } from "./standby.ts";
+import { TakeoverTrace } from "./trace.ts";
+
+test("a standby that was let go is out, and has nothing to go on with", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ipcnet-letgo-"));
+  const seal = nativeSeal();
+  const page = new OwnPage();
+  const clients = SeqpacketServer.listen(join(folder, "clients.sock"), { mode: 0o600 });
+  const path = join(folder, "pair.sock");
+  const active = new ActiveLink({ path, instance: "a", topics: "t", lock: lockFile(join(folder, "active.lock"))!, page, keeper: new Keeper({ page, seal }), seal, listener: () => ({ descriptor: clients.descriptor(), path: clients.path }), event: () => undefined });
+  const told: string[] = [];
+  let tell: () => void = () => undefined;
+  const standby = new Standby({
+    path, instance: "b", topics: "t", seal, deadlineMs: 600_000, nowUs: () => Math.floor(performance.now() * 1e3), trace: new TakeoverTrace(() => performance.now() * 1e3),
+    happened: (event) => {
+      told.push(event);
+      tell();
+    },
+  });
+  const until = async (count: number): Promise<void> => {
+    while (told.length < count) await new Promise<void>((resolve) => (tell = resolve));
+  };
+  await until(1);
+  assert.equal(page.words[Word.heir], 1);
+  active.close();
+  await until(2);
+  assert.deepEqual(told, ["inSync", "refused"]);
+  assert.equal(page.words[Word.heir], 0);
+  assert.equal(standby.legacy(), undefined);
+  standby.close();
+  clients.close();
+  rmSync(folder, { recursive: true });
+});

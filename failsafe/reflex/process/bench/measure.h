@@ -1,0 +1,25 @@
+/* measure: what the benches of this folder share: processes that keep every processor and the memory busy, and series of times with their quantiles and histogram. */
+#ifndef IPCNET_BENCH_MEASURE_H
+#define IPCNET_BENCH_MEASURE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define MEASURE_SAMPLES_MAX 100000u
+#define MEASURE_BURNERS_MAX 16
+
+struct measure_load { pid_t burners[MEASURE_BURNERS_MAX]; int count; };
+struct measure_series { const char *name; uint32_t count; uint32_t *us; };
+
+void measure_load_start(struct measure_load *self, int count);
+void measure_load_stop(struct measure_load *self);
+
+struct measure_series measure_series(const char *name);
+void measure_add(struct measure_series *self, uint64_t us);
+/* After `measure_sort`: of all but so many in a thousand. */
+uint32_t measure_at(const struct measure_series *self, unsigned permille);
+void measure_sort(struct measure_series *self);
+/* Quantiles and a histogram, for people. Sorts. */
+void measure_tell(struct measure_series *self);
+
+#endif

@@ -1,0 +1,41 @@
+/** systemd is told when the gateway is ready, that it stops, and that it needs time while its pose runs. systemd is played by a script. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { testFolder } from "./daemon.ts";
+import { LinesOfChild } from "./lines.ts";
+import { eventually, isAlive } from "./waiting.ts";
+
+const hasPython = spawnSync("python3", ["--version"]).status === 0;
+
+/** The nearest folder upwards that holds package.json: the script lies beside the source. */
+function projectRoot(): string {
+  let at = import.meta.dirname;
+  while (!existsSync(join(at, "package.json"))) at = dirname(at);
+  return at;
+}
+
+test("ready, stopping, more time, in this order", { skip: hasPython ? false : "needs python3" }, async (t) => {
+  const folder = testFolder();
+  t.after(() => folder.remove());
+  const config = join(folder.path, "ipcnet.yaml");
+  writeFileSync(config, `version: 1\nrobot: told\nsocket: { path: "${join(folder.path, "ipcnet.sock")}", mode: "0600" }\n`);
+  const daemon = [process.execPath, join(import.meta.dirname, "../gateway/bin/ipcnetd.js"), "--config", config];
+  let pid: number | undefined;
+  t.after(() => {
+    if (pid !== undefined && existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
+  });
+  const systemd = new LinesOfChild(t, spawn("python3", [join(projectRoot(), "hil-tests/fakeSystemd.py"), join(folder.path, "notify.sock"), ...daemon], { stdio: ["pipe", "pipe", "pipe"] }));
+  const order = <T>(what: object): Promise<T> => systemd.ask<T>(JSON.stringify(what));
+  pid = await order<number>({ do: "start" });
+  const said = (): Promise<string[]> => order<string[]>({ do: "said" });
+  await eventually("that it is ready", async () => (await said()).includes("READY=1"), { timeoutMs: 60_000 });
+  process.kill(pid, "SIGTERM");
+  await eventually("its end", async () => !(await isAlive(pid!)), { timeoutMs: 60_000 });
+  const [ready, stopping, more] = await said();
+  assert.equal(ready, "READY=1");
+  assert.match(stopping!, /^STOPPING=1\nSTATUS=stopped \(SIGTERM\)/);
+  assert.match(more!, /^EXTEND_TIMEOUT_USEC=[1-9]\d+$/);
+});
