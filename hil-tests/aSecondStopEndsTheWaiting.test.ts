@@ -44,7 +44,7 @@ test("a second Ctrl-C begins the pose, a third one changes nothing", async (t) =
 
 test("ipcnet safe-pose --category 0 waits for nobody", async (t) => {
   const rig = await beingStopped(t);
-  const asked = rig.client.request("gateway/safe-pose", { category: 0, why: "somebody in the cell" }, { timeoutMs: 20_000 }) as Promise<{ verdict: string }>;
+  const asked = rig.client.request("gateway/safe-pose", { category: 0, why: "somebody in the cell" }, { timeoutMs: 120_000 }) as Promise<{ verdict: string }>;
   await eventually("the pose", () => rig.daemon.log().includes("[safePose]"));
   assert.match(rig.daemon.log(), /armed → safePose: somebody in the cell/);
   assert.equal((await asked).verdict, "posed");

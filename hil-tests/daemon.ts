@@ -7,7 +7,7 @@ import { connect, type Client } from "../shm/client/index.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 
 const entry = join(import.meta.dirname, "../gateway/bin/ipcnetd.js");
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 120_000;
 
 export interface Daemon {
   readonly process: ChildProcess;

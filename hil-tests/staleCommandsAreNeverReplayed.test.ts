@@ -31,7 +31,7 @@ test("commands from before a power loss never reach the motors after it", async 
   await rig.arm();
   const old = rig.commandAll(() => moveTo(OLD_TARGET_RAD), { rateHz: 100, ttlMs: 1_000 });
   t.after(() => old.stop());
-  await eventually("motion", () => old.accepted > 200 && rig.joint("base").joint.velocityRadS > 0.5);
+  await eventually("motion", () => old.accepted > 200 && rig.joint("base").joint.velocityRadS > 0.5, { timeoutMs: 60_000 });
 
   rig.setPower(false);
   const acceptedAtLoss = old.accepted;

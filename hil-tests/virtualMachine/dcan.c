@@ -2,7 +2,7 @@
 /* dcan: two CAN controllers (dcan0, dcan1) on one simulated bus, each with ONE transmit mailbox, on the kernel's can-dev.
  * A frame is acknowledged when the other controller is up. Without an acknowledge the controller repeats it every 200 us until there is one,
  * its TEC climbs to 128 (error-passive) and stays, an ACK error frame is given at most once per ms when berr-reporting is on.
- * /sys/kernel/debug/dcan: write "N K": controller N fails to be opened K times (-EPROTO), as some USB adapters do. */
+ * /sys/kernel/debug/dcan: write "N K": controller N fails to be opened K times (-EPROTO), as some USB adapters do; "N off": it goes bus-off. */
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/hrtimer.h>
@@ -145,11 +145,21 @@ static int berr(const struct net_device *dev, struct can_berr_counter *c)
 }
 static const struct net_device_ops ops = { .ndo_open = dopen, .ndo_stop = dclose, .ndo_start_xmit = xmit, .ndo_change_mtu = can_change_mtu };
 
+static void go_bus_off(struct net_device *dev)
+{
+	struct dcan *p = netdev_priv(dev);
+	if (!netif_running(dev) || p->can.state >= CAN_STATE_BUS_OFF) return;
+	p->tec = 256;
+	report(dev, CAN_STATE_BUS_OFF, 0);
+	can_bus_off(dev);
+}
+
 static ssize_t ctl(struct file *f, const char __user *u, size_t n, loff_t *o)
 {
-	char b[32]; unsigned int i, k;
+	char b[32], word[4]; unsigned int i, k;
 	if (n >= sizeof(b) || copy_from_user(b, u, n)) return -EINVAL;
 	b[n] = 0;
+	if (sscanf(b, "%u %3s", &i, word) == 2 && i <= 1 && strcmp(word, "off") == 0) { go_bus_off(devs[i]); return n; }
 	if (sscanf(b, "%u %u", &i, &k) != 2 || i > 1) return -EINVAL;
 	((struct dcan *)netdev_priv(devs[i]))->refuse_open = k;
 	return n;
