@@ -43,8 +43,8 @@ static void follow(struct ipcnet_node *self, uint16_t epoch, uint8_t owner) {
 
 static void heard_now(struct ipcnet_node *self, uint32_t now_us) {
   self->following = true;
-  self->quiet = false;
   self->heard_us = now_us;
+  self->quiet = false;
 }
 
 void ipcnet_node_init(struct ipcnet_node *self, const struct ipcnet_node_options *options, struct ipcnet_node_command *commands, uint8_t command_count) {

@@ -97,7 +97,7 @@ bool ipcnet_reflex_load_table(struct ipcnet_reflex *self, const void *bytes, siz
   }
   struct ipcnet_reflex_table table, before = self->table;
   struct ipcnet_reflex_index index_before = self->message_index;
-  bool had_table = self->has_table;
+  bool had_table = self->has_table, was_shared = ipcnet_reflex_shared(self);
   if (!ipcnet_reflex_table_open(&table, bytes, length, fault)) return false;
   self->table = table;
   self->has_table = true;
@@ -113,6 +113,8 @@ bool ipcnet_reflex_load_table(struct ipcnet_reflex *self, const void *bytes, siz
   self->page->table_generation = table.generation;
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);
+  /* Owner by the lock alone, and now it learns of another host, which may own the bus: nobody was listened to, and the epoch may be the other's. It begins anew. */
+  if (ipcnet_reflex_shared(self) && !was_shared && ipcnet_twin_holds_lock(self->role)) ipcnet_reflex_raise(self, IPCNET_TWIN_SELF_FENCED);
   ipcnet_reflex_settle(self);
   return true;
 }

@@ -343,8 +343,9 @@ static void contest(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_cla
 bool ipcnet_reflex_other_host_armed(const struct ipcnet_reflex *self, uint16_t epoch) {
   bool armed = false;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    uint64_t lately_us = quiet_needed_us(self, number) + self->table.buses[number].self_fence_us + OUTVOTED_REST_US;
     for (uint32_t owner = 0; owner < 4 && shared_on(self, number); owner++) {
-      bool lately = self->buses[number].others[owner].epoch != 0 && self->now_us - self->buses[number].others[owner].heard_us <= OUTVOTED_REST_US;
+      bool lately = self->buses[number].others[owner].epoch != 0 && self->now_us - self->buses[number].others[owner].heard_us <= lately_us;
       if (!lately || !from_other_host(self, number, owner) || !ipcnet_epoch_newer(self->buses[number].others[owner].epoch, epoch)) continue;
       epoch = self->buses[number].others[owner].epoch; /* the newest of them counts */
       armed = self->buses[number].others[owner].armed;

@@ -792,6 +792,25 @@ static void test_hand_over_between_hosts(void)
   rig_end(&rig);
 }
 
+static void test_an_owner_that_learns_of_another_host_begins_anew(void)
+{
+  rig_arm_table(&table);
+  table.buses[ARM_BUS].self_fence_us = 30000;
+  rig_begin(&rig, 0);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED); /* without a table nothing can be claimed */
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig.answers_twin = false;
+  rig_load(&rig, &table);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  CHECK(rig.twin_effects & IPCNET_TWIN_DO_RELEASE);
+  rig.answers_twin = true;
+  rig_links_up(&rig);
+  rig_run(&rig, 1200000);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).epoch, 2); /* host 0: even */
+  rig_end(&rig);
+}
+
 /* ---- Whoever stood still --------------------------------------------------------------------------------------------------------------------------------------- */
 
 static void test_a_stopped_owner_says_nothing(void)
@@ -986,6 +1005,7 @@ int main(void)
   test_groups_that_do_not_confirm_are_brought_to_rest();
   test_hand_over_between_hosts();
   test_a_stopped_owner_says_nothing();
+  test_an_owner_that_learns_of_another_host_begins_anew();
   test_epochs_beyond_a_byte();
   test_farewells();
   test_our_own_number();

@@ -190,7 +190,7 @@ void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
   look_for_legacy(self, &legacy);
   self->adopt_wanted = false;
   self->has_restored = false;
-  self->counters.takeovers += legacy.page == self->other && legacy.any;
+  if (legacy.any && legacy.page == self->other) self->counters.takeovers++;
   self->arming = IPCNET_DISARMED;
   self->arming_since_us = self->now_us;
   if (legacy.any) {

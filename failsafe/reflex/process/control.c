@@ -10,6 +10,7 @@
 #define PACKETS_PER_TURN 16u
 #define BATCH 4u
 #define BACKLOG 16
+#define SWITCH_HOST_US 500000u /* how long the other host may take to claim */
 
 /* ---- Sending ----------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -167,6 +168,18 @@ static void take_order(struct ipcnet_process *self, struct ipcnet_connection *of
   send_answer(self, of, packet->request, ipcnet_reflex_order(self->core, (enum ipcnet_reflex_order)order->order, order->a, order->b, order->c, self->now_us));
 }
 
+/* To the other host: we own until its claim is heard, and if none comes nothing has changed. */
+static void take_switch_to_host(struct ipcnet_process *self, struct ipcnet_connection *of, const struct ipcnet_packet *packet) {
+  if (self->control.switcher >= 0 || !ipcnet_reflex_hand_over(self->core, self->now_us)) {
+    send_fault(self, of, packet->request, ipcnet_process_role(self) == IPCNET_TWIN_OWNER ? "switch: no other host is on a bus" : "switch: not the owner");
+    return;
+  }
+  self->control.switcher = (int)(of - self->control.connections);
+  self->control.switch_request = packet->request;
+  self->control.switch_to_host = true;
+  self->control.switch_deadline_us = self->now_us + SWITCH_HOST_US;
+}
+
 static void take_switch(struct ipcnet_process *self, struct ipcnet_connection *of, const struct ipcnet_packet *packet) {
   if (self->control.switcher >= 0 || !ipcnet_twins_may_yield(self)) {
     send_fault(self, of, packet->request, ipcnet_process_role(self) == IPCNET_TWIN_OWNER ? "switch: no healthy twin with the same table" : "switch: not the owner");
@@ -174,6 +187,7 @@ static void take_switch(struct ipcnet_process *self, struct ipcnet_connection *o
   }
   self->control.switcher = (int)(of - self->control.connections);
   self->control.switch_request = packet->request;
+  self->control.switch_to_host = false;
   ipcnet_twins_yield(self);
 }
 
@@ -205,7 +219,8 @@ static bool take(struct ipcnet_process *self, struct ipcnet_connection *of, cons
     return brain;
   case IPCNET_PACKET_ORDER: take_order(self, of, packet); return !twin;
   case IPCNET_PACKET_SWITCH:
-    if (!twin) take_switch(self, of, packet);
+    if (!twin && packet->switched.to_host) take_switch_to_host(self, of, packet);
+    else if (!twin) take_switch(self, of, packet);
     return !twin;
   case IPCNET_PACKET_DRILL:
     if (!twin) drill(self, of, packet);
@@ -309,8 +324,10 @@ void ipcnet_control_tick(struct ipcnet_process *self) {
   }
   enum ipcnet_twin_role role = ipcnet_process_role(self);
   if (self->control.switcher < 0 || role == IPCNET_TWIN_YIELDING) return;
+  if (self->control.switch_to_host && role == IPCNET_TWIN_OWNER && self->now_us < self->control.switch_deadline_us) return;
   struct ipcnet_connection *to = &self->control.connections[self->control.switcher];
   self->control.switcher = -1;
-  if (role == IPCNET_TWIN_STANDBY) send_answer(self, to, self->control.switch_request, IPCNET_ANSWER_DONE);
-  else send_fault(self, to, self->control.switch_request, "switch: the twin did not take it");
+  bool done = role == (self->control.switch_to_host ? IPCNET_TWIN_OUTVOTED : IPCNET_TWIN_STANDBY);
+  if (done) send_answer(self, to, self->control.switch_request, IPCNET_ANSWER_DONE);
+  else send_fault(self, to, self->control.switch_request, self->control.switch_to_host ? "switch: the other host did not take it" : "switch: the twin did not take it");
 }

@@ -22,7 +22,7 @@ static const struct { uint16_t body_min, body_max; uint8_t descriptors; } KINDS[
   [IPCNET_PACKET_ANSWER] = {4, IPCNET_PACKET_BYTES_MAX - IPCNET_PACKET_HEAD_BYTES, 0},
   [IPCNET_PACKET_STATUS_ASKED] = {0, 0, 0},
   [IPCNET_PACKET_STATUS] = {sizeof(struct ipcnet_reflex_status), sizeof(struct ipcnet_reflex_status), 0},
-  [IPCNET_PACKET_SWITCH] = {0, 0, 0},
+  [IPCNET_PACKET_SWITCH] = {0, 1, 0},
   [IPCNET_PACKET_DRILL] = {1, 8, 0},
   [IPCNET_PACKET_TWIN_PAGE] = {0, 0, 1},
   [IPCNET_PACKET_LOOK] = {0, 0, 0},
@@ -58,6 +58,7 @@ enum ipcnet_packet_verdict ipcnet_packet_decode(const uint8_t *bytes, size_t len
     packet.power_line.chip[sizeof packet.power_line.chip - 1] = packet.power_line.name[sizeof packet.power_line.name - 1] = '\0';
     break;
   case IPCNET_PACKET_DRILL: packet.drill.what = body[0]; break;
+  case IPCNET_PACKET_SWITCH: packet.switched.to_host = body_bytes == 1 && body[0] == 1; break;
   case IPCNET_PACKET_ORDER:
     packet.order.order = body[0];
     memcpy(&packet.order.a, body + 4, 4);

@@ -55,6 +55,7 @@ struct ipcnet_packet {
     struct { uint32_t length; } table;
     struct ipcnet_packet_order order;
     struct { uint8_t what; } drill;
+    struct { bool to_host; } switched;
     struct ipcnet_powerfail_want power_line; /* its texts end with a zero byte */
   };
 };

@@ -53,6 +53,8 @@ struct ipcnet_control {
   struct ipcnet_connection connections[IPCNET_CONNECTIONS_MAX];
   int switcher;             /* the connection that asked for a hand-over; -1 none */
   uint16_t switch_request;
+  bool switch_to_host;      /* to the other host, not to the twin */
+  uint64_t switch_deadline_us;
   uint64_t refused_packets, closed_connections;
 };
 

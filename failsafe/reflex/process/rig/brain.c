@@ -126,10 +126,19 @@ int rig_brain_order(struct rig_brain *self, int instance, uint8_t order, uint32_
   return rig_brain_ask(self, instance, IPCNET_PACKET_ORDER, body, sizeof body, -1, &answer, answer_body, NULL) ? answer_body[0] : -1;
 }
 
-int rig_brain_switch(struct rig_brain *self, int instance) {
+static int switch_to(struct rig_brain *self, int instance, const uint8_t *which, size_t bytes) {
   uint8_t answer_body[1024];
   struct ipcnet_packet answer;
-  return rig_brain_ask(self, instance, IPCNET_PACKET_SWITCH, NULL, 0, -1, &answer, answer_body, NULL) ? answer_body[0] : -1;
+  return rig_brain_ask(self, instance, IPCNET_PACKET_SWITCH, which, bytes, -1, &answer, answer_body, NULL) ? answer_body[0] : -1;
+}
+
+int rig_brain_switch(struct rig_brain *self, int instance) {
+  return switch_to(self, instance, NULL, 0);
+}
+
+int rig_brain_switch_host(struct rig_brain *self, int instance) {
+  const uint8_t host = 1;
+  return switch_to(self, instance, &host, 1);
 }
 
 void rig_brain_beat(struct rig_brain *self) {

@@ -31,6 +31,8 @@ bool rig_brain_status(struct rig_brain *self, int instance, struct ipcnet_reflex
 /* enum ipcnet_reflex_answer, 3 a fault, -1 gone. */
 int rig_brain_order(struct rig_brain *self, int instance, uint8_t order, uint32_t a, uint32_t b);
 int rig_brain_switch(struct rig_brain *self, int instance);
+/* To the other host. */
+int rig_brain_switch_host(struct rig_brain *self, int instance);
 /* Beats to both when it is due. */
 void rig_brain_beat(struct rig_brain *self);
 /* The same, and sends one set-point; returns its deadline. */

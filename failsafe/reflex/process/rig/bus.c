@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 struct record { uint8_t kind, arg; uint16_t reserved; uint32_t value; struct ipcnet_can_frame frame; };
+#define RIG_TURN_US 1000u /* of the node, where it says that it does not hear its owner */
+
 enum { HELLO = 1, WELCOME, FRAME, ECHO };
 
 uint64_t rig_now_us(void) {
@@ -26,10 +28,14 @@ static void give(struct rig_client *to, const struct record *record) {
   if (to->fd >= 0 && to->welcomed) (void)!send(to->fd, record, sizeof *record, MSG_NOSIGNAL | MSG_DONTWAIT); /* a client that does not read loses frames, as on a bus */
 }
 
+static bool is_cut(struct rig_bus *self, const struct rig_client *client) {
+  return client->pid != 0 && (client->pid == atomic_load(&self->cut_pids[0]) || client->pid == atomic_load(&self->cut_pids[1]));
+}
+
 static void give_others(struct rig_bus *self, const struct rig_client *from, const struct ipcnet_can_frame *frame) {
   struct record record = {.kind = FRAME, .frame = *frame};
   for (int i = 0; i < RIG_CLIENTS_MAX; i++) {
-    if (&self->clients[i] != from) give(&self->clients[i], &record);
+    if (&self->clients[i] != from && !is_cut(self, &self->clients[i])) give(&self->clients[i], &record);
   }
 }
 
@@ -53,7 +59,7 @@ static void report(struct rig_bus *self, uint64_t now_us) {
   self->seen.reported = self->seen.target;
   data[3] = (uint8_t)self->node.epoch;
   data[4] = (uint8_t)(self->node.epoch >> 8);
-  data[5] = ipcnet_node_reported_owner(&self->node);
+  data[5] = self->reported_owner = ipcnet_node_reported_owner(&self->node);
   data[6] = (uint8_t)target;
   data[7] = (uint8_t)(target >> 8);
   ipcnet_e2e_p05_protect(&E2E, data, sizeof data, self->state_counter++ & 0xFFu);
@@ -99,7 +105,7 @@ static void take(struct rig_bus *self, struct rig_client *of, const struct recor
     return;
   }
   if (record->kind != FRAME || !of->welcomed) return;
-  if (atomic_load(&self->unacknowledged)) return; /* for ever on its way */
+  if (atomic_load(&self->unacknowledged) || is_cut(self, of)) return; /* for ever on its way */
   struct record echo = *record;
   echo.kind = ECHO;
   echo.frame.time_us = (double)now_us;
@@ -138,7 +144,10 @@ static void accept_one(struct rig_bus *self) {
   int fd = accept(self->listener, NULL, NULL);
   for (int i = 0; i < RIG_CLIENTS_MAX && fd >= 0; i++) {
     if (self->clients[i].fd >= 0) continue;
-    self->clients[i] = (struct rig_client){.fd = fd};
+    struct ucred peer = {0};
+    socklen_t length = sizeof peer;
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+    self->clients[i] = (struct rig_client){.fd = fd, .pid = peer.pid};
     return;
   }
   if (fd >= 0) close(fd);
@@ -150,7 +159,8 @@ static void *run(void *argument) {
     struct pollfd wanted[2 + RIG_CLIENTS_MAX] = {{.fd = self->stop_fd, .events = POLLIN}, {.fd = self->listener, .events = POLLIN}};
     for (int i = 0; i < RIG_CLIENTS_MAX; i++) wanted[2 + i] = (struct pollfd){.fd = self->clients[i].fd, .events = POLLIN};
     uint64_t now_us = rig_now_us();
-    struct timespec timeout = {.tv_nsec = now_us < self->state_due_us ? (long)(self->state_due_us - now_us) * 1000 : 0};
+    uint64_t turn_us = self->options.claim_quiet_us != 0 && self->state_due_us > now_us + RIG_TURN_US ? now_us + RIG_TURN_US : self->state_due_us;
+    struct timespec timeout = {.tv_nsec = now_us < turn_us ? (long)(turn_us - now_us) * 1000 : 0};
     ppoll(wanted, 2 + RIG_CLIENTS_MAX, &timeout, NULL);
     if (wanted[0].revents != 0) return NULL;
     if (wanted[1].revents != 0) accept_one(self);
@@ -159,10 +169,9 @@ static void *run(void *argument) {
     }
     atomic_fetch_add(&self->turns, 1);
     now_us = rig_now_us();
-    if (now_us < self->state_due_us) continue;
     pthread_mutex_lock(&self->lock);
     ipcnet_node_poll(&self->node, (uint32_t)now_us);
-    report(self, now_us);
+    if (now_us >= self->state_due_us || self->reported_owner != ipcnet_node_reported_owner(&self->node)) report(self, now_us);
     pthread_mutex_unlock(&self->lock);
   }
 }

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "../../../../drivers/can/core/ipcnet_can.h"
 #include "../../../../drivers/nodekit/ipcnet_node.h"
@@ -43,7 +44,7 @@ struct rig_bus_guest {
   void *context;
 };
 
-struct rig_client { int fd; bool welcomed; size_t filled; uint8_t buffer[96 * 64]; char name[32]; };
+struct rig_client { int fd; pid_t pid; bool welcomed; size_t filled; uint8_t buffer[96 * 64]; char name[32]; };
 
 struct rig_bus {
   char path[100];
@@ -60,6 +61,8 @@ struct rig_bus {
   uint32_t state_counter;
   uint64_t state_due_us;
   _Atomic uint64_t turns;
+  uint8_t reported_owner;
+  _Atomic pid_t cut_pids[2];  /* the cables of these processes are cut: nobody hears them, acknowledges them or is heard by them; 0 none */
   _Atomic bool mute;          /* the node says nothing */
   _Atomic bool unacknowledged;/* nobody acknowledges: frames stay in flight */
   struct rig_bus_guest guest;

@@ -38,15 +38,11 @@ static void rows(struct table_rig *rig) {
   rig_trigger(rig, "bus dead", IPCNET_REFLEX_ON_BUS_DEAD, 0, 0, 70, IPCNET_REFLEX_TRIGGER_WHILE_ARMED);
 }
 
-uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, size_t *length) {
-  return rig_joint_table_with_line(socket_path, generation, twin_deadline_us, NULL, length);
-}
-
-uint8_t *rig_joint_table_with_line(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, const char *chip, size_t *length) {
+static uint8_t *table_of(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, const struct rig_shared *shared, const char *chip, size_t *length) {
   struct table_rig *rig = calloc(1, sizeof *rig);
   rig->generation = generation;
   rig->header.brain_timeout_us = 2000000;
-  rig->header.beat_period_us = 20000;
+  rig->header.beat_period_us = shared->beat_period_us;
   rig->header.twin_deadline_us = twin_deadline_us;
   rig->header.flags = IPCNET_REFLEX_RESUME_ARMED | IPCNET_REFLEX_DRILLS;
   struct ipcnet_reflex_bus *bus = rig_bus(rig, "arm", RIG_CLAIM_ID);
@@ -55,9 +51,24 @@ uint8_t *rig_joint_table_with_line(const char *socket_path, uint32_t generation,
   bus->bitrate_bps = 1000000;
   bus->tx_queue_frames = 32;
   bus->dead_after_us = 5000000; /* a machine that is busy for a while is no dead bus */
+  bus->host = shared->host;
+  bus->self_fence_us = shared->self_fence_us;
   rows(rig);
+  rig->nodes[0].group = shared->self_fence_us != 0;
   if (chip != NULL) rig_trigger(rig, "power", IPCNET_REFLEX_ON_POWER_FAIL, IPCNET_REFLEX_NONE, 0, 200, IPCNET_REFLEX_TRIGGER_LATCHED | IPCNET_REFLEX_TRIGGER_PIN)->chip = rig_text(rig, chip);
   uint8_t *table = rig_table(rig, length);
   free(rig);
   return table;
+}
+
+uint8_t *rig_joint_table(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, size_t *length) {
+  return table_of(socket_path, generation, twin_deadline_us, &(struct rig_shared){.beat_period_us = 20000}, NULL, length);
+}
+
+uint8_t *rig_shared_table(const char *socket_path, uint32_t generation, const struct rig_shared *shared, size_t *length) {
+  return table_of(socket_path, generation, 1000000, shared, NULL, length);
+}
+
+uint8_t *rig_joint_table_with_line(const char *socket_path, uint32_t generation, uint32_t twin_deadline_us, const char *chip, size_t *length) {
+  return table_of(socket_path, generation, twin_deadline_us, &(struct rig_shared){.beat_period_us = 20000}, chip, length);
 }
