@@ -138,8 +138,9 @@ for (const kind of ["abort", "hang"]) {
     const status = (await client.request("gateway/status")) as { rejects: { reason: string; count: number }[] };
     assert.ok(status.rejects.some(({ reason, count }) => reason === "quarantined" && count > 0));
     assert.equal(other.hasEnded, false, rig.logs());
-    // Let in again it is what it was: the gateway has nobody to stand by, and dies of it.
     await client.close();
+    if (kind === "hang") return;
+    // Let in again it is what it was: the gateway has nobody to stand by, and dies of it.
     const operator = await rig.connect("operator");
     operator.onClose(() => {});
     await operator.request("gateway/quarantine", { release: "arm/123" }).catch(() => "it may be dead before it has answered");

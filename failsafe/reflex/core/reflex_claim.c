@@ -294,7 +294,11 @@ static uint64_t not_before(const struct ipcnet_reflex *self, uint64_t due_us) {
 static uint64_t claiming_due_us(const struct ipcnet_reflex *self) {
   if (self->epoch != self->proposed_epoch) return UINT64_MAX; /* the store's answer is an event */
   if (self->claim_wanted) return not_before(self, self->claim_listening ? listening_ends_us(self) : 0);
-  return not_before(self, confirmation_ends_us(self));
+  uint64_t due_us = confirmation_ends_us(self);
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    if (self->buses[number].claimed && self->buses[number].beat_due_us < due_us) due_us = self->buses[number].beat_due_us;
+  }
+  return not_before(self, due_us);
 }
 
 uint64_t ipcnet_reflex_claim_next_us(const struct ipcnet_reflex *self) {
