@@ -619,6 +619,31 @@ static void test_foreign_command_with_our_epoch(void)
   rig_end(&rig);
 }
 
+/* The link is opened anew, and what waited in its queue comes after all: as another's frame, since who sent it is gone. */
+static void test_our_own_command_from_the_link_before(void)
+{
+  rig_armed(&rig);
+  rig.echoes[ARM_BUS] = false;
+  uint32_t at = rig.sent_count;
+  struct ipcnet_reflex_command command = rig_make(&rig, 0);
+  rig_give(&rig, &command);
+  while (at < rig.sent_count && rig.sent[at % RIG_LOG].frame.can_id != 0x101) at++;
+  CHECK(at < rig.sent_count);
+  struct ipcnet_can_frame ours = rig.sent[at % RIG_LOG].frame;
+  ours.token = 0;
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_DOWN, 0);
+  rig.flying_count[ARM_BUS] = 0;
+  rig.echoes[ARM_BUS] = true;
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_UP, 1);
+  rig_hear(&rig, &ours);
+  CHECK_INT(rig_state(&rig).malfunction, 0);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->foreign_frames, 1);
+  CHECK(!rig_lacks(&rig, IPCNET_MISSING_FOREIGN_MASTER, ARM_BUS));
+  rig_hear(&rig, &ours); /* a queue says it once */
+  CHECK_INT(rig_state(&rig).malfunction, IPCNET_MALFUNCTION_FOREIGN_COMMAND);
+  rig_end(&rig);
+}
+
 static void test_foreign_commands_of_others(void)
 {
   rig_ready(&rig);
@@ -902,6 +927,7 @@ int main(void)
   test_pose_frames_are_no_set_points();
   test_calls();
   test_foreign_command_with_our_epoch();
+  test_our_own_command_from_the_link_before();
   test_foreign_commands_of_others();
   test_healthy();
   test_orders_need_ownership();

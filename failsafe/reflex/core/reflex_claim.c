@@ -126,13 +126,28 @@ void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_page_trusted(self, number));
 }
 
-static uint64_t listening_ends_us(const struct ipcnet_reflex *self) {
-  uint64_t ends = self->claim_since_us;
+static uint64_t longest_quiet_us(const struct ipcnet_reflex *self) {
+  uint64_t longest_us = 0;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
-    uint64_t end = self->claim_since_us + quiet_needed_us(self, number);
-    if (shared_on(self, number) && end > ends) ends = end;
+    if (shared_on(self, number) && quiet_needed_us(self, number) > longest_us) longest_us = quiet_needed_us(self, number);
   }
-  return ends;
+  return longest_us;
+}
+
+/* Since `since_us`, or since we hear nodes again: three beats of an owner who is there would have been heard. */
+static uint64_t listened_enough_us(const struct ipcnet_reflex *self, uint64_t since_us) {
+  return (self->deaf_us > since_us ? self->deaf_us : since_us) + longest_quiet_us(self);
+}
+
+/* Whether a node was heard so lately that our cable is whole. */
+static bool hears_nodes(const struct ipcnet_reflex *self) {
+  for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); row++) {
+    const struct watch_state *watch = &self->watches[self->table.nodes[row].watch];
+    uint32_t bus = self->table.nodes[row].bus;
+    if (self->table.watches[self->table.nodes[row].watch].epoch.bits == 0 || !shared_on(self, bus) || !watch->seen) continue;
+    if (self->now_us <= watch->seen_us + self->table.buses[bus].self_fence_us) return true;
+  }
+  return false;
 }
 
 static uint64_t confirmation_ends_us(const struct ipcnet_reflex *self) {
@@ -179,10 +194,18 @@ static void await_confirmation(struct ipcnet_reflex *self) {
   ipcnet_reflex_raise(self, how == NOBODY ? IPCNET_TWIN_CLAIM_EXPIRED : IPCNET_TWIN_CLAIM_CONFIRMED);
 }
 
+/* Gives up where no node was heard: then our silence is the cable's, and the twin on this host may have another one. */
+static bool listened(struct ipcnet_reflex *self) {
+  if (!ipcnet_reflex_in_tick(self)) return false;
+  bool deaf = self->deaf_us == self->now_us, enough = self->now_us >= listened_enough_us(self, self->claim_since_us);
+  if (deaf && self->now_us >= self->claim_since_us + longest_quiet_us(self)) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_EXPIRED);
+  return enough && !deaf;
+}
+
 static void claiming_turn(struct ipcnet_reflex *self) {
   if (self->epoch != self->proposed_epoch) return; /* not stored yet */
   if (self->claim_wanted) {
-    if (self->claim_listening && (!ipcnet_reflex_in_tick(self) || self->now_us < listening_ends_us(self))) return;
+    if (self->claim_listening && !listened(self)) return;
     bool all = true;
     for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
       claim(self, number);
@@ -243,8 +266,10 @@ static void ask_nodes(const struct ipcnet_reflex *self, uint16_t epoch, bool *fo
 
 static uint64_t silence_due_us(const struct ipcnet_reflex *self) {
   uint64_t rest_ends = self->outvoted_us + OUTVOTED_REST_US, heard_us = other_host_heard_us(self);
-  if (heard_us == 0) return rest_ends;
+  uint64_t listened_us = ipcnet_reflex_shared(self) ? listened_enough_us(self, 0) : 0;
+  if (heard_us == 0) return rest_ends > listened_us ? rest_ends : listened_us;
   uint64_t due = heard_us;
+  if (listened_us > due) due = listened_us;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     uint64_t end = heard_us + quiet_needed_us(self, number);
     if (end > due) due = end;
@@ -281,6 +306,7 @@ void ipcnet_reflex_claim_turn(struct ipcnet_reflex *self) {
     if (self->role == IPCNET_TWIN_CLAIMING && self->claim_wanted) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
     return;
   }
+  if (ipcnet_reflex_in_tick(self) && !hears_nodes(self)) self->deaf_us = self->now_us;
   if (self->role == IPCNET_TWIN_CLAIMING) claiming_turn(self);
   else if (self->role == IPCNET_TWIN_OWNER) owner_turn(self);
   else if (self->role == IPCNET_TWIN_OUTVOTED) outvoted_turn(self);
@@ -293,7 +319,7 @@ static uint64_t not_before(const struct ipcnet_reflex *self, uint64_t due_us) {
 
 static uint64_t claiming_due_us(const struct ipcnet_reflex *self) {
   if (self->epoch != self->proposed_epoch) return UINT64_MAX; /* the store's answer is an event */
-  if (self->claim_wanted) return not_before(self, self->claim_listening ? listening_ends_us(self) : 0);
+  if (self->claim_wanted) return not_before(self, self->claim_listening ? listened_enough_us(self, self->claim_since_us) : 0);
   uint64_t due_us = confirmation_ends_us(self);
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     if (self->buses[number].claimed && self->buses[number].beat_due_us < due_us) due_us = self->buses[number].beat_due_us;

@@ -470,6 +470,26 @@ static void own_shared(void)
   rig.answers_twin = false;
 }
 
+/* Back on the bus, and nodes are heard at once, but no beat yet: whoever owned meanwhile has three of them to be heard. */
+static void test_whole_again_it_listens_first(void)
+{
+  own_shared();
+  rig.answers_twin = true;
+  rig.plant = false; /* the cable */
+  rig_run(&rig, 5000000);
+  CHECK(role() != IPCNET_TWIN_OWNER);
+  rig.plant = true;
+  rig.follows = false;
+  uint32_t from = rig.sent_count;
+  rig_run(&rig, 59000);
+  CHECK_INT(rig_sent(&rig, from, ARM_BUS, 0x010), 0);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig.follows = true; /* nobody is heard */
+  rig_run(&rig, 100000);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig_end(&rig);
+}
+
 static void test_shared_self_fence(void)
 {
   own_shared();
@@ -1031,6 +1051,7 @@ int main(void)
   test_shared_does_not_take_back();
   test_shared_other_falls_silent();
   test_shared_needs_a_witness();
+  test_whole_again_it_listens_first();
   test_shared_self_fence();
   test_shared_same_epoch_while_claiming();
   test_shared_takeover_on_one_host_does_not_listen();

@@ -66,6 +66,11 @@ static void refuse(struct ipcnet_reflex *self, enum ipcnet_reflex_refusal why, u
 static void settled(struct ipcnet_reflex *self, uint32_t row, uint8_t how) {
   struct message_state *message = &self->messages[row];
   message->in_flight = false;
+  if (how == 0) {
+    message->lost[1] = message->lost[0];
+    message->lost[0].there = true;
+    memcpy(message->lost[0].data, message->in_flight_data, sizeof message->lost[0].data);
+  }
   uint8_t data[4] = {how, 0, (uint8_t)row, (uint8_t)(row >> 8)};
   if (message->in_flight_brain_token != 0) ipcnet_reflex_report(self, IPCNET_REPORT_SETTLED, self->table.messages[row].bus, message->in_flight_brain_token, data, sizeof data);
 }
@@ -142,6 +147,7 @@ static enum ipcnet_can_verdict transmit(struct ipcnet_reflex *self, uint32_t row
   message->in_flight_brain_token = brain_token;
   message->in_flight_key = key_of(&frame);
   message->in_flight_since_us = self->now_us;
+  memcpy(message->in_flight_data, frame.data, sizeof message->in_flight_data);
   return verdict;
 }
 
@@ -305,6 +311,16 @@ void ipcnet_reflex_gate_settle(struct ipcnet_reflex *self, uint32_t bus, uint8_t
   for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) {
     if (self->table.messages[row].bus == bus && self->messages[row].in_flight) settled(self, row, how);
   }
+}
+
+bool ipcnet_reflex_gate_lost(struct ipcnet_reflex *self, uint16_t row, const uint8_t *data) {
+  struct message_state *message = &self->messages[row];
+  for (uint32_t i = 0; i < 2; i++) {
+    if (!message->lost[i].there || memcmp(message->lost[i].data, data, self->table.messages[row].length_bytes) != 0) continue;
+    message->lost[i].there = false;
+    return true;
+  }
+  return false;
 }
 
 bool ipcnet_reflex_gate_dropped(struct ipcnet_reflex *self, uint32_t bus, uint64_t key) {

@@ -50,6 +50,9 @@ struct message_state {
   bool in_flight;
   uint32_t in_flight_token, in_flight_brain_token;
   uint64_t in_flight_key, in_flight_since_us;
+  uint8_t in_flight_data[64];
+  /* Frames whose echo never came: a link that is opened anew may still carry them, and then they look like another's. A command, and the pose's that overtook it. */
+  struct { bool there; uint8_t data[64]; } lost[2];
   uint64_t next_allowed_us;
   uint64_t set_point_us; /* until when the value last sent by command holds; 0: none since arming */
   uint64_t others_us;    /* the owner on another host last sent one */
@@ -120,6 +123,7 @@ struct ipcnet_reflex {
   bool stepping;
   bool claim_listening, claim_wanted; /* CLAIMING: two hosts first listen; the claims are not all out yet */
   bool claim_partial;     /* not every group confirmed it */
+  uint64_t deaf_us;       /* two hosts: when last no node had been heard for as long as the lease */
   uint64_t claim_since_us, outvoted_us, silence_us /* when the other host was found silent, or handed over to us */;
   bool adopt_wanted;      /* owner, but what the one before left was not looked at yet: no table */
 
@@ -179,6 +183,8 @@ void ipcnet_reflex_gate_turn(struct ipcnet_reflex *self);
 uint64_t ipcnet_reflex_gate_next_us(const struct ipcnet_reflex *self);
 /* Forgets what waits: of one bus, or of all (IPCNET_REFLEX_BUSES_MAX). Set-points are forgotten with `set_points`. */
 void ipcnet_reflex_gate_drop(struct ipcnet_reflex *self, uint32_t bus, bool set_points);
+/* A frame of this kind that is byte for byte one of ours whose echo never came; each is known once. */
+bool ipcnet_reflex_gate_lost(struct ipcnet_reflex *self, uint16_t row, const uint8_t *data);
 /* Of a bus: its frames in flight have left the queue; `how` as in IPCNET_REPORT_SETTLED. */
 void ipcnet_reflex_gate_settle(struct ipcnet_reflex *self, uint32_t bus, uint8_t how);
 /* One frame left the queue unsent. False: none of ours. */

@@ -34,6 +34,15 @@ for (const [name, sentence] of cases) {
   });
 }
 
+// Two hosts, each of them two processes with folders and a brain of their own: rig/host_scenarios.c.
+for (const [name, sentence] of [["killedHost", "two hosts: a killed one is followed by the other, armed as it was, and takes nothing back when it is there again"],
+  ["stoppedHost", "two hosts: one that stood still and goes on is heard by nobody, and does not fight"],
+  ["cutHost", "two hosts: one whose cable is cut falls silent by itself, and takes nothing back when the cable is whole"]] as const) {
+  test(sentence, { timeout: 600_000 }, async () => {
+    await run(`${native}test/reflex_hosts`, [`${native}test/ipcnet-reflex`, name], { timeout: 580_000 }).catch((error: { stderr?: string; message: string }) => assert.fail(error.stderr || error.message));
+  });
+}
+
 // Every place is in the program; pairs of different places: `npm run bench:failover -- plan`.
 for (const [how, sentence] of [["one", "whoever runs a plan may die at any step of it, before and after its frames, its acknowledgement and its journal: the twin ends it, and nothing is left out"],
   ["twice", "… and the twin may die at the same place: whoever is started ends what the disk says, before anything else"]] as const) {

@@ -90,6 +90,7 @@ static void judge(struct rig_bus *self, const struct ipcnet_can_frame *frame, ui
   self->accepted_epoch = epoch;
   self->seen.last_accepted_us = now_us;
   self->seen.accepted += 1;
+  self->seen.accepted_of[frame->data[4] & 3u] += 1;
   self->seen.target = (int16_t)(uint16_t)(frame->data[5] | frame->data[6] << 8);
 }
 
@@ -211,6 +212,12 @@ void rig_bus_stop(struct rig_bus *self) {
   close(self->listener);
   close(self->stop_fd);
   unlink(self->path);
+}
+
+void rig_bus_says_quiet_after(struct rig_bus *self, uint32_t quiet_us) {
+  pthread_mutex_lock(&self->lock);
+  self->options.claim_quiet_us = quiet_us;
+  pthread_mutex_unlock(&self->lock);
 }
 
 struct rig_seen rig_bus_seen(struct rig_bus *self) {

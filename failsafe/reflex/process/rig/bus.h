@@ -30,6 +30,7 @@ struct rig_seen {
   uint64_t followed_us;       /* when it began to follow this epoch */
   uint64_t accepted_us;       /* its first accepted command since; 0 none yet */
   uint64_t followed, accepted, refused, stale_accepted; /* ever. stale_accepted: of another than the newest epoch; must stay 0 */
+  uint64_t accepted_of[4];    /* by the owner that the command names */
   uint64_t last_accepted_us, brakes, frames;
   uint64_t last_gap_us;       /* the longest between two accepted commands since `followed` changed */
   int16_t target, reported;   /* as commanded; as the node's last frame says */
@@ -72,6 +73,8 @@ struct rig_bus {
 bool rig_bus_start(struct rig_bus *self, const char *path, int priority, const struct rig_bus_guest *guest);
 void rig_bus_stop(struct rig_bus *self);
 struct rig_seen rig_bus_seen(struct rig_bus *self);
+/* From now on the node says after so long without its owner that it does not hear it. Before anybody is on the bus. */
+void rig_bus_says_quiet_after(struct rig_bus *self, uint32_t quiet_us);
 /* Waits for the node to judge something; false: `until_us` has passed. */
 bool rig_bus_wait(struct rig_bus *self, uint64_t until_us);
 /* A frame from the node, or from an intruder. Returns its time stamp, taken just before it is sent. */
