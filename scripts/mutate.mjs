@@ -2,8 +2,8 @@
 //   npm run mutate -- [--only SUBSTRING,…] [--sample N] [--seed S] [--jobs N] [--fresh] [--list] [--json FILE]
 // All faults are compiled at once (scripts/mutator.mjs): where the source says `a < b`, the mutated one says `(ipcnet_mutant == 17 ? a <= b : a < b)`, so that one build serves them all; the driver
 // (failsafe/reflex/mutation/driver.c) forks, wakes one and runs the tests until one fails; each test has ten times the processor time that it
-// needs without a mutant, so that a loop that never ends is noticed too. failsafe/reflex/mutation/known.json names the mutants that no test can notice, with the reason.
-// The run fails if one survives that is not named there, if one that is named is noticed after all, and if a name fits no mutant any longer.
+// needs without a mutant, so that a loop that never ends is noticed too. failsafe/reflex/mutation/known.json names those that no test can notice, with the reason
+// ("equivalent": true), and those for which there is no test yet. The run fails if one survives that is not named there, if one that is called equivalent is noticed, and if a name fits no mutant any longer.
 // Results are kept in dist/mutation: who was noticed by a test is asked again only when the core or that test has changed, who survived when any test has. --fresh forgets them.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -21,7 +21,7 @@ const out = join(dist, "mutation");
 const targets = {
   "reflex_gate.c": ["gate_edge", "gate", "takeover", "model"],
   "reflex_watch.c": ["watch_edge", "watch", "arming", "claim"],
-  "reflex_arming.c": ["arming", "takeover", "claim"],
+  "reflex_arming.c": ["arming_edge", "arming", "takeover", "claim"],
   "reflex_bus.c": ["bus", "gate", "arming"],
   "reflex_claim.c": ["claim", "takeover", "arming"],
   "reflex_plan.c": ["plan", "plan_cut"],
@@ -185,8 +185,9 @@ function remember(prints, results, hints) {
   writeFileSync(join(out, "results.json"), `{"core":${JSON.stringify(kept.core)},"tests":${JSON.stringify(kept.tests)},"results":[\n${lines.join(",\n")}\n]}\n`);
 }
 
-function knownReasons() {
-  return new Map(JSON.parse(readFileSync(join(here, "known.json"), "utf8")).flatMap(({ reason, mutants }) => mutants.map((key) => [key, reason])));
+/** key → whether nothing can notice it (else there is no test yet). */
+function knownMutants() {
+  return new Map(JSON.parse(readFileSync(join(here, "known.json"), "utf8")).flatMap(({ equivalent, mutants }) => mutants.map((key) => [key, equivalent])));
 }
 
 /** `count` of them, the same for the same seed. */
@@ -202,7 +203,7 @@ async function main() {
   if (cc === undefined) refuse("no C compiler found");
   const manifest = manifests().find(({ folder }) => folder === core);
   const { mutants, texts } = read(manifest);
-  const known = knownReasons();
+  const known = knownMutants();
   const keys = new Set(mutants.map(({ key }) => key));
   const stale = [...known.keys()].filter((key) => !keys.has(key));
   const only = option("only") ?? "";
@@ -218,7 +219,8 @@ async function main() {
   const prints = fingerprints(manifest);
   const startMs = Date.now();
   const { results, hints } = recall(prints);
-  const open = chosen.filter(({ key }) => !results.has(key));
+  const rank = Object.fromEntries(Object.keys(targets).map((file, index) => [file, index]));
+  const open = chosen.filter(({ key }) => !results.has(key)).sort((a, b) => rank[a.file] - rank[b.file]);
   if (open.length > 0) {
     let toldMs = Date.now();
     let asked = open;
@@ -241,7 +243,7 @@ async function main() {
     }
     remember(prints, results, hints);
   }
-  const perFile = Object.fromEntries(Object.keys(targets).map((file) => [file, { mutants: 0, killed: 0, equivalent: 0, survived: 0 }]));
+  const perFile = Object.fromEntries(Object.keys(targets).map((file) => [file, { mutants: 0, killed: 0, equivalent: 0, untested: 0, survived: 0 }]));
   const survivors = [];
   const noticed = [];
   for (const mutant of chosen) {
@@ -249,7 +251,8 @@ async function main() {
     sum.mutants++;
     const survived = results.get(mutant.key) === null;
     if (!survived) sum.killed++;
-    else if (known.has(mutant.key)) sum.equivalent++;
+    else if (known.get(mutant.key) === true) sum.equivalent++;
+    else if (known.has(mutant.key)) sum.untested++;
     else sum.survived++;
     if (survived && !known.has(mutant.key)) survivors.push(mutant);
     if (!survived && known.has(mutant.key)) noticed.push({ ...mutant, test: results.get(mutant.key) });
@@ -257,12 +260,13 @@ async function main() {
   for (const { file, line, key } of survivors) process.stdout.write(`survived: ${file}:${line}\n  ${JSON.stringify(key)}\n`);
   for (const { file, line, key, test } of noticed) process.stdout.write(`named in known.json, but noticed by reflex_${test}_test: ${file}:${line}\n  ${JSON.stringify(key)}\n`);
   for (const key of stale) process.stdout.write(`named in known.json, but no longer there:\n  ${JSON.stringify(key)}\n`);
-  for (const [file, sum] of Object.entries(perFile)) if (sum.mutants > 0) process.stdout.write(`${file.padEnd(18)} ${sum.killed} killed, ${sum.equivalent} equivalent, ${sum.survived} survived of ${sum.mutants}\n`);
-  const total = { mutants: chosen.length, killed: 0, equivalent: 0, survived: survivors.length };
-  for (const sum of Object.values(perFile)) { total.killed += sum.killed; total.equivalent += sum.equivalent; }
+  for (const [file, sum] of Object.entries(perFile)) if (sum.mutants > 0) process.stdout.write(`${file.padEnd(18)} ${sum.killed} killed, ${sum.equivalent} equivalent, ${sum.untested} without a test, ${sum.survived} survived of ${sum.mutants}\n`);
+  const total = { mutants: chosen.length, killed: 0, equivalent: 0, untested: 0, survived: survivors.length };
+  for (const sum of Object.values(perFile)) { total.killed += sum.killed; total.equivalent += sum.equivalent; total.untested += sum.untested; }
   const seconds = Math.round((Date.now() - startMs) / 1e3);
-  process.stdout.write(`mutants: ${chosen.length} of ${mutants.length}${count > 0 ? ` (seed ${seed})` : ""}, ${open.length} of them asked in ${seconds} s: ${total.killed} killed, ${total.equivalent} equivalent, ${total.survived} survived\n`);
-  const failed = survivors.length > 0 || noticed.length > 0 || stale.length > 0;
+  process.stdout.write(`mutants: ${chosen.length} of ${mutants.length}${count > 0 ? ` (seed ${seed})` : ""}, ${open.length} of them asked in ${seconds} s: ${total.killed} killed, ${total.equivalent} equivalent, ${total.untested} without a test yet, ${total.survived} survived\n`);
+  /* One that had no test and has one now is good news: only a claim that nothing can notice it would be false. */
+  const failed = survivors.length > 0 || noticed.some(({ key }) => known.get(key) === true) || stale.length > 0;
   const json = option("json");
   if (json) writeFileSync(json, `${JSON.stringify({ ok: !failed, seconds, asked: open.length, total, files: perFile, survived: survivors.map(({ key }) => key), noticed: noticed.map(({ key }) => key), stale }, null, 1)}\n`);
   process.exit(failed ? 1 : 0);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ProgressJudge } from "./judge.ts";
+import { PATIENCE, ProgressJudge } from "./judge.ts";
 
 const MS = 1e3;
 
@@ -32,4 +32,11 @@ test("who wants to run and is not let is starved, not stuck", () => {
   for (let ms = 50; ms <= 2_000; ms += 50) assert.equal(judge.judge(1, ms * MS, (7_000 + 0.8 * ms) * MS), "fine", `${ms} ms`);
   for (let ms = 2_050; ms < 2_500; ms += 50) judge.judge(1, ms * MS, 8_600 * MS);
   assert.equal(judge.judge(1, 2_500 * MS, 8_600 * MS), "late");
+});
+
+test("patience has an end: who is starved for twenty deadlines is replaced by whoever has more luck", () => {
+  const judge = new ProgressJudge(500);
+  judge.judge(1, 0, 0);
+  for (let ms = 50; ms < PATIENCE * 500; ms += 50) assert.equal(judge.judge(1, ms * MS, ms * MS), "fine", `${ms} ms`);
+  assert.equal(judge.judge(1, PATIENCE * 500 * MS, PATIENCE * 500 * MS), "late");
 });

@@ -2,8 +2,12 @@
  * Whether the active still makes progress. Pure: a counter and the time in, a verdict out.
  *
  * Timers never say that a process is dead, only that it is to be killed. And a judge that was late itself accuses nobody: if it was not asked for more than half the deadline, the
- * machine was busy or stopped, and the time that it missed counts for nothing. Nor does the time in which the active wanted to run and others had the processor: it is starved, not stuck.
+ * machine was busy or stopped, and the time that it missed counts for nothing. Nor does the time in which the active wanted to run and others had the processor, or a disk kept it waiting: it
+ * is starved, not stuck (../watchdog/starvation.ts). Not for ever: beyond `PATIENCE` deadlines somebody else may have more luck.
  */
+/** Deadlines. */
+export const PATIENCE = 20;
+
 export type Judgement = "fine" | "wasLate" | "late";
 
 export class ProgressJudge {
@@ -19,7 +23,7 @@ export class ProgressJudge {
     this.#deadlineUs = deadlineMs * 1e3;
   }
 
-  /** To be asked at least every quarter of the deadline. `starvedUs`: for how long the active has waited for a processor, in all. */
+  /** To be asked at least every quarter of the deadline. `starvedUs`: for how long the active could not go on, in all. */
   judge(progress: number, nowUs: number, starvedUs = 0): Judgement {
     const gapUs = nowUs - (this.#askedUs ?? nowUs);
     this.#askedUs = nowUs;
@@ -33,7 +37,8 @@ export class ProgressJudge {
       this.#begin(nowUs, starvedUs);
       return "wasLate";
     }
-    return nowUs - this.#changedUs - (starvedUs - this.#starvedThenUs) >= this.#deadlineUs ? "late" : "fine";
+    const stillUs = nowUs - this.#changedUs;
+    return stillUs - (starvedUs - this.#starvedThenUs) >= this.#deadlineUs || stillUs >= PATIENCE * this.#deadlineUs ? "late" : "fine";
   }
 
   #begin(nowUs: number, starvedUs: number): void {

@@ -10,6 +10,7 @@ import { closeAll, type Descriptor, killBehind, onDeath, SeqpacketConnection, Tw
 import { Inheritance } from "./inheritance.ts";
 import { JournalReader } from "./journalReader.ts";
 import { ProgressJudge } from "./judge.ts";
+import { Starvation } from "../watchdog/starvation.ts";
 import { messageInHand, type MessageInHand } from "./inHand.ts";
 import { Fate, type Handling, handlingOf, Word } from "./page.ts";
 import { type LinkMessage, PairLink } from "./pairLink.ts";
@@ -34,6 +35,8 @@ export interface StandbyOptions {
 
 /** Between two looks at the journal and at the active's progress: what is left to read at a takeover is what it wrote in this time, and by so much it is noticed late that it hangs. */
 const LOOK_MS = 10;
+/** Of the deadline: an active that has not moved for so long is asked what kept it. Its counter moves every tenth. */
+const STILL_PART = 5;
 
 interface Journal {
   descriptor: Descriptor;
@@ -76,6 +79,8 @@ export class Standby {
   /** Of this machine, when the active was last seen alive. */
   #memoryKills = outOfMemoryKills();
   #progress: number | undefined;
+  #progressUs = 0;
+  #starvation: Starvation | undefined;
   #isSynced = false;
   #isDying = false;
   #dead = false;
@@ -282,11 +287,14 @@ export class Standby {
     const words = this.#twin?.page.words;
     if (this.#dead || this.#isDying || !words) return;
     const progress = words[Word.progress]!;
-    if (progress !== this.#progress) this.#memoryKills = outOfMemoryKills();
+    if (progress !== this.#progress) {
+      this.#memoryKills = outOfMemoryKills();
+      this.#progressUs = this.#options.nowUs();
+    }
     this.#progress = progress;
     const { pid } = this.#link.connection.peer;
     const nowUs = this.#options.nowUs();
-    const starvedUs = starvedUsOf(pid);
+    const starvedUs = this.#starvedUs(pid, nowUs);
     const handling = handlingOf(words);
     const message = messageInHand(words);
     const isSamePacket = handling !== undefined && handling.connection === this.#inHand?.handling?.connection && handling.counter === this.#inHand.handling.counter;
@@ -300,6 +308,13 @@ export class Standby {
     this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !this.#inHand!.wasStopped;
     this.#options.trace.mark("noticed");
     this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
+  }
+
+  /** Looked at when it has not moved for a while: most of the time nothing has to be excused. */
+  #starvedUs(pid: number, nowUs: number): number {
+    this.#starvation ??= new Starvation(pid);
+    const isStill = nowUs - this.#progressUs >= (this.#options.deadlineMs * 1e3) / STILL_PART;
+    return isStill ? this.#starvation.look(nowUs) : this.#starvation.goesOn();
   }
 
   /** The kernel says that it has given everything back. */
@@ -329,15 +344,6 @@ function isStopped(pid: number): boolean {
   } catch {
     // Gone meanwhile: then it is not stopped.
     return false;
-  }
-}
-
-/** For how long the main thread of a process has waited for a processor since it began, µs; 0 where the kernel does not say. */
-function starvedUsOf(pid: number): number {
-  try {
-    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "latin1").split(" ")[1] ?? 0) / 1e3;
-  } catch {
-    return 0;
   }
 }
 

@@ -158,7 +158,7 @@ export class GatewayPair {
     const { time, random } = this.#options;
     this.trace(`${process.name} is dead${culprit ? ` of ${culprit.name}` : ""}`);
     const heir = this.processes[1 - process.instance]!;
-    const isAtPost = heir.isAlive && (heir.role === "standby" || heir.role === "fencing") && heir.following?.isOf(process) === true && process.page.heir === heir.following;
+    const isAtPost = heir.isAlive && heir.isInSync && (heir.role === "standby" || heir.role === "fencing") && heir.following?.isOf(process) === true && process.page.heir === heir.following;
     if (wasServing) this.#judgeDeath(process, culprit, isAtPost);
     // What a standby that dies held is the active's still.
     if (wasServing || !heir.isAlive || heir.role !== "active") {
@@ -168,8 +168,10 @@ export class GatewayPair {
     const links = [process.following, heir.following].filter((link) => link !== undefined && (link.standby === process || link.isOf(process)));
     const { following } = heir;
     const { life } = process;
+    process.isTornDown = true;
     time.after(teardownUs, () => {
       if (process.life !== life) return;
+      process.isTornDown = false;
       if (this.#lock === process) this.#lock = undefined;
       this.#listenerHolders.delete(process);
       if (this.#listenerHolders.size === 0) this.#closeListener();

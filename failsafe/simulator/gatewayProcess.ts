@@ -34,6 +34,8 @@ export class GatewayProcess {
   readonly instance: number;
   life: object = {};
   isAlive = false;
+  /** Dead, and the kernel has not given everything back: nobody starts it before. */
+  isTornDown = false;
   role: Role = "looking";
   stalledUntilUs = 0;
   /** Dies before the step with this number, counted from now; or stands still there. */
@@ -48,8 +50,12 @@ export class GatewayProcess {
   readonly #random: () => number;
   #work: Generator<void> | undefined;
   #scheduled = false;
+  /** What came while it stood still. */
+  readonly #waiting: (() => void)[] = [];
   /** Of the poison that makes it hang. */
   hangsOver: SimClient | undefined;
+  /** Everything that the active had is here too. */
+  isInSync = false;
   /** A standby's end of the link, and what came over it. */
   following: Following | undefined;
   #twinPage: Page | undefined;
@@ -84,7 +90,7 @@ export class GatewayProcess {
   // ---- Life -----------------------------------------------------------------------------------------------------------------------------------
 
   start(): void {
-    if (this.isAlive || !this.#pair.isPowered) return;
+    if (this.isAlive || this.isTornDown || !this.#pair.isPowered) return;
     this.life = {};
     this.isAlive = true;
     this.role = "looking";
@@ -94,6 +100,7 @@ export class GatewayProcess {
     this.page = { words: new Uint32Array(16), sent: new Map(), heir: undefined };
     this.active = this.#work = undefined;
     this.isServing = this.#scheduled = false;
+    this.#waiting.length = 0;
     this.hangsOver = undefined;
     this.#forgetTwin();
     this.#every(TICK_US, () => (this.page.words[Word.progress] = (this.page.words[Word.progress]! + 1) >>> 0));
@@ -111,7 +118,8 @@ export class GatewayProcess {
 
   /** The host has lost its power. */
   vanish(): void {
-    this.isAlive = this.isServing = false;
+    this.isAlive = this.isServing = this.isTornDown = false;
+    this.life = {};
     this.#work = undefined;
   }
 
@@ -126,16 +134,24 @@ export class GatewayProcess {
     this.stalledUntilUs = Math.max(this.stalledUntilUs, this.#time.nowUs + forUs);
   }
 
-  /** In its own time: not while it stands still, not after its death. */
+  /** In its own time: not while it stands still, not after its death. What came while it stood still happens in the order in which it came. */
   #later(delayUs: number, action: () => void): void {
     const { life } = this;
-    const turn = (): void => {
-      if (!this.isAlive || this.life !== life) return;
-      if (this.isHung) return;
-      if (this.#time.nowUs < this.stalledUntilUs) this.#time.at(this.stalledUntilUs, turn);
-      else action();
-    };
-    this.#time.after(delayUs, turn);
+    this.#time.after(delayUs, () => {
+      if (!this.isAlive || this.life !== life || this.isHung) return;
+      if (this.#waiting.length === 0 && this.#time.nowUs >= this.stalledUntilUs) return action();
+      this.#waiting.push(action);
+      if (this.#waiting.length === 1) this.#goOn(life);
+    });
+  }
+
+  #goOn(life: object): void {
+    this.#time.at(this.stalledUntilUs, () => {
+      while (this.isAlive && this.life === life && !this.isHung && this.#waiting.length > 0) {
+        if (this.#time.nowUs < this.stalledUntilUs) return this.#goOn(life);
+        this.#waiting.shift()!();
+      }
+    });
   }
 
   #every(periodUs: number, action: () => void): void {
@@ -322,7 +338,7 @@ export class GatewayProcess {
     this.#journals = [];
     this.#replica = this.#twinPage = this.following = this.#inHand = undefined;
     this.#judge = new ProgressJudge(PROGRESS_DEADLINE_MS);
-    this.#hung = this.#twinDead = false;
+    this.#hung = this.#twinDead = this.isInSync = false;
   }
 
   receives(following: Following, message: LinkMessage | { op: "welcome"; page: Page }): void {
@@ -340,6 +356,7 @@ export class GatewayProcess {
           return;
         case "synced":
           this.#look();
+          this.isInSync = true;
           return this.happened("inSync");
       }
     });

@@ -15,6 +15,7 @@ import { QuarantineFile } from "../../failsafe/failover/quarantineFile.ts";
 import { nextRole, type Role, type RoleEffect, type RoleEvent } from "../../failsafe/failover/roles.ts";
 import { type Legacy, Standby } from "../../failsafe/failover/standby.ts";
 import { TakeoverTrace } from "../../failsafe/failover/trace.ts";
+import { FairClock } from "../../failsafe/watchdog/starvation.ts";
 import { brainSupervision, SUPERVISION_CYCLE_MS } from "../../failsafe/watchdog/brain.ts";
 import { Supervision } from "../../failsafe/watchdog/supervision.ts";
 import type { PairVersion } from "../../failsafe/failover/version.ts";
@@ -87,6 +88,7 @@ export class PairInstance {
   readonly #store = process.env["NOTIFY_SOCKET"] === undefined ? undefined : new FdStore(process.env["NOTIFY_SOCKET"]);
   #stored = new Map<string, Descriptor>();
   readonly #supervision = new Supervision(brainSupervision);
+  readonly #fairClock: FairClock;
   #trace: TakeoverTrace;
   #legacy: Legacy | undefined;
   #quarantine!: QuarantineFile;
@@ -100,7 +102,8 @@ export class PairInstance {
   constructor(options: PairOptions) {
     this.#options = options;
     this.#trace = this.#newTrace();
-    this.#keeper = new Keeper({ page: this.#page, seal: this.#seal, checkpoint: (point) => this.#supervision.passed("turns", point, options.clock.nowUs()) });
+    this.#fairClock = new FairClock(() => options.clock.nowUs());
+    this.#keeper = new Keeper({ page: this.#page, seal: this.#seal, checkpoint: (point) => this.#supervision.passed("turns", point, this.#fairClock.nowUs()) });
     // A standby has no crank to turn yet.
     this.#supervision.deactivate("crank");
     this.#connections = new HandedConnections({ keeper: this.#keeper, page: this.#page, connection: { queue: clientQueue() }, failpoint: failpointOf((text) => this.#warn(text)) });
@@ -126,7 +129,7 @@ export class PairInstance {
       quarantined: ({ name, component, why, lengthBytes }) => this.#options.say({ severity: "error", code: "quarantined", source: component, text: `${component} is kept out as ${name}: ${why} (${lengthBytes} bytes)` }),
     });
     this.#gateway = await this.#options.build({
-      keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, folder: this.#options.folder,
+      keeper: this.#keeper, connections: this.#connections, port: this.#port(), supervision: this.#supervision, fairNowUs: () => this.#fairClock.nowUs(), folder: this.#options.folder,
       watch: (link, nameOf) => this.#linkGuard.watch(link, nameOf), predecessorEpoch: () => this.#legacy?.epoch ?? 0, epochBegan: (epoch) => (this.#page.words[Word.epoch] = epoch), guard: () => this.#guard(),
       inherited: () => this.#legacy && { listener: this.#legacy.listener, path: this.#legacy.path, inheritance: this.#legacy.inheritance },
       restored: () => this.#trace.mark("restored"),
@@ -145,7 +148,7 @@ export class PairInstance {
 
   /** Fault: a report. Expired: a loud one. Stopped: this instance has nothing more to say, and the other one goes on. */
   #supervise(): void {
-    for (const { entity, to, why } of this.#supervision.cycle(this.#options.clock.nowUs())) {
+    for (const { entity, to, why } of this.#supervision.cycle(this.#fairClock.nowUs())) {
       this.#options.say({ severity: to === "ok" || to === "deactivated" ? "info" : to === "failed" ? "warning" : "error", code: `supervision${to[0]!.toUpperCase()}${to.slice(1)}`, source: entity ?? "supervision", text: why });
     }
     if (!this.#supervision.mayFeed) this.happened("expired");

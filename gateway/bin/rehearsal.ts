@@ -107,7 +107,7 @@ class Player {
     const file = new QuarantineFile(join(folder, "rehearsal-quarantine.json"), () => {});
     const pair: FrontPair = {
       folder, predecessorEpoch: () => 1, epochBegan: () => {}, watch: () => ({ begins: () => true, ends: () => {} }),
-      keeper, connections, port: nobodyAsks, supervision: new Supervision(brainSupervision), inherited: () => inherited, restored: () => {}, listening: (server) => void (self.server = server),
+      keeper, connections, port: nobodyAsks, supervision: new Supervision(brainSupervision), fairNowUs: () => clock.nowUs(), inherited: () => inherited, restored: () => {}, listening: (server) => void (self.server = server),
       guard: () => new Guard({ file, keeper, death: "killed", wallTime: () => "", quarantined: () => {} }),
     };
     const name = join(folder, `rehearsal-${instance}.yaml`);

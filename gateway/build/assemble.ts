@@ -154,7 +154,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     restoreRobot: () => restoreRobot(pair?.inherited()?.inheritance, { supervisor, nodes }, clock.nowUs()),
     epoch: () => epoch.value, supervision: () => pair && { state: pair.supervision.state, faults: pair.supervision.faults() },
     prepareMs: () => running.config.safePose.prepareMs,
-    identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, policy, stats: new ProcessStats(), reflexes: () => reflex?.client.ends.map(reflexReport) ?? [], checkpoint: pair && ((point, nowUs) => pair.supervision.passed("crank", point, nowUs)),
+    identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, policy, stats: new ProcessStats(), reflexes: () => reflex?.client.ends.map(reflexReport) ?? [], checkpoint: pair && ((point) => pair.supervision.passed("crank", point, pair.fairNowUs())),
     reload: (file) => reloadConfiguration({ ...running, policyHash: policy.hash }, file, (changed) => {
       running = changed;
       policy.apply(changed);

@@ -64,6 +64,8 @@ export interface FrontPair {
   epochBegan(epoch: number): void;
   /** Judges the gateway's own tasks. */
   supervision: Supervision;
+  /** Time by which it judges them: it stands still while the process is starved. */
+  fairNowUs(): number;
   guard(): Guard;
   /** Looks at what comes from a link before it is handled. */
   readonly watch: WatchLink;

@@ -129,8 +129,11 @@ export class MqttLink implements Link {
       const topic = Buffer.from(message.topic);
       if (!watch.begins(crc32Iscsi(topic), topic, 0, topic.length)) return rejects.counter(this.name, "quarantined").add(message.payload, 0, message.payload.length, nowUs, () => message.topic);
     }
-    for (const input of this.#options.inputs) if (input.matches(message.topic)) input.receive(message, nowUs);
-    this.#commands?.receive(message, nowUs);
-    watch?.ends();
+    try {
+      for (const input of this.#options.inputs) if (input.matches(message.topic)) input.receive(message, nowUs);
+      this.#commands?.receive(message, nowUs);
+    } finally {
+      watch?.ends();
+    }
   }
 }

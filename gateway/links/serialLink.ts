@@ -135,8 +135,11 @@ export class SerialPortLink implements Link {
     const { watch } = this.#options;
     const { id, body, timeUs } = message;
     if (watch?.begins(id, body, 0, body.length) === false) return this.#count("quarantined", body, timeUs, () => `message ${id}`);
-    this.#receive(message);
-    watch?.ends();
+    try {
+      this.#receive(message);
+    } finally {
+      watch?.ends();
+    }
   }
 
   #receive({ id, body, timeUs, lostBefore }: SerialMessage): void {

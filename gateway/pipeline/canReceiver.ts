@@ -101,6 +101,15 @@ export class CanReceiver {
 
   /** Takes a batch as the driver hands it over. `nowUs` is the time of the call. */
   push(batch: CanFrameBatch, nowUs: number): void {
+    try {
+      this.#pushAll(batch, nowUs);
+    } finally {
+      // Also after an exception, which the driver counts: nothing is in hand then.
+      this.#options.watch?.ends();
+    }
+  }
+
+  #pushAll(batch: CanFrameBatch, nowUs: number): void {
     const { bytes, view, count } = batch;
     const { rawTopic, table, bus, watch } = this.#options;
     for (let index = 0; index < count; index++) {
@@ -130,7 +139,6 @@ export class CanReceiver {
       }
       this.#receive(bytes, view, at, canId, flags, lengthBytes, timeUs, lost, nowUs);
     }
-    watch?.ends();
   }
 
   #receive(bytes: Uint8Array, view: DataView, at: number, canId: number, flags: number, lengthBytes: number, timeUs: number, lost: number, nowUs: number): void {

@@ -66,7 +66,7 @@ uint16_t ipcnet_reflex_find_trigger(const struct ipcnet_reflex *self, enum ipcne
 static void latch(struct ipcnet_reflex *self, uint16_t row) {
   const struct ipcnet_reflex_trigger *trigger = &self->table.triggers[row];
   if (!(trigger->flags & IPCNET_REFLEX_TRIGGER_LATCHED)) return;
-  bool higher = !self->trigger_latched || self->latched_trigger == IPCNET_REFLEX_NONE || trigger->priority > self->table.triggers[self->latched_trigger].priority;
+  bool higher = self->latched_trigger == IPCNET_REFLEX_NONE || trigger->priority > self->table.triggers[self->latched_trigger].priority;
   if (!higher) return;
   self->trigger_latched = true;
   self->latched_trigger = row;
@@ -326,7 +326,7 @@ static uint64_t brain_lost_at_us(const struct ipcnet_reflex *self) {
 }
 
 void ipcnet_reflex_arming_turn(struct ipcnet_reflex *self) {
-  if (!ipcnet_twin_may_send(self->role) || !self->has_table) return;
+  if (!ipcnet_twin_may_send(self->role)) return;
   judge_conditions(self);
   judge_set_points(self);
   if (self->arming == IPCNET_ARMED && self->now_us >= brain_lost_at_us(self)) ipcnet_reflex_fire(self, IPCNET_REFLEX_ON_BRAIN_LOST, 0, true);
@@ -334,13 +334,12 @@ void ipcnet_reflex_arming_turn(struct ipcnet_reflex *self) {
 }
 
 uint64_t ipcnet_reflex_arming_next_us(const struct ipcnet_reflex *self) {
-  uint64_t next = UINT64_MAX;
-  if (!ipcnet_twin_may_send(self->role) || !self->has_table) return next;
-  next = ipcnet_reflex_plan_next_deadline_us(&self->plan);
+  if (!ipcnet_twin_may_send(self->role)) return UINT64_MAX;
+  uint64_t next = ipcnet_reflex_plan_next_deadline_us(&self->plan);
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_TRIGGERS); row++) {
-    if (self->table.triggers[row].kind != IPCNET_REFLEX_ON_CONDITION || self->condition_fired[row]) continue;
+    if (self->table.triggers[row].kind != IPCNET_REFLEX_ON_CONDITION) continue;
     uint64_t due = ipcnet_reflex_watch_holds_at_us(self, self->table.triggers[row].subject, self->now_us);
-    if (due > self->now_us && due < next) next = due;
+    if (due > self->now_us && due < next) next = due; /* what holds now has fired */
   }
   if (self->arming != IPCNET_ARMED) return next;
   for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) {

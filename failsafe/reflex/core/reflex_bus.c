@@ -46,7 +46,6 @@ void ipcnet_reflex_bus_load(struct ipcnet_reflex *self) {
   memset(self->buses, 0, sizeof self->buses);
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     struct bus_state *bus = &self->buses[number];
-    bus->confirms = true;
     bus->first_in_line = IPCNET_REFLEX_NONE;
     bus->claimed_us = self->now_us;
     bus->sends = self->table.buses[number].claim_id != IPCNET_REFLEX_NO_CLAIM_ID;
@@ -166,7 +165,7 @@ static uint64_t budget_now(const struct ipcnet_reflex *self, uint32_t number, ui
   const struct bus_state *bus = &self->buses[number];
   uint64_t capacity = rate * BUDGET_BURST_US > (uint64_t)BUDGET_BITS_MIN * MICRO ? rate * BUDGET_BURST_US : (uint64_t)BUDGET_BITS_MIN * MICRO;
   uint64_t elapsed_us = self->now_us - bus->budget_us;
-  /* A pause of a minute fills any bucket; more would overflow nothing, but why multiply it. */
+  /* A pause of a minute fills any bucket; one of days, multiplied, would overflow. */
   uint64_t filled = bus->budget_microbits + (elapsed_us < 60u * MICRO ? elapsed_us : 60u * MICRO) * rate;
   return filled < capacity ? filled : capacity;
 }

@@ -124,7 +124,6 @@ void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
   self->claim_partial = false;
   self->silence_us = 0;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_page_trusted(self, number));
-  ipcnet_reflex_claim_turn(self);
 }
 
 static uint64_t longest_quiet_us(const struct ipcnet_reflex *self) {
@@ -140,15 +139,17 @@ static uint64_t listened_enough_us(const struct ipcnet_reflex *self, uint64_t si
   return (self->deaf_us > since_us ? self->deaf_us : since_us) + longest_quiet_us(self);
 }
 
-/* Whether a node was heard so lately that our cable is whole. */
-static bool hears_nodes(const struct ipcnet_reflex *self) {
+/* Nodes were heard, but none lately: our cable is cut. Who never heard one is not cut off by that: it asks by its claim. */
+static bool cut_off(const struct ipcnet_reflex *self) {
+  bool heard = false;
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); row++) {
     const struct watch_state *watch = &self->watches[self->table.nodes[row].watch];
     uint32_t bus = self->table.nodes[row].bus;
     if (self->table.watches[self->table.nodes[row].watch].epoch.bits == 0 || !shared_on(self, bus) || !watch->seen) continue;
-    if (self->now_us <= watch->seen_us + self->table.buses[bus].self_fence_us) return true;
+    if (self->now_us <= watch->seen_us + self->table.buses[bus].self_fence_us) return false;
+    heard = true;
   }
-  return false;
+  return heard;
 }
 
 static uint64_t confirmation_ends_us(const struct ipcnet_reflex *self) {
@@ -195,7 +196,7 @@ static void await_confirmation(struct ipcnet_reflex *self) {
   ipcnet_reflex_raise(self, how == NOBODY ? IPCNET_TWIN_CLAIM_EXPIRED : IPCNET_TWIN_CLAIM_CONFIRMED);
 }
 
-/* Gives up where no node was heard: then our silence is the cable's, and the twin on this host may have another one. */
+/* Gives up where it is cut off: then the silence is the cable's, and the twin on this host may have another one. */
 static bool listened(struct ipcnet_reflex *self) {
   if (!ipcnet_reflex_in_tick(self)) return false;
   bool deaf = self->deaf_us == self->now_us, enough = self->now_us >= listened_enough_us(self, self->claim_since_us);
@@ -269,8 +270,7 @@ static uint64_t silence_due_us(const struct ipcnet_reflex *self) {
   uint64_t rest_ends = self->outvoted_us + OUTVOTED_REST_US, heard_us = other_host_heard_us(self);
   uint64_t listened_us = ipcnet_reflex_shared(self) ? listened_enough_us(self, 0) : 0;
   if (heard_us == 0) return rest_ends > listened_us ? rest_ends : listened_us;
-  uint64_t due = heard_us + (uint64_t)BEATS_MISSED * self->table.header->beat_period_us;
-  if (listened_us > due) due = listened_us;
+  uint64_t due = heard_us > listened_us ? heard_us : listened_us;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     uint64_t end = heard_us + quiet_needed_us(self, number);
     if (end > due) due = end;
@@ -304,13 +304,10 @@ static void outvoted_turn(struct ipcnet_reflex *self) {
 void ipcnet_reflex_claim_turn(struct ipcnet_reflex *self) {
   if (!self->has_table) {
     /* Nothing can be claimed without knowing buses, and nothing sent: owner by the lock alone. */
-    if (self->role == IPCNET_TWIN_CLAIMING && self->claim_wanted && self->epoch == self->proposed_epoch) {
-      self->claim_wanted = false;
-      ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
-    }
+    if (self->role == IPCNET_TWIN_CLAIMING && self->claim_wanted) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
     return;
   }
-  if (ipcnet_reflex_in_tick(self) && !hears_nodes(self)) self->deaf_us = self->now_us;
+  if (ipcnet_reflex_in_tick(self) && cut_off(self)) self->deaf_us = self->now_us;
   if (self->role == IPCNET_TWIN_CLAIMING) claiming_turn(self);
   else if (self->role == IPCNET_TWIN_OWNER) owner_turn(self);
   else if (self->role == IPCNET_TWIN_OUTVOTED) outvoted_turn(self);
@@ -324,7 +321,11 @@ static uint64_t not_before(const struct ipcnet_reflex *self, uint64_t due_us) {
 static uint64_t claiming_due_us(const struct ipcnet_reflex *self) {
   if (self->epoch != self->proposed_epoch) return UINT64_MAX; /* the store's answer is an event */
   if (self->claim_wanted) return not_before(self, self->claim_listening ? listened_enough_us(self, self->claim_since_us) : 0);
-  return ipcnet_reflex_shared(self) ? not_before(self, confirmation_ends_us(self)) : UINT64_MAX;
+  uint64_t due_us = confirmation_ends_us(self);
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    if (self->buses[number].claimed && self->buses[number].beat_due_us < due_us) due_us = self->buses[number].beat_due_us;
+  }
+  return not_before(self, due_us);
 }
 
 uint64_t ipcnet_reflex_claim_next_us(const struct ipcnet_reflex *self) {
@@ -355,7 +356,7 @@ static void outvoted_by(struct ipcnet_reflex *self) {
 static void contest(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t owner) {
   bool claiming = self->role == IPCNET_TWIN_CLAIMING;
   if (!claiming && self->role != IPCNET_TWIN_OWNER) return;
-  uint16_t ours = claiming ? self->proposed_epoch : self->epoch;
+  uint16_t ours = self->proposed_epoch; /* an owner's own */
   if (ipcnet_epoch_newer(epoch, ours)) {
     outvoted_by(self);
   } else if (epoch == ours) {
@@ -363,7 +364,7 @@ static void contest(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_cla
     bool was_there = claiming && kind != IPCNET_CLAIM;
     if (owner < ipcnet_reflex_owner_number(self, (uint8_t)number) || was_there) outvoted_by(self);
     else self->counters.stale_claims_heard++;
-  } else if (claiming && self->claim_listening && from_other_host(self, number, owner)) {
+  } else if (self->claim_listening && from_other_host(self, number, owner)) {
     outvoted_by(self); /* the other host's owner works: no automatic return */
   } else {
     self->counters.stale_claims_heard++;
@@ -404,17 +405,16 @@ bool ipcnet_reflex_hand_over(struct ipcnet_reflex *self, uint64_t now_us) {
 }
 
 bool ipcnet_reflex_claim_frame(struct ipcnet_reflex *self, uint8_t number, const struct ipcnet_can_frame *frame) {
-  if (!claims_on(self, number) || (frame->can_id & ~3u) != self->table.buses[number].claim_id || ((frame->flags ^ claim_flags(self, number)) & IPCNET_CAN_EXTENDED) != 0) return false;
+  if ((frame->can_id & ~3u) != self->table.buses[number].claim_id || ((frame->flags ^ claim_flags(self, number)) & IPCNET_CAN_EXTENDED) != 0) return false;
   uint32_t counter = 0;
-  if ((frame->flags & IPCNET_CAN_REMOTE) || frame->length_bytes != CLAIM_BYTES ||
-      ipcnet_e2e_p05_inspect(&CLAIM_E2E, frame->data, CLAIM_BYTES, &counter) != IPCNET_E2E_INSPECTED_OK) {
+  if (frame->length_bytes != CLAIM_BYTES || ipcnet_e2e_p05_inspect(&CLAIM_E2E, frame->data, CLAIM_BYTES, &counter) != IPCNET_E2E_INSPECTED_OK) {
     self->counters.rejected_frames++;
     return true;
   }
   uint32_t version = frame->data[3] >> 4u, kind = frame->data[3] & 15u;
   uint16_t epoch = (uint16_t)(frame->data[4] | frame->data[5] << 8);
   uint8_t owner = frame->data[6];
-  bool makes_sense = version == CLAIM_VERSION && kind <= IPCNET_RELEASE && epoch != 0 && owner <= 3 && owner == (frame->can_id & 3u);
+  bool makes_sense = version == CLAIM_VERSION && kind <= IPCNET_RELEASE && epoch != 0 && owner == (frame->can_id & 3u);
   bool repeated = makes_sense && self->buses[number].others[owner].epoch == epoch && self->buses[number].others[owner].counter == counter;
   if (!makes_sense || repeated) {
     self->counters.rejected_frames++;
@@ -449,6 +449,6 @@ void ipcnet_reflex_claim_witness(struct ipcnet_reflex *self, uint16_t row) {
   uint16_t ahead = (uint16_t)((epoch - known) & mask);
   /* 0: it has heard nobody since it was powered. Beyond the half: an older owner's. */
   if (epoch == 0 || ahead == 0 || ahead > mask >> 1 || watch->epoch.bits < WITNESS_BITS_MIN) return;
-  hear_epoch(self, known == 0 ? epoch : (uint16_t)(known + ahead));
+  hear_epoch(self, (uint16_t)(known + ahead));
   if (contested) outvoted_by(self);
 }

@@ -732,6 +732,7 @@ static void test_does_not_go_on_without_evidence(void)
     falls_silent();
     rig_report(&rig);
     CHECK_INT(role(), IPCNET_TWIN_OWNER);
+    rig_run(&rig, 200000);
     CHECK_INT(rig_state(&rig).arming, IPCNET_POSED); /* what it may have left in motion is brought to rest */
     CHECK_INT(ipcnet_reflex_counters(rig.reflex)->plans_run, 1);
     rig_end(&rig);

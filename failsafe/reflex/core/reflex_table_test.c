@@ -505,7 +505,7 @@ static void test_triggers(void)
   REFUSED((TRIGGER(EXPIRED_TRIGGER).subject = 5, rig.messages[0].expired_trigger = IPCNET_REFLEX_NONE), "reference", here, EXPIRED_TRIGGER);
   REFUSED(TRIGGER(BUS_TRIGGER).subject = 3, "reference", here, BUS_TRIGGER);
   REFUSED(TRIGGER(2).flags = 4, "flags", here, 2);
-  REFUSED(TRIGGER(2).reserved[20] = 1, "reserved", here, 2);
+  for (size_t i = 0; i < sizeof TRIGGER(2).reserved; i++) REFUSED(TRIGGER(2).reserved[i] = 1, "reserved", here, 2);
   REFUSED(TRIGGER(2).priority = TRIGGER(1).priority, "order", here, 2);
   REFUSED(TRIGGER(1).subject = 1, "duplicate", here, 1);
 }

@@ -1,0 +1,97 @@
+/**
+ * For how long a process could not go on although it wanted to: others had the processor, or the kernel kept it waiting for a disk or for memory. Whoever judges its progress takes that off:
+ * starved is not stuck.
+ *
+ * All threads are looked at, not the first alone: it waits for the others (the garbage collector's helpers), and they may be the ones that get no processor. A thread that runs, as one in an
+ * endless loop does, is excused for nothing.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+
+/** Between two looks at the own figures. */
+const LOOK_US = 100_000;
+
+/** What the kernel says of one thread. */
+export interface ThreadDelay {
+  /** How long it has waited for a processor since it began, µs; only rises. */
+  waitedUs: number;
+  /** It waits where nothing can interrupt it. */
+  isBlocked: boolean;
+}
+
+/** By thread number. The first thread has the number of the process. */
+export type ReadDelays = () => ReadonlyMap<number, ThreadDelay>;
+
+export class Starvation {
+  readonly #pid: number;
+  readonly #read: ReadDelays;
+  #before: ReadonlyMap<number, ThreadDelay> | undefined;
+  #lookedUs = 0;
+  #starvedUs = 0;
+
+  constructor(pid: number, read: ReadDelays = () => delaysOf(pid)) {
+    this.#pid = pid;
+    this.#read = read;
+  }
+
+  /** In all, µs; only rises, by at most what has passed since the last look. Costs two short files a thread. */
+  look(nowUs: number): number {
+    const delays = this.#read();
+    const elapsedUs = Math.max(0, nowUs - this.#lookedUs);
+    if (this.#before) {
+      let waitedUs = 0;
+      for (const [thread, { waitedUs: now }] of delays) waitedUs = Math.max(waitedUs, now - (this.#before.get(thread)?.waitedUs ?? now));
+      const isBlocked = delays.get(this.#pid)?.isBlocked === true && this.#before.get(this.#pid)?.isBlocked === true;
+      this.#starvedUs += isBlocked ? elapsedUs : Math.min(waitedUs, elapsedUs);
+    }
+    this.#before = delays;
+    this.#lookedUs = nowUs;
+    return this.#starvedUs;
+  }
+
+  /** It goes on: what was before the next look counts for nothing. Costs nothing. Returns what it had been in all. */
+  goesOn(): number {
+    this.#before = undefined;
+    return this.#starvedUs;
+  }
+}
+
+/** Empty where the kernel does not say, or the process is gone: then nothing is excused. */
+export function delaysOf(pid: number): Map<number, ThreadDelay> {
+  const delays = new Map<number, ThreadDelay>();
+  try {
+    for (const name of readdirSync(`/proc/${pid}/task`)) {
+      const folder = `/proc/${pid}/task/${name}`;
+      const waitedUs = Number(readFileSync(`${folder}/schedstat`, "latin1").split(" ")[1] ?? 0) / 1e3;
+      const thread = Number(name);
+      delays.set(thread, { waitedUs, isBlocked: thread === pid && / D /.test(/\) [A-Z] /.exec(readFileSync(`${folder}/stat`, "latin1"))?.[0] ?? "") });
+    }
+  } catch {
+    // A thread that ends between two looks takes the rest of this one with it; the next one tells more.
+  }
+  return delays;
+}
+
+/** Time as the supervised tasks of this process have it: it stands still while the process is starved. */
+export class FairClock {
+  readonly #nowUs: () => number;
+  readonly #starvation: Starvation;
+  #starvedUs = 0;
+  #lookedUs = -Infinity;
+  #fairUs = -Infinity;
+
+  constructor(nowUs: () => number, starvation = new Starvation(process.pid)) {
+    this.#nowUs = nowUs;
+    this.#starvation = starvation;
+  }
+
+  /** Looks at the kernel's figures once in 100 ms, and before it tells of a longer time than that. */
+  nowUs(): number {
+    const nowUs = this.#nowUs();
+    if (nowUs - this.#lookedUs >= LOOK_US) {
+      this.#lookedUs = nowUs;
+      this.#starvedUs = this.#starvation.look(nowUs);
+    }
+    // An excuse is heard of later than what it excuses: the clock waits for it, and never goes back.
+    return (this.#fairUs = Math.max(this.#fairUs, nowUs - this.#starvedUs));
+  }
+}
