@@ -139,15 +139,17 @@ static uint64_t listened_enough_us(const struct ipcnet_reflex *self, uint64_t si
   return (self->deaf_us > since_us ? self->deaf_us : since_us) + longest_quiet_us(self);
 }
 
-/* Whether a node was heard so lately that our cable is whole. */
-static bool hears_nodes(const struct ipcnet_reflex *self) {
+/* Nodes were heard, but none lately: our cable is cut. Who never heard one is not cut off by that: it asks by its claim. */
+static bool cut_off(const struct ipcnet_reflex *self) {
+  bool heard = false;
   for (uint16_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_NODES); row++) {
     const struct watch_state *watch = &self->watches[self->table.nodes[row].watch];
     uint32_t bus = self->table.nodes[row].bus;
     if (self->table.watches[self->table.nodes[row].watch].epoch.bits == 0 || !shared_on(self, bus) || !watch->seen) continue;
-    if (self->now_us <= watch->seen_us + self->table.buses[bus].self_fence_us) return true;
+    if (self->now_us <= watch->seen_us + self->table.buses[bus].self_fence_us) return false;
+    heard = true;
   }
-  return false;
+  return heard;
 }
 
 static uint64_t confirmation_ends_us(const struct ipcnet_reflex *self) {
@@ -194,7 +196,7 @@ static void await_confirmation(struct ipcnet_reflex *self) {
   ipcnet_reflex_raise(self, how == NOBODY ? IPCNET_TWIN_CLAIM_EXPIRED : IPCNET_TWIN_CLAIM_CONFIRMED);
 }
 
-/* Gives up where no node was heard: then our silence is the cable's, and the twin on this host may have another one. */
+/* Gives up where it is cut off: then the silence is the cable's, and the twin on this host may have another one. */
 static bool listened(struct ipcnet_reflex *self) {
   if (!ipcnet_reflex_in_tick(self)) return false;
   bool deaf = self->deaf_us == self->now_us, enough = self->now_us >= listened_enough_us(self, self->claim_since_us);
@@ -268,8 +270,7 @@ static uint64_t silence_due_us(const struct ipcnet_reflex *self) {
   uint64_t rest_ends = self->outvoted_us + OUTVOTED_REST_US, heard_us = other_host_heard_us(self);
   uint64_t listened_us = ipcnet_reflex_shared(self) ? listened_enough_us(self, 0) : 0;
   if (heard_us == 0) return rest_ends > listened_us ? rest_ends : listened_us;
-  uint64_t due = heard_us;
-  if (listened_us > due) due = listened_us;
+  uint64_t due = heard_us > listened_us ? heard_us : listened_us;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     uint64_t end = heard_us + quiet_needed_us(self, number);
     if (end > due) due = end;
@@ -306,7 +307,7 @@ void ipcnet_reflex_claim_turn(struct ipcnet_reflex *self) {
     if (self->role == IPCNET_TWIN_CLAIMING && self->claim_wanted) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
     return;
   }
-  if (ipcnet_reflex_in_tick(self) && !hears_nodes(self)) self->deaf_us = self->now_us;
+  if (ipcnet_reflex_in_tick(self) && cut_off(self)) self->deaf_us = self->now_us;
   if (self->role == IPCNET_TWIN_CLAIMING) claiming_turn(self);
   else if (self->role == IPCNET_TWIN_OWNER) owner_turn(self);
   else if (self->role == IPCNET_TWIN_OUTVOTED) outvoted_turn(self);
