@@ -43,7 +43,7 @@ export const mutants: readonly Mutant[] = [
   { name: "a node looks at neither epoch nor owner", file: node, and: { from: "if (field_differs(command->owner, frame, length_bytes, self->owner)) return IPCNET_NODE_OTHER_OWNER;", to: "" }, from: "if (field_differs(command->epoch, frame, length_bytes, self->epoch)) return IPCNET_NODE_OTHER_EPOCH;", to: "", kinds: ["kill", "replay"] },
   { name: "nobody checks the CRC", file: "schemas/e2e/c/ipcnet_e2e.c", from: "  if (((uint32_t)header[1] << 8 | header[0]) != p05_crc(config, frame, length_bytes)) return IPCNET_E2E_CRC_MISMATCH;", to: "", kinds: ["corruption"] },
   { name: "a node has no dead-man", file: node, from: "if (self->fed && now_us - self->fed_us >= self->options->dead_man_us) {", to: "if (self->fed && now_us - self->fed_us >= 60000000u) {", kinds: ["brainStall", "disarm", "allNodesPower", "hostPower", "disconnect"] },
-  { name: "a node lets claims feed the dead-man", file: node, from: "  self->quiet = false;\n  self->heard_us = now_us;\n", to: "  self->quiet = false;\n  self->heard_us = self->fed_us = now_us;\n", kinds: ["brainStall", "disarm"] },
+  { name: "a node lets claims feed the dead-man", file: node, from: "  self->following = true;\n  self->heard_us = now_us;\n", to: "  self->following = true;\n  self->heard_us = self->fed_us = now_us;\n", kinds: ["brainStall", "disarm"] },
 ];
 
 /** Objects of the addon that are the same for all mutants. */
