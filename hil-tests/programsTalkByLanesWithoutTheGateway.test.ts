@@ -116,6 +116,8 @@ test("a writer that is killed and started again is a new lane: its readers have 
   await first.kill();
   const second = new Program(t, daemon.socketPath, talker);
   await second.line(0);
+  // Stopped before its first message it would be a writer nobody can have heard of.
+  await eventually("the second has begun", async () => (await second.ask<{ sent: number }>("?")).sent > 0);
   const { sent } = await second.ask<{ sent: number }>("stop");
   const heard = await eventually("the second is heard from its first message on", async () => {
     const now = await hears.ask<Heard>("?");
