@@ -168,6 +168,7 @@ static void leave(struct ipcnet_reflex *self, enum ipcnet_twin_role to) {
 static void take_step(struct ipcnet_reflex *self, enum ipcnet_twin_event event) {
   struct ipcnet_twin_step next = ipcnet_twin_next(self->role, event);
   bool changed = next.role != self->role;
+  if (next.effects & IPCNET_TWIN_DO_STORE_EPOCH) ipcnet_reflex_look_back(self);
   if (next.effects & IPCNET_TWIN_DO_SILENCE) leave(self, next.role);
   self->role = next.role;
   self->page->role = (uint32_t)next.role;

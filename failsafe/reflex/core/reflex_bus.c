@@ -68,8 +68,7 @@ void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t number, bool tru
    * What waited when we opened it, long ago perhaps, was our predecessor's: its epoch is old by now. Without one it is a stranger's, or of a life before. But where the predecessor no longer trusted the
    * bus its frames may still wait, and nodes that were switched off have forgotten all epochs: emptied first.
    */
-  bool followed = ipcnet_reflex_page_valid(self, self->other) && self->other->role == IPCNET_TWIN_OWNER;
-  uint32_t stale_frames = !trusted ? 1u : followed ? 0 : bus->stale_frames;
+  uint32_t stale_frames = !trusted ? 1u : self->heir_of != IPCNET_HEIR_OF_NOBODY ? 0 : bus->stale_frames;
   ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_UP, stale_frames, 0);
   if (bus->link.bus_state_known && bus->link.bus_state > 0) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, bus->link.bus_state, 0);
 }

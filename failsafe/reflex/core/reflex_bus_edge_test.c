@@ -138,10 +138,11 @@ static void test_taking_a_bus_over(void)
     {IPCNET_TWIN_OWNER, IPCNET_BUS_UP, 2, true, IPCNET_BUS_UP},          {IPCNET_TWIN_OWNER, IPCNET_BUS_UP, 0, true, IPCNET_BUS_UP},
     {IPCNET_TWIN_OWNER, IPCNET_BUS_DEGRADED, 2, true, IPCNET_BUS_UP},    {IPCNET_TWIN_OWNER, IPCNET_BUS_SUSPECT, 2, true, IPCNET_BUS_UP},
     {IPCNET_TWIN_OWNER, IPCNET_BUS_PURGING, 0, true, IPCNET_BUS_PURGING}, {IPCNET_TWIN_OWNER, IPCNET_BUS_PROVEN, 0, true, IPCNET_BUS_PURGING},
+    {IPCNET_TWIN_YIELDING, IPCNET_BUS_UP, 2, true, IPCNET_BUS_UP},       {IPCNET_TWIN_YIELDING, IPCNET_BUS_PURGING, 0, true, IPCNET_BUS_PURGING},
     {IPCNET_TWIN_STANDBY, IPCNET_BUS_UP, 2, true, IPCNET_BUS_PURGING},   {IPCNET_TWIN_STANDBY, IPCNET_BUS_PURGING, 0, true, IPCNET_BUS_UP},
     {IPCNET_TWIN_OWNER, IPCNET_BUS_PURGING, 0, false, IPCNET_BUS_PROBING}, {IPCNET_TWIN_OWNER, IPCNET_BUS_UP, 0, false, IPCNET_BUS_UP}};
-  for (unsigned i = 0; i < 10; i++) {
-    page = (struct ipcnet_reflex_page){.magic = IPCNET_REFLEX_PAGE_MAGIC, .major = IPCNET_REFLEX_TABLE_MAJOR, .boot_id = {1, 2, 3}, .role = CASES[i].role};
+  for (unsigned i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+    page = (struct ipcnet_reflex_page){.magic = IPCNET_REFLEX_PAGE_MAGIC, .major = IPCNET_REFLEX_TABLE_MAJOR, .boot_id = {1, 2, 3}, .role = CASES[i].role, .epoch = 1};
     memset(page.bus_phases, (int)CASES[i].phase, sizeof page.bus_phases);
     rig_arm_table(&table);
     begin(1);

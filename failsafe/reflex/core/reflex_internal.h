@@ -75,6 +75,9 @@ struct condition_state {
 
 enum { NODE_UNKNOWN, NODE_ALIVE, NODE_LOST };
 
+/* Who owned the buses until just now: nobody on this host; the twin, which died or hands over; ourselves, who found nobody to take them. */
+enum { IPCNET_HEIR_OF_NOBODY, IPCNET_HEIR_OF_TWIN, IPCNET_HEIR_OF_ITSELF };
+
 struct node_state {
   uint8_t life, canopen_state, owner;
   uint16_t epoch; /* as far as its field has bits */
@@ -125,6 +128,8 @@ struct ipcnet_reflex {
   bool claim_partial;     /* not every group confirmed it */
   uint64_t deaf_us;       /* two hosts: when we were last cut off, no node having been heard for as long as the lease */
   uint64_t claim_since_us, outvoted_us, silence_us /* when the other host was found silent, or handed over to us */;
+  uint8_t heir_of;        /* see look_back */
+  uint8_t left_phases[IPCNET_REFLEX_BUSES_MAX];
   bool adopt_wanted;      /* owner, but what the one before left was not looked at yet: no table */
 
 
@@ -275,7 +280,9 @@ bool ipcnet_reflex_image_valid(const struct ipcnet_reflex_image *image);
 /* TAKE_OVER: from the better of the other's page and what we kept ourselves. */
 void ipcnet_reflex_adopt(struct ipcnet_reflex *self);
 bool ipcnet_reflex_page_valid(const struct ipcnet_reflex *self, const struct ipcnet_reflex_page *page);
+/* Before we claim, and before our role says so: whose buses they were until just now, on this host, and which of them were trusted. */
+void ipcnet_reflex_look_back(struct ipcnet_reflex *self);
 /* Whether the owner before us trusted this bus; true where nobody says otherwise. */
-bool ipcnet_reflex_page_trusted(const struct ipcnet_reflex *self, uint32_t bus);
+bool ipcnet_reflex_was_trusted(const struct ipcnet_reflex *self, uint32_t bus);
 
 #endif
