@@ -1,5 +1,5 @@
 // How long nobody commands. `npm run bench:failover -- [reflex] [--kills N] [--stops N] [--switches N] [--quiet-s N] [--idle] [--seed N]`: two reflexes on an emulated bus, with every
-// processor busy unless --idle. `npm run bench:failover -- brains …`: two brains with clients. `-- trigger [--outside] …`: from a trigger to the first
+// processor busy unless --idle. `npm run bench:failover -- brains …`: two brains with clients; `-- bus …`: what the bus notices of them. `-- trigger [--outside] …`: from a trigger to the first
 // frame of the safe pose. `-- plan [one|twice|pairs [SHARE]]`: whoever runs a plan dies at every place of it. bench/failover/README.md; what the figures were on a known machine is in bench/RESULTS.md.
 import { spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
@@ -7,7 +7,7 @@ import { dist, existsSync, join, refuse } from "./lib.mjs";
 import { buildBenches, buildPrograms, buildShipped } from "./native.mjs";
 
 const [which, ...rest] = process.argv.slice(2);
-if (which === "brains" || which === "soak") {
+if (which === "brains" || which === "bus" || which === "soak") {
   const entry = join(dist, `ts/bench/failover/${which}.js`);
   if (!existsSync(entry)) refuse("the benches are not built yet", "npm run build");
   process.exit(spawnSync(process.execPath, [entry, ...rest], { stdio: "inherit" }).status ?? 1);
