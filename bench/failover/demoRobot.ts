@@ -75,7 +75,7 @@ export class DemoRobot {
   }
 }
 
-/** One attempt to arm, after a reset if that is needed; resolves with the state as it was before. */
+/** One attempt to arm, after a reset if that is needed; resolves with the state, "armed" if the attempt was granted. */
 export async function armIfPossible(client: Client, why: string): Promise<GatewayState> {
   const { state, missingForArming } = (await client.request("gateway/status", {}, { timeoutMs: ANSWER_MS })) as StatusReport;
   if (state === "posed" || state === "fault") await client.request("gateway/reset", { why }).catch(() => undefined);
