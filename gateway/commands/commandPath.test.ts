@@ -45,6 +45,18 @@ test("the time to live is the sender's, cut to the message's maximum", () => {
   assert.deepEqual(sent.map(({ deadlineUs }) => deadlineUs), [30_000, 100_000]);
 });
 
+test("it lives from when its sender handed it over: what has waited has aged, what comes from the future has not", () => {
+  const { path, sent } = rig();
+  assert.ok(path.submit("Move", { v: 1 }, 50, 1_000_000, 970_000).ok);
+  assert.ok(path.submit("Grip", { v: 1 }, 50, 1_000_000, 2_000_000).ok);
+  assert.deepEqual(sent.map(({ deadlineUs }) => deadlineUs), [1_020_000, 1_050_000]);
+  for (const [ttlMs, sentUs] of [[50, 950_000], [undefined, 900_000]] as const) {
+    const verdict = path.submit("Move", { v: 2 }, ttlMs, 1_000_000, sentUs);
+    assert.ok(!verdict.ok && verdict.code === "expired" && verdict.status === 211, String(ttlMs));
+  }
+  assert.equal(sent.length, 2);
+});
+
 test("faster than its rate: the newest is held, the older one is gone for good", () => {
   const { path, sent } = rig({ rateHzMax: 100 });
   path.submit("Move", { v: 1 }, 50, 0);

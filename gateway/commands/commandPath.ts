@@ -68,15 +68,18 @@ export class CommandPath {
     for (const message of options.messages) this.#messages.set(message.name, { ...message, slot: new CommandSlot(message.rateHzMax), token: 0 });
   }
 
-  /** A command from a client, a bridge or a route. `ttlMs` undefined = the message's maximum; longer ones are cut to it. */
-  submit(name: string, values: CommandValues, ttlMs: number | undefined, nowUs: number): CommandVerdict {
+  /** A command from a client, a bridge or a route. `ttlMs` undefined = the message's maximum; longer ones are cut to it. It lives from `sentUs` on, when its sender handed it over: what has waited in a socket has aged. */
+  submit(name: string, values: CommandValues, ttlMs: number | undefined, nowUs: number, sentUs = nowUs): CommandVerdict {
     const message = this.#messages.get(name);
     if (!message || message.poseOnly) return this.#refuse("unknownCommand", Status.notFound, `${name} is not in the list of commands`);
     if (!this.#options.gate()) return this.#refuse("notArmed", Status.preconditionFailed, "the gateway is not armed (ipcnet arm)");
     if (ttlMs !== undefined && !(ttlMs > 0)) return this.#refuse("expired", Status.gone, `a time to live of ${ttlMs} ms is over before it began`);
+    const lifeMs = Math.min(ttlMs ?? Infinity, message.ttlMsMax);
+    const deadlineUs = Math.min(sentUs, nowUs) + lifeMs * 1e3;
+    if (deadlineUs <= nowUs) return this.#refuse("expired", Status.gone, `its time to live of ${lifeMs} ms had passed`);
     const encoded = message.encode(values);
     if (!encoded.ok) return this.#refuse(encoded.code, Status.unprocessableContent, encoded.text);
-    const replaced = message.slot.put({ payload: encoded.data, deadlineUs: nowUs + Math.min(ttlMs ?? Infinity, message.ttlMsMax) * 1e3 });
+    const replaced = message.slot.put({ payload: encoded.data, deadlineUs });
     if (replaced) this.#count("superseded");
     return this.#flush(message, encoded.data, nowUs);
   }
