@@ -174,6 +174,23 @@ test("an owner that was started again knows nothing of what its predecessor had 
   assert.deepEqual(refused, [[41, "ownerChanged"]]);
 });
 
+test("whoever goes on for another brain knows whether it is armed when an owner has told it; without one that is waited for a moment, and no longer", async (t) => {
+  const { client, supervisor, start } = await rig(t);
+  assert.equal(supervisor.settling, false, "who begins from nothing has nothing to wait for");
+  supervisor.takenOver({ state: "armed", reason: "before" }, systemClock.nowUs());
+  assert.deepEqual([supervisor.settling, supervisor.armed], [true, false]);
+  await eventually("given up", () => !supervisor.settling);
+  supervisor.takenOver({ state: "armed", reason: "before" }, systemClock.nowUs());
+  const fake = await start("a");
+  fake.arming = "armed";
+  await eventually("armed", () => supervisor.armed);
+  assert.equal(supervisor.settling, false);
+  fake.stop();
+  await eventually("gone", () => client.owner === undefined);
+  supervisor.takenOver({ state: "armed", reason: "before" }, systemClock.nowUs());
+  assert.equal(supervisor.settling, false, "who has followed knows it");
+});
+
 test("a takeover is one event, and the state does not flicker with what the standby had said of itself", async (t) => {
   const { client, start, supervisor, states, codes, told } = await rig(t, { pair: true });
   const [a, b] = [await start("a"), await start("b", "standby")];

@@ -182,9 +182,9 @@ export class ReflexClient {
     return (this.#options.clock.nowUs() - this.#ownerSinceUs) / 1e3;
   }
 
-  /** Whether anybody reads the commands. */
+  /** Whether the owner reads the commands; while there is none, whether anybody does. */
   get takesCommands(): boolean {
-    return this.ends.some((end) => end.takesCommands);
+    return this.#owner ? this.#owner.takesCommands : this.ends.some((end) => end.takesCommands);
   }
 
   /** Frames of one bus (row), echoes and error frames included; the batch is borrowed. */
