@@ -65,6 +65,7 @@ struct rig_bus {
   uint8_t reported_owner;
   _Atomic pid_t cut_pids[2];  /* the cables of these processes are cut: nobody hears them, acknowledges them or is heard by them; 0 none */
   _Atomic bool mute;          /* the node says nothing */
+  _Atomic uint32_t waiting;   /* frames in the controller, as whoever comes is told */
   _Atomic bool unacknowledged;/* nobody acknowledges: frames stay in flight */
   struct rig_bus_guest guest;
 };
