@@ -18,6 +18,7 @@ const cases: readonly (readonly [string, string])[] = [
   ["stoppedOwner", "a stopped owner is killed before its twin takes the bus, and never comes back"],
   ["deathInTakeover", "the twin may die at each step of its takeover"],
   ["handOver", "a planned hand-over, and death of either in the middle of it"],
+  ["standstill", "after a standstill an order is judged by what has arrived meanwhile"],
   ["bothKilled", "both killed and started again: no epoch is used twice"],
   ["fullDisk", "who cannot keep an epoch never owns the bus"],
   ["tornRecords", "a torn record costs the newest alone; a file without a whole one, the right to own"],

@@ -128,7 +128,7 @@ static void judge(struct rig_joint *self, const struct ipcnet_can_frame *frame, 
 
 static void take(struct rig_bus *self, struct rig_client *of, const struct record *record, uint64_t now_us) {
   if (record->kind == HELLO) {
-    const struct record welcome = {.kind = WELCOME, .arg = 1, .value = 64};
+    const struct record welcome = {.kind = WELCOME, .arg = 1, .value = 64, .frame.token = atomic_load(&self->waiting)};
     size_t bus_name = strnlen((const char *)record->frame.data, 31);
     snprintf(of->name, sizeof of->name, "%.31s", (const char *)record->frame.data + bus_name + 1);
     of->welcomed = true;

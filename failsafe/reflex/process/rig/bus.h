@@ -74,6 +74,7 @@ struct rig_bus {
   _Atomic bool mute;          /* the joints say nothing */
   _Atomic bool busy;          /* whoever claims waits, at most HOLD_US, until somebody of another group claims as well: then arbitration decides who is first */
   uint64_t held_until_us;     /* somebody waits so long */
+  _Atomic uint32_t waiting;   /* frames in the controller, as whoever comes is told */
   _Atomic bool unacknowledged;/* nobody acknowledges: frames stay in flight */
   struct rig_bus_guest guest;
 };
