@@ -166,7 +166,7 @@ struct ipcnet_reflex_os {
   void (*record)(void *context, const struct ipcnet_can_frame *record);
   /* Keep the image: in the page at once (by the core, see `page`), on disk soon (another thread). */
   void (*journal)(void *context, const struct ipcnet_reflex_image *image);
-  /* Effects of reflex_twin that need the system: KILL, STORE_EPOCH, RELEASE, TRY_LOCK, PUBLISH (a set of enum ipcnet_twin_effect). Answers come as events. */
+  /* Effects of reflex_twin that need the system: KILL, STORE_EPOCH, RELEASE, TRY_LOCK, PUBLISH (a set of enum ipcnet_twin_effect). `epoch`: the one to store. Answers come as events. */
   void (*twin)(void *context, uint32_t effects, uint16_t epoch);
 };
 

@@ -91,10 +91,11 @@ static void consider(struct legacy *legacy, const struct ipcnet_reflex_image *im
 static void look_for_legacy(const struct ipcnet_reflex *self, struct legacy *legacy) {
   *legacy = (struct legacy){.any = false};
   /* Memory before disk: what a living owner kept is on both, and on the disk it is nobody's who goes on. */
-  consider(legacy, &self->image, true, self->page);
+  bool live = self->heir_of != IPCNET_HEIR_OF_NOBODY;
+  consider(legacy, &self->image, live, self->page);
   if (ipcnet_reflex_page_valid(self, self->other)) {
-    consider(legacy, &self->other->images[0], true, self->other);
-    consider(legacy, &self->other->images[1], true, self->other);
+    consider(legacy, &self->other->images[0], live, self->other);
+    consider(legacy, &self->other->images[1], live, self->other);
   }
   if (self->has_restored) consider(legacy, &self->restored, false, NULL);
 }
