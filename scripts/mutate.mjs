@@ -24,12 +24,12 @@ const targets = {
   "reflex_arming.c": ["arming_edge", "arming", "takeover", "claim"],
   "reflex_bus.c": ["bus", "gate", "arming"],
   "reflex_claim.c": ["claim", "takeover", "arming"],
-  "reflex_plan.c": ["plan", "plan_cut"],
+  "reflex_plan.c": ["plan_edge", "plan", "plan_cut"],
   "reflex_twin.c": ["twin", "takeover", "claim"],
   "reflex_image.c": ["takeover", "arming", "claim"],
   "reflex_table.c": ["table"],
   "reflex_field.c": ["table"],
-  "reflex_protect.c": ["table", "gate", "watch"],
+  "reflex_protect.c": ["protect", "table", "gate", "watch"],
   "reflex.c": ["takeover", "claim", "arming", "gate", "watch", "bus", "deadline"],
 };
 /** Those that take seconds: what they find here the others find too. `core` is of sizes alone. */
