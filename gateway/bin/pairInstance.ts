@@ -156,12 +156,12 @@ export class PairInstance {
 
   #port(): PairPort {
     const self = (): string => this.#options.instance;
-    const isArmed = (): boolean => this.#gateway!.isArmed;
+    const disturbs = (): string | undefined => this.#gateway!.handOverDisturbs;
     const { quarantine } = this.#quarantine;
     return {
       report: () => this.#report(), quarantine, saveQuarantine: () => this.#quarantine.save(), switchOver: () => this.happened("switchAsked"),
-      get isArmed() {
-        return isArmed();
+      get disturbs() {
+        return disturbs();
       },
       kill: (instance) => {
         if (instance === this.#link?.standby?.instance) this.#link.killStandby();

@@ -1,31 +1,6 @@
 /* Claims at their edges: exact instants of silence, lease and confirmation; whose word counts; what nodes with short fields say. */
 #include "../../../drivers/can/core/check.h"
-#include "core_rig.h"
-
-static struct core_rig rig;
-static struct table_rig table;
-
-static uint8_t role(void)
-{
-  return rig_state(&rig).role;
-}
-
-static void hear(enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t owner, uint8_t counter)
-{
-  struct ipcnet_can_frame frame = rig_claim_of(&rig, kind, epoch, owner, counter);
-  rig_hear(&rig, &frame);
-}
-
-static uint64_t next_us(void)
-{
-  return ipcnet_reflex_claim_next_us(rig.reflex);
-}
-
-static void tick_at(uint64_t at_us)
-{
-  rig.now_us = at_us;
-  ipcnet_reflex_tick(rig.reflex, at_us);
-}
+#include "claim_rig.h"
 
 /* Nodes are heard, which follow nobody: the cable is whole. */
 static void hear_nodes_at(uint64_t at_us)
@@ -35,20 +10,6 @@ static void hear_nodes_at(uint64_t at_us)
   rig.node_epoch = 0;
   rig.node_owner = 7;
   rig_report(&rig);
-}
-
-static void shared_table(uint8_t host)
-{
-  rig_arm_table(&table);
-  table.buses[ARM_BUS].host = host;
-  table.buses[ARM_BUS].self_fence_us = 30000;
-}
-
-static void begin(uint8_t instance)
-{
-  rig_begin(&rig, instance);
-  rig_load(&rig, &table);
-  rig_links_up(&rig);
 }
 
 /* ---- Instants ------------------------------------------------------------------------------------------------------------------------------------ */
