@@ -114,8 +114,8 @@ bool ipcnet_reflex_load_table(struct ipcnet_reflex *self, const void *bytes, siz
   self->page->table_generation = table.generation;
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);
-  /* Owner by the lock alone, and now it learns of another host, which may own the bus: nobody was listened to, and the epoch may be the other's. It begins anew. */
-  if (ipcnet_reflex_shared(self) && !was_shared && ipcnet_twin_holds_lock(self->role)) ipcnet_reflex_raise(self, IPCNET_TWIN_SELF_FENCED);
+  /* Owner by the lock alone, and now it learns of another host, which may own the bus: nobody was listened to, and the epoch may be the other's. It begins anew. (Who does not hold the lock is not concerned.) */
+  if (ipcnet_reflex_shared(self) && !was_shared) ipcnet_reflex_raise(self, IPCNET_TWIN_SELF_FENCED);
   ipcnet_reflex_settle(self);
   return true;
 }
@@ -138,7 +138,7 @@ static uint16_t epoch_to_use(const struct ipcnet_reflex *self) {
   uint16_t known[6] = {self->stored_epoch, self->epoch, self->proposed_epoch, self->heard_epoch};
   if (self->has_restored) known[4] = self->restored.epoch;
   if (ipcnet_reflex_page_valid(self, self->other)) known[5] = (uint16_t)self->other->epoch;
-  uint16_t next = ipcnet_epoch_next(known, sizeof known / sizeof known[0]);
+  uint16_t next = ipcnet_epoch_next(known, 6);
   /* Two hosts cannot agree on a number while the wire between them is broken: each has its own, so that no two owners ever use the same. */
   for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) {
     if (self->table.buses[bus].self_fence_us == 0) continue;

@@ -173,7 +173,8 @@ static uint64_t budget_rate(const struct ipcnet_reflex *self, uint32_t number) {
 static uint64_t budget_now(const struct ipcnet_reflex *self, uint32_t number, uint64_t rate) {
   const struct bus_state *bus = &self->buses[number];
   uint64_t capacity = rate * BUDGET_BURST_US > (uint64_t)BUDGET_BITS_MIN * MICRO ? rate * BUDGET_BURST_US : (uint64_t)BUDGET_BITS_MIN * MICRO;
-  uint64_t elapsed_us = self->now_us - bus->budget_us, left = bus->budget_microbits < capacity ? bus->budget_microbits : capacity;
+  uint64_t elapsed_us = self->now_us - bus->budget_us;
+  uint64_t left = bus->budget_microbits < capacity ? bus->budget_microbits : capacity;
   /* (A pause of days, multiplied, would overflow.) */
   return elapsed_us <= (capacity - left) / rate ? left + elapsed_us * rate : capacity;
 }

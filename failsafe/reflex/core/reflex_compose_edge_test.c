@@ -480,16 +480,40 @@ static void test_a_table_after_a_run_was_left(void)
   rig_end(&rig);
 }
 
-/* Who owned without a table, and gave that away, has nothing to take over when a table comes. */
-static void test_a_table_for_one_that_owned_before(void)
+/* By the lock alone, after a life that ended in the pose, or on the way to it. */
+static void owner_without_a_table(bool posed)
 {
-  rig_armed(&rig);
+  rig_ready(&rig);
+  rig.velocity = posed ? 0 : 100;
+  rig_report(&rig);
+  rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 1);
+  rig_run(&rig, 80000);
   struct ipcnet_reflex_image image = rig.journal;
+  CHECK_INT(image.arming, posed ? IPCNET_POSED : IPCNET_SAFE_POSE);
   rig_end(&rig);
   rig_begin(&rig, 0);
   ipcnet_reflex_restore(rig.reflex, &image, rig.now_us);
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
   CHECK_INT(role(), IPCNET_TWIN_OWNER);
+}
+
+/* An owner without a table waits with what it finds until there is one, for as long as that takes. */
+static void test_what_is_found_waits_for_a_table(void)
+{
+  owner_without_a_table(false);
+  rig_run(&rig, 5000);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_DISARMED);
+  rig_arm_table(&table);
+  CHECK(rig_load(&rig, &table));
+  CHECK_INT(rig_state(&rig).arming, IPCNET_SAFE_POSE);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->plans_resumed, 1);
+  rig_end(&rig);
+}
+
+/* Who owned without a table, and gave that away, has nothing to take over when a table comes. */
+static void test_a_table_for_one_that_owned_before(void)
+{
+  owner_without_a_table(true);
   rig_event(&rig, IPCNET_TWIN_YIELD_ASKED);
   rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
   rig_arm_table(&table);
@@ -534,17 +558,20 @@ static void test_beats(void)
   rig_end(&rig);
 }
 
-/* A malfunction stops it in the turn in which its last run ends. */
+/* A malfunction stops it in the turn in which its last run ends, and not in the one after. */
 static void test_stopped_as_the_run_ends(void)
 {
   rig_armed(&rig);
+  rig.brake = 0;
+  rig_report(&rig);
   uint32_t from = rig.record_count;
   ipcnet_reflex_malfunctions(rig.reflex, IPCNET_MALFUNCTION_SELF_TEST);
   CHECK_INT(rig_state(&rig).arming, IPCNET_SAFE_POSE);
   for (unsigned ms = 0; ms < 1000 && reports_since(from, IPCNET_REPORT_VERDICT) == 0; ms++) {
     CHECK_INT(role(), IPCNET_TWIN_OWNER);
-    rig_run(&rig, 1000);
+    tick_at(rig.now_us + 1000); /* the brake is not measured any more: its time runs out */
   }
+  CHECK_INT(reports_since(from, IPCNET_REPORT_VERDICT), 1);
   CHECK_INT(role(), IPCNET_TWIN_STOPPED);
   rig_end(&rig);
 }
@@ -639,6 +666,7 @@ int main(void)
   test_posed_before_and_after();
   test_a_run_that_was_left();
   test_a_table_after_a_run_was_left();
+  test_what_is_found_waits_for_a_table();
   test_a_table_for_one_that_owned_before();
   test_not_armed_by_an_old_hand_over();
   test_beats();
