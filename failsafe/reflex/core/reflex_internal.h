@@ -125,6 +125,7 @@ struct ipcnet_reflex {
   bool stepping;
   bool claim_listening, claim_wanted; /* CLAIMING: two hosts first listen; the claims are not all out yet */
   bool claim_partial;     /* not every group confirmed it */
+  bool claim_inherited;   /* of two hosts: a predecessor on this one owned until now */
   uint64_t deaf_us;       /* two hosts: when we were last cut off, no node having been heard for as long as the lease */
   uint64_t claim_since_us, outvoted_us, silence_us /* when the other host was found silent, or handed over to us */;
   uint8_t heir_of;        /* see look_back */
