@@ -30,7 +30,7 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-async function rig(t: TestContext, { pair = false } = {}) {
+async function rig(t: TestContext, { pair = false, brainEpoch = 1 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "ipcnet-reflex-"));
   const table = compileTable(testInput);
   assert.ok(table.ok);
@@ -40,10 +40,11 @@ async function rig(t: TestContext, { pair = false } = {}) {
     fakes.push(fake);
     return fake;
   };
+  const epoch = { value: brainEpoch };
   const codes: string[] = [];
   const told: string[] = [];
   const client = await ReflexClient.create({
-    runFolder: folder, instances: pair ? ["a", "b"] : ["a"], clock: systemClock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: 1_000, event: ({ code, severity, text }) => {
+    runFolder: folder, instances: pair ? ["a", "b"] : ["a"], clock: systemClock, brainEpoch: () => epoch.value, outdated: (known) => (epoch.value = known + 1), isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: 1_000, event: ({ code, severity, text }) => {
       codes.push(code);
       told.push(`${severity} ${code} ${text}`);
     },
@@ -85,6 +86,15 @@ test("it connects when the reflex comes, hands the table over, beats, and comes 
   await eventually("gone", () => client.owner === undefined && codes.includes("reflexGone"));
   const second = await start("a", "owner", 2);
   await eventually("back", () => second.rows !== undefined && client.owner?.epoch === 2);
+});
+
+test("a reflex that has obeyed a newer brain says so, and is commanded under an epoch above that", async (t) => {
+  const { start } = await rig(t, { brainEpoch: 7 });
+  const fake = await start("a");
+  await eventually("beats of ours", () => fake.orders.some(({ order, a }) => order === "brainBeat" && a === 7));
+  fake.brainEpoch = 900;
+  await eventually("beats above", () => fake.orders.some(({ order, a }) => order === "brainBeat" && a === 901));
+  assert.deepEqual([...new Set(fake.orders.filter(({ order }) => order === "brainBeat").map(({ a }) => a))], [7, 901]);
 });
 
 test("a table that is refused is offered again, and the refusal is told", async (t) => {

@@ -26,6 +26,8 @@ export interface ReflexClientOptions {
   brainEpoch(): number;
   /** Whether this brain is the one that commands: the other one's beats would lie. */
   isActive(): boolean;
+  /** A reflex has obeyed a brain of a newer epoch than ours, and obeys us no more. Nobody else commands: whoever did is dead before this one begins. So ours has to rise above it. */
+  outdated?(epoch: number): void;
   bootId: Uint8Array;
   table: CompiledTable;
   brainTimeoutMs: number;
@@ -110,6 +112,7 @@ export class ReflexClient {
         records: (end, batch) => this.#records(end, batch),
         statusChanged: (end) => {
           if (end.lostRecords) this.#catchUp(end);
+          this.#compareEpochs(end);
           this.#judgeOwner();
           this.#changes.call();
         },
@@ -355,6 +358,15 @@ export class ReflexClient {
     end.lostRecords = true;
     end.askStatus();
     if (end === this.#owner) this.#losses.call();
+  }
+
+  /** Where our epoch was lost, the reflex and its disk know which was used. */
+  #compareEpochs(end: ReflexEnd): void {
+    const { isActive, brainEpoch, outdated } = this.#options;
+    const known = end.status?.brainEpoch ?? 0;
+    if (!isActive() || known <= brainEpoch()) return;
+    outdated?.(known);
+    this.#beat();
   }
 
   /** How its buses are was perhaps among what was lost: its status says it as well. */

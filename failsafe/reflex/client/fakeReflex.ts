@@ -26,6 +26,8 @@ export class FakeReflex {
   tables = 0;
   tableAnswer: string | undefined;
   lacks: Lack[] = [];
+  /** Newest that it obeys, as far as it says. */
+  brainEpoch = 0;
   /** Of all buses, by its status. */
   busPhase = 0;
   /** What it sends is never echoed. */
@@ -188,7 +190,7 @@ export class FakeReflex {
     const missing = empty.missing.map((none, index) => this.lacks[index] ?? none);
     return {
       ...empty, major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR, instance: this.instance === "a" ? 0 : 1, role: roles.indexOf(this.role), arming: armings.indexOf(this.arming), epoch: this.epoch, healthy: 1, tableHash: this.#hash, ...this.run,
-      busPhases: empty.busPhases.map(() => this.busPhase), nowUs: Math.floor(this.#clock.nowUs()), pid: process.pid, missingCount: this.lacks.length, missing,
+      busPhases: empty.busPhases.map(() => this.busPhase), brainEpoch: this.brainEpoch, nowUs: Math.floor(this.#clock.nowUs()), pid: process.pid, missingCount: this.lacks.length, missing,
     };
   }
 }

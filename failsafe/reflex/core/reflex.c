@@ -285,6 +285,11 @@ void ipcnet_reflex_state(const struct ipcnet_reflex *self, struct ipcnet_reflex_
                                             .since_us = self->arming_since_us};
 }
 
+uint32_t ipcnet_reflex_brain_epoch(const struct ipcnet_reflex *self) {
+  bool left = self->has_restored && self->restored.brain_epoch > self->brain_epoch;
+  return left ? self->restored.brain_epoch : self->brain_epoch;
+}
+
 uint16_t ipcnet_reflex_heard_epoch(const struct ipcnet_reflex *self) {
   return self->heard_epoch;
 }

@@ -216,6 +216,8 @@ uint64_t ipcnet_reflex_next_deadline_us(const struct ipcnet_reflex *self);
 bool ipcnet_reflex_hand_over(struct ipcnet_reflex *self, uint64_t now_us);
 /* The newest epoch heard of others: whoever keeps epochs ahead of their use must be beyond it. */
 uint16_t ipcnet_reflex_heard_epoch(const struct ipcnet_reflex *self);
+/* Of the brains that were obeyed here, or by whoever left what will be taken up: whoever commands needs one that is not older. */
+uint32_t ipcnet_reflex_brain_epoch(const struct ipcnet_reflex *self);
 
 void ipcnet_reflex_state(const struct ipcnet_reflex *self, struct ipcnet_reflex_state_record *to);
 /* Whether the hardware watchdog may be fed: healthy, or safely posed. */

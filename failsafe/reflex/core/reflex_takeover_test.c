@@ -629,6 +629,26 @@ static void begin_from_disk(const struct ipcnet_reflex_image *image)
   rig_event(&b, IPCNET_TWIN_LOCK_GRANTED);
 }
 
+/* Which brains were obeyed before is known from the moment that the disk was read, and stays known. */
+static void test_brains_of_before(void)
+{
+  pair();
+  CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 7);
+  struct ipcnet_reflex_image image = a.journal;
+  end_pair();
+  rig_begin(&a, 0);
+  CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 0);
+  ipcnet_reflex_restore(a.reflex, &image, a.now_us);
+  CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 7);
+  rig_load(&a, &table);
+  rig_event(&a, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 7);
+  CHECK_INT(rig_order(&a, IPCNET_ORDER_BRAIN_BEAT, 6, 0), IPCNET_ANSWER_REFUSED);
+  CHECK_INT(rig_order(&a, IPCNET_ORDER_BRAIN_BEAT, 8, 0), IPCNET_ANSWER_DONE);
+  CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 8);
+  rig_end(&a);
+}
+
 static void test_unfinished_run_is_finished_first(void)
 {
   for (unsigned other_boot = 0; other_boot < 2; other_boot++) {
@@ -956,6 +976,7 @@ int main(void)
   test_a_queue_of_long_ago_is_not_stale();
   test_latched_and_not_begun();
   test_a_malfunction_is_not_forgotten();
+  test_brains_of_before();
   test_unfinished_run_is_finished_first();
   test_armed_on_disk_is_not_armed();
   test_a_broken_image_on_disk();

@@ -125,7 +125,7 @@ void ipcnet_process_status(struct ipcnet_process *self, struct ipcnet_reflex_sta
     .sent_frames = counters->sent_frames, .echoed_frames = counters->echoed_frames, .received_frames = counters->received_frames, .rejected_frames = counters->rejected_frames,
     .foreign_frames = counters->foreign_frames, .reports_lost = counters->reports_lost, .set_points_expired = counters->set_points_expired, .plans_run = counters->plans_run,
     .plans_resumed = counters->plans_resumed, .takeovers = counters->takeovers, .claims_sent = counters->claims_sent, .higher_epochs_heard = counters->higher_epochs_heard,
-    .stale_claims_heard = counters->stale_claims_heard};
+    .stale_claims_heard = counters->stale_claims_heard, .brain_epoch = ipcnet_reflex_brain_epoch(self->core)};
   memcpy(to->refused, counters->refused, sizeof counters->refused);
   memcpy(to->bus_phases, self->page.page->bus_phases, sizeof to->bus_phases);
   if (table != NULL) memcpy(to->table_hash, table->header->hash, sizeof to->table_hash);
