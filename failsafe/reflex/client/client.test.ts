@@ -384,3 +384,16 @@ test("the cause of a pose: what the reflex saw, then who asked and took over wit
 test("epochs are compared as serial numbers", () => {
   assert.deepEqual([newer(2, 1), newer(1, 2), newer(1, 65_535), newer(65_535, 1), newer(1, 0), newer(0, 1), newer(5, 5)], [true, false, true, false, true, false, false]);
 });
+
+test("a hand-over is asked of the owner, to its twin or to the other host; refused it says why, and without an owner it is away", async (t) => {
+  const { client, start } = await rig(t);
+  assert.equal((await client.switchOver("host")).code, "away");
+  const fake = await start("a");
+  await eventually("ready", () => fake.rows !== undefined && client.owner !== undefined);
+  assert.equal((await client.switchOver()).code, "done");
+  assert.equal((await client.switchOver("host")).code, "done");
+  assert.deepEqual(fake.switches, ["twin", "host"]);
+  fake.switchAnswer = "switch: no other host is on a bus";
+  const reply = await client.switchOver("host");
+  assert.deepEqual([reply.code, reply.text], ["fault", "switch: no other host is on a bus"]);
+});

@@ -15,7 +15,7 @@ import { shortHash, type CompiledTable } from "../table/compile.ts";
 import { tableText } from "../table/read.ts";
 import { ReflexEnd, type ReflexInstance, type Reply } from "./end.ts";
 import { ANSWER_TIMEOUT_MS, BEAT_MS_DEFAULT, BEAT_MS_MIN, COMMAND_LANE_SLOTS, COMMAND_SLOT_BYTES, FOLLOW_MS, OWNER_WAIT_MS, SHADOW_MESSAGES_MAX, STATUS_PERIOD_MS, TAKEOVER_MS_MAX } from "./limits.ts";
-import type { Order } from "./packets.ts";
+import type { Order, SwitchTo } from "./packets.ts";
 import { busOfRecord, decodeReport, encodeCommand, isReport, recordCount, type Report } from "./records.ts";
 
 export interface ReflexClientOptions {
@@ -229,9 +229,9 @@ export class ReflexClient {
     return owner.order(order, timeoutMs);
   }
 
-  /** Planned hand-over to the twin. */
-  switchOver(): Promise<Reply> {
-    return this.#owner?.switchOver() ?? Promise.resolve({ code: "away", count: 0, lacks: [], text: this.describeAbsence() });
+  /** Planned hand-over to the twin, or to the other host on the bus. Refused, nothing has changed. Never rejects. */
+  switchOver(to: SwitchTo = "twin"): Promise<Reply> {
+    return this.#owner?.switchOver(to) ?? Promise.resolve({ code: "away", count: 0, lacks: [], text: this.describeAbsence() });
   }
 
   /** One sentence on why nobody owns the buses. */

@@ -12,7 +12,7 @@ import { checkHolds } from "../table/judge.ts";
 import { NONE, type TableRows } from "../table/layout.ts";
 import { readTable } from "../table/read.ts";
 import { writeStruct } from "../table/struct.ts";
-import { PacketCodec, PROTOCOL_MAJOR, PROTOCOL_MINOR, type Order, type Packet } from "./packets.ts";
+import { PacketCodec, PROTOCOL_MAJOR, PROTOCOL_MINOR, type Order, type Packet, type SwitchTo } from "./packets.ts";
 import { decodeCommand, REPORT_FLAG, reportKinds, stateStruct, type CommandRecord } from "./records.ts";
 import { armings, missingReasons, refusals, roles, statusStruct, type Lack, type ReflexArming, type ReflexRefusal, type ReflexRole, type ReflexStatus } from "./status.ts";
 import { readStruct } from "../table/struct.ts";
@@ -25,6 +25,9 @@ export class FakeReflex {
   /** Tables that were offered; what it says of each. */
   tables = 0;
   tableAnswer: string | undefined;
+  /** To whom it was asked to hand over; what it says of each but done. */
+  readonly switches: SwitchTo[] = [];
+  switchAnswer: string | undefined;
   lacks: Lack[] = [];
   /** Newest that it obeys, as far as it says. */
   brainEpoch = 0;
@@ -142,7 +145,10 @@ export class FakeReflex {
       this.tellState();
       return;
     } else if (packet.kind === "order") this.#order(packet.order, (bytes) => answer(bytes), codec, request);
-    else if (packet.kind === "statusAsked") answer(codec.status(this.#status(), request));
+    else if (packet.kind === "switch") {
+      this.switches.push(packet.to);
+      answer(codec.answer(this.switchAnswer === undefined ? { code: "done" } : { code: "fault", text: this.switchAnswer }, request));
+    } else if (packet.kind === "statusAsked") answer(codec.status(this.#status(), request));
     closeAll(descriptors);
   }
 

@@ -44,6 +44,9 @@ const hostCases: readonly (readonly [string, string])[] = [
   ["inheritedCut", "one whose cable is cut and whose owner dies then: the twin that follows falls silent by itself"],
   ["brokenBus", "the wire between them breaks: each half is commanded by the host that reaches it, no joint ever by both, and one host is left when it is whole"],
   ["brokenGroups", "the wire breaks and each half misses a group: who was armed poses, nothing can be armed, and one host is left when it is whole"],
+  ["lateTwin", "a twin that follows its owner late, when the other host has the bus already, leaves it alone"],
+  ["handOver", "an operator hands the bus over, to and fro; refused by who does not own, and while a plan runs"],
+  ["handOverToNobody", "a hand-over that nobody takes changes nothing"],
   ["bothAtOnce", "both claim at once, again and again: one owns, the other falls silent, no joint obeys both"],
 ];
 for (const [name, sentence] of hostCases) {

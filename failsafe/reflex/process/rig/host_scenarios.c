@@ -67,14 +67,14 @@ static bool owns(int of) {
   return owner_of(of, &status) >= 0;
 }
 
-/* This host owns the bus and is armed, and the joint accepts its commands. Acknowledged and armed where it is not: what `ordered` counts. Returns its epoch. */
-static uint16_t wait_for_owner_of(int of, uint32_t joint, int *ordered) {
+/* This host (-1: any) owns the bus and is armed, and the joint accepts its commands. Acknowledged and armed where it is not: what `ordered` counts. Returns its epoch. */
+static uint16_t wait_for_owner_of(int wanted, uint32_t joint, int *ordered) {
   uint64_t accepted = 0;
   uint16_t epoch = 0;
   for (uint64_t until_us = rig_now_us() + RIG_PATIENCE_US;; turn()) {
     struct ipcnet_reflex_status status;
     NEED(rig_now_us() < until_us);
-    int instance = owner_of(of, &status);
+    int of = wanted >= 0 ? wanted : owns(0) ? 0 : 1, instance = owner_of(of, &status);
     if (instance < 0) continue;
     if (status.arming != IPCNET_ARMED) {
       if (status.arming == IPCNET_POSED || status.arming == IPCNET_FAULT) (void)rig_hosts_order(&world, of, instance, IPCNET_ORDER_RESET);
@@ -315,7 +315,7 @@ static void of_two_that_claim_at_once_one_owns(void) {
     }
     contests += claims[0] > 0 && claims[1] > 0;
     of_host[of] += 1;
-    (void)wait_for_owner(of, &ordered);
+    (void)wait_for_owner_of(-1, 0, &ordered); /* with times as short as these a busy machine may change its mind */
     for (int i = 0; i < 2; i++) rig_hosts_end(&world, i);
     nothing_old_was_accepted();
   }
@@ -376,6 +376,54 @@ static void a_twin_that_is_late_leaves_the_other_host_alone(void) {
   }
 }
 
+/* ---- Scenarios: asked to ------------------------------------------------------------------------------------------------------------------------- */
+
+/* By an operator, to and fro; refused by whoever does not own, while its plan runs, before a reset, and when nobody is there to take it: then nothing has changed. */
+static void a_host_hands_over_when_it_is_asked(void) {
+  struct ipcnet_reflex_status status;
+  uint16_t epoch;
+  int of = both_up(&epoch), inherited = 0;
+  for (int round = 0; round < 4; round++) {
+    int ordered = 0, instance = owner_of(of, &status), answer = 0;
+    NEED(rig_hosts_switch(&world, 1 - of, 0) == IPCNET_ANSWER_FAULT && rig_hosts_switch(&world, of, 1 - instance) == IPCNET_ANSWER_FAULT);
+    /* The other one may need a moment until it could go on: it hears nodes that follow, and its brain. */
+    WAIT_FOR((answer = rig_hosts_switch(&world, of, instance)) == IPCNET_ANSWER_DONE || !owns(of));
+    uint64_t accepted = accepted_of(of);
+    uint16_t next = wait_for_owner(1 - of, &ordered);
+    NEED((uint16_t)(next - epoch) < 0x8000u && next != epoch);
+    epoch = next;
+    inherited += ordered == 0;
+    wait_until_heard(of);
+    undisturbed(1 - of, epoch, accepted);
+    of = 1 - of;
+  }
+  NEED(inherited > 0);
+
+  target = 0; /* what the plan waits for */
+  WAIT_FOR(rig_bus_seen(&world.bus).reported == 0);
+  int instance = owner_of(of, &status);
+  pthread_mutex_lock(&world.lock);
+  int answer = rig_brain_order(&world.hosts[of].brain, instance, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 1);
+  pthread_mutex_unlock(&world.lock);
+  NEED(answer == IPCNET_ANSWER_DONE);
+  for (status.arming = IPCNET_SAFE_POSE; status.arming != IPCNET_POSED; turn()) { /* the plan runs, then it has ended: neither is handed over before a reset */
+    NEED(rig_hosts_switch(&world, of, instance) == IPCNET_ANSWER_FAULT);
+    NEED(rig_hosts_status(&world, of, instance, &status) && (status.arming == IPCNET_SAFE_POSE || status.arming == IPCNET_POSED));
+  }
+  NEED(rig_hosts_switch(&world, of, instance) == IPCNET_ANSWER_FAULT);
+}
+
+/* Nobody is there who could take it. */
+static void nobody_takes_it_and_nothing_changes(void) {
+  struct ipcnet_reflex_status status;
+  uint16_t epoch;
+  int of = both_up(&epoch), instance = owner_of(of, &status);
+  rig_hosts_end(&world, 1 - of);
+  uint64_t accepted = accepted_of(1 - of);
+  NEED(rig_hosts_switch(&world, of, instance) == IPCNET_ANSWER_FAULT);
+  undisturbed(of, epoch, accepted);
+}
+
 /* ---- Scenarios: what they have in common ---------------------------------------------------------------------------------------------------------- */
 
 static void they_share_the_bus_alone(void) {
@@ -400,6 +448,8 @@ static const struct { const char *name; void (*run)(void); uint32_t quiet_us; st
   {"bothAtOnce", of_two_that_claim_at_once_one_owns, 130000, {SHORT_TIMES, .twin_deadline_us = 1000000}},
   {"inheritedCut", a_twin_that_inherits_a_cut_cable_is_silent_by_itself, 800000, {LONG_TIMES, .twin_deadline_us = 1000000}},
   {"lateTwin", a_twin_that_is_late_leaves_the_other_host_alone, 800000, {LONG_TIMES, .twin_deadline_us = 1000000}},
+  {"handOver", a_host_hands_over_when_it_is_asked, 800000, {LONG_TIMES, .twin_deadline_us = 1000000}},
+  {"handOverToNobody", nobody_takes_it_and_nothing_changes, 800000, {LONG_TIMES, .twin_deadline_us = 1000000}},
   {"apart", they_share_the_bus_alone, 800000, {LONG_TIMES, .twin_deadline_us = 1000000}},
 };
 
