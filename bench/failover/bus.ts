@@ -164,7 +164,7 @@ export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, 
         }
         await pause(Math.max(bench.ttlMs, endMs - performance.now()));
         watch.begin(STARTING, systemClock.nowUs());
-        if (i % PROGRESS_EVERY > 0 && i < faults) continue;
+        if (i % PROGRESS_EVERY > 0 && i < faults && faults > PROGRESS_EVERY) continue;
         const { late, poses, disarms, ownerChanges } = watch.phases.get(kind)!;
         progress(`${kind}: ${i} of ${faults}, late ${late} (${watch.phases.get(QUIET)!.late} without a fault), poses ${poses}, disarms ${disarms}, owners changed ${ownerChanges}, load ${loadavg()[0]!.toFixed(1)}, ${load.findings.length} findings\n`);
       }

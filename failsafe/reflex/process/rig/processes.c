@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,6 +56,15 @@ int rig_wait_end(pid_t pid) {
   }
   rig_kill(pid);
   return -1;
+}
+
+bool rig_place_make(struct rig_place *self, const char *name) {
+  snprintf(self->root, sizeof self->root, "/tmp/ipcnet-%s-XXXXXX", name);
+  if (mkdtemp(self->root) == NULL) return false;
+  snprintf(self->run, sizeof self->run, "%s/run", self->root);
+  snprintf(self->state, sizeof self->state, "%s/state", self->root);
+  snprintf(self->socket, sizeof self->socket, "%s/bus", self->root);
+  return mkdir(self->run, 0700) == 0 && mkdir(self->state, 0700) == 0;
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where) {

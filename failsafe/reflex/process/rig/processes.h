@@ -16,6 +16,10 @@ pid_t rig_start_at(const struct rig_place *place, const char *program, int insta
 void rig_kill(pid_t pid);
 /* Waits for its end by itself: the exit code, or 128 + signal; -1 after a generous time (then it is killed). */
 int rig_wait_end(pid_t pid);
+/* Where a rig's processes live: a temporary folder with run/ and state/ in it, and the bus's socket beside them. */
+struct rig_place { char root[64], run[96], state[96], socket[96]; };
+/* False: it could not be made. `name` is for whoever finds it afterwards. */
+bool rig_place_make(struct rig_place *self, const char *name);
 /* A folder with all that is in it. */
 void rig_remove(const char *folder);
 
