@@ -215,7 +215,7 @@ static enum ipcnet_reflex_answer trigger(struct ipcnet_reflex *self, uint32_t ki
 }
 
 static bool rearm_bus(struct ipcnet_reflex *self, uint32_t bus) {
-  ipcnet_reflex_bus_step(self, bus, IPCNET_EVENT_REARM, 0, 0);
+  ipcnet_reflex_bus_note(self, bus, IPCNET_EVENT_REARM);
   return self->buses[bus].owned && ipcnet_bus_health_accepts(&self->buses[bus].health);
 }
 

@@ -59,13 +59,6 @@ static void fail(const char *what) {
   exit(1);
 }
 
-static uint32_t next_random(struct bench *self) {
-  self->random ^= self->random << 13;
-  self->random ^= self->random >> 17;
-  self->random ^= self->random << 5;
-  return self->random;
-}
-
 static void attach(struct bench *self, int instance) {
   uint64_t until_us = rig_now_us() + WAIT_US;
   bool there = false;
@@ -140,7 +133,7 @@ enum blow { KILL, STOP, SWITCH };
 
 static void one(struct bench *self, enum blow blow, struct measure_series *claim, struct measure_series *command) {
   int owner = settle(self);
-  usleep(next_random(self) % 20000);
+  usleep(measure_random(&self->random) % 20000);
   struct ipcnet_reflex_status before = status_of(self, owner);
   struct rig_seen seen = rig_bus_seen(&self->bus);
   uint64_t followed = seen.followed;
@@ -173,32 +166,11 @@ static void one(struct bench *self, enum blow blow, struct measure_series *claim
   restart(self, owner);
 }
 
-/* ---- Arguments ---------------------------------------------------------------------------------------------------------------------------------- */
-
-static unsigned long number(const char *text) {
-  unsigned long value = text == NULL ? 0 : strtoul(text, NULL, 10);
-  return value < MEASURE_SAMPLES_MAX ? value : MEASURE_SAMPLES_MAX - 1;
-}
-
 int main(int argc, char **argv) {
   static struct bench self;
-  static const char *none[] = {NULL};
   unsigned long kills = 100, stops = 20, switches = 20, quiet_s = 0, burners = 0, seed = 1;
-  self.extra = none;
-  for (int at = 1; at + 1 < argc + 1; at++) {
-    if (at >= argc) break;
-    const char *value = at + 1 < argc ? argv[at + 1] : NULL;
-    if (strcmp(argv[at], "--") == 0) { self.extra = (const char *const *)&argv[at + 1]; break; }
-    if (strcmp(argv[at], "--program") == 0) self.program = value;
-    else if (strcmp(argv[at], "--kills") == 0) kills = number(value);
-    else if (strcmp(argv[at], "--stops") == 0) stops = number(value);
-    else if (strcmp(argv[at], "--switches") == 0) switches = number(value);
-    else if (strcmp(argv[at], "--quiet-s") == 0) quiet_s = number(value);
-    else if (strcmp(argv[at], "--burners") == 0) burners = number(value);
-    else if (strcmp(argv[at], "--seed") == 0) seed = number(value);
-    else fail("not understood: an argument");
-    at++;
-  }
+  const struct measure_option options[] = {{"--program", .text = &self.program}, {"--kills", .number = &kills}, {"--stops", .number = &stops}, {"--switches", .number = &switches}, {"--quiet-s", .number = &quiet_s}, {"--burners", .number = &burners}, {"--seed", .number = &seed}};
+  if (!measure_arguments(argc, argv, options, sizeof options / sizeof options[0], &self.extra)) fail("not understood: an argument");
   if (self.program == NULL) fail("--program is needed");
   signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -62,13 +62,6 @@ static void fail(const char *what) {
   exit(1);
 }
 
-static uint32_t next_random(void) {
-  self.random ^= self.random << 13;
-  self.random ^= self.random >> 17;
-  self.random ^= self.random << 5;
-  return self.random;
-}
-
 static void *produce(void *argument) {
   (void)argument;
   for (int16_t target = 0; !self.done; target = (int16_t)((target + 1) % 900)) {
@@ -176,7 +169,7 @@ static uint64_t pull(enum kind kind, int at) {
 static void one(enum kind kind, int at, struct measure_series *series) {
   static const uint16_t TRIGGERS[KINDS] = {4, 6, 5, 0}; /* rows of robot.c */
   settle(at);
-  usleep(next_random() % 5000); /* nothing of ours is in step with it */
+  usleep(measure_random(&self.random) % 5000); /* nothing of ours is in step with it */
   uint64_t begin_us = pull(kind, at), first_us = 0;
   for (uint64_t until_us = rig_now_us() + WAIT_US; (first_us = robot_first_us(&self.robot)) == 0; rig_bus_wait(&self.bus, rig_now_us() + 1000)) if (rig_now_us() > until_us) fail("no pose came");
   struct ipcnet_reflex_status status = status_of(at);
@@ -197,29 +190,12 @@ static void tell_json(struct measure_series *all) {
   printf("],\"otherTrigger\":%lu}\n", self.other);
 }
 
-static unsigned long number(const char *text) {
-  unsigned long value = text == NULL ? 0 : strtoul(text, NULL, 10);
-  return value < MEASURE_SAMPLES_MAX ? value : MEASURE_SAMPLES_MAX - 1;
-}
-
 int main(int argc, char **argv) {
-  static const char *none[] = {NULL};
   const char *kinds = "stop,expired,lost,request";
   unsigned long runs = 1000, burners = 0, seed = 1;
   bool json = false;
-  self.extra = none;
-  for (int at = 1; at < argc; at++) {
-    const char *value = at + 1 < argc ? argv[at + 1] : NULL;
-    if (strcmp(argv[at], "--") == 0) { self.extra = (const char *const *)&argv[at + 1]; break; }
-    if (strcmp(argv[at], "--json") == 0) { json = true; continue; }
-    if (strcmp(argv[at], "--program") == 0) self.program = value;
-    else if (strcmp(argv[at], "--runs") == 0) runs = number(value);
-    else if (strcmp(argv[at], "--kinds") == 0 && value != NULL) kinds = value;
-    else if (strcmp(argv[at], "--burners") == 0) burners = number(value);
-    else if (strcmp(argv[at], "--seed") == 0) seed = number(value);
-    else fail("not understood: an argument");
-    at++;
-  }
+  const struct measure_option known[] = {{"--program", .text = &self.program}, {"--kinds", .text = &kinds}, {"--runs", .number = &runs}, {"--burners", .number = &burners}, {"--seed", .number = &seed}, {"--json", .flag = &json}};
+  if (!measure_arguments(argc, argv, known, sizeof known / sizeof known[0], &self.extra)) fail("not understood: an argument");
   if (self.program == NULL) fail("--program is needed");
   signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_CHILD_SUBREAPER, 1);

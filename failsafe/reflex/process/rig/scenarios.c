@@ -263,6 +263,13 @@ static void twin_dies_at_each_step_of_its_takeover(void) {
 static void hand_over_and_death_in_the_middle_of_it(void) {
   uint16_t epoch = both_up(NULL, NULL);
   NEED(rig_brain_switch(&world.brain, 1) == (int)IPCNET_ANSWER_FAULT); /* not the owner */
+  /* The owner's frames wait in the controller that both have when the standby comes: long gone when it owns the bus. */
+  atomic_store(&world.bus.waiting, 3);
+  restart(1, NULL);
+  wait_for_role(1, IPCNET_TWIN_STANDBY);
+  wait_for_twin(0);
+  wait_for_twin(1);
+  atomic_store(&world.bus.waiting, 0);
   for (int round = 0; round < 4; round++) {
     NEED(rig_brain_switch(&world.brain, round % 2) == IPCNET_ANSWER_DONE);
     epoch = wait_for_commands(epoch, 30).epoch;
@@ -286,6 +293,15 @@ static void hand_over_and_death_in_the_middle_of_it(void) {
     reap(0);
     reap(1);
   }
+}
+
+/* Only the main thread stands still, time and again: what the bus's thread has read meanwhile counts when an order is judged. */
+static void an_order_after_a_standstill_is_judged_by_what_has_arrived(void) {
+  start(0, "turn:fail:200");
+  attach(0);
+  wait_for_role(0, IPCNET_TWIN_OWNER);
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; status_of(0).late_turns < 3; turn(1)) NEED(rig_now_us() < until_us);
+  arm(0);
 }
 
 static void both_killed_and_started_again(void) {
@@ -607,6 +623,7 @@ static const struct { const char *name; void (*run)(void); } SCENARIOS[] = {
   {"stoppedOwner", stopped_owner_is_fenced_and_never_comes_back},
   {"deathInTakeover", twin_dies_at_each_step_of_its_takeover},
   {"handOver", hand_over_and_death_in_the_middle_of_it},
+  {"standstill", an_order_after_a_standstill_is_judged_by_what_has_arrived},
   {"bothKilled", both_killed_and_started_again},
   {"fullDisk", who_cannot_keep_an_epoch_never_owns},
   {"tornRecords", a_torn_record_costs_the_newest_and_a_corrupt_file_all},
