@@ -26,7 +26,7 @@ const targets = {
   "reflex_claim.c": ["claim_edge", "claim", "takeover", "arming"],
   "reflex_plan.c": ["plan_edge", "plan", "plan_cut"],
   "reflex_twin.c": ["twin", "takeover", "claim"],
-  "reflex_image.c": ["takeover", "arming", "claim"],
+  "reflex_image.c": ["image", "takeover", "arming", "claim"],
   "reflex_table.c": ["table_edge", "table"],
   "reflex_field.c": ["table_edge", "table"],
   "reflex_protect.c": ["protect", "table", "gate", "watch"],

@@ -155,7 +155,6 @@ void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
   bool listened = self->silence_us != 0 && self->now_us - self->silence_us <= self->table.header->beat_period_us;
   self->claim_inherited = ipcnet_reflex_shared(self) && inherits(self);
   self->claim_listening = ipcnet_reflex_shared(self) && !self->claim_inherited && !listened;
-  self->claim_partial = false;
   self->silence_us = 0;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_was_trusted(self, number));
 }
@@ -212,9 +211,9 @@ static void await_confirmation(struct ipcnet_reflex *self) {
 /* Gives up where it is cut off: then the silence is the cable's, and the twin on this host may have another one. */
 static bool listened(struct ipcnet_reflex *self) {
   if (!ipcnet_reflex_in_tick(self)) return false;
-  bool deaf = self->deaf_us == self->now_us, enough = self->now_us >= listened_enough_us(self, self->claim_since_us);
+  bool deaf = self->deaf_us == self->now_us;
   if (deaf && self->now_us >= self->claim_since_us + longest_quiet_us(self)) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_EXPIRED);
-  return enough && !deaf;
+  return self->now_us >= listened_enough_us(self, self->claim_since_us); /* not while deaf */
 }
 
 static void claiming_turn(struct ipcnet_reflex *self) {
@@ -231,7 +230,7 @@ static void claiming_turn(struct ipcnet_reflex *self) {
     self->claim_wanted = false;
     self->claim_since_us = self->now_us;
     if (!ipcnet_reflex_shared(self)) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
-  } else if (ipcnet_reflex_shared(self)) {
+  } else {
     await_confirmation(self);
   }
 }
@@ -281,9 +280,8 @@ static void ask_nodes(const struct ipcnet_reflex *self, uint16_t epoch, bool *fo
 
 static uint64_t silence_due_us(const struct ipcnet_reflex *self) {
   uint64_t rest_ends = self->outvoted_us + OUTVOTED_REST_US, heard_us = other_host_heard_us(self);
-  uint64_t listened_us = ipcnet_reflex_shared(self) ? listened_enough_us(self, 0) : 0;
-  if (heard_us == 0) return rest_ends > listened_us ? rest_ends : listened_us;
-  uint64_t due = heard_us > listened_us ? heard_us : listened_us;
+  uint64_t due = self->deaf_us + longest_quiet_us(self);
+  if (heard_us == 0) return rest_ends > due ? rest_ends : due;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     uint64_t end = heard_us + quiet_needed_us(self, number);
     if (end > due) due = end;
@@ -317,7 +315,7 @@ static void outvoted_turn(struct ipcnet_reflex *self) {
 void ipcnet_reflex_claim_turn(struct ipcnet_reflex *self) {
   if (!self->has_table) {
     /* Nothing can be claimed without knowing buses, and nothing sent: owner by the lock alone. */
-    if (self->role == IPCNET_TWIN_CLAIMING && self->claim_wanted) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT);
+    if (self->claim_wanted) ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_SENT); /* which means something to who is claiming, and to nobody else */
     return;
   }
   if (ipcnet_reflex_in_tick(self) && cut_off(self)) self->deaf_us = self->now_us;
@@ -333,7 +331,7 @@ static uint64_t not_before(const struct ipcnet_reflex *self, uint64_t due_us) {
 
 static uint64_t claiming_due_us(const struct ipcnet_reflex *self) {
   if (self->epoch != self->proposed_epoch) return UINT64_MAX; /* the store's answer is an event */
-  if (self->claim_wanted) return not_before(self, self->claim_listening ? listened_enough_us(self, self->claim_since_us) : 0);
+  if (self->claim_wanted) return not_before(self, self->claim_listening ? listened_enough_us(self, self->claim_since_us) : self->now_us);
   uint64_t due_us = confirmation_ends_us(self);
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     if (self->buses[number].claimed && self->buses[number].beat_due_us < due_us) due_us = self->buses[number].beat_due_us;
@@ -389,7 +387,7 @@ bool ipcnet_reflex_other_host_armed(const struct ipcnet_reflex *self, uint16_t e
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     uint64_t lately_us = quiet_needed_us(self, number) + self->table.buses[number].self_fence_us + OUTVOTED_REST_US;
     for (uint32_t owner = 0; owner < 4 && shared_on(self, number); owner++) {
-      bool lately = self->buses[number].others[owner].epoch != 0 && self->now_us - self->buses[number].others[owner].heard_us <= lately_us;
+      bool lately = self->now_us - self->buses[number].others[owner].heard_us <= lately_us;
       if (!lately || !from_other_host(self, number, owner) || !ipcnet_epoch_newer(self->buses[number].others[owner].epoch, epoch)) continue;
       epoch = self->buses[number].others[owner].epoch; /* the newest of them counts */
       armed = self->buses[number].others[owner].armed;
@@ -407,10 +405,10 @@ static void handed_over(struct ipcnet_reflex *self, uint32_t number, uint16_t ep
 }
 
 bool ipcnet_reflex_hand_over(struct ipcnet_reflex *self, uint64_t now_us) {
-  bool sent = false;
+  bool sent = false, ours = self->role == IPCNET_TWIN_OWNER;
   if (now_us > self->now_us) self->now_us = now_us;
-  for (uint32_t number = 0; self->role == IPCNET_TWIN_OWNER && number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
-    if (!shared_on(self, number) || !self->buses[number].claimed || !ipcnet_reflex_bus_reachable(self, number)) continue;
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
+    if (!ours || !shared_on(self, number) || !self->buses[number].claimed || !ipcnet_reflex_bus_reachable(self, number)) continue;
     if (send_claim(self, number, IPCNET_HANDOVER, (uint8_t)((self->table.buses[number].host ^ 1u) * 2u))) sent = true;
   }
   ipcnet_reflex_settle(self);

@@ -442,6 +442,9 @@ static void test_no_witness_from_before(void)
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
   CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x011), 1);
   CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  rig.answers_twin = false;
+  tick_at(rig.now_us + 30000);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED); /* nor when the time of confirming is over */
   rig_end(&rig);
 }
 
@@ -532,8 +535,417 @@ static void test_nodes_while_claiming(void)
   }
 }
 
+/* ---- Never, at once and too early ------------------------------------------------------------------------------------------------------------------------- */
+
+/* A silence that was never found is none, also in the first moments of a clock: whoever begins to claim once more listens once more. */
+static void test_in_the_first_moments_of_a_clock(void)
+{
+  shared_table(0);
+  rig_begin(&rig, 0);
+  rig.now_us = rig.reflex->now_us = rig.reflex->turned_us = 1000;
+  rig_load(&rig, &table);
+  rig_links_up(&rig);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  hear(IPCNET_BEAT, 9, 2, 1);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  CHECK_INT(rig.sent_count, 0);
+  CHECK_INT(next_us(), rig.now_us + 60000);
+  rig_end(&rig);
+}
+
+/* What is due now and is not done now (only a turn does it) is looked at again soon, not at once: whoever waits for it must not spin. */
+static void test_due_now(void)
+{
+  outvoted(0, 0, 20000);
+  uint64_t due_us = next_us();
+  struct ipcnet_can_frame frame = rig_frame(&rig, ARM_BUS, 0x300, 0, 1); /* somebody's, of no meaning here */
+  rig.now_us = due_us;
+  rig_hear(&rig, &frame);
+  CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
+  CHECK_INT(next_us(), due_us + 100);
+  rig_end(&rig);
+}
+
+/* Who has not to listen tries a claim that was not taken again soon, not after the time of listening. */
+static void test_an_heir_does_not_wait(void)
+{
+  static struct ipcnet_reflex_page page;
+  page = (struct ipcnet_reflex_page){.magic = IPCNET_REFLEX_PAGE_MAGIC, .major = IPCNET_REFLEX_TABLE_MAJOR, .boot_id = {1, 2, 3}, .role = IPCNET_TWIN_OWNER, .epoch = 1, .bus_phases = {IPCNET_BUS_UP}};
+  begin_shared(0, 1);
+  rig.other = &page;
+  rig.refuses_claims = true;
+  rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  CHECK_INT(next_us(), rig.now_us + 100);
+  rig_end(&rig);
+}
+
+/* Of two buses the one whose beat is due first. */
+static void test_the_first_beat_of_two_buses(void)
+{
+  for (unsigned first = 0; first < 2; first++) {
+    rig_arm_table(&table);
+    table.buses[AUX_BUS].claim_id = 0x20;
+    begin(0);
+    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+    CHECK_INT(role(), IPCNET_TWIN_OWNER);
+    rig.reflex->buses[ARM_BUS].beat_due_us = rig.now_us + (first == 0 ? 30 : 70);
+    rig.reflex->buses[AUX_BUS].beat_due_us = rig.now_us + (first == 1 ? 30 : 70);
+    CHECK_INT(next_us(), rig.now_us + 30);
+    rig_end(&rig);
+  }
+}
+
+/* Without a table too nobody owns before the epoch is stored. */
+static void test_no_table_and_no_epoch(void)
+{
+  rig_begin(&rig, 0);
+  rig.answers_twin = false;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  tick_at(rig.now_us + 1000);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  rig_event(&rig, IPCNET_TWIN_EPOCH_STORED);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig_end(&rig);
+}
+
+/* A node may know the epoch that we are about to store: that is not a newer one. */
+static void test_a_node_says_what_is_not_stored_yet(void)
+{
+  begin_shared(0, 0);
+  rig.answers_twin = rig.follows = false;
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig.node_epoch = rig.reflex->proposed_epoch;
+  rig.node_owner = 2;
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  rig.node_epoch++;
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+}
+
+/* What is due is judged in a turn, when all that had arrived was read: not between. */
+static void test_only_turns_judge(void)
+{
+  struct ipcnet_can_frame frame;
+  begin_shared(0, 0);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig.answers_twin = false;
+  uint64_t ends_us = next_us();
+  hear_nodes_at(ends_us);
+  frame = rig_frame(&rig, ARM_BUS, 0x300, 0, 1);
+  rig_hear(&rig, &frame);
+  CHECK_INT(rig.sent_count, 0); /* the end of listening */
+  tick_at(ends_us);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x010), 1);
+  rig.now_us += 30000;
+  rig_hear(&rig, &frame);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING); /* the end of confirming */
+  tick_at(rig.now_us);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&rig);
+
+  begin_shared(0, 0); /* being cut off: the reports were only late to be read */
+  hear_nodes_at(rig.now_us);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  ends_us = next_us();
+  rig.now_us += 40000;
+  rig_hear(&rig, &frame);
+  CHECK_INT(next_us(), ends_us);
+  hear_nodes_at(rig.now_us);
+  tick_at(rig.now_us);
+  CHECK_INT(next_us(), ends_us);
+  rig_end(&rig);
+}
+
+/* The silence of the other host is listened to once: whoever gets the lock within a beat claims at once, later it listens anew, and for a second claim too. */
+static void test_a_silence_counts_for_a_beat(void)
+{
+  static const struct { uint64_t after_us; uint32_t claims; } CASES[] = {{0, 1}, {20000, 1}, {20001, 0}};
+  for (unsigned i = 0; i < 3; i++) {
+    begin_shared(0, 0);
+    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+    rig.answers_twin = false;
+    hear(IPCNET_BEAT, 9, 2, 1);
+    CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+    rig.twin_effects = 0;
+    hear_nodes_at(rig.now_us);
+    uint64_t due_us = next_us();
+    hear_nodes_at(due_us);
+    tick_at(due_us);
+    CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
+    hear_nodes_at(due_us + CASES[i].after_us);
+    rig.answers_twin = true;
+    tick_at(rig.now_us);
+    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+    CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+    CHECK_INT(rig.sent_count, CASES[i].claims);
+    hear(IPCNET_BEAT, 99, 2, 2);
+    CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+    CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+    CHECK_INT(rig.sent_count, CASES[i].claims);
+    rig_end(&rig);
+  }
+}
+
+/* ---- Whether we hear ------------------------------------------------------------------------------------------------------------------------------------- */
+
+/* That frames come proves nothing about a cable between hosts: only nodes that say whom they follow tell of the other owner. */
+static void test_nodes_that_follow_nobody_prove_no_cable(void)
+{
+  begin_shared(0, 0);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  hear(IPCNET_BEAT, 9, 2, 1);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig.twin_effects = 0;
+  for (unsigned i = 0; i < 60; i++) {
+    rig.now_us += 50000;
+    struct ipcnet_can_frame frame = rig_frame(&rig, ARM_BUS, 0x705, 0, 1);
+    frame.data[0] = 5;
+    rig_hear(&rig, &frame);
+    tick_at(rig.now_us);
+  }
+  CHECK_INT(rig.reflex->nodes[ELBOW_NODE].life, NODE_ALIVE);
+  CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
+  rig_end(&rig);
+}
+
+/* Whoever was cut off listens for three beats from when it hears nodes again, however long ago it heard the other host. */
+static void test_after_being_cut_off(void)
+{
+  own(true);
+  rig.answers_twin = false;
+  hear(IPCNET_BEAT, 9, 2, 1);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig.twin_effects = 0;
+  for (unsigned i = 0; i < 500; i++) tick_at(rig.now_us + 1000);
+  uint64_t deaf_us = rig.now_us;
+  hear_nodes_at(deaf_us + 1000);
+  tick_at(rig.now_us);
+  CHECK_INT(next_us(), deaf_us + 60000);
+  hear_nodes_at(deaf_us + 59999);
+  tick_at(rig.now_us);
+  CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
+  tick_at(deaf_us + 60000);
+  CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
+  rig_end(&rig);
+}
+
+static void two_more_nodes(void)
+{
+  /* One on a bus of its own, where nobody else is, and one of the arm's that says nothing of owners (the elbow) is there already. */
+  struct ipcnet_reflex_watch *watch = rig_watch(&table, "lamp_State", AUX_BUS, 0x290, 8);
+  watch->epoch = RIG_FIELD(24, 16, 0);
+  rig_node(&table, "lamp", BRAKE_STATE + 1, 0)->group = 9;
+}
+
+static void hear_others_at(uint64_t at_us)
+{
+  rig.now_us = at_us;
+  struct ipcnet_can_frame frame = rig_frame(&rig, ARM_BUS, 0x705, 0, 1);
+  frame.data[0] = 5;
+  rig_hear(&rig, &frame);
+  frame = rig_frame(&rig, AUX_BUS, 0x290, 0, 8);
+  rig_hear(&rig, &frame);
+}
+
+/* While it listens: cut off is who heard a node that says whom it follows, on a bus with another host, and hears none for longer than the time of self-fencing. It begins anew with listening, or gives up at the end. */
+static void test_who_listens_and_is_cut_off(void)
+{
+  shared_table(0);
+  two_more_nodes();
+  begin(0);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig.answers_twin = false;
+  uint64_t since_us = rig.now_us;
+  hear_nodes_at(since_us);
+  hear_others_at(since_us + 30000);
+  tick_at(since_us + 30000);
+  CHECK_INT(next_us(), since_us + 60000);
+  hear_others_at(since_us + 30001);
+  tick_at(since_us + 30001);
+  CHECK_INT(next_us(), since_us + 30001 + 60000);
+  hear_others_at(since_us + 59999);
+  tick_at(since_us + 59999);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  tick_at(since_us + 60000);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  CHECK_INT(rig.sent_count, 0);
+  rig_end(&rig);
+
+  shared_table(0); /* who never heard any asks by its claim */
+  two_more_nodes();
+  begin(0);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  hear_others_at(next_us());
+  tick_at(rig.now_us);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x010), 1);
+  rig.node_epoch = rig.reflex->epoch; /* and a node of another bus is not waited for, whatever group it is of */
+  rig.node_owner = 0;
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig_end(&rig);
+}
+
+/* Whether the other host was armed: what the newest of its owners said last, if that is newer than what we have and not older than anybody could wait for it. */
+static void test_whether_the_other_host_was_armed(void)
+{
+  static const struct { uint16_t epoch2, epoch3; bool armed2, armed3; uint64_t ago_us; uint16_t known; bool armed; } CASES[] = {
+    {5, 0, true, false, 0, 4, true},  {5, 0, false, false, 0, 4, false}, {5, 0, true, false, 0, 5, false}, {5, 0, true, false, 0, 6, false}, {5, 6, true, false, 0, 4, false},
+    {6, 5, true, false, 0, 4, true},  {5, 6, false, true, 0, 4, true},   {6, 5, false, true, 0, 4, false}, {0, 0, true, true, 0, 4, false}, {0, 0, true, true, 0, 0, false},
+    {5, 0, true, false, 60000 + 30000 + 1000000, 4, true}, {5, 0, true, false, 60000 + 30000 + 1000001, 4, false}};
+  for (unsigned i = 0; i < 12; i++) {
+    for (unsigned shared = 0; shared < 2; shared++) {
+      own(shared == 1);
+      struct bus_state *bus = &rig.reflex->buses[ARM_BUS];
+      bus->others[2].epoch = CASES[i].epoch2;
+      bus->others[3].epoch = CASES[i].epoch3;
+      bus->others[2].armed = CASES[i].armed2;
+      bus->others[3].armed = CASES[i].armed3;
+      bus->others[2].heard_us = bus->others[3].heard_us = rig.now_us - CASES[i].ago_us;
+      rig.reflex->buses[AUX_BUS].others[2].epoch = 99; /* a bus that no other host is on says nothing of it */
+      rig.reflex->buses[AUX_BUS].others[2].armed = true;
+      rig.reflex->buses[AUX_BUS].others[2].heard_us = rig.now_us;
+      CHECK_INT(ipcnet_reflex_other_host_armed(rig.reflex, CASES[i].known), CASES[i].armed && shared);
+      rig_end(&rig);
+    }
+  }
+}
+
+/* Our own twin is not the other host: that it was armed counts by its page, not by its beats. */
+static void test_our_own_twin_was_armed(void)
+{
+  begin_shared(0, 1);
+  rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
+  struct ipcnet_can_frame frame = rig_claim_of(&rig, IPCNET_BEAT, 4, 0, 1);
+  frame.data[7] = 1;
+  const ipcnet_e2e_config config = {.data_id = 0xC1A1};
+  ipcnet_e2e_p05_protect(&config, frame.data, 8, 1);
+  rig_hear(&rig, &frame);
+  CHECK(rig.reflex->buses[ARM_BUS].others[0].armed);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig_run(&rig, 100000);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_DISARMED);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->takeovers, 0);
+  rig_end(&rig);
+}
+
+static void hear_handover(uint16_t epoch, uint8_t owner, uint8_t successor)
+{
+  static uint8_t counter = 10;
+  struct ipcnet_can_frame frame = rig_claim_of(&rig, IPCNET_HANDOVER, epoch, owner, 0);
+  frame.data[7] = successor;
+  const ipcnet_e2e_config config = {.data_id = 0xC1A1};
+  ipcnet_e2e_p05_protect(&config, frame.data, 8, ++counter);
+  rig_hear(&rig, &frame);
+}
+
+/* Asked to take over is who is outvoted, by the newest owner of the other host, whom a node follows; all others only listen. */
+static void test_who_is_asked_to_take_over(void)
+{
+  static const struct { uint16_t epoch, node; uint8_t owner, successor; bool asked; } CASES[] = {
+    {9, 9, 2, 0, true}, {9, 9, 3, 1, true}, {9, 9, 2, 3, false}, {9, 9, 1, 0, false}, {8, 8, 2, 0, false}, {9, 0, 2, 0, false}, {9, 7, 2, 0, false}};
+  for (unsigned i = 0; i < 7; i++) {
+    begin_shared(0, 0);
+    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+    rig.answers_twin = rig.follows = false;
+    hear(IPCNET_BEAT, 9, 2, 1);
+    CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+    rig.node_epoch = CASES[i].node;
+    rig.node_owner = CASES[i].owner;
+    rig_report(&rig);
+    rig.twin_effects = 0;
+    hear_handover(CASES[i].epoch, CASES[i].owner, CASES[i].successor);
+    CHECK_INT((rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK) != 0, CASES[i].asked);
+    rig_end(&rig);
+  }
+  begin_shared(0, 0); /* a standby was not asked: if it gets the lock it listens */
+  rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
+  rig.follows = false;
+  rig.node_epoch = 9;
+  rig.node_owner = 2;
+  rig_report(&rig);
+  hear(IPCNET_BEAT, 9, 2, 1);
+  hear_handover(9, 2, 0);
+  CHECK(rig.reflex->buses[ARM_BUS].others[2].heard);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  CHECK_INT(rig.sent_count, 0);
+  rig_end(&rig);
+}
+
+/* The word goes out at the time that is given, which never goes back; and what is due by then is done. */
+static void test_when_a_hand_over_is_asked_for(void)
+{
+  for (unsigned back = 0; back < 2; back++) {
+    own(true);
+    uint64_t at_us = back ? rig.now_us - 1000 : rig.now_us + 1000, now_us = back ? rig.now_us : at_us;
+    CHECK(ipcnet_reflex_hand_over(rig.reflex, at_us));
+    const struct ipcnet_can_frame *frame = rig_last_sent(&rig, ARM_BUS, 0x010);
+    CHECK_INT(frame->data[3] & 15, IPCNET_HANDOVER);
+    CHECK(frame->time_us == (double)(now_us + 20000));
+    rig_end(&rig);
+  }
+  own(true);
+  rig.reflex->buses[ARM_BUS].claimed = false; /* not ours by any claim: nothing to hand over, and it is claimed first */
+  uint32_t from = rig.sent_count;
+  CHECK(!ipcnet_reflex_hand_over(rig.reflex, rig.now_us));
+  CHECK_INT(rig_sent(&rig, from, ARM_BUS, 0x010), 1);
+  CHECK_INT(rig_last_sent(&rig, ARM_BUS, 0x010)->data[3] & 15, IPCNET_CLAIM);
+  rig_end(&rig);
+}
+
+/* Nor does anybody ask who only claims. */
+static void test_no_hand_over_by_who_claims(void)
+{
+  begin_shared(0, 0);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig.answers_twin = false;
+  hear_nodes_at(next_us());
+  tick_at(rig.now_us);
+  CHECK(rig.reflex->buses[ARM_BUS].claimed);
+  uint32_t from = rig.sent_count;
+  CHECK(!ipcnet_reflex_hand_over(rig.reflex, rig.now_us));
+  CHECK_INT(rig.sent_count, from);
+  rig_end(&rig);
+}
+
+/* Where frames cannot reach the bus nobody is asked to take over. */
+static void test_no_hand_over_on_a_bus_that_is_dead(void)
+{
+  own(true);
+  rig.reflex->buses[ARM_BUS].health.phase = IPCNET_BUS_PURGING;
+  uint32_t from = rig.sent_count;
+  CHECK(!ipcnet_reflex_hand_over(rig.reflex, rig.now_us));
+  CHECK_INT(rig_sent(&rig, from, ARM_BUS, 0x010), 0);
+  rig_end(&rig);
+}
+
 int main(void)
 {
+  test_in_the_first_moments_of_a_clock();
+  test_due_now();
+  test_an_heir_does_not_wait();
+  test_the_first_beat_of_two_buses();
+  test_no_table_and_no_epoch();
+  test_a_node_says_what_is_not_stored_yet();
+  test_only_turns_judge();
+  test_a_silence_counts_for_a_beat();
+  test_who_listens_and_is_cut_off();
+  test_whether_the_other_host_was_armed();
+  test_who_is_asked_to_take_over();
+  test_when_a_hand_over_is_asked_for();
+  test_no_hand_over_by_who_claims();
+  test_nodes_that_follow_nobody_prove_no_cable();
+  test_after_being_cut_off();
+  test_our_own_twin_was_armed();
+  test_no_hand_over_on_a_bus_that_is_dead();
   test_how_long_it_listens();
   test_how_long_it_waits_for_a_witness();
   test_nothing_before_the_epoch_is_stored();

@@ -681,6 +681,52 @@ static void test_each_group_confirms(void)
   rig_end(&rig);
 }
 
+/* Whoever is not heard is not waited for; who followed and no longer does, or followed a claim of before, confirms nothing. */
+static void test_whose_confirmation_counts(void)
+{
+  uint16_t epoch = claim_with_groups();
+  rig.reflex->nodes[BUTTON_NODE + 2].life = NODE_LOST; /* the wrist */
+  report_of(0, epoch, 0);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig_end(&rig);
+
+  epoch = claim_with_groups();
+  rig.follows = false;
+  rig.node_owner = 7; /* the shoulder lost its owner again */
+  rig_report(&rig);
+  report_of(0, epoch, 0);
+  report_of(1, epoch, 0);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  rig_end(&rig);
+
+  epoch = claim_with_groups();
+  rig.now_us += 1000;
+  rig.reflex->buses[ARM_BUS].claimed_us = rig.now_us; /* claimed anew: the link had gone */
+  report_of(0, epoch, 0);
+  report_of(1, epoch, 0);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig_end(&rig);
+}
+
+/* The lease goes by the newest sign of any node, not by the one that was read last. */
+static void test_an_older_sign_takes_nothing_away(void)
+{
+  uint16_t epoch = claim_with_groups();
+  report_of(0, epoch, 0);
+  report_of(1, epoch, 0);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  rig.now_us += 5000;
+  rig_report(&rig);
+  CHECK_INT(rig.reflex->buses[ARM_BUS].witness_us, rig.now_us);
+  rig.now_us -= 2000; /* the frame's time: the reflex's own does not go back */
+  report_of(0, epoch, 0);
+  CHECK_INT(rig.reflex->nodes[BUTTON_NODE + 1].witness_us, rig.now_us);
+  CHECK_INT(rig.reflex->buses[ARM_BUS].witness_us, rig.now_us + 2000);
+  rig_end(&rig);
+}
+
 static void test_a_claim_that_was_missed_is_said_again(void)
 {
   uint16_t epoch = claim_with_groups();
@@ -786,12 +832,98 @@ static void test_does_not_go_on_without_evidence(void)
   CHECK_INT(ipcnet_reflex_counters(rig.reflex)->plans_run, 0);
   rig_end(&rig);
   shadow_of(1); /* said goodbye: it has posed */
-  hear_beat(IPCNET_RELEASE, 3, 0, 9);
+  hear_beat(IPCNET_RELEASE, 3, 1, 9); /* whatever else it says with it */
   falls_silent();
   rig_run(&rig, 1000000);
   CHECK_INT(role(), IPCNET_TWIN_OWNER);
   CHECK_INT(rig_state(&rig).arming, IPCNET_DISARMED);
   rig_end(&rig);
+}
+
+/* What the other host's owner moved expires when its command would have: not at all if it moved nothing, or if that is over. */
+static void test_set_points_of_another_host(void)
+{
+  static const struct { uint64_t ago_us; uint64_t left_us; } CASES[] = {{0, 50000}, {49999, 1}, {50000, 0}, {200000, 0}, {UINT64_MAX, 0}}; /* its life is 50 ms; the last one: never moved */
+  for (unsigned i = 0; i < 5; i++) {
+    shadow_of(1);
+    falls_silent();
+    CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+    ((struct ipcnet_reflex_message *)(uintptr_t)&rig.reflex->table.messages[SHOULDER])->expired_trigger = IPCNET_REFLEX_NONE;
+    ((struct ipcnet_reflex_message *)(uintptr_t)&rig.reflex->table.messages[GRIPPER])->ttl_us_max = 60000000; /* longer than this clock runs: never is never all the same */
+    rig.reflex->messages[SHOULDER].others_us = CASES[i].ago_us == UINT64_MAX ? 0 : rig.now_us - CASES[i].ago_us;
+    rig_report(&rig);
+    CHECK_INT(role(), IPCNET_TWIN_OWNER);
+    CHECK_INT(rig_state(&rig).arming, IPCNET_ARMED);
+    uint64_t ends_us = CASES[i].left_us == 0 ? 0 : rig.now_us + CASES[i].left_us;
+    CHECK_INT(rig.reflex->messages[SHOULDER].set_point_us, ends_us);
+    CHECK_INT(rig.page->messages[SHOULDER].deadline_us, ends_us); /* and whoever comes after us can read it */
+    CHECK_INT(rig.reflex->messages[GRIPPER].set_point_us, 0);
+    rig_end(&rig);
+  }
+}
+
+/* A run of our own that the other host interrupted is finished, and is no takeover; nor is gone on armed with what our twin left while the other host was armed as well. */
+static void test_what_was_left_here_comes_before(void)
+{
+  own_shared();
+  rig.velocity = 100;
+  rig_report(&rig);
+  rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 1);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_SAFE_POSE);
+  rig.follows = false;
+  rig.node_epoch = 9;
+  rig.node_owner = 2;
+  hear_beat(IPCNET_BEAT, 9, 1, 1);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_run(&rig, 10000);
+  rig.answers_twin = true;
+  falls_silent();
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_SAFE_POSE);
+  CHECK_INT(rig_state(&rig).trigger, REQUEST_1_TRIGGER);
+  CHECK_INT(ipcnet_reflex_counters(rig.reflex)->takeovers, 0);
+  rig_end(&rig);
+
+  static struct ipcnet_reflex_page page;
+  own_shared();
+  memcpy(&page, rig.page, sizeof page);
+  uint16_t epoch = (uint16_t)page.epoch;
+  rig_end(&rig);
+  begin_shared(0, 1);
+  rig.other = &page;
+  rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
+  rig_run(&rig, 150000);
+  hear_beat(IPCNET_BEAT, (uint16_t)(epoch + 1), 1, 1);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig_run(&rig, 100000); /* somebody was newer: it listens first */
+  rig_report(&rig);
+  CHECK_INT(role(), IPCNET_TWIN_OWNER);
+  CHECK_INT(rig_state(&rig).trigger, TAKEOVER_TRIGGER);
+  rig_end(&rig);
+}
+
+/* Not required to arm, but of use with others only: its group did not confirm, so it is not gone on armed with. */
+static void test_a_group_that_is_not_required(void)
+{
+  for (unsigned confirms = 0; confirms < 2; confirms++) {
+    begin_groups();
+    for (uint16_t i = 0; i < 2; i++) ((struct ipcnet_reflex_node *)(uintptr_t)&rig.reflex->table.nodes[BUTTON_NODE + 1 + i])->flags = 0;
+    rig.follows = false;
+    rig.node_epoch = 3;
+    rig.node_owner = 2;
+    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+    hear_beat(IPCNET_BEAT, 3, 1, 1);
+    rig_run(&rig, 20000);
+    falls_silent();
+    CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+    for (uint16_t i = 0; i < 2 && confirms; i++) report_of(i, rig.node_epoch, 0);
+    rig_run(&rig, 31000);
+    CHECK_INT(role(), IPCNET_TWIN_OWNER);
+    CHECK_INT(rig_state(&rig).arming == IPCNET_ARMED, confirms);
+    CHECK_INT(ipcnet_reflex_counters(rig.reflex)->plans_run, !confirms);
+    rig_end(&rig);
+  }
 }
 
 static void test_groups_that_do_not_confirm_are_brought_to_rest(void)
@@ -1063,10 +1195,15 @@ static void test_outvoted_asks_again_after_a_rest(void)
 int main(void)
 {
   test_each_group_confirms();
+  test_whose_confirmation_counts();
+  test_an_older_sign_takes_nothing_away();
   test_a_claim_that_was_missed_is_said_again();
   test_goes_on_for_another_host();
   test_does_not_go_on_without_evidence();
   test_groups_that_do_not_confirm_are_brought_to_rest();
+  test_set_points_of_another_host();
+  test_what_was_left_here_comes_before();
+  test_a_group_that_is_not_required();
   test_hand_over_between_hosts();
   test_a_stopped_owner_says_nothing();
   test_an_owner_that_learns_of_another_host_begins_anew();

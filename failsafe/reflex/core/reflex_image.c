@@ -73,15 +73,15 @@ static bool newer(const struct ipcnet_reflex_image *a, const struct ipcnet_refle
 /* What was left, and by whom. */
 struct legacy {
   bool any;
-  bool live;                              /* from memory of this boot, by an owner that stopped just now: not from a disk */
-  const struct ipcnet_reflex_page *page;  /* its page; NULL: there is none */
-  struct ipcnet_reflex_image image;
+  bool live;                             /* its owner stopped just now: we are its heir */
+  const struct ipcnet_reflex_page *page; /* from memory of this boot; NULL: it is from a disk */
+  struct ipcnet_reflex_image image;      /* all zeros while there is none: then any is newer */
 };
 
 static void consider(struct legacy *legacy, const struct ipcnet_reflex_image *image, bool live, const struct ipcnet_reflex_page *page) {
   struct ipcnet_reflex_image copy; /* once: who wrote it may still write */
   memcpy(&copy, image, sizeof copy);
-  if (!ipcnet_reflex_image_valid(&copy) || (legacy->any && !newer(&copy, &legacy->image))) return;
+  if (!ipcnet_reflex_image_valid(&copy) || !newer(&copy, &legacy->image)) return;
   memcpy(&legacy->image, &copy, sizeof copy);
   legacy->any = true;
   legacy->live = live;
@@ -89,7 +89,6 @@ static void consider(struct legacy *legacy, const struct ipcnet_reflex_image *im
 }
 
 static void look_for_legacy(const struct ipcnet_reflex *self, struct legacy *legacy) {
-  *legacy = (struct legacy){.any = false};
   /* Memory before disk: what a living owner kept is on both, and on the disk it is nobody's who goes on. */
   bool live = self->heir_of != IPCNET_HEIR_OF_NOBODY;
   consider(legacy, &self->image, live, self->page);
@@ -125,13 +124,17 @@ static void adopt_messages(struct ipcnet_reflex *self, const struct ipcnet_refle
   }
 }
 
+/* It had its pose, or tried. */
+static bool is_posed(const struct ipcnet_reflex_image *image) {
+  return image->arming == IPCNET_SAFE_POSE || image->arming == IPCNET_POSED || image->arming == IPCNET_FAULT;
+}
+
 static void adopt_latch(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image, bool same_table) {
   self->trigger_latched = image->trigger_latched;
   bool known = same_table && image->latched_trigger < ipcnet_reflex_rows(self, IPCNET_REFLEX_TRIGGERS);
   self->latched_trigger = image->trigger_latched && known ? image->latched_trigger : IPCNET_REFLEX_NONE;
   /* Whoever latched has had its pose: it fires again when its condition comes again. */
-  bool posed = image->arming == IPCNET_SAFE_POSE || image->arming == IPCNET_POSED || image->arming == IPCNET_FAULT;
-  if (self->latched_trigger != IPCNET_REFLEX_NONE && posed) self->condition_fired[self->latched_trigger] = true;
+  if (self->latched_trigger != IPCNET_REFLEX_NONE && is_posed(image)) self->condition_fired[self->latched_trigger] = true;
 }
 
 static bool unfinished(const struct ipcnet_reflex_run *run) {
@@ -159,12 +162,18 @@ static void adopt_end(struct ipcnet_reflex *self, const struct ipcnet_reflex_ima
   ipcnet_reflex_tell_verdict(self);
 }
 
+/* Of a run that is not unfinished. */
 static bool has_ended(const struct ipcnet_reflex_image *image) {
-  bool in_pose = image->arming == IPCNET_SAFE_POSE || image->arming == IPCNET_POSED || image->arming == IPCNET_FAULT;
-  return in_pose && image->run.run_id != 0 && image->run.verdict != IPCNET_VERDICT_NONE;
+  return is_posed(image) && image->run.run_id != 0;
 }
 
-/* The one before was armed and finished nothing. */
+/* Whoever was armed before us is gone: what it may have left in motion is brought to rest. */
+static void fire_takeover(struct ipcnet_reflex *self) {
+  uint16_t trigger = ipcnet_reflex_find_trigger(self, IPCNET_REFLEX_ON_TAKEOVER, IPCNET_REFLEX_NONE);
+  if (trigger != IPCNET_REFLEX_NONE) ipcnet_reflex_fire_row(self, trigger, true);
+}
+
+/* The one before was armed and finished nothing. Only whose heir we are, with the same table, is gone on with: not what a disk says. */
 static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy, bool same_table) {
   if (self->latched_trigger != IPCNET_REFLEX_NONE) {
     /* It died between latching the trigger and beginning with its plan. */
@@ -182,8 +191,7 @@ static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy,
     ipcnet_reflex_watch_adopt(self);
     return;
   }
-  uint16_t trigger = ipcnet_reflex_find_trigger(self, IPCNET_REFLEX_ON_TAKEOVER, 0);
-  if (trigger != IPCNET_REFLEX_NONE) ipcnet_reflex_fire_row(self, trigger, true);
+  fire_takeover(self);
 }
 
 /* Another host's owner was armed and is gone, or hands over: nobody left us anything but what was seen on the bus. With all the evidence that arming needs it goes on, else to the pose. */
@@ -192,8 +200,7 @@ static void adopt_from_other_host(struct ipcnet_reflex *self) {
   bool goes_on = self->arming == IPCNET_DISARMED && !self->claim_partial && ipcnet_reflex_may_go_on(self) && ipcnet_reflex_missing(self, self->now_us, NULL, 0) == 0;
   self->counters.takeovers++;
   if (!goes_on) {
-    uint16_t trigger = ipcnet_reflex_find_trigger(self, IPCNET_REFLEX_ON_TAKEOVER, 0);
-    if (trigger != IPCNET_REFLEX_NONE) ipcnet_reflex_fire_row(self, trigger, true);
+    fire_takeover(self);
     return;
   }
   self->arming = IPCNET_ARMED;
@@ -205,28 +212,30 @@ static void adopt_from_other_host(struct ipcnet_reflex *self) {
   }
 }
 
+static void adopt_legacy(struct ipcnet_reflex *self, struct legacy *legacy) {
+  struct ipcnet_reflex_image *image = &legacy->image;
+  bool same_table = legacy->page != NULL && memcmp(legacy->page->table_hash, self->table.header->hash, sizeof legacy->page->table_hash) == 0;
+  bool same_boot = memcmp(image->boot_id, self->options.boot_id, sizeof image->boot_id) == 0;
+  if (legacy->page != NULL && legacy->page == self->other) self->counters.takeovers++;
+  if (image->sequence > self->image_sequence) self->image_sequence = image->sequence;
+  if (image->brain_epoch > self->brain_epoch) self->brain_epoch = image->brain_epoch;
+  adopt_messages(self, legacy->page);
+  adopt_latch(self, image, same_table);
+  if (unfinished(&image->run)) adopt_run(self, &image->run, same_boot);
+  else if (image->arming == IPCNET_ARMED) adopt_armed(self, legacy, same_table);
+  else if (has_ended(image)) adopt_end(self, image);
+  else self->arming = (uint8_t)(image->arming == IPCNET_SAFE_POSE ? IPCNET_FAULT : image->arming); /* a pose without a run cannot be */
+}
+
+/* Who comes to own is disarmed until here: leaving the role before has seen to that. */
 void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
-  struct legacy legacy;
+  struct legacy legacy = {.any = false};
   look_for_legacy(self, &legacy);
   self->adopt_wanted = false;
   self->has_restored = false;
-  if (legacy.any && legacy.page == self->other) self->counters.takeovers++;
-  self->arming = IPCNET_DISARMED;
   self->arming_since_us = self->now_us;
-  if (legacy.any) {
-    struct ipcnet_reflex_image *image = &legacy.image;
-    bool same_table = legacy.page != NULL && memcmp(legacy.page->table_hash, self->table.header->hash, sizeof legacy.page->table_hash) == 0;
-    bool same_boot = memcmp(image->boot_id, self->options.boot_id, sizeof image->boot_id) == 0;
-    if (image->sequence > self->image_sequence) self->image_sequence = image->sequence;
-    if (image->brain_epoch > self->brain_epoch) self->brain_epoch = image->brain_epoch;
-    adopt_messages(self, legacy.page);
-    adopt_latch(self, image, same_table);
-    if (unfinished(&image->run)) adopt_run(self, &image->run, same_boot);
-    else if (image->arming == IPCNET_ARMED) adopt_armed(self, &legacy, same_table);
-    else if (has_ended(image)) adopt_end(self, image);
-    else self->arming = (uint8_t)(image->arming == IPCNET_SAFE_POSE ? IPCNET_FAULT : image->arming); /* a pose without a run cannot be */
-  }
-  if (ipcnet_reflex_other_host_armed(self, legacy.any ? legacy.image.epoch : 0)) adopt_from_other_host(self);
+  if (legacy.any) adopt_legacy(self, &legacy);
+  if (ipcnet_reflex_other_host_armed(self, legacy.image.epoch)) adopt_from_other_host(self);
   if (self->arming != IPCNET_ARMED) ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);
@@ -236,8 +245,7 @@ void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
   else ipcnet_reflex_raise(self, IPCNET_TWIN_STOP_ASKED);
 }
 
-void ipcnet_reflex_restore(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image, uint64_t now_us) {
-  if (now_us > self->now_us) self->now_us = now_us;
+void ipcnet_reflex_restore(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image) {
   memcpy(&self->restored, image, sizeof self->restored);
   self->has_restored = ipcnet_reflex_image_valid(&self->restored);
 }

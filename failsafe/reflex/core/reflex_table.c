@@ -110,12 +110,18 @@ static bool same_id(uint32_t a, uint8_t a_flags, uint32_t b, uint8_t b_flags) {
   return a == b && ((a_flags ^ b_flags) & IPCNET_CAN_EXTENDED) == 0;
 }
 
+/* Claims have the owner's number in the two lowest bits. (No identifier without them is NO_CLAIM_ID, which has all bits.) */
+static bool id_is_of_a_claim(const struct ipcnet_reflex_bus *bus, uint32_t can_id, uint8_t can_flags) {
+  return same_id(can_id & ~3u, can_flags, bus->claim_id, bus->flags & IPCNET_REFLEX_BUS_CLAIM_EXTENDED ? IPCNET_CAN_EXTENDED : 0);
+}
+
+static uint8_t probe_flags(const struct ipcnet_reflex_bus *bus) {
+  return ipcnet_reflex_probe_id(bus) > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0;
+}
+
 /* Whether the bus process sends this identifier by itself. */
 static bool id_is_ours(const struct ipcnet_reflex_bus *bus, uint32_t can_id, uint8_t can_flags) {
-  uint8_t claim_flags = bus->flags & IPCNET_REFLEX_BUS_CLAIM_EXTENDED ? IPCNET_CAN_EXTENDED : 0;
-  if (bus->claim_id != IPCNET_REFLEX_NO_CLAIM_ID && same_id(can_id & ~3u, can_flags, bus->claim_id, claim_flags)) return true;
-  uint32_t probe_id = ipcnet_reflex_probe_id(bus);
-  return same_id(can_id, can_flags, probe_id, probe_id > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0);
+  return id_is_of_a_claim(bus, can_id, can_flags) || same_id(can_id, can_flags, ipcnet_reflex_probe_id(bus), probe_flags(bus));
 }
 
 /* ---- Header and sections ---------------------------------------------------------------------------------------------------------------- */
@@ -125,8 +131,7 @@ static bool look_at_header(struct look *look, const uint8_t *bytes, size_t lengt
   if (((uintptr_t)bytes & 7u) != 0) return refuse(look, "alignment", 0, 0);
   if (length < sizeof *header || length > IPCNET_REFLEX_TABLE_BYTES_MAX) return refuse(look, "length", 0, 0);
   const ipcnet_e2e_config config = {.data_id = IPCNET_REFLEX_TABLE_DATA_ID};
-  uint32_t generation = 0;
-  if (ipcnet_e2e_p07_inspect(&config, bytes, length, &generation) != IPCNET_E2E_INSPECTED_OK) return refuse(look, "crc", 0, 0);
+  if (ipcnet_e2e_p07_inspect(&config, bytes, length, &look->table.generation) != IPCNET_E2E_INSPECTED_OK) return refuse(look, "crc", 0, 0);
   if (header->magic != IPCNET_REFLEX_TABLE_MAGIC) return refuse(look, "magic", 0, 0);
   if (header->major != IPCNET_REFLEX_TABLE_MAJOR || header->minor > IPCNET_REFLEX_TABLE_MINOR) return refuse(look, "version", 0, 0);
   uint8_t digest[32];
@@ -137,7 +142,6 @@ static bool look_at_header(struct look *look, const uint8_t *bytes, size_t lengt
   if (header->brain_timeout_us != 0 && !within(header->brain_timeout_us, 2 * TIME_MIN_US, TIME_MAX_US)) return refuse(look, "range", 0, 0);
   if (!within(header->beat_period_us, TIME_MIN_US, 1000000u) || !within(header->twin_deadline_us, 2 * TIME_MIN_US, 1000000u)) return refuse(look, "range", 0, 0);
   look->table.header = header;
-  look->table.generation = generation;
   return true;
 }
 
@@ -188,8 +192,7 @@ static bool look_at_bus(struct look *look, uint32_t row) {
   bool claims = bus->claim_id != IPCNET_REFLEX_NO_CLAIM_ID;
   uint8_t claim_flags = bus->flags & IPCNET_REFLEX_BUS_CLAIM_EXTENDED ? IPCNET_CAN_EXTENDED : 0;
   if (claims && (bus->claim_id % 4 != 0 || !can_id_valid(bus->claim_id, claim_flags))) return refuse(look, "range", here, row);
-  uint32_t probe_id = ipcnet_reflex_probe_id(bus);
-  if (claims && same_id(probe_id & ~3u, probe_id > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0, bus->claim_id, claim_flags)) return refuse(look, "duplicate", here, row);
+  if (id_is_of_a_claim(bus, ipcnet_reflex_probe_id(bus), probe_flags(bus))) return refuse(look, "duplicate", here, row);
   /* With another host on the bus only the nodes can say who owns it: they must be told. */
   if (bus->self_fence_us != 0 && (!claims || !within(bus->self_fence_us, TIME_MIN_US, 1000000u))) return refuse(look, "range", here, row);
   if ((bus->flags & IPCNET_REFLEX_BUS_LISTEN_ONLY) && claims) return refuse(look, "flags", here, row);

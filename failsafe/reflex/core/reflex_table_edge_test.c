@@ -398,15 +398,18 @@ static void test_the_power_fail_line(void)
   REFUSED(named_pin(LONG + 32), "text", here, row);
   REFUSED(named_pin(""), "text", here, row);
   REFUSED(named_pin("POWER_FAIL")->line = UINT32_MAX, "text", here, row);
+  TAKEN((rig.counts[IPCNET_REFLEX_BYTES] = 0x10000, named_pin("POWER_FAIL"))); /* where a text lies is no line's number */
   TAKEN(pin("gpiochip0")->debounce_us = 1000000);
   REFUSED(pin("gpiochip0")->debounce_us = 1000001, "range", here, row);
   /* A line belongs to the power, and without one nothing is said of it. */
   REFUSED(pin("gpiochip0")->kind = IPCNET_REFLEX_ON_SHUTDOWN, "flags", here, row);
   REFUSED(pin("gpiochip0")->flags = IPCNET_REFLEX_TRIGGER_ACTIVE_LOW, "flags", here, row);
   REFUSED(pin("gpiochip0")->flags = IPCNET_REFLEX_TRIGGER_NAMED, "flags", here, row);
+  REFUSED(rig.triggers[STOP_TRIGGER].flags = 32, "flags", here, STOP_TRIGGER); /* no such flag */
   REFUSED((rig.triggers[STOP_TRIGGER].chip = 1), "reserved", here, STOP_TRIGGER);
   REFUSED((rig.triggers[STOP_TRIGGER].line = 1), "reserved", here, STOP_TRIGGER);
   REFUSED((rig.triggers[STOP_TRIGGER].debounce_us = 1), "reserved", here, STOP_TRIGGER);
+  REFUSED((rig.triggers[STOP_TRIGGER].reserved8 = 1), "reserved", here, STOP_TRIGGER);
 }
 
 int main(void)

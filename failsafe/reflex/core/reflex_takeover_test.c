@@ -1,56 +1,6 @@
 /* One takes over what another left: from its page, from the disk, after a planned hand-over; what it reads is believed only as far as it can be checked. And the shadow of a standby. */
 #include "../../../drivers/can/core/check.h"
-#include "../../../schemas/crc/c/ipcnet_crc_fast.h"
-#include "core_rig.h"
-
-static struct core_rig a, b;
-static struct table_rig table;
-
-static uint8_t arming(const struct core_rig *rig)
-{
-  return rig_state(rig).arming;
-}
-
-/* A twin that stands by and hears the same bus. */
-static void stand_by(struct core_rig *rig, struct table_rig *with)
-{
-  rig_begin(rig, 1);
-  rig_load(rig, with);
-  rig_links_up(rig);
-  rig_event(rig, IPCNET_TWIN_LOCK_HELD);
-  rig_run(rig, 20000);
-}
-
-static void pair_with(struct table_rig *with)
-{
-  rig_ready_with(&a, with, 0);
-  rig_order(&a, IPCNET_ORDER_ARM, 0, 0);
-  stand_by(&b, with);
-  b.now_us = a.now_us;
-  b.node_epoch = a.node_epoch;
-  b.node_owner = a.node_owner;
-  rig_report(&b);
-  b.other = a.page;
-}
-
-static void pair(void)
-{
-  rig_arm_table(&table);
-  pair_with(&table);
-}
-
-/* a is dead, b has the proof and the lock. */
-static void take_over(void)
-{
-  rig_event(&b, IPCNET_TWIN_OWNER_SUSPECT);
-  rig_event(&b, IPCNET_TWIN_OWNER_DEAD);
-}
-
-static void end_pair(void)
-{
-  rig_end(&a);
-  rig_end(&b);
-}
+#include "pair_rig.h"
 
 /* The same command reaches both twins, as by one lane. */
 static void give_both(struct ipcnet_reflex_command *command)
@@ -443,12 +393,6 @@ static void test_fault_is_inherited(void)
 
 /* ---- Nothing is believed blindly -------------------------------------------------------------------------------------------------------------------- */
 
-static void reseal(struct ipcnet_reflex_image *image)
-{
-  image->crc32c = 0;
-  image->crc32c = ipcnet_crc32_iscsi_fast(0, (const uint8_t *)image + 4, sizeof *image - 4);
-}
-
 static void test_a_page_that_lies(void)
 {
   for (unsigned lie = 0; lie < 14; lie++) {
@@ -572,21 +516,6 @@ static void test_buses_are_trusted_as_before(void)
   end_pair();
 }
 
-/* A malfunction on the way to the pose, and the bus is lost before it is reached: whoever has it stops when it gets the bus back. */
-static void test_a_malfunction_is_not_forgotten(void)
-{
-  pair();
-  rig_order(&a, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 2);
-  a.reflex->malfunction = IPCNET_MALFUNCTION_FOREIGN_COMMAND;
-  a.reflex->stop_after_run = false;
-  rig_event(&a, IPCNET_TWIN_HIGHER_EPOCH);
-  CHECK_INT(rig_state(&a).role, IPCNET_TWIN_OUTVOTED);
-  rig_event(&a, IPCNET_TWIN_OTHER_HOST_SILENT);
-  rig_run(&a, 2000000);
-  CHECK_INT(rig_state(&a).role, IPCNET_TWIN_STOPPED);
-  end_pair();
-}
-
 /* Frames of its twin lay in the queue when the standby opened the bus: that says nothing when it takes over long after. */
 static void test_a_queue_of_long_ago_is_not_stale(void)
 {
@@ -600,34 +529,7 @@ static void test_a_queue_of_long_ago_is_not_stale(void)
   end_pair();
 }
 
-/* It died between the image that says "latched" and the one with the run. */
-static void test_latched_and_not_begun(void)
-{
-  pair();
-  struct ipcnet_reflex_image image = a.journal;
-  image.sequence += 2;
-  image.trigger_latched = 1;
-  image.latched_trigger = 0;
-  reseal(&image);
-  a.page->images[0] = image;
-  take_over();
-  CHECK(arming(&b) != IPCNET_ARMED);
-  CHECK_INT(rig_state(&b).trigger_latched, 1);
-  end_pair();
-}
-
 /* ---- From the disk --------------------------------------------------------------------------------------------------------------------------------- */
-
-static void begin_from_disk(const struct ipcnet_reflex_image *image)
-{
-  rig_begin(&b, 0);
-  ipcnet_reflex_restore(b.reflex, image, b.now_us);
-  rig_arm_table(&table);
-  rig_load(&b, &table);
-  rig_links_up(&b);
-  rig_run(&b, 20000);
-  rig_event(&b, IPCNET_TWIN_LOCK_GRANTED);
-}
 
 /* Which brains were obeyed before is known from the moment that the disk was read, and stays known. */
 static void test_brains_of_before(void)
@@ -638,7 +540,7 @@ static void test_brains_of_before(void)
   end_pair();
   rig_begin(&a, 0);
   CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 0);
-  ipcnet_reflex_restore(a.reflex, &image, a.now_us);
+  ipcnet_reflex_restore(a.reflex, &image);
   CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 7);
   rig_load(&a, &table);
   rig_event(&a, IPCNET_TWIN_LOCK_GRANTED);
@@ -710,7 +612,7 @@ static void test_the_newer_of_page_and_disk(void)
   image.epoch = 3;
   image.sequence = 1;
   reseal(&image);
-  ipcnet_reflex_restore(b.reflex, &image, b.now_us);
+  ipcnet_reflex_restore(b.reflex, &image);
   take_over();
   CHECK_INT(arming(&b), IPCNET_FAULT); /* a newer epoch, though a lower sequence */
   CHECK_INT(rig_state(&b).epoch, 4);
@@ -721,7 +623,7 @@ static void test_the_newer_of_page_and_disk(void)
   image.arming = IPCNET_FAULT;
   image.sequence--;
   reseal(&image);
-  ipcnet_reflex_restore(b.reflex, &image, b.now_us);
+  ipcnet_reflex_restore(b.reflex, &image);
   take_over();
   CHECK_INT(arming(&b), IPCNET_DISARMED);
   CHECK(b.journal.sequence > a.journal.sequence);
@@ -737,7 +639,7 @@ static void test_run_waits_for_a_table(void)
   struct ipcnet_reflex_image image = a.journal;
   end_pair();
   rig_begin(&b, 0);
-  ipcnet_reflex_restore(b.reflex, &image, b.now_us);
+  ipcnet_reflex_restore(b.reflex, &image);
   rig_event(&b, IPCNET_TWIN_LOCK_GRANTED);
   CHECK_INT(rig_state(&b).role, IPCNET_TWIN_OWNER);
   CHECK(rig_lacks(&b, IPCNET_MISSING_PLAN_RUNS, IPCNET_REFLEX_NONE));
@@ -974,8 +876,6 @@ int main(void)
   test_an_end_that_nobody_was_told_of();
   test_buses_are_trusted_as_before();
   test_a_queue_of_long_ago_is_not_stale();
-  test_latched_and_not_begun();
-  test_a_malfunction_is_not_forgotten();
   test_brains_of_before();
   test_unfinished_run_is_finished_first();
   test_armed_on_disk_is_not_armed();

@@ -14,7 +14,7 @@
 #include "reflex_table.h"
 
 #define RIG_ROWS 512u
-#define RIG_BYTES 65536u
+#define RIG_BYTES 131072u
 #define RIG_TABLE_BYTES (1u << 20)
 
 struct table_rig {
