@@ -75,12 +75,12 @@ export class DemoRobot {
   }
 }
 
-/** One attempt to arm, after a reset if that is needed; resolves with the state as it was before. */
+/** One attempt to arm, after a reset if that is needed; resolves with the state, "armed" if the attempt was granted. */
 export async function armIfPossible(client: Client, why: string): Promise<GatewayState> {
   const { state, missingForArming } = (await client.request("gateway/status", {}, { timeoutMs: ANSWER_MS })) as StatusReport;
   if (state === "posed" || state === "fault") await client.request("gateway/reset", { why }).catch(() => undefined);
-  if (state === "disarmed" && missingForArming.length === 0) await client.request("gateway/arm", { why }).catch(() => undefined);
-  return state;
+  if (state !== "disarmed" || missingForArming.length > 0) return state;
+  return client.request("gateway/arm", { why }).then(() => "armed" as const, () => state);
 }
 
 function raise(pid: number, priority: number): void {

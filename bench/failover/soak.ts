@@ -6,6 +6,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { COMMAND_PERIOD_MS, COMMAND_TTL_MS, commandsAt } from "../../examples/arm/teleop.ts";
 import { KeptGateway } from "../../examples/arm/keptGateway.ts";
@@ -84,13 +85,13 @@ class Soak {
     };
   }
 
-  async run(minutes: number, progress: (text: string) => void): Promise<SoakFigures> {
+  async run(minutes: number, interrupted: AbortSignal, progress: (text: string) => void): Promise<SoakFigures> {
     const figures: SoakFigures = { minutes, looks: 0, replaced: [], lateTurns: 0, turnMsMax: 0, answerMsMax: 0, commandsSent: 0, safePoses: 0, loadMax: 0 };
     let before = await this.look(), told = 0;
     const lateBefore = before.lateTurns;
     const endMs = performance.now() + minutes * 60_000;
-    while (performance.now() < endMs) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_PERIOD_MS));
+    while (performance.now() < endMs && !interrupted.aborted) {
+      await setTimeout(LOOK_PERIOD_MS, undefined, { signal: interrupted }).catch(() => undefined);
       const askedMs = performance.now();
       const look = await this.look().catch((error: unknown) => this.#lookAgain(figures, error));
       for (; told < figures.replaced.length; told++) progress(`${figures.replaced[told]}\n`);
@@ -103,8 +104,9 @@ class Soak {
       if (look.state !== "armed") {
         if (before.state === "armed") this.#safePoses += 1;
         this.#armedAtMs = undefined;
-        await this.#armIfPossible();
       }
+      // Also when a command was refused, which ends the commanding.
+      if (this.#armedAtMs === undefined) await this.#armIfPossible();
       before = look;
       figures.lateTurns = look.lateTurns - lateBefore;
       figures.turnMsMax = look.turnMsMax;
@@ -161,12 +163,15 @@ const soak = new Soak();
 const wanted = stressKinds.filter((kind) => values.load.split(",").includes(kind));
 // Whoever computes does so on every processor; one disk and one memory need one.
 const kinds: StressKind[] = wanted.flatMap((kind) => Array.from({ length: kind === "fill" || kind === "write" ? 1 : availableParallelism() }, () => kind));
+// Ctrl-C ends it with the figures so far, and leaves nothing behind.
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => interruption.abort());
 let isWell = false;
 let stress: ReturnType<typeof startStress> | undefined;
 try {
   await soak.start();
   stress = startStress(kinds, { folder: tmpdir(), niceness: Number(values.nice) });
-  const figures = await soak.run(Number(values.minutes), (text) => process.stderr.write(text));
+  const figures = await soak.run(Number(values.minutes), interruption.signal, (text) => process.stderr.write(text));
   process.stdout.write(values.json ? `${JSON.stringify(figures)}\n` : `${Object.entries(figures).map(([name, value]) => `${name}: ${Array.isArray(value) ? value.length : value}`).join("\n")}\n${figures.replaced.join("\n")}${figures.replaced.length === 0 ? "nobody was replaced" : ""}\n`);
   isWell = figures.replaced.length === 0;
 } finally {

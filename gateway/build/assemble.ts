@@ -91,7 +91,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const links: Link[] = [];
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
   const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event: told, epoch: () => epoch.value }));
-  const common = { config, heartbeats, table, rejects, clock, gate, ports, reflex, watch: pair?.watch };
+  const common = { config, heartbeats, table, rejects, clock, gate, waits: () => supervisor.settling, ports, reflex, watch: pair?.watch };
   for (const bus of config.buses) {
     const link = await buildCanLink(bus, { ...common, messagesOf: (name) => parts.messages.of(name) });
     frameLinks.set(bus.name, link);

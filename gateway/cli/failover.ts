@@ -40,7 +40,7 @@ export const register: Register = (program, context) => {
     .command("switch")
     .description("have the other instance go on; programs keep their connections, and no answer is lost or doubled")
     .addArgument(new Argument("[WHICH]", "brain: the gateway; reflex: the bus process").choices(["brain", "reflex"]).default("brain"))
-    .option("--force", "also while armed: the successor of a gateway begins disarmed, unless a reflex has the buses")
+    .option("--force", "also while armed, where no reflex holds the buses: the successor of a gateway begins disarmed then")
     .addHelpText("after", "\nExamples:\n  ipcnet failover switch\n  ipcnet failover switch reflex")
     .action((which: string, options: { force?: boolean }, command: Command) =>
       withGateway(command, context, async (session) => {

@@ -63,6 +63,7 @@ export class ReflexClient {
   readonly #frameListeners: readonly Listeners<CanFrameBatch>[];
   readonly #reports = new Listeners<{ end: ReflexEnd; report: Report }>();
   readonly #changes = new Listeners<void>();
+  readonly #losses = new Listeners<void>();
   readonly #shadows = new Map<ReflexEnd, { message: Uint8Array; heardUs: number }[]>();
   readonly #lastUs: number[];
   /** Newest payloads of what the table watches, by bus and id. */
@@ -107,7 +108,8 @@ export class ReflexClient {
       ports: {
         connectionChanged: (end, text) => this.#connectionChanged(end, text),
         records: (end, batch) => this.#records(end, batch),
-        statusChanged: () => {
+        statusChanged: (end) => {
+          if (end.lostRecords) this.#catchUp(end);
           this.#judgeOwner();
           this.#changes.call();
         },
@@ -180,9 +182,9 @@ export class ReflexClient {
     return (this.#options.clock.nowUs() - this.#ownerSinceUs) / 1e3;
   }
 
-  /** Whether anybody reads the commands. */
+  /** Whether the owner reads the commands; while there is none, whether anybody does. */
   get takesCommands(): boolean {
-    return this.ends.some((end) => end.takesCommands);
+    return this.#owner ? this.#owner.takesCommands : this.ends.some((end) => end.takesCommands);
   }
 
   /** Frames of one bus (row), echoes and error frames included; the batch is borrowed. */
@@ -197,6 +199,11 @@ export class ReflexClient {
   /** A reflex came or went, or another one owns the buses. */
   onChange(listener: () => void): () => void {
     return this.#changes.add(listener);
+  }
+
+  /** Records of the owner were lost: what they said is not known, and will not be told again. */
+  onLoss(listener: () => void): () => void {
+    return this.#losses.add(listener);
   }
 
   /** Hands a command over; what becomes of it comes back with its token. */
@@ -325,6 +332,7 @@ export class ReflexClient {
   #records(end: ReflexEnd, batch: LaneBatch): void {
     end.heardUs = this.#options.clock.nowUs();
     for (let i = 0; i < batch.count; i++) {
+      if (batch.lostBefore(i) > 0) this.#lost(end, batch.lostBefore(i));
       const at = batch.payloadAt(i);
       const lengthBytes = batch.payloadBytes(i);
       const count = recordCount(lengthBytes);
@@ -339,6 +347,20 @@ export class ReflexClient {
       if (end === this.#source) this.#deliver(batch.bytes, at, count, false);
       else this.#remember(end, batch.bytes.slice(at, at + lengthBytes));
     }
+  }
+
+  /** This process stood still for longer than the lane holds. */
+  #lost(end: ReflexEnd, count: number): void {
+    this.#tell("warning", "recordsLost", end, `reflex ${end.instance}: ${count} messages of its lane were not read in time`);
+    end.lostRecords = true;
+    end.askStatus();
+    if (end === this.#owner) this.#losses.call();
+  }
+
+  /** How its buses are was perhaps among what was lost: its status says it as well. */
+  #catchUp(end: ReflexEnd): void {
+    end.lostRecords = false;
+    end.buses.clear();
   }
 
   #report(end: ReflexEnd, report: Report | undefined): void {

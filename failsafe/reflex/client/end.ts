@@ -59,6 +59,8 @@ export class ReflexEnd {
   heardUs = Number.NEGATIVE_INFINITY;
   /** Its twin owns the buses since it did. */
   wasReplaced = false;
+  /** Reports of it may be among what was lost; until its next status. */
+  lostRecords = false;
   /** By bus row: its newest report. */
   readonly buses = new Map<number, Extract<Report, { kind: "bus" }>>();
   hello: Hello | undefined;
@@ -302,6 +304,7 @@ export class ReflexEnd {
     this.role = "starting";
     this.epoch = 0;
     this.#roleToldUs = Number.NEGATIVE_INFINITY;
+    this.lostRecords = false;
     this.buses.clear();
     this.#cancelTable?.();
     const connection = this.#connection;

@@ -26,6 +26,10 @@ export class FakeReflex {
   tables = 0;
   tableAnswer: string | undefined;
   lacks: Lack[] = [];
+  /** Of all buses, by its status. */
+  busPhase = 0;
+  /** What it sends is never echoed. */
+  isMute = false;
   /** The next trigger kills it before it answers. */
   diesOfTrigger = false;
   role: ReflexRole;
@@ -176,7 +180,7 @@ export class FakeReflex {
     if (!message) return this.refuse(command.token, "unknownCommand");
     if (command.tableHash !== shortHash(this.#hash)) return this.refuse(command.token, "otherTable");
     if (!this.rows.checks.slice(message.checksFirst, message.checksFirst + message.checksCount).every((check) => checkHolds(check, data))) return this.refuse(command.token, "outOfRange");
-    this.frame(message.canId, data, { flags: CanFlag.echo, token: command.token, bus: message.bus });
+    if (!this.isMute) this.frame(message.canId, data, { flags: CanFlag.echo, token: command.token, bus: message.bus });
   }
 
   #status(): ReflexStatus {
@@ -184,7 +188,7 @@ export class FakeReflex {
     const missing = empty.missing.map((none, index) => this.lacks[index] ?? none);
     return {
       ...empty, major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR, instance: this.instance === "a" ? 0 : 1, role: roles.indexOf(this.role), arming: armings.indexOf(this.arming), epoch: this.epoch, healthy: 1, tableHash: this.#hash, ...this.run,
-      nowUs: Math.floor(this.#clock.nowUs()), pid: process.pid, missingCount: this.lacks.length, missing,
+      busPhases: empty.busPhases.map(() => this.busPhase), nowUs: Math.floor(this.#clock.nowUs()), pid: process.pid, missingCount: this.lacks.length, missing,
     };
   }
 }

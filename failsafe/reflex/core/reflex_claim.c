@@ -117,13 +117,13 @@ void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
   self->claim_wanted = true;
   self->claim_since_us = self->now_us;
   /* A predecessor on this host owned the bus until now: then nobody else has to be asked. */
-  bool inherited = ipcnet_reflex_page_valid(self, self->other) && self->other->role == IPCNET_TWIN_OWNER;
+  bool inherited = self->heir_of == IPCNET_HEIR_OF_TWIN;
   /* Nor is listened twice to the silence of the other host. */
   bool listened = self->silence_us != 0 && self->now_us - self->silence_us <= self->table.header->beat_period_us;
   self->claim_listening = ipcnet_reflex_shared(self) && !inherited && !listened;
   self->claim_partial = false;
   self->silence_us = 0;
-  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_page_trusted(self, number));
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_was_trusted(self, number));
 }
 
 static uint64_t longest_quiet_us(const struct ipcnet_reflex *self) {

@@ -1,31 +1,6 @@
 /* Claims at their edges: exact instants of silence, lease and confirmation; whose word counts; what nodes with short fields say. */
 #include "../../../drivers/can/core/check.h"
-#include "core_rig.h"
-
-static struct core_rig rig;
-static struct table_rig table;
-
-static uint8_t role(void)
-{
-  return rig_state(&rig).role;
-}
-
-static void hear(enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t owner, uint8_t counter)
-{
-  struct ipcnet_can_frame frame = rig_claim_of(&rig, kind, epoch, owner, counter);
-  rig_hear(&rig, &frame);
-}
-
-static uint64_t next_us(void)
-{
-  return ipcnet_reflex_claim_next_us(rig.reflex);
-}
-
-static void tick_at(uint64_t at_us)
-{
-  rig.now_us = at_us;
-  ipcnet_reflex_tick(rig.reflex, at_us);
-}
+#include "claim_rig.h"
 
 /* Nodes are heard, which follow nobody: the cable is whole. */
 static void hear_nodes_at(uint64_t at_us)
@@ -35,20 +10,6 @@ static void hear_nodes_at(uint64_t at_us)
   rig.node_epoch = 0;
   rig.node_owner = 7;
   rig_report(&rig);
-}
-
-static void shared_table(uint8_t host)
-{
-  rig_arm_table(&table);
-  table.buses[ARM_BUS].host = host;
-  table.buses[ARM_BUS].self_fence_us = 30000;
-}
-
-static void begin(uint8_t instance)
-{
-  rig_begin(&rig, instance);
-  rig_load(&rig, &table);
-  rig_links_up(&rig);
 }
 
 /* ---- Instants ------------------------------------------------------------------------------------------------------------------------------------ */
@@ -429,11 +390,11 @@ static void test_whom_a_listener_lets_alone(void)
   }
 }
 
-/* Only a predecessor on this host that owned the bus spares us listening; a twin that merely lives does not. */
+/* Only a predecessor on this host that owned the bus, or hands it over, spares us listening; a twin that merely lives does not. */
 static void test_a_living_twin_is_no_predecessor(void)
 {
   static struct ipcnet_reflex_page page;
-  page = (struct ipcnet_reflex_page){.magic = IPCNET_REFLEX_PAGE_MAGIC, .major = IPCNET_REFLEX_TABLE_MAJOR, .boot_id = {1, 2, 3}};
+  page = (struct ipcnet_reflex_page){.magic = IPCNET_REFLEX_PAGE_MAGIC, .major = IPCNET_REFLEX_TABLE_MAJOR, .boot_id = {1, 2, 3}, .epoch = 1};
   for (uint32_t was = 0; was < IPCNET_TWIN_ROLES; was++) {
     shared_table(0);
     begin(0);
@@ -441,7 +402,7 @@ static void test_a_living_twin_is_no_predecessor(void)
     page.bus_phases[ARM_BUS] = IPCNET_BUS_UP;
     rig.other = &page;
     rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
-    CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x010), was == IPCNET_TWIN_OWNER);
+    CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x010), was == IPCNET_TWIN_OWNER || was == IPCNET_TWIN_YIELDING);
     rig_end(&rig);
   }
 }
@@ -469,7 +430,7 @@ static void test_no_witness_of_a_claim_that_was_not_sent(void)
 static void test_no_witness_from_before(void)
 {
   static struct ipcnet_reflex_page page;
-  page = (struct ipcnet_reflex_page){.magic = IPCNET_REFLEX_PAGE_MAGIC, .major = IPCNET_REFLEX_TABLE_MAJOR, .boot_id = {1, 2, 3}, .role = IPCNET_TWIN_OWNER, .bus_phases = {IPCNET_BUS_UP}};
+  page = (struct ipcnet_reflex_page){.magic = IPCNET_REFLEX_PAGE_MAGIC, .major = IPCNET_REFLEX_TABLE_MAJOR, .boot_id = {1, 2, 3}, .role = IPCNET_TWIN_OWNER, .epoch = 1, .bus_phases = {IPCNET_BUS_UP}};
   shared_table(0);
   begin(1);
   rig.other = &page;

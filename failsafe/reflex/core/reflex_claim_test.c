@@ -1,40 +1,13 @@
 /* Claims: ours, others', two hosts on one bus, nodes as witnesses. */
 #include "../../../drivers/can/core/check.h"
-#include "core_rig.h"
-
-static struct core_rig rig;
-static struct table_rig table;
-
-static uint8_t role(void)
-{
-  return rig_state(&rig).role;
-}
-
-static void hear_claim(enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t owner, uint8_t counter)
-{
-  struct ipcnet_can_frame frame = rig_claim_of(&rig, kind, epoch, owner, counter);
-  rig_hear(&rig, &frame);
-}
-
-/* Two hosts on the arm's bus; we are `host`. Nothing is owned yet. */
-static void begin_shared(uint8_t host, uint8_t instance)
-{
-  rig_arm_table(&table);
-  table.buses[ARM_BUS].host = host;
-  table.buses[ARM_BUS].self_fence_us = 30000;
-  rig_begin(&rig, instance);
-  rig_load(&rig, &table);
-  rig_links_up(&rig);
-}
+#include "claim_rig.h"
 
 /* ---- Ours ------------------------------------------------------------------------------------------------------------------------------------- */
 
 static void test_claim_is_first_then_beats(void)
 {
   rig_arm_table(&table);
-  rig_begin(&rig, 0);
-  rig_load(&rig, &table);
-  rig_links_up(&rig);
+  begin(0);
   rig_run(&rig, 50000);
   CHECK_INT(rig.sent_count, 0); /* silent at power-up */
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
@@ -73,9 +46,7 @@ static void test_extended_claim_id(void)
   table.buses[ARM_BUS].claim_id = 0x10;
   table.buses[AUX_BUS].claim_id = 0x1000;
   table.buses[AUX_BUS].flags |= IPCNET_REFLEX_BUS_CLAIM_EXTENDED;
-  rig_begin(&rig, 1);
-  rig_load(&rig, &table);
-  rig_links_up(&rig);
+  begin(1);
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
   const struct ipcnet_can_frame *claim = rig_last_sent(&rig, AUX_BUS, 0x1001);
   CHECK(claim != NULL && claim->flags == IPCNET_CAN_EXTENDED);
@@ -148,9 +119,7 @@ static void test_claims_on_all_buses_before_owning(void)
 {
   rig_arm_table(&table);
   table.buses[AUX_BUS].claim_id = 0x20;
-  rig_begin(&rig, 0);
-  rig_load(&rig, &table);
-  rig_links_up(&rig);
+  begin(0);
   rig.verdict[AUX_BUS] = IPCNET_CAN_QUEUE_FULL;
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
   CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
@@ -178,7 +147,7 @@ static void test_newer_owner_silences(void)
   for (unsigned i = 0; i < 4; i++) {
     rig_armed(&rig);
     rig.answers_twin = false;
-    hear_claim(KINDS[i], 2, 2, 5);
+    hear(KINDS[i], 2, 2, 5);
     CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
     CHECK_INT(rig_state(&rig).arming, IPCNET_DISARMED);
     CHECK_INT(ipcnet_reflex_counters(rig.reflex)->higher_epochs_heard, 1);
@@ -195,9 +164,9 @@ static void test_who_does_not_silence(void)
   rig_arm_table(&table);
   rig_ready_with(&rig, &table, 1);
   rig_order(&rig, IPCNET_ORDER_ARM, 0, 0);
-  hear_claim(IPCNET_RELEASE, 9, 2, 1); /* says goodbye */
-  hear_claim(IPCNET_CLAIM, 0xFFFF, 2, 1); /* older: epochs wrap */
-  hear_claim(IPCNET_CLAIM, 1, 2, 2); /* the same, and higher than ours */
+  hear(IPCNET_RELEASE, 9, 2, 1); /* says goodbye */
+  hear(IPCNET_CLAIM, 0xFFFF, 2, 1); /* older: epochs wrap */
+  hear(IPCNET_CLAIM, 1, 2, 2); /* the same, and higher than ours */
   struct ipcnet_can_frame frame = rig_claim_of(&rig, IPCNET_CLAIM, 3, 2, 3);
   struct ipcnet_can_frame broken = frame;
   broken.data[4] ^= 1;
@@ -231,7 +200,7 @@ static void test_who_does_not_silence(void)
   CHECK_INT(rig_state(&rig).arming, IPCNET_ARMED);
   CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 2);
   CHECK_INT(ipcnet_reflex_counters(rig.reflex)->higher_epochs_heard, 0);
-  hear_claim(IPCNET_BEAT, 1, 0, 3); /* the same epoch, and lower than ours: it went first */
+  hear(IPCNET_BEAT, 1, 0, 3); /* the same epoch, and lower than ours: it went first */
   CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
   rig_end(&rig);
 }
@@ -239,13 +208,13 @@ static void test_who_does_not_silence(void)
 static void test_a_repeated_claim_is_not_heard(void)
 {
   rig_ready(&rig);
-  hear_claim(IPCNET_BEAT, 0xFFFF, 2, 5);
-  hear_claim(IPCNET_BEAT, 0xFFFF, 2, 5);
+  hear(IPCNET_BEAT, 0xFFFF, 2, 5);
+  hear(IPCNET_BEAT, 0xFFFF, 2, 5);
   CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 1);
   CHECK_INT(ipcnet_reflex_counters(rig.reflex)->rejected_frames, 1);
-  hear_claim(IPCNET_BEAT, 0xFFFF, 3, 5);
-  hear_claim(IPCNET_BEAT, 0xFFFE, 2, 5);
-  hear_claim(IPCNET_BEAT, 0xFFFE, 2, 6);
+  hear(IPCNET_BEAT, 0xFFFF, 3, 5);
+  hear(IPCNET_BEAT, 0xFFFE, 2, 5);
+  hear(IPCNET_BEAT, 0xFFFE, 2, 6);
   CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 4);
   rig_end(&rig);
 }
@@ -254,7 +223,7 @@ static void test_next_epoch_is_newer_than_all(void)
 {
   rig_ready(&rig);
   rig.answers_twin = false;
-  hear_claim(IPCNET_BEAT, 40, 2, 5);
+  hear(IPCNET_BEAT, 40, 2, 5);
   CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
   rig_run(&rig, 59000);
   CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
@@ -375,11 +344,11 @@ static void test_shared_does_not_take_back(void)
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
   rig_run(&rig, 30000);
   rig.answers_twin = false;
-  hear_claim(IPCNET_BEAT, 5, 2, 1);
+  hear(IPCNET_BEAT, 5, 2, 1);
   CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
   for (uint8_t i = 2; i < 50; i++) {
     rig_run(&rig, 20000);
-    hear_claim(IPCNET_BEAT, 5, 2, i);
+    hear(IPCNET_BEAT, 5, 2, i);
   }
   CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
   CHECK_INT(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK, 0);
@@ -400,7 +369,7 @@ static void outvoted_shared(bool nodes_follow)
   rig.node_epoch = 3;
   rig.node_owner = nodes_follow ? 2 : 7;
   rig_report(&rig);
-  hear_claim(IPCNET_BEAT, 3, 2, 1);
+  hear(IPCNET_BEAT, 3, 2, 1);
   CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
 }
 
@@ -430,7 +399,7 @@ static void test_shared_other_falls_silent(void)
   rig_end(&rig);
 
   outvoted_shared(false);
-  hear_claim(IPCNET_RELEASE, 3, 2, 2); /* it said goodbye: but not at once, it rests */
+  hear(IPCNET_RELEASE, 3, 2, 2); /* it said goodbye: but not at once, it rests */
   rig_run(&rig, 1100000);
   CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
   rig_end(&rig);
@@ -533,7 +502,7 @@ static void test_shared_same_epoch_while_claiming(void)
     CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
     CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x012), 1);
     rig.answers_twin = false;
-    hear_claim(CASES[i].kind, 1, CASES[i].owner, 1);
+    hear(CASES[i].kind, 1, CASES[i].owner, 1);
     CHECK_INT(role(), CASES[i].role);
     rig_end(&rig);
   }
@@ -580,9 +549,7 @@ static void begin_groups(void)
     watch->owner = RIG_FIELD(40, 3, 0);
     rig_node(&table, i == 0 ? "hand" : "wrist", (uint16_t)(HAND_STATE + i), IPCNET_REFLEX_NODE_REQUIRED)->group = 2;
   }
-  rig_begin(&rig, 0);
-  rig_load(&rig, &table);
-  rig_links_up(&rig);
+  begin(0);
 }
 
 /* One of the two reports what it follows. */
@@ -668,9 +635,7 @@ static void shadow_of(uint8_t armed)
 {
   rig_arm_table(&table);
   table.buses[ARM_BUS].self_fence_us = 30000;
-  rig_begin(&rig, 0);
-  rig_load(&rig, &table);
-  rig_links_up(&rig);
+  begin(0);
   rig.follows = false;
   rig.node_epoch = 3;
   rig.node_owner = 2;
@@ -889,10 +854,10 @@ static void test_epochs_beyond_a_byte(void)
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
   CHECK_INT(rig_state(&rig).epoch, 0x200);
   CHECK(rig.sent[0].frame.data[4] == 0 && rig.sent[0].frame.data[5] == 2);
-  hear_claim(IPCNET_BEAT, 0x1FE, 2, 1);
+  hear(IPCNET_BEAT, 0x1FE, 2, 1);
   CHECK_INT(role(), IPCNET_TWIN_OWNER);
   rig.answers_twin = false;
-  hear_claim(IPCNET_BEAT, 0x301, 2, 2);
+  hear(IPCNET_BEAT, 0x301, 2, 2);
   CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
   rig.answers_twin = true;
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
@@ -927,7 +892,7 @@ static void test_farewells(void)
 static void test_our_own_number(void)
 {
   rig_ready(&rig);
-  hear_claim(IPCNET_BEAT, 1, 0, 77); /* our number and our epoch, of whomever */
+  hear(IPCNET_BEAT, 1, 0, 77); /* our number and our epoch, of whomever */
   CHECK_INT(role(), IPCNET_TWIN_OWNER);
   CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 1);
   rig_end(&rig);
@@ -936,7 +901,7 @@ static void test_our_own_number(void)
 static void test_goodbyes_count_too(void)
 {
   rig_ready(&rig);
-  hear_claim(IPCNET_RELEASE, 9, 2, 1);
+  hear(IPCNET_RELEASE, 9, 2, 1);
   CHECK_INT(role(), IPCNET_TWIN_OWNER);
   CHECK_INT(ipcnet_reflex_counters(rig.reflex)->stale_claims_heard, 0);
   rig.answers_twin = false;
@@ -970,12 +935,10 @@ static void test_what_is_rejected_is_counted(void)
 static void test_a_standby_only_listens(void)
 {
   rig_arm_table(&table);
-  rig_begin(&rig, 1);
-  rig_load(&rig, &table);
-  rig_links_up(&rig);
+  begin(1);
   rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
-  hear_claim(IPCNET_BEAT, 9, 0, 1);
-  hear_claim(IPCNET_BEAT, 8, 0, 2);
+  hear(IPCNET_BEAT, 9, 0, 1);
+  hear(IPCNET_BEAT, 8, 0, 2);
   rig.node_epoch = 20;
   rig_report(&rig);
   rig.node_epoch = 15; /* older than what was heard */
@@ -1006,7 +969,7 @@ static void test_outvoted_asks_again_after_a_rest(void)
 {
   rig_ready(&rig);
   rig.answers_twin = false;
-  hear_claim(IPCNET_BEAT, 40, 2, 5);
+  hear(IPCNET_BEAT, 40, 2, 5);
   rig_run(&rig, 70000);
   CHECK(rig.twin_effects & IPCNET_TWIN_DO_TRY_LOCK);
   rig.twin_effects = 0;

@@ -39,10 +39,29 @@ bool ipcnet_reflex_page_valid(const struct ipcnet_reflex *self, const struct ipc
   return page != NULL && page->magic == IPCNET_REFLEX_PAGE_MAGIC && page->major == IPCNET_REFLEX_TABLE_MAJOR && memcmp(page->boot_id, self->options.boot_id, sizeof page->boot_id) == 0;
 }
 
-bool ipcnet_reflex_page_trusted(const struct ipcnet_reflex *self, uint32_t bus) {
-  /* Who never owned has nothing to say. */
-  if (!ipcnet_reflex_page_valid(self, self->other) || self->other->role != IPCNET_TWIN_OWNER) return true;
-  uint8_t phase = self->other->bus_phases[bus];
+/* Died as owner, or hands over (then it may stand by already); and not long ago, before we owned ourselves. */
+static bool left_the_buses(const struct ipcnet_reflex *self, const struct ipcnet_reflex_page *page) {
+  if (!ipcnet_reflex_page_valid(self, page)) return false;
+  bool left = page->role == IPCNET_TWIN_OWNER || page->role == IPCNET_TWIN_YIELDING || page->goodbye == IPCNET_GOODBYE_HANDS_OVER;
+  return left && ipcnet_epoch_newer((uint16_t)page->epoch, self->epoch);
+}
+
+void ipcnet_reflex_look_back(struct ipcnet_reflex *self) {
+  const struct ipcnet_reflex_page *left = NULL;
+  self->heir_of = IPCNET_HEIR_OF_NOBODY;
+  if (left_the_buses(self, self->other)) {
+    self->heir_of = IPCNET_HEIR_OF_TWIN;
+    left = self->other;
+  } else if (self->role == IPCNET_TWIN_YIELDING) {
+    self->heir_of = IPCNET_HEIR_OF_ITSELF;
+    left = self->page;
+  }
+  if (left != NULL) memcpy(self->left_phases, left->bus_phases, sizeof self->left_phases);
+}
+
+bool ipcnet_reflex_was_trusted(const struct ipcnet_reflex *self, uint32_t bus) {
+  if (self->heir_of == IPCNET_HEIR_OF_NOBODY) return true;
+  uint8_t phase = self->left_phases[bus];
   return phase == IPCNET_BUS_UP || phase == IPCNET_BUS_DEGRADED || phase == IPCNET_BUS_SUSPECT;
 }
 
@@ -72,10 +91,11 @@ static void consider(struct legacy *legacy, const struct ipcnet_reflex_image *im
 static void look_for_legacy(const struct ipcnet_reflex *self, struct legacy *legacy) {
   *legacy = (struct legacy){.any = false};
   /* Memory before disk: what a living owner kept is on both, and on the disk it is nobody's who goes on. */
-  consider(legacy, &self->image, true, self->page);
+  bool live = self->heir_of != IPCNET_HEIR_OF_NOBODY;
+  consider(legacy, &self->image, live, self->page);
   if (ipcnet_reflex_page_valid(self, self->other)) {
-    consider(legacy, &self->other->images[0], true, self->other);
-    consider(legacy, &self->other->images[1], true, self->other);
+    consider(legacy, &self->other->images[0], live, self->other);
+    consider(legacy, &self->other->images[1], live, self->other);
   }
   if (self->has_restored) consider(legacy, &self->restored, false, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,17 @@
 
 #define END_US 60000000u
 
+static bool go_to(const struct rig_place *place) {
+  if (place->group > 0 && setpgid(0, place->group) != 0 && setpgid(0, 0) != 0) return false;
+  if (place->group == RIG_NEW_GROUP && setpgid(0, 0) != 0) return false;
+  return place->network < 0 || setns(place->network, CLONE_NEWNET) == 0;
+}
+
 pid_t rig_start(const char *program, int instance, const char *run, const char *state, const char *failpoint, const char *const *extra) {
+  return rig_start_at(&(struct rig_place){.network = -1}, program, instance, run, state, failpoint, extra);
+}
+
+pid_t rig_start_at(const struct rig_place *place, const char *program, int instance, const char *run, const char *state, const char *failpoint, const char *const *extra) {
   char log[160], letter[2] = {(char)('a' + instance), 0};
   const char *arguments[32] = {program, "--instance", letter, "--run", run, "--state", state};
   int count = 7;
@@ -23,7 +34,7 @@ pid_t rig_start(const char *program, int instance, const char *run, const char *
   pid_t parent = getpid(), pid = fork();
   if (pid != 0) return pid > 0 ? pid : 0;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(126);
+  if (getppid() != parent || !go_to(place)) _exit(126);
   int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
   if (fd >= 0) dup2(fd, STDERR_FILENO);
   if (failpoint != NULL) setenv("IPCNET_FAILPOINT", failpoint, 1);
@@ -47,7 +58,7 @@ int rig_wait_end(pid_t pid) {
   return -1;
 }
 
-bool rig_place_make(struct rig_place *self, const char *name) {
+bool rig_folders_make(struct rig_folders *self, const char *name) {
   snprintf(self->root, sizeof self->root, "/tmp/ipcnet-%s-XXXXXX", name);
   if (mkdtemp(self->root) == NULL) return false;
   snprintf(self->run, sizeof self->run, "%s/run", self->root);
