@@ -118,9 +118,7 @@ export class Gateway {
     this.#running = true;
     // What was heard meanwhile comes before the next turn judges who is silent.
     for (const link of links) link.goOn?.();
-    // What a reflex holds the predecessor did not have open; and the first command of a program is already waiting.
-    for (const link of links.filter(({ survives }) => survives)) void this.#openUntilItWorks(link);
-    void released.then(() => links.filter(({ survives }) => !survives).forEach((link) => void this.#openUntilItWorks(link)));
+    void released.then(() => links.forEach((link) => void this.#openUntilItWorks(link)));
     this.#turn();
     this.event({ severity: "warning", code: "tookOver", source: "gateway", text: this.#takeoverText(before) });
     this.#parts.nodesChanged();

@@ -26,7 +26,7 @@
 struct bench {
   const char *program;
   const char *const *extra;
-  struct rig_place place;
+  struct rig_folders folders;
   struct rig_bus bus;
   struct rig_brain brain;
   pthread_mutex_t lock; /* of the brain */
@@ -123,7 +123,7 @@ static bool wait_for_successor(struct bench *self, uint64_t followed_before, str
 
 static void restart(struct bench *self, int instance) {
   while (waitpid(-1, NULL, WNOHANG | __WALL) > 0) { } /* what the dead one had forked is ours now */
-  self->processes[instance] = rig_start(self->program, instance, self->place.run, self->place.state, NULL, self->extra);
+  self->processes[instance] = rig_start(self->program, instance, self->folders.run, self->folders.state, NULL, self->extra);
   if (self->processes[instance] == 0) fail("the program cannot be started");
   attach(self, instance);
 }
@@ -174,11 +174,11 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   self.random = (uint32_t)seed * 2654435761u | 1u;
-  if (!rig_place_make(&self.place, "failover")) fail("no temporary folder");
+  if (!rig_folders_make(&self.folders, "failover")) fail("no temporary folder");
   size_t length = 0;
-  uint8_t *table = rig_joint_table(self.place.socket, 1, 10000, &length);
+  uint8_t *table = rig_joint_table(self.folders.socket, 1, 10000, &length);
   pthread_mutex_init(&self.lock, NULL);
-  if (!rig_bus_start(&self.bus, self.place.socket, 60, NULL) || !rig_brain_open(&self.brain, self.place.run, table, length)) fail("no bus or no brain");
+  if (!rig_bus_start(&self.bus, self.folders.socket, 60, NULL) || !rig_brain_open(&self.brain, self.folders.run, table, length)) fail("no bus or no brain");
   measure_load_start(&self.load, (int)burners);
   restart(&self, 0);
   restart(&self, 1);
@@ -213,6 +213,6 @@ int main(int argc, char **argv) {
   measure_load_stop(&self.load);
   rig_brain_close(&self.brain);
   rig_bus_stop(&self.bus);
-  rig_remove(self.place.root);
+  rig_remove(self.folders.root);
   return seen.stale_accepted == 0 && self.lost == 0 && !seen.two_owners ? 0 : 1;
 }

@@ -35,7 +35,7 @@ static const char *const NAMES[KINDS] = {"stop", "expired", "lost", "request"};
 static struct {
   const char *program;
   const char *const *extra;
-  struct rig_place place;
+  struct rig_folders folders;
   struct rig_bus bus;
   struct robot robot;
   struct rig_brain brain;
@@ -92,7 +92,7 @@ static int order(int instance, uint8_t what, uint32_t a, uint32_t b) {
 }
 
 static void start(int instance) {
-  self.processes[instance] = rig_start(self.program, instance, self.place.run, self.place.state, NULL, self.extra);
+  self.processes[instance] = rig_start(self.program, instance, self.folders.run, self.folders.state, NULL, self.extra);
   bool there = false;
   for (uint64_t until_us = rig_now_us() + WAIT_US; !there && rig_now_us() < until_us; usleep(2000)) {
     pthread_mutex_lock(&self.lock);
@@ -199,13 +199,13 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   self.random = (uint32_t)seed * 2654435761u | 1u;
-  if (!rig_place_make(&self.place, "trigger")) fail("no temporary folder");
-  const struct robot_options options = {.socket = self.place.socket, .twin_deadline_us = 100000, .node_timeout_us = NODE_TIMEOUT_US, .dead_after_us = 1000000, .brain_timeout_us = 2000000, .expires = true};
+  if (!rig_folders_make(&self.folders, "trigger")) fail("no temporary folder");
+  const struct robot_options options = {.socket = self.folders.socket, .twin_deadline_us = 100000, .node_timeout_us = NODE_TIMEOUT_US, .dead_after_us = 1000000, .brain_timeout_us = 2000000, .expires = true};
   size_t length = 0;
   uint8_t *table = robot_table(&options, &length);
   struct rig_bus_guest guest = robot_guest(&self.robot, &self.bus);
   pthread_mutex_init(&self.lock, NULL);
-  if (!rig_bus_start(&self.bus, self.place.socket, 60, &guest) || !rig_brain_open(&self.brain, self.place.run, table, length)) fail("no bus or no brain");
+  if (!rig_bus_start(&self.bus, self.folders.socket, 60, &guest) || !rig_brain_open(&self.brain, self.folders.run, table, length)) fail("no bus or no brain");
   measure_load_start(&self.load, (int)burners);
   start(0);
   start(1);
@@ -240,6 +240,6 @@ int main(int argc, char **argv) {
   rig_brain_close(&self.brain);
   rig_bus_stop(&self.bus);
   free(table);
-  rig_remove(self.place.root);
+  rig_remove(self.folders.root);
   return 0;
 }

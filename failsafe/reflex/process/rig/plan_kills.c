@@ -34,7 +34,7 @@ struct point {
 
 static struct {
   const char *program;
-  struct rig_place place;
+  struct rig_folders folders;
   uint8_t *table;
   size_t table_bytes;
   struct rig_bus bus;
@@ -57,7 +57,7 @@ static void give_up(void) {
       fprintf(stderr, "%c: role %u, arming %u, epoch %u, missing %u, malfunction %u, plan %u, resumed %llu\n", 'a' + i, status.role, status.arming, status.epoch, status.missing_count, status.malfunction, status.plan,
         (unsigned long long)status.plans_resumed);
     rig_kill(world.processes[i]);
-    snprintf(path, sizeof path, "%s/reflex-%c.log", world.place.run, 'a' + i);
+    snprintf(path, sizeof path, "%s/reflex-%c.log", world.folders.run, 'a' + i);
     FILE *file = fopen(path, "r");
     if (file == NULL) continue;
     fseek(file, 0, SEEK_END);
@@ -67,7 +67,7 @@ static void give_up(void) {
     fprintf(stderr, "--- %c\n%s\n", 'a' + i, text);
     fclose(file);
   }
-  rig_remove(world.place.root);
+  rig_remove(world.folders.root);
   exit(1);
 }
 
@@ -85,7 +85,7 @@ static void fail(const char *what, int line) {
 static void start(int instance, const char *failpoint) {
   static const char *const extra[] = {"--no-realtime", NULL};
   NEED(world.processes[instance] == 0);
-  world.processes[instance] = rig_start(world.program, instance, world.place.run, world.place.state, failpoint, extra);
+  world.processes[instance] = rig_start(world.program, instance, world.folders.run, world.folders.state, failpoint, extra);
   NEED(world.processes[instance] != 0);
 }
 
@@ -150,7 +150,7 @@ static bool journal_on_disk(struct ipcnet_reflex_image *to) {
   for (int i = 0; i < 2; i++) {
     char path[140];
     struct ipcnet_reflex_image image;
-    snprintf(path, sizeof path, "%s/%c/journal", world.place.state, 'a' + i);
+    snprintf(path, sizeof path, "%s/%c/journal", world.folders.state, 'a' + i);
     if (!(ipcnet_slots_peek(path, &image, sizeof image, JOURNAL_STRIDE, is_newer) & IPCNET_SLOTS_VALID) || (any && !is_newer(&image, to))) continue;
     *to = image;
     any = true;
@@ -355,12 +355,12 @@ int main(int argc, char **argv) {
   if (argc < 3) return 2;
   world.program = argv[1];
   signal(SIGPIPE, SIG_IGN);
-  if (!rig_place_make(&world.place, "plan")) return 2;
+  if (!rig_folders_make(&world.folders, "plan")) return 2;
   /* All deadlines but those of steps that never succeed are longer than a loaded machine needs. */
-  const struct robot_options options = {.socket = world.place.socket, .twin_deadline_us = 1000000, .node_timeout_us = 20000000, .dead_after_us = 10000000};
+  const struct robot_options options = {.socket = world.folders.socket, .twin_deadline_us = 1000000, .node_timeout_us = 20000000, .dead_after_us = 10000000};
   world.table = robot_table(&options, &world.table_bytes);
   struct rig_bus_guest guest = robot_guest(&world.robot, &world.bus);
-  NEED(rig_bus_start(&world.bus, world.place.socket, 0, &guest) && rig_brain_open(&world.brain, world.place.run, world.table, world.table_bytes));
+  NEED(rig_bus_start(&world.bus, world.folders.socket, 0, &guest) && rig_brain_open(&world.brain, world.folders.run, world.table, world.table_bytes));
   find_places();
   unsigned long share = argc > 3 ? strtoul(argv[3], NULL, 10) : 1;
   unsigned long courses = sweep(argv[2], share > 0 ? share : 1);
@@ -371,6 +371,6 @@ int main(int argc, char **argv) {
   rig_brain_close(&world.brain);
   rig_bus_stop(&world.bus);
   free(world.table);
-  rig_remove(world.place.root);
+  rig_remove(world.folders.root);
   return 0;
 }

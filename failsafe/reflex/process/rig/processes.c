@@ -58,7 +58,7 @@ int rig_wait_end(pid_t pid) {
   return -1;
 }
 
-bool rig_place_make(struct rig_place *self, const char *name) {
+bool rig_folders_make(struct rig_folders *self, const char *name) {
   snprintf(self->root, sizeof self->root, "/tmp/ipcnet-%s-XXXXXX", name);
   if (mkdtemp(self->root) == NULL) return false;
   snprintf(self->run, sizeof self->run, "%s/run", self->root);

@@ -17,9 +17,9 @@ void rig_kill(pid_t pid);
 /* Waits for its end by itself: the exit code, or 128 + signal; -1 after a generous time (then it is killed). */
 int rig_wait_end(pid_t pid);
 /* Where a rig's processes live: a temporary folder with run/ and state/ in it, and the bus's socket beside them. */
-struct rig_place { char root[64], run[96], state[96], socket[96]; };
+struct rig_folders { char root[64], run[96], state[96], socket[96]; };
 /* False: it could not be made. `name` is for whoever finds it afterwards. */
-bool rig_place_make(struct rig_place *self, const char *name);
+bool rig_folders_make(struct rig_folders *self, const char *name);
 /* A folder with all that is in it. */
 void rig_remove(const char *folder);
 

@@ -25,7 +25,7 @@
 
 struct world {
   const char *program;
-  struct rig_place place;
+  struct rig_folders folders;
   uint8_t *table;
   size_t table_bytes;
   struct rig_bus bus;
@@ -46,7 +46,7 @@ static struct world world; /* the only one: a scenario is a process */
 
 static void print_log(int instance) {
   char path[140], text[4096];
-  snprintf(path, sizeof path, "%s/reflex-%c.log", world.place.run, 'a' + instance);
+  snprintf(path, sizeof path, "%s/reflex-%c.log", world.folders.run, 'a' + instance);
   FILE *file = fopen(path, "r");
   if (file == NULL) return;
   size_t got = fread(text, 1, sizeof text - 1, file);
@@ -63,14 +63,14 @@ static void give_up(void) {
       fprintf(stderr, "%c: role %u, arming %u, epoch %u, missing %u, malfunction %u, phase %u, twin %u\n", 'a' + i, status.role, status.arming, status.epoch, status.missing_count, status.malfunction, status.bus_phases[0], status.twin_pid);
     rig_kill(world.processes[i]);
   }
-  rig_remove(world.place.root);
+  rig_remove(world.folders.root);
   exit(1);
 }
 
 /* ---- Steps ---------------------------------------------------------------------------------------------------------------------------------- */
 
 static void start(int instance, const char *failpoint) {
-  world.processes[instance] = rig_start(world.program, instance, world.place.run, world.place.state, failpoint, world.extra);
+  world.processes[instance] = rig_start(world.program, instance, world.folders.run, world.folders.state, failpoint, world.extra);
   NEED(world.processes[instance] != 0);
 }
 
@@ -194,7 +194,7 @@ static void without_a_brain_the_stored_table_is_enough(void) {
   start(0, NULL);
   start(1, NULL);
   for (uint64_t until_us = rig_now_us() + PATIENCE_US; rig_bus_seen(&world.bus).epoch <= epoch; usleep(5000)) NEED(rig_now_us() < until_us);
-  NEED(rig_brain_open(&world.brain, world.place.run, world.table, world.table_bytes));
+  NEED(rig_brain_open(&world.brain, world.folders.run, world.table, world.table_bytes));
   attach(0);
   attach(1);
   (void)somebody_owns(epoch);
@@ -320,9 +320,9 @@ static void both_killed_and_started_again(void) {
 static void who_cannot_keep_an_epoch_never_owns(void) {
   char path[160];
   if (access("/dev/full", W_OK) == 0) {
-    snprintf(path, sizeof path, "%s/a", world.place.state);
+    snprintf(path, sizeof path, "%s/a", world.folders.state);
     mkdir(path, 0700);
-    snprintf(path, sizeof path, "%s/a/epoch", world.place.state);
+    snprintf(path, sizeof path, "%s/a/epoch", world.folders.state);
     NEED(symlink("/dev/full", path) == 0);
     start(0, NULL);
     attach(0);
@@ -346,7 +346,7 @@ static void overwrite(const char *name, long at, size_t bytes) {
   char path[160];
   uint8_t junk[64];
   memset(junk, 0xA5, sizeof junk);
-  snprintf(path, sizeof path, "%s/%s", world.place.state, name);
+  snprintf(path, sizeof path, "%s/%s", world.folders.state, name);
   int fd = open(path, O_WRONLY);
   NEED(fd >= 0 && pwrite(fd, junk, bytes, at) == (ssize_t)bytes);
   close(fd);
@@ -357,7 +357,7 @@ static void wait_for_mended(const char *name, long at, size_t bytes) {
   char path[160];
   uint8_t junk[64], found[64];
   memset(junk, 0xA5, sizeof junk);
-  snprintf(path, sizeof path, "%s/%s", world.place.state, name);
+  snprintf(path, sizeof path, "%s/%s", world.folders.state, name);
   for (uint64_t until_us = rig_now_us() + PATIENCE_US;; turn(1)) {
     int fd = open(path, O_RDONLY);
     NEED(fd >= 0 && pread(fd, found, bytes, at) == (ssize_t)bytes);
@@ -409,12 +409,12 @@ static void an_unfinished_pose_is_finished_before_anybody_asks(void) {
   uint64_t brakes = rig_bus_seen(&world.bus).brakes;
   start(0, NULL); /* … and when both are dead, whoever starts */
   for (uint64_t until_us = rig_now_us() + PATIENCE_US; rig_bus_seen(&world.bus).brakes == brakes; usleep(5000)) NEED(rig_now_us() < until_us);
-  NEED(rig_brain_open(&world.brain, world.place.run, world.table, world.table_bytes));
+  NEED(rig_brain_open(&world.brain, world.folders.run, world.table, world.table_bytes));
 }
 
 static int raw_connection(void) {
   char path[120];
-  snprintf(path, sizeof path, "%s/reflex-a.sock", world.place.run);
+  snprintf(path, sizeof path, "%s/reflex-a.sock", world.folders.run);
   return ipcnet_seqpacket_connect(path);
 }
 
@@ -467,12 +467,12 @@ static void hostile_packets_cost_their_sender_alone(void) {
 
 static void told_to_stop_it_poses_first_and_ends_the_watchdog(void) {
   char device[128], text[64] = "";
-  snprintf(device, sizeof device, "%s/watchdog", world.place.root);
+  snprintf(device, sizeof device, "%s/watchdog", world.folders.root);
   close(open(device, O_WRONLY | O_CREAT, 0600));
   world.extra[1] = "--watchdog";
   world.extra[2] = device;
   char notify[108];
-  snprintf(notify, sizeof notify, "%s/notify", world.place.root);
+  snprintf(notify, sizeof notify, "%s/notify", world.folders.root);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   snprintf(address.sun_path, sizeof address.sun_path, "%s", notify);
   int listener = socket(AF_UNIX, SOCK_DGRAM, 0);
@@ -518,7 +518,7 @@ static int chip = -1;
 static void power(bool fails) {
   struct gpio_v2_line_event event = {.timestamp_ns = rig_now_us() * 1000u, .id = fails ? GPIO_V2_LINE_EVENT_RISING_EDGE : GPIO_V2_LINE_EVENT_FALLING_EDGE};
   char path[112];
-  snprintf(path, sizeof path, "%s/chip.level", world.place.root);
+  snprintf(path, sizeof path, "%s/chip.level", world.folders.root);
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   NEED(fd >= 0 && write(fd, fails ? "1" : "0", 1) == 1);
   close(fd);
@@ -640,17 +640,17 @@ int main(int argc, char **argv) {
   world.extra[0] = strcmp(argv[2], "small") == 0 ? "--cpu" : "--no-realtime";
   world.extra[1] = strcmp(argv[2], "small") == 0 ? "0" : NULL;
   signal(SIGPIPE, SIG_IGN);
-  if (!rig_place_make(&world.place, "reflex")) return 2;
+  if (!rig_folders_make(&world.folders, "reflex")) return 2;
   if (strcmp(argv[2], "powerLine") == 0) {
     char path[112];
-    snprintf(path, sizeof path, "%s/chip", world.place.root);
+    snprintf(path, sizeof path, "%s/chip", world.folders.root);
     if (mkfifo(path, 0600) != 0) return 2;
     chip = open(path, O_RDWR | O_CLOEXEC);
-    world.table = rig_joint_table_with_line(world.place.socket, 1, DEADLINE_US, path, &world.table_bytes);
+    world.table = rig_joint_table_with_line(world.folders.socket, 1, DEADLINE_US, path, &world.table_bytes);
   } else {
-    world.table = rig_joint_table(world.place.socket, 1, DEADLINE_US, &world.table_bytes);
+    world.table = rig_joint_table(world.folders.socket, 1, DEADLINE_US, &world.table_bytes);
   }
-  NEED(rig_bus_start(&world.bus, world.place.socket, 0, NULL) && rig_brain_open(&world.brain, world.place.run, world.table, world.table_bytes));
+  NEED(rig_bus_start(&world.bus, world.folders.socket, 0, NULL) && rig_brain_open(&world.brain, world.folders.run, world.table, world.table_bytes));
   for (size_t i = 0; i < sizeof SCENARIOS / sizeof SCENARIOS[0]; i++) {
     if (strcmp(SCENARIOS[i].name, argv[2]) != 0) continue;
     SCENARIOS[i].run();
@@ -659,7 +659,7 @@ int main(int argc, char **argv) {
     rig_brain_close(&world.brain);
     rig_bus_stop(&world.bus);
     free(world.table);
-    rig_remove(world.place.root);
+    rig_remove(world.folders.root);
     return 0;
   }
   return 2;
