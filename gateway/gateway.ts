@@ -118,7 +118,9 @@ export class Gateway {
     this.#running = true;
     // What was heard meanwhile comes before the next turn judges who is silent.
     for (const link of links) link.goOn?.();
-    void released.then(() => links.forEach((link) => void this.#openUntilItWorks(link)));
+    // What a reflex holds the predecessor did not have open; and the first command of a program is already waiting.
+    for (const link of links.filter(({ survives }) => survives)) void this.#openUntilItWorks(link);
+    void released.then(() => links.filter(({ survives }) => !survives).forEach((link) => void this.#openUntilItWorks(link)));
     this.#turn();
     this.event({ severity: "warning", code: "tookOver", source: "gateway", text: this.#takeoverText(before) });
     this.#parts.nodesChanged();
@@ -157,17 +159,22 @@ export class Gateway {
     }
   }
 
-  /** Ends for a successor: the links are closed in an orderly way, no safe pose is run, the clients are not told anything. */
+  /** Ends for a successor: the links are closed in an orderly way, no safe pose is run, the clients are not told anything. What a process of its own holds takes commands to the last. */
   async handOver(): Promise<void> {
     this.#running = false;
     this.#cancelTimer?.();
     this.#parts.policy.stop();
-    await Promise.all(this.#parts.links.map((link) => link.stop()));
+    await Promise.all(this.#parts.links.filter(({ survives }) => survives !== true).map((link) => link.stop()));
     this.#parts.stats.stop();
   }
 
-  get isArmed(): boolean {
-    return this.#parts.supervisor.armed;
+  /** Why a hand-over to the other instance would disturb what moves now; undefined: it would not. */
+  get handOverDisturbs(): string | undefined {
+    const { supervisor, links } = this.#parts;
+    if (!supervisor.armed) return undefined;
+    if (!supervisor.survives) return "the gateway is armed, and its successor begins disarmed";
+    const anew = links.filter(({ path, survives }) => path !== undefined && survives !== true);
+    return anew.length === 0 ? undefined : `the robot is armed, and commands go to ${anew.map(({ name }) => name).join(", ")}, which no reflex holds: it is opened anew`;
   }
 
   /** Where local programs connect. */

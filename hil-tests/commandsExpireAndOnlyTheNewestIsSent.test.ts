@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { systemClock } from "../schemas/clock.ts";
 import { Status } from "../shm/client/index.ts";
-import { ArmRig, commandId, moveTo, refusal } from "./armRig.ts";
+import { ArmRig, commandId, moveTo, patient, refusal } from "./armRig.ts";
 import { eventually } from "./waiting.ts";
 
 /** `base` may be commanded twice a second and a command lives for at most 100 ms: one that is held back expires before its turn comes. */
@@ -120,4 +120,31 @@ describe("on the way of commands", () => {
     const baseFrames = rig.commandsSeen(before).filter(({ canId }) => canId === commandId("base")).length;
     assert.ok(baseFrames <= (systemClock.nowUs() - startedUs) / 1e6 * BASE.rateHzMax + 2, "and gets no more than its own rate");
   });
+});
+
+test("one that waited in the gateway's socket until its time was over is refused, however the gateway was kept from reading it", async (t) => {
+  const rig = await ArmRig.start({ joints: ["base"], configure: (configuration) => patient(configuration) });
+  t.after(() => rig.stop());
+  await rig.arm();
+  const seen = rig.seen.length;
+  // Once asked, a topic is known: an unacknowledged publish needs no answer then.
+  await rig.client.topics("cmd/#");
+  rig.daemon.process.kill("SIGSTOP");
+  const [late, unacknowledged] = [refusal(rig.command("base", moveTo(0.4), { ttlMs: 50 })), rig.client.publish("cmd/arm/base_Command", moveTo(0.5), { ttlMs: 50, acknowledge: false })];
+  const inTime = rig.command("base", moveTo(0.6), { ttlMs: 1_000 });
+  await unacknowledged;
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  rig.daemon.process.kill("SIGCONT");
+  const { status, message } = await late;
+  assert.equal(status, Status.gone, message);
+  assert.match(message, /time to live of 50 ms had passed/);
+  // A busy machine may have let that one grow old as well.
+  await inTime.catch((error: unknown) => assert.match(String(error), /time to live of 1000 ms had passed/));
+  await rig.command("base", moveTo(0.7));
+  const targets = await eventually("the last on the bus", () => {
+    const found = rig.commandsSeen(seen).map(({ data }) => new DataView(data.buffer, data.byteOffset).getInt16(4, true) / 1e4);
+    return found.at(-1) === 0.7 && found;
+  });
+  assert.deepEqual(targets.filter((target) => target < 0.6), []);
+  assert.equal((await rig.status()).commands.refused["expired"]! >= 2, true);
 });

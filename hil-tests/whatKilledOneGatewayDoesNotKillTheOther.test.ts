@@ -1,9 +1,9 @@
 /** A packet that kills the gateway that handles it: its successor does not touch it, keeps its sender out, and everybody else goes on. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { pairConfiguration, PairRig } from "../bench/failover/pairRig.ts";
-import { IpcnetError } from "../shm/client/index.ts";
+import { type Client, IpcnetError } from "../shm/client/index.ts";
 import { Status } from "../schemas/status.ts";
 import { Program } from "./program.ts";
 import { BusHost } from "../drivers/can/emulator/host.ts";
@@ -19,27 +19,43 @@ interface Kept {
   sample: string;
 }
 
-for (const kind of ["throw", "abort", "hang"]) {
-  test(`a packet over which the gateway dies (${kind}) kills one instance, never two`, async (t) => {
-    const rig = new PairRig({ configuration: pairConfiguration, env: () => ({ IPCNETD_FAILPOINT: `${kind}:POISON` }) });
-    t.after(() => rig.close());
-    await rig.startBoth();
-    const bystander = await rig.connect("bystander");
-    await bystander.offer("app/echo", { capacity: 4 }, (body) => body);
-    let bystanderGone = false;
-    bystander.onClose(() => (bystanderGone = true));
-    const first = await rig.active();
-    assert.match(first.log, /FAILPOINT/);
-    // In a process of its own: it is processes that are kept out.
-    const sender = new Program(t, rig.socketPath, `
+/** A pair that dies of a packet with POISON in it, as `kind` says, and a program that offers an echo meanwhile. */
+async function poisonable(t: TestContext, kind: string): Promise<{ rig: PairRig; bystander: Client; isGone(): boolean }> {
+  const rig = new PairRig({ configuration: pairConfiguration, env: () => ({ IPCNETD_FAILPOINT: `${kind}:POISON` }) });
+  t.after(() => rig.close());
+  await rig.startBoth();
+  const bystander = await rig.connect("bystander");
+  await bystander.offer("app/echo", { capacity: 4 }, (body) => body);
+  let gone = false;
+  bystander.onClose(() => (gone = true));
+  return { rig, bystander, isGone: () => gone };
+}
+
+/** Sends such a packet, and says when its connection ends; asked anything, whether it may connect again. In a process of its own: it is processes that are kept out. */
+class Poisoner extends Program {
+  constructor(t: TestContext, { socketPath }: PairRig) {
+    super(t, socketPath, `
       client.onClose((why) => say({ closed: why }));
       client.request("app/echo", "POISON", { timeoutMs: 60000 }).catch((error) => say({ failed: error.message }));
-      onAsk(() => connect({ socketPath: ${JSON.stringify(rig.socketPath)}, timeoutMs: 20000 }).then(() => say("in"), (error) => say(String(error.status))));
+      onAsk(() => connect({ socketPath: ${JSON.stringify(socketPath)}, timeoutMs: 20000 }).then(() => say("in"), (error) => say(String(error.status))));
     `);
+  }
+
+  /** Why its connection has ended. */
+  async closed(): Promise<string> {
+    return (await this.hears<{ closed: string }>("the goodbye", (line: { closed?: string }) => line.closed !== undefined)).closed;
+  }
+}
+
+for (const kind of ["throw", "abort", "hang"]) {
+  test(`a packet over which the gateway dies (${kind}) kills one instance, never two`, async (t) => {
+    const { rig, bystander, isGone } = await poisonable(t, kind);
+    const first = await rig.active();
+    assert.match(first.log, /FAILPOINT/);
+    const sender = new Poisoner(t, rig);
     await first.exited;
     assert.equal(await bystander.request("app/echo", "still here", { timeoutMs: 60_000 }), "still here");
-    const closed = await sender.hears<{ closed?: string }>("the goodbye", (line: { closed?: string }) => line.closed !== undefined);
-    assert.match(closed.closed!, /quarantined as q1/);
+    assert.match(await sender.closed(), /quarantined as q1/);
     const second = await rig.active();
     assert.notEqual(second, first);
     const [entry, ...more] = (await bystander.request("gateway/quarantine", {})) as Kept[];
@@ -58,19 +74,13 @@ for (const kind of ["throw", "abort", "hang"]) {
     await bystander.request("gateway/quarantine", { release: "q1" });
     assert.equal(await sender.ask<string>("again"), "in");
     await assert.rejects(bystander.request("gateway/quarantine", { release: "q1" }), (error) => error instanceof IpcnetError && error.status === Status.notFound);
-    assert.equal(bystanderGone, false);
+    assert.equal(isGone(), false);
     await bystander.close();
   });
 }
 
 test("a packet over which the gateway is killed, and nobody says why (kill -9, the out-of-memory killer of a container): forgiven once, kept out after the second death", async (t) => {
-  const rig = new PairRig({ configuration: pairConfiguration, env: () => ({ IPCNETD_FAILPOINT: "kill:POISON" }) });
-  t.after(() => rig.close());
-  await rig.startBoth();
-  const bystander = await rig.connect("bystander");
-  await bystander.offer("app/echo", { capacity: 4 }, (body) => body);
-  let bystanderGone = false;
-  bystander.onClose(() => (bystanderGone = true));
+  const { rig, bystander, isGone } = await poisonable(t, "kill");
   // Killed while it had nothing in hand: nobody is to blame.
   const first = await rig.active();
   first.child.kill("SIGKILL");
@@ -80,9 +90,7 @@ test("a packet over which the gateway is killed, and nobody says why (kill -9, t
   rig.start(first.name);
   await rig.standby();
   const [second, third] = [await rig.active(), rig.instances.get(first.name)!];
-  const sender = new Program(t, rig.socketPath, `
-    client.onClose((why) => say({ closed: why }));
-    client.request("app/echo", "POISON", { timeoutMs: 60000 }).catch((error) => say({ failed: error.message }));`);
+  const sender = new Poisoner(t, rig);
   await second.exited;
   // It goes on with the packet still there, handles it once more, and dies over it too.
   await third.exited;
@@ -90,17 +98,13 @@ test("a packet over which the gateway is killed, and nobody says why (kill -9, t
   // Nobody is left; the next one has read of both deaths. Sessions died with the last one: a pair has two lives, and systemd starts the third.
   rig.start("a");
   await eventually("an active one", () => rig.instances.get("a")!.isActive, { timeoutMs: 60_000, last: () => rig.logs() });
-  await sender.hears<{ closed?: string }>("the end", (line: { closed?: string }) => line.closed !== undefined);
-  const again = new Program(t, rig.socketPath, `
-    client.onClose((why) => say({ closed: why }));
-    client.request("app/echo", "POISON", { timeoutMs: 60000 }).catch((error) => say({ failed: error.message }));`);
-  const closed = await again.hears<{ closed?: string }>("the goodbye", (line: { closed?: string }) => line.closed !== undefined);
-  assert.match(closed.closed!, /quarantined as q1: two deaths over the same packet/);
+  await sender.closed();
+  assert.match(await new Poisoner(t, rig).closed(), /quarantined as q1: two deaths over the same packet/);
   const operator = await rig.connect("operator");
   const [entry, ...more] = (await operator.request("gateway/quarantine", {})) as Kept[];
   assert.equal(more.length, 0);
   assert.ok(Buffer.from(entry!.sample, "hex").includes("POISON"));
-  assert.equal(bystanderGone, true);
+  assert.equal(isGone(), true);
   await operator.close();
 });
 

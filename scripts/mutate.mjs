@@ -22,15 +22,15 @@ const targets = {
   "reflex_gate.c": ["gate_edge", "gate", "takeover", "model"],
   "reflex_watch.c": ["watch_edge", "watch", "arming", "claim"],
   "reflex_arming.c": ["arming_edge", "arming", "takeover", "claim"],
-  "reflex_bus.c": ["bus", "gate", "arming"],
+  "reflex_bus.c": ["bus_edge", "bus", "compose_edge", "gate", "arming"],
   "reflex_claim.c": ["claim_edge", "claim", "takeover", "arming"],
-  "reflex_plan.c": ["plan", "plan_cut"],
+  "reflex_plan.c": ["plan_edge", "plan", "plan_cut"],
   "reflex_twin.c": ["twin", "takeover", "claim"],
   "reflex_image.c": ["image", "takeover", "arming", "claim"],
   "reflex_table.c": ["table_edge", "table"],
   "reflex_field.c": ["table_edge", "table"],
-  "reflex_protect.c": ["table", "gate", "watch"],
-  "reflex.c": ["takeover", "claim", "arming", "gate", "watch", "bus", "deadline"],
+  "reflex_protect.c": ["protect", "table", "gate", "watch"],
+  "reflex.c": ["compose_edge", "bus_edge", "takeover", "claim", "arming", "gate", "watch", "bus", "deadline"],
 };
 /** Those that take seconds: what they find here the others find too. `core` is of sizes alone. */
 const slow = ["core", "fuzz", "sweep", "twin_model"];

@@ -10,10 +10,10 @@ import { pathToFileURL } from "node:url";
 import { takeoverSteps } from "../../failsafe/failover/trace.ts";
 import type { PairReport } from "../../gateway/front/pairServices.ts";
 import { systemClock } from "../../schemas/clock.ts";
-import { Burners, burnersDefault } from "./burners.ts";
 import { type Instance, pairConfiguration, PairRig } from "./pairRig.ts";
 import { PairLoad } from "./pairLoad.ts";
 import { type Quantiles, quantilesOf } from "./quantiles.ts";
+import { burners as burnerKinds, burnersDefault, startStress } from "./stress.ts";
 
 export const faultKinds = ["kill", "stop", "switch"] as const;
 export type FaultKind = (typeof faultKinds)[number];
@@ -108,11 +108,11 @@ export async function measure({ kinds, faults, burners = 0, pauseMs = 0, seed = 
   const rig = new PairRig({ configuration: pairConfiguration });
   const load = new PairLoad({ connect: (name) => rig.connect(name), pauseMs });
   const random = randomOf(seed);
-  let busy: Burners | undefined;
+  let busy: ReturnType<typeof startStress> | undefined;
   try {
     await rig.startBoth();
     await load.start();
-    busy = new Burners(burners);
+    busy = startStress(burnerKinds(burners), { folder: rig.folder });
     if (raise) progress(raiseOwnPriority() ? `the programs that measure run at nice ${getPriority()}, the pair and the burners at ${ordinaryNice}\n` : "the programs that measure run at ordinary priority: not permitted\n");
     const figures: BrainFigures[] = [];
     for (const kind of kinds) figures.push(await measureKind(rig, load, { kind, faults, random, progress }));
@@ -143,7 +143,7 @@ async function measureKind(rig: PairRig, load: PairLoad, { kind, faults, random,
 }
 
 /** Numbers in 0 – 1 (mulberry32). */
-function randomOf(seed: number): () => number {
+export function randomOf(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b_79f5) >>> 0;
@@ -166,7 +166,7 @@ function words({ p50, p90, p99, max }: Quantiles): string {
 }
 
 /** Whether this process may measure from above what it measures. */
-function raiseOwnPriority(): boolean {
+export function raiseOwnPriority(): boolean {
   try {
     setPriority(Math.max(-20, getPriority() + MEASURING_NICE));
     return true;

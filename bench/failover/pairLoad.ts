@@ -12,6 +12,8 @@ export interface PairLoadOptions {
   depth?: number;
   /** Between an answer and the next call, ms. */
   pauseMs?: number;
+  /** Calls alone, none of the rest: for who measures something else beside them. */
+  callsOnly?: boolean;
 }
 
 export class PairLoad {
@@ -36,14 +38,15 @@ export class PairLoad {
   }
 
   async start(): Promise<void> {
-    const { callers = 6, depth = 4 } = this.#options;
+    const { callers = 6, depth = 4, callsOnly = false } = this.#options;
     for (const name of ["provider-1", "provider-2"]) await this.#offer(await this.#connect(name));
-    await this.#publishAndListen();
-    await this.#lanes();
+    if (!callsOnly) await this.#publishAndListen();
+    if (!callsOnly) await this.#lanes();
     for (let i = 0; i < callers; i++) {
       const caller = await this.#connect(`caller-${i}`);
       for (let j = 0; j < depth; j++) this.#loop(() => this.#call(caller));
     }
+    if (callsOnly) return;
     const streamer = await this.#connect("streamer");
     this.#loop(() => this.#stream(streamer));
     const changer = await this.#connect("changer");

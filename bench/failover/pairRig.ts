@@ -45,12 +45,14 @@ export class Instance {
 }
 
 export interface PairRigOptions {
-  /** YAML behind `socket` and the like. */
-  configuration: string;
+  /** YAML behind `socket` and the like; of the rig's folder where it needs to know that. */
+  configuration: string | ((folder: string) => string);
   env?: (name: InstanceName) => Record<string, string>;
   args?: (name: InstanceName) => string[];
   /** One gateway that is no pair. */
   alone?: boolean;
+  /** Whoever ends while a standby is waited for is started again, and counted in `unasked`: on a machine that is too busy the two may replace each other. */
+  keep?: boolean;
 }
 
 export class PairRig {
@@ -62,11 +64,13 @@ export class PairRig {
   readonly instances = new Map<InstanceName, Instance>();
   /** Every instance that there was. */
   readonly all: Instance[] = [];
+  /** Ends of instances that nobody had asked for, with the last that each wrote. */
+  readonly unasked: string[] = [];
   readonly #options: PairRigOptions;
 
   constructor(options: PairRigOptions) {
     this.#options = options;
-    writeFileSync(this.configFile, `socket: { path: "${this.socketPath}", mode: "0600" }\n${options.configuration}`);
+    writeFileSync(this.configFile, `socket: { path: "${this.socketPath}", mode: "0600" }\n${typeof options.configuration === "string" ? options.configuration : options.configuration(this.folder)}`);
   }
 
   start(name: InstanceName): Instance {
@@ -109,6 +113,11 @@ export class PairRig {
   /** One that can take over from the other, which is active: a log that is behind must not show the one that has just taken over as the standby. */
   standby(): Promise<Instance> {
     return eventually("a standby", () => {
+      if (this.#options.keep) for (const { name, hasEnded, log } of this.instances.values()) {
+        if (!hasEnded) continue;
+        this.unasked.push(`${name}: ${log.trimEnd().split("\n").at(-1)}`);
+        this.start(name);
+      }
       const instances = [...this.instances.values()];
       return instances.some(({ isActive }) => isActive) && instances.find(({ isStandby }) => isStandby);
     }, { timeoutMs: START_MS, last: () => this.logs() });

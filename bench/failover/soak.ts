@@ -3,11 +3,10 @@
  * deadlines of a real robot (twinDeadlineMs 10, brainTimeoutMs 1000), a program that moves the arm, and for an hour everything else that a machine may be busy with: computing, walking
  * through memory, filling and freeing it, writing to the disk. Ends with 1 when anybody was replaced. What the load may well do is counted apart: late turns, safe poses for want of set-points.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, constants, loadavg, setPriority, tmpdir } from "node:os";
+import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { COMMAND_PERIOD_MS, COMMAND_TTL_MS, commandsAt } from "../../examples/arm/teleop.ts";
 import { KeptGateway } from "../../examples/arm/keptGateway.ts";
@@ -15,18 +14,13 @@ import type { PairReport } from "../../gateway/front/pairServices.ts";
 import type { ReflexReport, StatusReport } from "../../schemas/messages/statusReport.ts";
 import { eventually } from "../../schemas/testing.ts";
 import { connect, type Client } from "../../shm/client/index.ts";
-import { projectRoot } from "../paths.ts";
+import { ANSWER_MS, armIfPossible, DemoRobot } from "./demoRobot.ts";
 import { startStress, stressKinds, type StressKind } from "./stress.ts";
 
 const LOOK_PERIOD_MS = 1_000;
 const LOOKS_A_LINE = 60;
 const START_MS = 60_000;
-/** A gateway that answers nothing for so long is looked at again; whether it was replaced is what counts. */
-const ANSWER_MS = 20_000;
 const MQTT_PORT = 18_831;
-/** As in ipcnet.template.yaml. */
-const CLAIM_ID = 0x10;
-const sourceFolder = join(projectRoot, "examples/arm");
 
 interface Look {
   brain: string;
@@ -55,8 +49,7 @@ export interface SoakFigures {
 class Soak {
   readonly #folder = mkdtempSync(join(tmpdir(), "ipcnet-soak-"));
   readonly #log = openSync(join(this.#folder, "ipcnetd.log"), "w", 0o600);
-  #robot: ChildProcess | undefined;
-  #reflexes: ChildProcess | undefined;
+  readonly #robot = new DemoRobot({ folder: this.#folder, mqttPort: MQTT_PORT, log: this.#log });
   #gateways: KeptGateway[] = [];
   #client: Client | undefined;
   #commanding: NodeJS.Timeout | undefined;
@@ -66,16 +59,8 @@ class Soak {
 
   async start(): Promise<void> {
     const configFile = join(this.#folder, "arm.yaml");
-    for (const user of ["imu", "viewer"]) writeFileSync(join(this.#folder, `${user}.password`), "only for this run\n", { mode: 0o600 });
-    const text = readFileSync(join(sourceFolder, "ipcnet.template.yaml"), "utf8").replaceAll("@RUN@", this.#folder).replaceAll("@MQTT_PORT@", String(MQTT_PORT))
-      .replace(/\b(dbc|checks|schema): (arm\.|imu\.)/g, (_all, key: string, file: string) => `${key}: ${sourceFolder}/${file}`)
-      .replace(/twinDeadlineMs: \d+, brainTimeoutMs: \d+/, "twinDeadlineMs: 10, brainTimeoutMs: 1000");
-    if (!text.includes("twinDeadlineMs: 10, brainTimeoutMs: 1000")) throw new Error("the demonstration's configuration has changed: its deadlines were not found");
-    writeFileSync(configFile, text, { mode: 0o600 });
-    this.#robot = await this.#child("examples/arm/robot.js", [this.#folder, String(MQTT_PORT), String(CLAIM_ID)]);
-    // It stands for hardware, which has processors of its own.
-    raise(this.#robot.pid!, constants.priority.PRIORITY_HIGHEST);
-    this.#reflexes = await this.#child("gateway/bin/reflexes.js", ["--config", configFile, "--until-stdin-closes"]);
+    writeFileSync(configFile, `socket: { path: "${this.#folder}/ipcnet.sock", mode: "0600" }\n${this.#robot.configuration}`, { mode: 0o600 });
+    await this.#robot.start(configFile);
     this.#gateways = ["b", "a"].map((instance) => new KeptGateway(instance, configFile, this.#log));
     this.#client = await this.#connect();
     await eventually("everybody is there, and armed", async () => {
@@ -100,13 +85,13 @@ class Soak {
     };
   }
 
-  async run(minutes: number, progress: (text: string) => void): Promise<SoakFigures> {
+  async run(minutes: number, interrupted: AbortSignal, progress: (text: string) => void): Promise<SoakFigures> {
     const figures: SoakFigures = { minutes, looks: 0, replaced: [], lateTurns: 0, turnMsMax: 0, answerMsMax: 0, commandsSent: 0, safePoses: 0, loadMax: 0 };
     let before = await this.look(), told = 0;
     const lateBefore = before.lateTurns;
     const endMs = performance.now() + minutes * 60_000;
-    while (performance.now() < endMs) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_PERIOD_MS));
+    while (performance.now() < endMs && !interrupted.aborted) {
+      await setTimeout(LOOK_PERIOD_MS, undefined, { signal: interrupted }).catch(() => undefined);
       const askedMs = performance.now();
       const look = await this.look().catch((error: unknown) => this.#lookAgain(figures, error));
       for (; told < figures.replaced.length; told++) progress(`${figures.replaced[told]}\n`);
@@ -119,8 +104,9 @@ class Soak {
       if (look.state !== "armed") {
         if (before.state === "armed") this.#safePoses += 1;
         this.#armedAtMs = undefined;
-        await this.#armIfPossible();
       }
+      // Also when a command was refused, which ends the commanding.
+      if (this.#armedAtMs === undefined) await this.#armIfPossible();
       before = look;
       figures.lateTurns = look.lateTurns - lateBefore;
       figures.turnMsMax = look.turnMsMax;
@@ -149,12 +135,7 @@ class Soak {
     clearInterval(this.#commanding);
     await this.#client?.close().catch(() => undefined);
     for (const gateway of this.#gateways) await gateway.stop();
-    for (const child of [this.#reflexes, this.#robot]) {
-      if (!child || child.exitCode !== null || child.signalCode !== null) continue;
-      const ended = new Promise((resolve) => child.once("close", resolve));
-      child.kill("SIGTERM");
-      await ended;
-    }
+    await this.#robot.stop();
     closeSync(this.#log);
     if (keep) process.stderr.write(`what was written is in ${this.#folder}/ipcnetd.log\n`);
     else rmSync(this.#folder, { recursive: true, force: true });
@@ -162,15 +143,6 @@ class Soak {
 
   logText(): string {
     return readFileSync(join(this.#folder, "ipcnetd.log"), "utf8").split("\n").slice(-40).join("\n");
-  }
-
-  async #child(program: string, args: readonly string[]): Promise<ChildProcess> {
-    const child = spawn(process.execPath, ["--enable-source-maps", join(projectRoot, "dist/ts", program), ...args], { stdio: ["pipe", "pipe", this.#log], detached: true });
-    await new Promise<void>((resolve, reject) => {
-      createInterface({ input: child.stdout! }).once("line", () => resolve());
-      child.once("close", (code) => reject(new Error(`${program} ended with exit code ${code}\n${this.logText()}`)));
-    });
-    return child;
   }
 
   #command(): void {
@@ -182,19 +154,7 @@ class Soak {
   }
 
   async #armIfPossible(): Promise<void> {
-    const client = this.#client!;
-    const status = (await client.request("gateway/status", {}, { timeoutMs: ANSWER_MS })) as StatusReport;
-    if (status.state === "posed" || status.state === "fault") await client.request("gateway/reset", { why: "soak" }).catch(() => undefined);
-    if (status.state === "disarmed" && status.missingForArming.length === 0) await client.request("gateway/arm", { why: "soak" }).catch(() => undefined);
-    if (status.state === "armed") this.#armedAtMs ??= performance.now();
-  }
-}
-
-function raise(pid: number, priority: number): void {
-  try {
-    setPriority(pid, priority);
-  } catch (error) {
-    process.stderr.write(`the simulated robot has no priority (${(error as Error).message}): its own pauses will look like a dead bus\n`);
+    if ((await armIfPossible(this.#client!, "soak")) === "armed") this.#armedAtMs ??= performance.now();
   }
 }
 
@@ -203,12 +163,15 @@ const soak = new Soak();
 const wanted = stressKinds.filter((kind) => values.load.split(",").includes(kind));
 // Whoever computes does so on every processor; one disk and one memory need one.
 const kinds: StressKind[] = wanted.flatMap((kind) => Array.from({ length: kind === "fill" || kind === "write" ? 1 : availableParallelism() }, () => kind));
+// Ctrl-C ends it with the figures so far, and leaves nothing behind.
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => interruption.abort());
 let isWell = false;
 let stress: ReturnType<typeof startStress> | undefined;
 try {
   await soak.start();
   stress = startStress(kinds, { folder: tmpdir(), niceness: Number(values.nice) });
-  const figures = await soak.run(Number(values.minutes), (text) => process.stderr.write(text));
+  const figures = await soak.run(Number(values.minutes), interruption.signal, (text) => process.stderr.write(text));
   process.stdout.write(values.json ? `${JSON.stringify(figures)}\n` : `${Object.entries(figures).map(([name, value]) => `${name}: ${Array.isArray(value) ? value.length : value}`).join("\n")}\n${figures.replaced.join("\n")}${figures.replaced.length === 0 ? "nobody was replaced" : ""}\n`);
   isWell = figures.replaced.length === 0;
 } finally {

@@ -4,12 +4,18 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { closeSync, fsyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
-import { freemem, setPriority } from "node:os";
+import { availableParallelism, freemem, setPriority } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 export const stressKinds = ["compute", "walk", "fill", "write"] as const;
 export type StressKind = (typeof stressKinds)[number];
+
+/** For benches that need the processors and the memory busy, and nothing else: one that computes and one that walks for each processor. */
+export const burnersDefault = 2 * availableParallelism();
+
+/** The kinds of so many of them: every other one computes. */
+export const burners = (count: number): StressKind[] => Array.from({ length: count }, (_, i) => (i % 2 === 0 ? "compute" : "walk"));
 
 /** More than any cache here. */
 const WALK_BYTES = 64 << 20;

@@ -13,8 +13,8 @@ import { parseArgs } from "node:util";
 import { eventually } from "../../schemas/testing.ts";
 import { connect, type Client } from "../../shm/client/index.ts";
 import { setRealtime } from "../procfs.ts";
-import { Burners, burnersDefault } from "./burners.ts";
 import { quantilesOf } from "./quantiles.ts";
+import { burners as burnerKinds, burnersDefault, startStress } from "./stress.ts";
 
 const here = import.meta.dirname;
 const native = join(here, "../../../native");
@@ -116,7 +116,7 @@ export interface TriggerFigures {
 
 async function measure({ runs, realtime, nice, burners }: { runs: number; realtime: boolean; nice: number; burners: number }): Promise<TriggerFigures> {
   const rig = new Rig();
-  let load: Burners | undefined;
+  let load: ReturnType<typeof startStress> | undefined;
   try {
     await rig.start();
     const client = await rig.connect();
@@ -124,7 +124,7 @@ async function measure({ runs, realtime, nice, burners }: { runs: number; realti
     // As somebody who looks on: the gateway has all frames to pass on as well.
     await client.subscribe("can/arm/#", {}, () => {});
     if (nice !== 0) setPriority(rig.gateway.pid!, nice);
-    load = new Burners(burners);
+    load = startStress(burnerKinds(burners), { folder: rig.folder });
     const sent: number[] = [];
     const first: number[] = [];
     for (let i = 0; i < runs; i++) {

@@ -59,6 +59,22 @@ test("it is kept over starts, in a folder that is made, and nothing else is left
   assert.deepEqual([readdirSync(folder), troubles], [["brain-epoch"], []]);
 });
 
+test("what was kept is lost and the clock goes back: whoever has obeyed a newer one says so, and it rises above that, for good", async (t) => {
+  const path = join(folderOf(t), "brain-epoch");
+  const make = (): BrainEpoch => new BrainEpoch({ path, wallTimeMs: () => 0, trouble: assert.fail });
+  const epoch = make();
+  assert.equal(epoch.raise(900), false, "who is not active has none");
+  epoch.begin(0);
+  assert.ok(epoch.value < 900);
+  assert.deepEqual([epoch.raise(900), epoch.value], [true, 901]);
+  assert.deepEqual([epoch.raise(900), epoch.value], [false, 901], "once is enough");
+  await epoch.kept;
+  const next = make();
+  next.begin(0);
+  assert.ok(next.value > 901);
+  await next.kept;
+});
+
 test("what is no number, and a place where nothing can be written, are told; the clock has to do", async (t) => {
   const folder = folderOf(t);
   const troubles: string[] = [];

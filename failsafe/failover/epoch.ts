@@ -50,6 +50,14 @@ export class BrainEpoch {
     this.kept = this.#reserve();
   }
 
+  /** Somebody has obeyed a gateway of this epoch, which nobody here knew of: both what was kept and the clock's time were lost. Above it from now on; false: we were. */
+  raise(heard: number): boolean {
+    if (this.#value === 0 || heard < this.#value) return false;
+    this.#value = Math.min(heard + 1, EPOCH_MAX);
+    this.kept = this.kept.then(() => this.#reserve());
+    return true;
+  }
+
   #read(): number {
     const { path, trouble } = this.#options;
     if (path === undefined) return 0;

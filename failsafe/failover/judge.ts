@@ -18,6 +18,9 @@ export class ProgressJudge {
   #askedUs: number | undefined;
   /** How often the judge was late itself; only rises. */
   wasLate = 0;
+  /** At the last look: for how long there had been no progress, and for how much of that it is excused, µs. */
+  stillUs = 0;
+  excusedUs = 0;
 
   constructor(deadlineMs: number) {
     this.#deadlineUs = deadlineMs * 1e3;
@@ -37,8 +40,9 @@ export class ProgressJudge {
       this.#begin(nowUs, starvedUs);
       return "wasLate";
     }
-    const stillUs = nowUs - this.#changedUs;
-    return stillUs - (starvedUs - this.#starvedThenUs) >= this.#deadlineUs || stillUs >= PATIENCE * this.#deadlineUs ? "late" : "fine";
+    this.stillUs = nowUs - this.#changedUs;
+    this.excusedUs = starvedUs - this.#starvedThenUs;
+    return this.stillUs - this.excusedUs >= this.#deadlineUs || this.stillUs >= PATIENCE * this.#deadlineUs ? "late" : "fine";
   }
 
   #begin(nowUs: number, starvedUs: number): void {

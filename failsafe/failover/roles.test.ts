@@ -58,8 +58,14 @@ test("two instances, every world that can be reached: never two that are active 
       if (!cell) return;
       const twin = i === 0 ? 1 : 0;
       const effects: readonly string[] = cell.do;
-      // Whoever was started meanwhile and has the lock finds that somebody listens at the socket already, and ends.
-      if (effects.includes("takeOver") && world.lock === twin) return;
+      // Whoever was started meanwhile and has the lock finds that somebody listens at the socket already, and ends; or it goes on, and is looked for.
+      if (effects.includes("takeOver") && world.lock === twin) {
+        const kept: World = { role: [...world.role], alive: [...world.alive], lock: world.lock, owed: [...world.owed] };
+        kept.role[i] = nextRole("active", "lockKept")!.to;
+        kept.owed[i] = false;
+        next.push(kept);
+        return;
+      }
       const to: World = { role: [...world.role], alive: [...world.alive], lock: world.lock, owed: [...world.owed] };
       to.role[i] = cell.to;
       if (effects.includes("fence") && !world.owed[i]) {

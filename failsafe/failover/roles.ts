@@ -17,6 +17,7 @@ export const roleEvents = [
   /** The kernel says that it is dead. */ "twinDead",
   /** The two cannot be a pair. */ "refused",
   /** Somebody wants the other one to go on. */ "switchAsked",
+  /** Who took over has not got the lock, and waits for it no longer: another one has it by right. */ "lockKept",
   /** Our own supervision has given this instance up. */ "expired",
   /** SIGTERM and the like. */ "stopAsked",
 ] as const;
@@ -46,36 +47,36 @@ type Cell = RoleCell | typeof ignore;
 export const roleTable = {
   looking: {
     lockTaken: { to: "active", do: ["startCold"] }, lockHeld: { to: "joining", do: ["join"] }, linked: ignore, notLinked: ignore, inSync: ignore, twinLate: ignore, twinGone: ignore, twinDead: ignore,
-    refused: ignore, switchAsked: ignore, expired: { to: "ended", do: ["leave"] }, stopAsked: { to: "ended", do: ["leave"] },
+    refused: ignore, switchAsked: ignore, lockKept: ignore, expired: { to: "ended", do: ["leave"] }, stopAsked: { to: "ended", do: ["leave"] },
   },
   joining: {
     lockTaken: ignore, lockHeld: ignore, linked: { to: "following", do: [] }, notLinked: { to: "looking", do: ["lookLater"] }, inSync: ignore, twinLate: ignore, twinGone: { to: "looking", do: ["lookLater"] }, twinDead: { to: "looking", do: ["lookLater"] },
-    refused: { to: "looking", do: ["reportRefusal", "lookLater"] }, switchAsked: ignore, expired: { to: "ended", do: ["leave"] }, stopAsked: { to: "ended", do: ["leave"] },
+    refused: { to: "looking", do: ["reportRefusal", "lookLater"] }, switchAsked: ignore, lockKept: ignore, expired: { to: "ended", do: ["leave"] }, stopAsked: { to: "ended", do: ["leave"] },
   },
   following: {
     // Until everything is here too, a sign is not enough: an active that lets us go for being slow is well. Its death is its death.
     lockTaken: ignore, lockHeld: ignore, linked: ignore, notLinked: ignore, inSync: { to: "standby", do: [] }, twinLate: { to: "fencing", do: ["fence"] }, twinGone: { to: "looking", do: ["lookLater"] }, twinDead: { to: "active", do: ["takeOver"] },
-    refused: { to: "looking", do: ["reportRefusal", "lookLater"] }, switchAsked: ignore, expired: { to: "ended", do: ["leave"] }, stopAsked: { to: "ended", do: ["leave"] },
+    refused: { to: "looking", do: ["reportRefusal", "lookLater"] }, switchAsked: ignore, lockKept: ignore, expired: { to: "ended", do: ["leave"] }, stopAsked: { to: "ended", do: ["leave"] },
   },
   standby: {
     lockTaken: ignore, lockHeld: ignore, linked: ignore, notLinked: ignore, inSync: ignore, twinLate: { to: "fencing", do: ["fence"] }, twinGone: { to: "fencing", do: ["fence"] }, twinDead: { to: "active", do: ["takeOver"] },
-    refused: { to: "looking", do: ["reportRefusal", "lookLater"] }, switchAsked: ignore, expired: { to: "ended", do: ["leave"] }, stopAsked: { to: "ended", do: ["leave"] },
+    refused: { to: "looking", do: ["reportRefusal", "lookLater"] }, switchAsked: ignore, lockKept: ignore, expired: { to: "ended", do: ["leave"] }, stopAsked: { to: "ended", do: ["leave"] },
   },
   fencing: {
     lockTaken: ignore, lockHeld: ignore, linked: ignore, notLinked: ignore, inSync: ignore, twinLate: ignore, twinGone: ignore, twinDead: { to: "active", do: ["takeOver"] },
     // The twin is being killed: whoever leaves now leaves nobody. So first take over, then stop: the edge asks again.
-    refused: ignore, switchAsked: ignore, expired: ignore, stopAsked: ignore,
+    refused: ignore, switchAsked: ignore, lockKept: ignore, expired: ignore, stopAsked: ignore,
   },
   active: {
     lockTaken: ignore, lockHeld: ignore, linked: ignore, notLinked: ignore, inSync: ignore, twinLate: ignore, twinGone: ignore, twinDead: ignore, refused: ignore,
-    switchAsked: { to: "handingOver", do: ["handOver"] }, expired: { to: "ended", do: ["die"] }, stopAsked: { to: "ended", do: ["stop"] },
+    switchAsked: { to: "handingOver", do: ["handOver"] }, lockKept: { to: "looking", do: ["lookLater"] }, expired: { to: "ended", do: ["die"] }, stopAsked: { to: "ended", do: ["stop"] },
   },
   handingOver: {
-    lockTaken: ignore, lockHeld: ignore, linked: ignore, notLinked: ignore, inSync: ignore, twinLate: ignore, twinGone: ignore, twinDead: ignore, refused: ignore, switchAsked: ignore,
+    lockTaken: ignore, lockHeld: ignore, linked: ignore, notLinked: ignore, inSync: ignore, twinLate: ignore, twinGone: ignore, twinDead: ignore, refused: ignore, switchAsked: ignore, lockKept: ignore,
     expired: { to: "ended", do: ["die"] }, stopAsked: ignore,
   },
   ended: {
-    lockTaken: ignore, lockHeld: ignore, linked: ignore, notLinked: ignore, inSync: ignore, twinLate: ignore, twinGone: ignore, twinDead: ignore, refused: ignore, switchAsked: ignore, expired: ignore, stopAsked: ignore,
+    lockTaken: ignore, lockHeld: ignore, linked: ignore, notLinked: ignore, inSync: ignore, twinLate: ignore, twinGone: ignore, twinDead: ignore, refused: ignore, switchAsked: ignore, lockKept: ignore, expired: ignore, stopAsked: ignore,
   },
 } as const satisfies Record<Role, Record<RoleEvent, Cell>>;
 

@@ -307,7 +307,8 @@ export class Standby {
     const inHandUs = isSame ? nowUs - this.#inHand!.sinceUs - (starvedUs - this.#inHand!.starvedUs) : 0;
     this.#hung = inHandUs >= (this.#options.deadlineMs * 1e3) / 2 && !this.#inHand!.wasStopped;
     this.#options.trace.mark("noticed");
-    this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms`);
+    const [stillMs, starvedMs] = [this.#judge.stillUs, this.#judge.excusedUs].map((us) => Math.round(us / 1e3));
+    this.#options.happened("twinLate", `no progress for ${this.#options.deadlineMs} ms (${stillMs} ms, in ${starvedMs} of which it waited for a processor or a disk)`);
   }
 
   /** Looked at when it has not moved for a while: most of the time nothing has to be excused. */

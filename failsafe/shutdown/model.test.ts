@@ -64,6 +64,9 @@ function randomScene(random: () => number): Scene {
       steps[place] = { ...steps[place]!, fallback };
       place = fallback;
     }
+    // One fallback for several: not one that comes before its own step, so that there is no circle.
+    const shared = steps.findIndex(({ onlyFallback }) => onlyFallback);
+    if (shared >= 0 && shared < heads.at(-1)! && percent(30)) steps[place] = { ...steps[place]!, fallback: shared };
   }
   const budgetUs = percent(70) ? 3_000_000 : 1 + below(600_000);
   return {

@@ -70,17 +70,12 @@ export class PlanModel {
       this.#beginSteps(nowUs);
       const running = this.#inState("running");
       for (const place of running) this.#sendDue(place, nowUs);
-      let moved = false;
-      for (const place of running) {
-        const judged = this.#judge(place, nowUs);
-        moved ||= judged !== "waits";
-        if (judged === "last") {
-          this.#beginLast(nowUs);
-          break;
-        }
+      const judged = running.map((place) => this.#judge(place, nowUs));
+      if (judged.includes("last")) {
+        this.#beginLast(nowUs);
+        break;
       }
-      if (this.#last) break;
-      if (moved) continue;
+      if (judged.includes("moved")) continue;
       if (this.#stillDoubted(nowUs) || this.runs.some(({ state }) => isOpen(state))) return "none";
       this.verdict = this.#failed ? "failed" : this.runs.every(({ state }) => state === "reached" || state === "skipped") ? "posed" : "cut";
     }
@@ -130,22 +125,35 @@ export class PlanModel {
     return [...this.runs.keys()].filter((place) => this.runs[place]!.state === state);
   }
 
+  /** The step that runs in the place of this one. */
+  #standIn(place: number): number {
+    return this.runs[place]!.state === "fellBack" ? this.#standIn(this.#plan.steps[place]!.fallback!) : place;
+  }
+
   #hasEnded(place: number): boolean {
-    const { state } = this.runs[place]!;
-    return state === "fellBack" ? this.#hasEnded(this.#plan.steps[place]!.fallback!) : !isOpen(state);
+    return !isOpen(this.runs[this.#standIn(place)]!.state);
   }
 
   #beginSteps(nowUs: number): void {
+    while (this.#beginSome(nowUs));
+  }
+
+  #beginSome(nowUs: number): boolean {
+    let begun = false;
     for (const [place, step] of this.#plan.steps.entries()) {
       const run = this.runs[place]!;
       if (run.state === "backoff" && nowUs - run.sinceUs >= step.backoffUs) {
         run.tookUs += nowUs - run.sinceUs;
         this.#beginTry(place, nowUs);
-      } else if (run.state === "waiting" && !step.onlyFallback && step.needs.every((need) => this.#hasEnded(need))) this.#beginTry(place, nowUs);
-      if (step.fallback === undefined || this.runs[step.fallback]!.state !== "waiting") continue;
-      if (run.state === "fellBack") this.#beginTry(step.fallback, nowUs);
-      else if (!isOpen(run.state)) Object.assign(this.runs[step.fallback]!, { state: "skipped", sinceUs: nowUs });
+        begun = true;
+      }
+      if (run.state !== "waiting") continue;
+      const owners = this.runs.filter((_, owner) => this.#plan.steps[owner]!.fallback === place);
+      if (step.onlyFallback ? owners.some(({ state }) => state === "fellBack") : step.needs.every((need) => this.#hasEnded(need))) this.#beginTry(place, nowUs);
+      else if (step.onlyFallback && !owners.some(({ state }) => isOpen(state))) Object.assign(run, { state: "skipped", sinceUs: nowUs });
+      begun ||= run.state !== "waiting";
     }
+    return begun;
   }
 
   #beginTry(place: number, nowUs: number): void {
@@ -215,11 +223,9 @@ export class PlanModel {
     run.sinceUs = Math.max(run.sinceUs, nowUs - (deadlineUs - Math.min(deadlineUs, RESUME_US)));
   }
 
-  /** Whether a step that needs this one (or the one in whose place this one runs) has begun. */
+  /** Whether a step has begun that needs this one, or one in whose place this one ran. */
   #somethingFollowed(place: number): boolean {
-    let head = place;
-    for (let owner = this.#plan.steps.findIndex(({ fallback }) => fallback === head); owner >= 0; owner = this.#plan.steps.findIndex(({ fallback }) => fallback === head)) head = owner;
-    return this.#plan.steps.some(({ needs }, at) => needs.includes(head) && this.runs[at]!.state !== "waiting");
+    return this.#plan.steps.some(({ needs }, at) => this.runs[at]!.state !== "waiting" && needs.some((need) => this.#standIn(need) === place));
   }
 
   #beginLast(nowUs: number): void {

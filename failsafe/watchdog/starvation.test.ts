@@ -7,13 +7,15 @@ import { delaysOf, FairClock, Starvation, type ThreadDelay } from "./starvation.
 const MS = 1e3;
 const main = 7, helper = 8;
 
-/** A process of two threads whose figures the test sets. */
-function rig(): { starvation: Starvation; set(figures: Partial<Record<"main" | "helper", number>>, isBlocked?: boolean): void } {
+type Figures = Partial<Record<"main" | "helper", number | Partial<ThreadDelay>>>;
+
+/** A process of two threads whose figures the test sets: for how long each has waited, ms, or everything. */
+function rig(): { starvation: Starvation; set(figures: Figures): void } {
   let delays = new Map<number, ThreadDelay>();
   return {
     starvation: new Starvation(main, () => delays),
-    set(figures, isBlocked = false) {
-      delays = new Map(Object.entries(figures).map(([name, ms]) => [name === "main" ? main : helper, { waitedUs: ms * MS, isBlocked: isBlocked && name === "main" }]));
+    set(figures) {
+      delays = new Map(Object.entries(figures).map(([name, given]) => [name === "main" ? main : helper, { ranUs: 0, waitedUs: 0, state: "sleeps", ...(typeof given === "number" ? { waitedUs: given * MS } : given) }]));
     },
   };
 }
@@ -42,12 +44,38 @@ test("never more than the time that has passed; a thread that came meanwhile has
 
 test("the first thread waits for a disk at both looks: all of it counts", () => {
   const { starvation, set } = rig();
-  set({ main: 0 }, true);
+  set({ main: { state: "blocked" } });
   starvation.look(0);
-  set({ main: 0 }, true);
+  set({ main: { state: "blocked" } });
   assert.equal(starvation.look(100 * MS), 100 * MS);
-  set({ main: 0 }, false);
+  set({ main: 0 });
   assert.equal(starvation.look(200 * MS), 100 * MS, "at one of them alone: who knows");
+});
+
+test("another thread waits for a disk: that excuses a first thread that waits too, and none that runs", () => {
+  for (const [state, excusedMs] of [["sleeps", 100], ["runs", 0]] as const) {
+    const { starvation, set } = rig();
+    set({ main: { state }, helper: { state: "blocked" } });
+    starvation.look(0);
+    set({ main: { state, ranUs: 60 * MS }, helper: { state: "blocked" } });
+    assert.equal(starvation.look(100 * MS), excusedMs * MS, state);
+  }
+});
+
+test("a wait that is not over yet is none of the kernel's figures, and counts all the same", () => {
+  for (const who of ["main", "helper"] as const) {
+    const { starvation, set } = rig();
+    const waiting = { main: { state: "sleeps" }, [who]: { state: "runs", ranUs: 5 * MS, waitedUs: 3 * MS } } as const;
+    set(waiting);
+    starvation.look(0);
+    set(waiting);
+    assert.equal(starvation.look(600 * MS), 600 * MS, who);
+    // It is over, and comes in one piece: no more than has passed counts.
+    set({ ...waiting, [who]: { state: "runs", ranUs: 6 * MS, waitedUs: 613 * MS } });
+    assert.equal(starvation.look(610 * MS), 610 * MS, who);
+    set({ ...waiting, [who]: { state: "runs", ranUs: 16 * MS, waitedUs: 613 * MS } });
+    assert.equal(starvation.look(620 * MS), 610 * MS, `${who} runs`);
+  }
 });
 
 test("who goes on is asked anew", () => {
@@ -94,7 +122,8 @@ test("the fair clock never goes back: an excuse is heard of later than what it e
 test("the kernel tells of a real process; of one that is gone it tells nothing", async () => {
   const own = delaysOf(process.pid);
   assert.ok(own.has(process.pid) && own.size > 1);
-  assert.equal(own.get(process.pid)!.isBlocked, false);
+  assert.equal(own.get(process.pid)!.state, "runs");
+  assert.ok(own.get(process.pid)!.ranUs > 0);
   const child = spawn("true", { stdio: "ignore" });
   await once(child, "close");
   assert.equal(delaysOf(child.pid!).size, 0);

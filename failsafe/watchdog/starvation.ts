@@ -4,6 +4,9 @@
  *
  * All threads are looked at, not the first alone: it waits for the others (the garbage collector's helpers), and they may be the ones that get no processor. A thread that runs, as one in an
  * endless loop does, is excused for nothing.
+ *
+ * The kernel adds a wait to its figures when it ends. A thread that wanted to run at both looks and has neither run nor ended a wait between them still waits: without that, whoever waits for
+ * a whole deadline at once would be killed over it.
  */
 import { readdirSync, readFileSync } from "node:fs";
 
@@ -12,10 +15,12 @@ const LOOK_US = 100_000;
 
 /** What the kernel says of one thread. */
 export interface ThreadDelay {
-  /** How long it has waited for a processor since it began, µs; only rises. */
+  /** How long it has run, µs; only rises. */
+  ranUs: number;
+  /** How long it has waited for a processor, µs; only rises, and not before the wait is over. */
   waitedUs: number;
-  /** It waits where nothing can interrupt it. */
-  isBlocked: boolean;
+  /** "runs": it has a processor, or wants one. "blocked": it waits where nothing can interrupt it, for a disk or for memory. "sleeps": anything else. */
+  state: "runs" | "blocked" | "sleeps";
 }
 
 /** By thread number. The first thread has the number of the process. */
@@ -37,12 +42,7 @@ export class Starvation {
   look(nowUs: number): number {
     const delays = this.#read();
     const elapsedUs = Math.max(0, nowUs - this.#lookedUs);
-    if (this.#before) {
-      let waitedUs = 0;
-      for (const [thread, { waitedUs: now }] of delays) waitedUs = Math.max(waitedUs, now - (this.#before.get(thread)?.waitedUs ?? now));
-      const isBlocked = delays.get(this.#pid)?.isBlocked === true && this.#before.get(this.#pid)?.isBlocked === true;
-      this.#starvedUs += isBlocked ? elapsedUs : Math.min(waitedUs, elapsedUs);
-    }
+    if (this.#before) this.#starvedUs += Math.min(starvedBetween(this.#before, delays, this.#pid, elapsedUs), elapsedUs);
     this.#before = delays;
     this.#lookedUs = nowUs;
     return this.#starvedUs;
@@ -55,15 +55,31 @@ export class Starvation {
   }
 }
 
+/** Of the thread that was kept longest, µs. */
+function starvedBetween(before: ReadonlyMap<number, ThreadDelay>, now: ReadonlyMap<number, ThreadDelay>, first: number, elapsedUs: number): number {
+  const isAtBoth = (thread: number, state: ThreadDelay["state"]): boolean => before.get(thread)?.state === state && now.get(thread)?.state === state;
+  let starvedUs = 0;
+  for (const [thread, { ranUs, waitedUs }] of now) {
+    const then = before.get(thread);
+    if (!then) continue;
+    const stillWaits = isAtBoth(thread, "runs") && ranUs === then.ranUs && waitedUs === then.waitedUs;
+    // Another thread's disk is an excuse only for a first thread that waits for somebody.
+    const isBlocked = isAtBoth(thread, "blocked") && (thread === first || isAtBoth(first, "sleeps"));
+    starvedUs = Math.max(starvedUs, stillWaits || isBlocked ? elapsedUs : waitedUs - then.waitedUs);
+  }
+  return starvedUs;
+}
+
 /** Empty where the kernel does not say, or the process is gone: then nothing is excused. */
 export function delaysOf(pid: number): Map<number, ThreadDelay> {
   const delays = new Map<number, ThreadDelay>();
   try {
     for (const name of readdirSync(`/proc/${pid}/task`)) {
       const folder = `/proc/${pid}/task/${name}`;
-      const waitedUs = Number(readFileSync(`${folder}/schedstat`, "latin1").split(" ")[1] ?? 0) / 1e3;
-      const thread = Number(name);
-      delays.set(thread, { waitedUs, isBlocked: thread === pid && / D /.test(/\) [A-Z] /.exec(readFileSync(`${folder}/stat`, "latin1"))?.[0] ?? "") });
+      // The state first: a thread that begins to run between the two has no longer waited all the time.
+      const letter = /\) ([A-Z]) /.exec(readFileSync(`${folder}/stat`, "latin1"))?.[1];
+      const [ranNs = 0, waitedNs = 0] = readFileSync(`${folder}/schedstat`, "latin1").split(" ").map(Number);
+      delays.set(Number(name), { ranUs: ranNs / 1e3, waitedUs: waitedNs / 1e3, state: letter === "R" ? "runs" : letter === "D" ? "blocked" : "sleeps" });
     }
   } catch {
     // A thread that ends between two looks takes the rest of this one with it; the next one tells more.

@@ -11,6 +11,7 @@ import { ActiveLink } from "../../failsafe/failover/activeLink.ts";
 import { FdStore, storedDescriptors, storedLegacy } from "../../failsafe/failover/fdStore.ts";
 import { Keeper } from "../../failsafe/failover/keeper.ts";
 import { Fate, Word } from "../../failsafe/failover/page.ts";
+import { asksAgain } from "../../failsafe/failover/lockPatience.ts";
 import { QuarantineFile } from "../../failsafe/failover/quarantineFile.ts";
 import { nextRole, type Role, type RoleEffect, type RoleEvent } from "../../failsafe/failover/roles.ts";
 import { type Legacy, Standby } from "../../failsafe/failover/standby.ts";
@@ -156,12 +157,12 @@ export class PairInstance {
 
   #port(): PairPort {
     const self = (): string => this.#options.instance;
-    const isArmed = (): boolean => this.#gateway!.isArmed;
+    const disturbs = (): string | undefined => this.#gateway!.handOverDisturbs;
     const { quarantine } = this.#quarantine;
     return {
       report: () => this.#report(), quarantine, saveQuarantine: () => this.#quarantine.save(), switchOver: () => this.happened("switchAsked"),
-      get isArmed() {
-        return isArmed();
+      get disturbs() {
+        return disturbs();
       },
       kill: (instance) => {
         if (instance === this.#link?.standby?.instance) this.#link.killStandby();
@@ -223,6 +224,8 @@ export class PairInstance {
   /** SIGTERM and the like: the other one goes on, if it can. `both`: whoever started the two of them is gone, and nobody shall go on. */
   stop({ both = false } = {}): void {
     this.#stopWanted = true;
+    // Not active yet: then it is the other one that poses, if anybody has to. We go when we know who that is.
+    if (this.#role === "active" && !this.#lock) return;
     if (!both && this.#role === "active" && this.#link?.standby?.isReady) this.happened("switchAsked");
     else this.happened("stopAsked");
   }
@@ -323,11 +326,17 @@ export class PairInstance {
     return legacy;
   }
 
-  #takeOver(): void {
+  #takeOver(sinceUs = this.#options.clock.nowUs()): void {
     this.#legacy ??= this.#standby!.legacy();
     this.#lock = this.#standby?.takeLock() ?? this.#takeLock();
-    // A twin that was started again before we were told: it finds the clients' socket alive, and ends.
-    if (!this.#lock) return void setTimeout(() => this.#takeOver(), LOCK_RETRY_MS);
+    if (!this.#lock) {
+      const waitedMs = (this.#options.clock.nowUs() - sinceUs) / 1e3;
+      if (asksAgain({ hasLegacy: this.#legacy !== undefined, waitedMs })) return void setTimeout(() => this.#takeOver(sinceUs), LOCK_RETRY_MS);
+      // The clients see an end, and connect to whoever has the lock.
+      this.#legacy = undefined;
+      this.happened("lockKept", "the twin was started again meanwhile and has the lock: it is joined");
+      return this.#stopWanted ? this.happened("stopAsked") : undefined;
+    }
     this.#trace.mark("locked");
     void this.#begin(this.#legacy ? this.#gateway!.takeOver(this.#standby?.released) : this.#gateway!.start()).catch(this.#failed);
   }

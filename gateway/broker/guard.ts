@@ -9,7 +9,7 @@ import type { Session } from "./session.ts";
 
 export interface GuardOptions {
   file: QuarantineFile;
-  keeper: Keeper;
+  keeper: Pick<Keeper, "afterCommit">;
   /** How the predecessor died. */
   death: Death;
   wallTime(): string;
@@ -30,7 +30,7 @@ export class Guard {
   }
 
   /** Looks at what comes from a client before it is handled. `suspect`: the counter of the packet that a predecessor died over. */
-  watch(session: Session, connection: HandedConnection, suspect?: number): void {
+  watch(session: Pick<Session, "peer" | "leave">, connection: Pick<HandedConnection, "guard">, suspect?: number): void {
     const { file: { quarantine }, death } = this.#options;
     // The one before had kept it out, and died before it had said so.
     const kept = this.refusal(session.peer);

@@ -33,6 +33,8 @@ export interface PublishMeta {
   /** native: bytes in the topic's own encoding, borrowed until the call returns; value: decoded, to be encoded by the topic's schema. */
   form: "native" | "value";
   ttlMs: number | undefined;
+  /** When the client handed it over, CLOCK_MONOTONIC µs; undefined: it has not said. */
+  sentUs: number | undefined;
   /** The sender's own name for it. */
   id: string | undefined;
   who: Peer;

@@ -444,12 +444,12 @@ export class Session {
 
   // --- publishing -----------------------------------------------------------------------------------------------------------------
 
-  #publish({ seq, topic, encoding, value, ttlMs, id, acknowledge }: Extract<ClientMessage, { op: "publish" }>): void {
+  #publish({ seq, topic, encoding, value, ttlMs, sentUs, id, acknowledge }: Extract<ClientMessage, { op: "publish" }>): void {
     const { clock, policy, publisher } = this.#host;
     const who = this.#peer;
     const verdict = !this.#account.publishes.take(1, clock.nowUs()) ? tooFast
       : !policy.mayWrite(who, topic) ? notPermitted(who, topic)
-      : publisher.publish(topic, value, { form: encoding === "native" ? "native" : "value", ttlMs, id, who, clientName: this.#name });
+      : publisher.publish(topic, value, { form: encoding === "native" ? "native" : "value", ttlMs, sentUs, id, who, clientName: this.#name });
     if (acknowledge) this.#reply(seq, verdict);
     else if (verdict.status >= 200) this.#notice(verdict.status, `${topic}: ${verdict.text}`);
   }
@@ -472,14 +472,13 @@ export class Session {
     if (!target) return { status: Status.notFound, text: "no such topic was described to this client" };
     if (!target.permitted) return notPermitted(who, target.topic.name);
     const ttlMs = reader.tag === 0 ? undefined : reader.tag;
-    // What has waited in queues until its time was over must not move anything.
-    if (ttlMs !== undefined && nowUs - reader.timeUs > ttlMs * 1e3) return { status: Status.gone, text: `its time to live of ${ttlMs} ms had passed` };
+    const sentUs = reader.timeUs;
     if (!(reader.flags & SampleFlag.cbor)) {
-      return publisher.publish(target.topic.name, reader.bytes.subarray(reader.payloadAt, reader.payloadAt + reader.payloadBytes), { form: "native", ttlMs, id: undefined, who, clientName: this.#name });
+      return publisher.publish(target.topic.name, reader.bytes.subarray(reader.payloadAt, reader.payloadAt + reader.payloadBytes), { form: "native", ttlMs, sentUs, id: undefined, who, clientName: this.#name });
     }
     const decoded = decodeCbor(reader.bytes, { at: reader.payloadAt, lengthBytes: reader.payloadBytes, limits: { depthMax: CBOR_DEPTH_MAX, itemsMax: CBOR_ITEMS_MAX_TO_GATEWAY } });
     if (!decoded.ok) return { status: Status.badRequest, text: `not a CBOR value: ${decoded.code}` };
-    return publisher.publish(target.topic.name, decoded.value, { form: "value", ttlMs, id: undefined, who, clientName: this.#name });
+    return publisher.publish(target.topic.name, decoded.value, { form: "value", ttlMs, sentUs, id: undefined, who, clientName: this.#name });
   }
 
   /** Cold path, once per topic and client: ids are only accepted for topics that were described to this client. */

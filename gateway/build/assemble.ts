@@ -74,6 +74,12 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     path: epochFile(config, configFile, pair?.folder), wallTimeMs: () => Number(clock.wallTimeNs() / 1_000_000n),
     trouble: (text) => event({ severity: "warning", code: "epochNotKept", source: "gateway", text: `${text}; the clock gives the next one` }),
   });
+  const outdated = (heard: number): void => {
+    const before = epoch.value;
+    if (!epoch.raise(heard)) return;
+    pair?.epochBegan(epoch.value);
+    event({ severity: "warning", code: "epochRaised", source: "gateway", text: `the reflex has obeyed a gateway of epoch ${heard}, this one began under ${before}: what was kept of it is lost, and the clock was set back; it goes on under ${epoch.value}` });
+  };
   // The links' ears need the gateway, which needs the links: the knot is tied at the end.
   let gateway: Gateway | undefined;
   const event = (input: EventInput): void => events.add(input, clock.nowUs(), clock.wallTimeNs());
@@ -90,8 +96,8 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
 
   const links: Link[] = [];
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
-  const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event: told, epoch: () => epoch.value }));
-  const common = { config, heartbeats, table, rejects, clock, gate, ports, reflex, watch: pair?.watch };
+  const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event: told, epoch: () => epoch.value, outdated }));
+  const common = { config, heartbeats, table, rejects, clock, gate, waits: () => supervisor.settling, ports, reflex, watch: pair?.watch };
   for (const bus of config.buses) {
     const link = await buildCanLink(bus, { ...common, messagesOf: (name) => parts.messages.of(name) });
     frameLinks.set(bus.name, link);

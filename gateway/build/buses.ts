@@ -22,6 +22,8 @@ export interface BusParts {
   rejects: Rejects;
   clock: Clock;
   gate(): boolean;
+  /** Whether that is about to be known, and is not yet. */
+  waits(): boolean;
   ports: LinkPorts;
   /** Buses that the reflex owns are reached through it. */
   reflex?: ReflexParts | undefined;
@@ -69,7 +71,7 @@ export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> 
   }
   const reflexBus = throughReflex === undefined ? undefined : parts.reflex!.driver(bus, throughReflex, (token, reason) => link?.refusedLater(token, reason));
   link = new CanLink({
-    driver: reflexBus ?? (await makeCanDriver(bus, clock)), ...(reflexBus ? { following: reflexBus } : {}), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, ports: parts.ports,
+    driver: reflexBus ?? (await makeCanDriver(bus, clock)), ...(reflexBus ? { following: reflexBus } : {}), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, waits: parts.waits, ports: parts.ports,
     receive: { watch: parts.watch?.(bus.name, ({ key }) => frameName(key)), messages: incoming, rawHandlers, table, rejects, rawTopic: bus.publishRaw ? table.declare({ name: `can/${bus.name}/raw`, encoding: "canframe" }) : undefined },
   });
   return link;

@@ -39,14 +39,19 @@ export const register: Register = (program, context) => {
   failover
     .command("switch")
     .description("have the other instance go on; programs keep their connections, and no answer is lost or doubled")
-    .addArgument(new Argument("[WHICH]", "brain: the gateway; reflex: the bus process").choices(["brain", "reflex"]).default("brain"))
-    .option("--force", "also while armed: the successor of a gateway begins disarmed, unless a reflex has the buses")
-    .addHelpText("after", "\nExamples:\n  ipcnet failover switch\n  ipcnet failover switch reflex")
+    .addArgument(new Argument("[WHICH]", "brain: the gateway; reflex: the bus process; host: the other host on the bus").choices(["brain", "reflex", "host"]).default("brain"))
+    .option("--force", "also while armed, where no reflex holds the buses: the successor of a gateway begins disarmed then")
+    .addHelpText("after", "\nExamples:\n  ipcnet failover switch\n  ipcnet failover switch reflex\n  ipcnet failover switch host")
     .action((which: string, options: { force?: boolean }, command: Command) =>
       withGateway(command, context, async (session) => {
         if (which === "reflex") {
           const reports = await askReflexes(session, { action: "switch" }, SWITCH_MS);
           context.stdout.write(session.json ? `${toJson(reports)}\n` : "the other bus process owns the buses now\n");
+          return;
+        }
+        if (which === "host") {
+          const reports = await askReflexes(session, { action: "switch", to: "host" }, SWITCH_MS);
+          context.stdout.write(session.json ? `${toJson(reports)}\n` : "the other host commands the buses now; this one stands by\n");
           return;
         }
         const before = await ask(session, {});

@@ -6,7 +6,7 @@ import type { SendVerdict } from "../../drivers/driver.ts";
 
 function rig({ budget, confirms = false, rateHzMax = 1_000 }: { budget?: BusLoadBudget; confirms?: boolean; rateHzMax?: number } = {}) {
   const sent: { data: number; deadlineUs: number; token: number }[] = [];
-  const state = { armed: true, verdict: "queued" as SendVerdict };
+  const state = { armed: true, waits: false, verdict: "queued" as SendVerdict };
   const message = (name: string): OutgoingMessage => ({
     name, ttlMsMax: 100, rateHzMax, bits: 135, confirms, poseOnly: name === "Brake",
     encode: (values) => (Number(values["v"]) > 100 ? { ok: false, code: "outOfRange", text: "v is not in 0…100" } : { ok: true, data: Uint8Array.of(Number(values["v"])) }),
@@ -15,7 +15,7 @@ function rig({ budget, confirms = false, rateHzMax = 1_000 }: { budget?: BusLoad
       return state.verdict;
     },
   });
-  return { sent, state, path: new CommandPath({ messages: [message("Move"), message("Grip"), message("Brake")], budget, gate: () => state.armed }) };
+  return { sent, state, path: new CommandPath({ messages: [message("Move"), message("Grip"), message("Brake")], budget, gate: () => state.armed, waits: () => state.waits }) };
 }
 
 test("silent until armed, and the refusal says so", () => {
@@ -25,6 +25,26 @@ test("silent until armed, and the refusal says so", () => {
   assert.ok(!verdict.ok && verdict.code === "notArmed");
   assert.equal(sent.length, 0);
   assert.deepEqual(path.refused, { notArmed: 1 });
+});
+
+test("while it is not known yet whether it is armed the newest is kept: sent when it is, dropped when it is not, and no longer than it lives", () => {
+  for (const armed of [true, false]) {
+    const { path, sent, state } = rig();
+    Object.assign(state, { armed: false, waits: true });
+    assert.deepEqual(path.submit("Move", { v: 1 }, 50, 0), { ok: true, held: true, data: Uint8Array.of(1) });
+    path.submit("Move", { v: 2 }, 50, 1_000);
+    path.submit("Grip", { v: 3 }, 10, 1_000);
+    assert.ok(!path.submit("Move", { v: 101 }, 50, 1_000).ok, "what is wrong is refused all the same");
+    const dueUs = path.nextDeadlineUs(1_000)!;
+    assert.ok(dueUs > 1_000, "whoever turns for it does not spin");
+    path.poll(dueUs);
+    assert.equal(sent.length, 0);
+    Object.assign(state, { armed, waits: false });
+    path.poll(20_000);
+    assert.deepEqual(sent.map(({ data, deadlineUs }) => [data, deadlineUs]), armed ? [[2, 51_000]] : []);
+    assert.deepEqual(path.refused, { superseded: 1, outOfRange: 1, ...(armed ? { expired: 1 } : { disarmed: 2 }) });
+    assert.equal(path.nextDeadlineUs(20_000), undefined);
+  }
 });
 
 test("only what is listed, in range and alive goes out", () => {
@@ -43,6 +63,18 @@ test("the time to live is the sender's, cut to the message's maximum", () => {
   path.submit("Move", { v: 1 }, 30, 0);
   path.submit("Grip", { v: 1 }, 60_000, 0);
   assert.deepEqual(sent.map(({ deadlineUs }) => deadlineUs), [30_000, 100_000]);
+});
+
+test("it lives from when its sender handed it over: what has waited has aged, what comes from the future has not", () => {
+  const { path, sent } = rig();
+  assert.ok(path.submit("Move", { v: 1 }, 50, 1_000_000, 970_000).ok);
+  assert.ok(path.submit("Grip", { v: 1 }, 50, 1_000_000, 2_000_000).ok);
+  assert.deepEqual(sent.map(({ deadlineUs }) => deadlineUs), [1_020_000, 1_050_000]);
+  for (const [ttlMs, sentUs] of [[50, 950_000], [undefined, 900_000]] as const) {
+    const verdict = path.submit("Move", { v: 2 }, ttlMs, 1_000_000, sentUs);
+    assert.ok(!verdict.ok && verdict.code === "expired" && verdict.status === 211, String(ttlMs));
+  }
+  assert.equal(sent.length, 2);
 });
 
 test("faster than its rate: the newest is held, the older one is gone for good", () => {

@@ -2,7 +2,8 @@
  * The way of commands to one link: only listed messages, range-checked, fresh, newest only, paced, within the link's load budget. Pure but for
  * `transmit`, which never blocks and computes E2E counter and CRC at the moment of sending.
  *
- * It does not know whether the gateway is armed: `gate` is asked for each command, and asked again when a held one is due.
+ * It does not know whether the gateway is armed: `gate` is asked for each command, and asked again when a held one is due. Who has just taken over may not know either, for a moment (`waits`):
+ * what comes then is neither refused nor sent; it lives no longer than any other.
  */
 import type { SendVerdict } from "../../drivers/driver.ts";
 import type { EncodeFaultName } from "../../schemas/dbc/index.ts";
@@ -45,6 +46,8 @@ export interface CommandPathOptions {
   budget: BusLoadBudget | undefined;
   /** Whether commands may pass now. */
   gate(): boolean;
+  /** Whether that is about to be known, and is not yet. */
+  waits?: (() => boolean) | undefined;
 }
 
 interface Outgoing extends OutgoingMessage {
@@ -55,6 +58,8 @@ interface Outgoing extends OutgoingMessage {
 const nothing = new Uint8Array(0);
 /** Tokens are counted within 31 bits; 0 stands for "none". */
 const TOKEN_MAX = 0x7fff_ffff;
+/** Between two looks whether `waits` is over. */
+const WAIT_LOOK_US = 5_000;
 
 export class CommandPath {
   readonly counters = { sent: 0 };
@@ -68,15 +73,18 @@ export class CommandPath {
     for (const message of options.messages) this.#messages.set(message.name, { ...message, slot: new CommandSlot(message.rateHzMax), token: 0 });
   }
 
-  /** A command from a client, a bridge or a route. `ttlMs` undefined = the message's maximum; longer ones are cut to it. */
-  submit(name: string, values: CommandValues, ttlMs: number | undefined, nowUs: number): CommandVerdict {
+  /** A command from a client, a bridge or a route. `ttlMs` undefined = the message's maximum; longer ones are cut to it. It lives from `sentUs` on, when its sender handed it over: what has waited in a socket has aged. */
+  submit(name: string, values: CommandValues, ttlMs: number | undefined, nowUs: number, sentUs = nowUs): CommandVerdict {
     const message = this.#messages.get(name);
     if (!message || message.poseOnly) return this.#refuse("unknownCommand", Status.notFound, `${name} is not in the list of commands`);
-    if (!this.#options.gate()) return this.#refuse("notArmed", Status.preconditionFailed, "the gateway is not armed (ipcnet arm)");
+    if (!this.#waits && !this.#options.gate()) return this.#refuse("notArmed", Status.preconditionFailed, "the gateway is not armed (ipcnet arm)");
     if (ttlMs !== undefined && !(ttlMs > 0)) return this.#refuse("expired", Status.gone, `a time to live of ${ttlMs} ms is over before it began`);
+    const lifeMs = Math.min(ttlMs ?? Infinity, message.ttlMsMax);
+    const deadlineUs = Math.min(sentUs, nowUs) + lifeMs * 1e3;
+    if (deadlineUs <= nowUs) return this.#refuse("expired", Status.gone, `its time to live of ${lifeMs} ms had passed`);
     const encoded = message.encode(values);
     if (!encoded.ok) return this.#refuse(encoded.code, Status.unprocessableContent, encoded.text);
-    const replaced = message.slot.put({ payload: encoded.data, deadlineUs: nowUs + Math.min(ttlMs ?? Infinity, message.ttlMsMax) * 1e3 });
+    const replaced = message.slot.put({ payload: encoded.data, deadlineUs });
     if (replaced) this.#count("superseded");
     return this.#flush(message, encoded.data, nowUs);
   }
@@ -91,6 +99,10 @@ export class CommandPath {
     return this.#transmit(message, encoded.data, deadlineUs);
   }
 
+  get #waits(): boolean {
+    return this.#options.waits?.() ?? false;
+  }
+
   /** Sends what was held and is due; to be called at `nextDeadlineUs`. */
   poll(nowUs: number): void {
     for (const message of this.#messages.values()) if (message.slot.nextDeadlineUs() !== undefined) this.#flush(message, nothing, nowUs);
@@ -98,9 +110,11 @@ export class CommandPath {
 
   nextDeadlineUs(nowUs: number): number | undefined {
     let next: number | undefined;
+    const waits = this.#waits;
     for (const message of this.#messages.values()) {
       const dueUs = message.slot.nextDeadlineUs();
       if (dueUs === undefined) continue;
+      if (waits) return nowUs + WAIT_LOOK_US;
       const atUs = Math.max(dueUs, this.#options.budget?.availableAtUs(message.bits, nowUs) ?? dueUs);
       next = next === undefined ? atUs : Math.min(next, atUs);
     }
@@ -135,6 +149,7 @@ export class CommandPath {
   }
 
   #flush(message: Outgoing, data: Uint8Array, nowUs: number): CommandVerdict {
+    if (this.#waits) return { ok: true, held: true, data };
     if (!this.#options.gate()) {
       message.slot.clear();
       return this.#refuse("disarmed", Status.preconditionFailed, "disarmed before it was sent");

@@ -125,7 +125,7 @@ export class LocalFront implements Front {
       server: this.#server, topics: table, directTopics, resources: new Grants(() => configuration().config.resources, clock), policy, clock, gateway: identity, limits: { shared: fitted(defaultLimits.shared, openFilesMax()) },
       identify: (peer, facts) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who), facts }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
-      publisher: { publish: (topic, value, { form, ttlMs, who }) => publisher.publish(topic, value, { form, ttlMs, origin: peerWords(who) }, clock.nowUs()) },
+      publisher: { publish: (topic, value, { form, ttlMs, sentUs, who }) => publisher.publish(topic, value, { form, ttlMs, sentUs, origin: peerWords(who) }, clock.nowUs()) },
       services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
     });
     pair?.restored();

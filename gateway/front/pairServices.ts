@@ -29,7 +29,8 @@ export interface PairReport {
 /** What the services need of the pair. */
 export interface PairPort {
   report(): PairReport;
-  readonly isArmed: boolean;
+  /** Why a hand-over would disturb what moves now; undefined: it would not. */
+  readonly disturbs: string | undefined;
   /** Hands over and ends; the successor answers whoever asked. */
   switchOver(): void;
   /** kill -9 of an instance; false: there is none of this name. */
@@ -53,7 +54,7 @@ export function failoverService(body: Body, port: PairPort | undefined): Service
     // Asked again by the successor of who was asked first: it has happened.
     if (typeof from === "string" && from !== report.active) return { status: Status.ok, body: report };
     if (!report.standby?.ready) return { status: Status.preconditionFailed, text: "there is no standby that could take over" };
-    if (port.isArmed && force !== true) return { status: Status.preconditionFailed, text: "the gateway is armed, and its successor begins disarmed: disarm first, or force it" };
+    if (port.disturbs !== undefined && force !== true) return { status: Status.preconditionFailed, text: `${port.disturbs}: disarm first, or force it` };
     if (typeof from !== "string") return { status: Status.badRequest, text: "from names the instance that is active now" };
     port.switchOver();
     return never;

@@ -12,13 +12,15 @@ export interface ReflexPort {
 
 const none: ServiceReply = { status: Status.preconditionFailed, text: "this gateway opens its buses itself: redundancy.reflex is none" };
 
-export async function reflexService({ action = "status", instance, stop }: Readonly<Record<string, unknown>>, port: ReflexPort | undefined): Promise<ServiceReply> {
+export async function reflexService({ action = "status", instance, stop, to = "twin" }: Readonly<Record<string, unknown>>, port: ReflexPort | undefined): Promise<ServiceReply> {
   if (!port) return none;
   const { client, drills } = port;
   switch (action) {
     case "status": return { status: Status.ok, body: client.ends.map(reflexReport) };
     case "table": return { status: Status.ok, body: { table: Buffer.from(client.table.bytes).toString("base64") } };
-    case "switch": return answerOf(await client.switchOver(), () => client.ends.map(reflexReport));
+    case "switch":
+      if (to !== "twin" && to !== "host") return { status: Status.badRequest, text: "to is twin or host" };
+      return answerOf(await client.switchOver(to), () => client.ends.map(reflexReport));
     case "kill": {
       if (!drills) return { status: Status.forbidden, text: "the configuration allows no drills (redundancy.drills)" };
       const end = client.ends.find((each) => each.instance === instance);

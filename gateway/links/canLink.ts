@@ -31,6 +31,8 @@ export interface CanLinkOptions {
   receive: Omit<CanReceiverOptions, "bus" | "onEcho" | "onErrorFrame">;
   clock: Clock;
   gate(): boolean;
+  /** Whether that is about to be known: see CommandPath. */
+  waits(): boolean;
   ports: LinkPorts;
   /** How another instance's bus is listened to; absent: it is not. */
   following?: { follow(): void; goOnAfter(timeUs: number): void };
@@ -48,6 +50,7 @@ export class CanLink implements Link {
   #foreignCommandUs = -Infinity;
   #foreignCommand = "";
   #rates = { receivedHz: 0, sentHz: 0, loadPercent: undefined as number | undefined };
+  #isStarted = false;
   /** Of the driver's health machine, as last told. */
   #phase: unknown;
   #atLastInterval = { frames: 0, echoes: 0, sent: 0, bits: 0 };
@@ -60,7 +63,7 @@ export class CanLink implements Link {
     this.path = options.commands.length === 0 ? undefined : new CommandPath({
       messages: options.commands.map((command) => outgoing(command, driver)),
       budget: new BusLoadBudget({ bitrateBps: options.bitrateBps ?? 0, loadPercentMax: options.busLoadMaxPercent }),
-      gate: options.gate,
+      gate: options.gate, waits: () => this.#waits,
     });
     this.receiver = new CanReceiver({
       ...options.receive, bus: driver.name,
@@ -71,6 +74,11 @@ export class CanLink implements Link {
     });
     driver.onFrames((batch) => this.receiver.push(batch, clock.nowUs()));
     driver.onEvent((event) => this.#onEvent(event));
+  }
+
+  /** What another instance had open and this one has not opened yet, or has not heard of yet, refuses nothing. */
+  get #waits(): boolean {
+    return this.#options.following !== undefined && (!this.#isStarted || this.#options.waits());
   }
 
   get survives(): boolean {
@@ -89,8 +97,9 @@ export class CanLink implements Link {
     if (lastUs > 0) following?.goOnAfter(lastUs);
   }
 
-  start(): Promise<void> {
-    return this.driver.start();
+  async start(): Promise<void> {
+    await this.driver.start();
+    this.#isStarted = true;
   }
 
   stop(): Promise<void> {
@@ -162,8 +171,9 @@ export class CanLink implements Link {
 
   #onEvent(event: DriverEvent): void {
     if (event.code === "stateChanged") this.#phase = event.details?.["phase"];
-    // Whatever was on its way is settled one way or the other: nothing may wait for an echo that cannot come.
-    if (event.code === "purged" || event.code === "transmitDropped" || (event.code === "stateChanged" && event.state !== "up" && event.state !== "degraded")) this.path?.clear();
+    // Whatever was on its way is settled one way or the other: nothing may wait for an echo that cannot come. (Before it is known how things are, nothing is.)
+    const settles = event.code === "purged" || event.code === "transmitDropped" || (event.code === "stateChanged" && event.state !== "up" && event.state !== "degraded");
+    if (settles && !this.#waits) this.path?.clear();
     this.#options.ports.event(this, event);
   }
 }

@@ -12,6 +12,10 @@ export interface SupervisorPort {
   /** Why it is in this state. */
   readonly reason: string;
   readonly armed: boolean;
+  /** After a takeover: whether it is armed is about to be told by whoever holds the state, and has not been yet. Ends by itself. */
+  readonly settling: boolean;
+  /** A process of its own holds the state: it goes on when this gateway ends. */
+  readonly survives: boolean;
   /** Of the pose that runs, or ran last; undefined: there was none, or it was reset. */
   readonly cause: PoseCause | undefined;
   /** The last safe pose's verdict. */

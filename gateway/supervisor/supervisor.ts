@@ -33,6 +33,8 @@ export interface SupervisorOptions {
 }
 
 export class Supervisor implements SupervisorPort {
+  readonly settling = false;
+  readonly survives = false;
   #state: ArmingState = "disarmed";
   #reason = "";
   #cause: PoseCause | undefined;

@@ -60,6 +60,7 @@ test("an application topic takes what its schema allows, and nothing that is dea
   assert.equal(publisher.publish("app/x", 5, meta, 0).status, 100);
   assert.equal(publisher.publish("app/x", "five", meta, 0).text, "the value must be a number");
   assert.equal(publisher.publish("app/x", 5, { ...meta, ttlMs: 0 }, 0).status, 211);
+  assert.equal(publisher.publish("app/x", 5, { ...meta, ttlMs: 50, sentUs: 0 }, 50_001).status, 211);
   assert.equal(table.get("app/x")?.sequence, 1);
 });
 

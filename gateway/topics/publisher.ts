@@ -13,6 +13,8 @@ export interface PublishMeta {
   /** "native": bytes in the topic's own encoding. "value": decoded. */
   form: "native" | "value";
   ttlMs: number | undefined;
+  /** When its sender handed it over, CLOCK_MONOTONIC µs; its life begins then. Undefined: now. */
+  sentUs?: number | undefined;
   /** Who sends, as it is shown as the sample's origin. */
   origin: string;
 }
@@ -107,7 +109,7 @@ export class Publisher {
 
   #command({ topic, path, message, recordOf }: Extract<Target, { kind: "command" }>, value: unknown, meta: PublishMeta, nowUs: number): PublishReply {
     if (!isValues(value)) return { status: Status.unprocessableContent, code: "malformed", text: `${topic.name} takes an object of signals: numbers, or value names as strings` };
-    const verdict = path.submit(message, value, meta.ttlMs, nowUs);
+    const verdict = path.submit(message, value, meta.ttlMs, nowUs, meta.sentUs);
     if (!verdict.ok) return { status: verdict.status, code: verdict.code, text: verdict.text };
     this.#onCommand(nowUs);
     // What was commanded can be watched like anything else.
@@ -120,7 +122,7 @@ export class Publisher {
     if (!isFrame(value)) return { status: Status.unprocessableContent, code: "malformed", text: "the topic takes one CAN frame: canId, flags, data" };
     const resolved = resolve(value);
     if (!resolved.ok) return { status: resolved.code === "unknownCommand" ? Status.notFound : Status.unprocessableContent, code: resolved.code, text: resolved.text };
-    const verdict = path.submit(resolved.message, resolved.values, meta.ttlMs, nowUs);
+    const verdict = path.submit(resolved.message, resolved.values, meta.ttlMs, nowUs, meta.sentUs);
     if (!verdict.ok) return { status: verdict.status, code: verdict.code, text: verdict.text };
     this.#onCommand(nowUs);
     return verdict.held ? { status: Status.accepted, text: heldText } : accepted;
@@ -128,6 +130,8 @@ export class Publisher {
 
   #application({ topic, validate }: Extract<Target, { kind: "application" }>, value: unknown, meta: PublishMeta, nowUs: number): PublishReply {
     if (meta.ttlMs !== undefined && !(meta.ttlMs > 0)) return { status: Status.gone, code: "expired", text: `a time to live of ${meta.ttlMs} ms is over before it began` };
+    // What has waited in queues until its time was over must not move anything.
+    if (meta.ttlMs !== undefined && nowUs - (meta.sentUs ?? nowUs) > meta.ttlMs * 1e3) return { status: Status.gone, code: "expired", text: `its time to live of ${meta.ttlMs} ms had passed` };
     const fault = validate?.(value);
     if (fault !== undefined) return { status: Status.unprocessableContent, code: "schema", text: fault };
     const written = topic.encoding === "cbor" || topic.encoding === "json" || topic.encoding === "bytes" ? writeValue(topic.encoding, value) : writeOther(topic, value);

@@ -1,5 +1,6 @@
 /* A close that takes long (a TCP socket that lingers, for want of a file system that does not answer) takes long for nobody here. */
 #include "closer.h"
+#include "check_test.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,14 +13,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                     \
-  do {                                                                       \
-    if (!(condition)) {                                                      \
-      fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
-      exit(1);                                                               \
-    }                                                                        \
-  } while (0)
 
 #define LINGER_S 60
 

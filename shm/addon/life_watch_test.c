@@ -18,18 +18,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "check_test.h"
 #include "handover.h"
 #include "priority.h"
 #include "process_end.h"
 #include "seqpacket.h"
-
-#define CHECK(condition)                                                     \
-  do {                                                                       \
-    if (!(condition)) {                                                      \
-      fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
-      exit(1);                                                               \
-    }                                                                        \
-  } while (0)
 
 #define WAIT_MS 60000
 #define ROUNDS 20

@@ -111,7 +111,7 @@ export class LocalClient implements Client {
 
   async publish(topic: string, value: unknown, { ttlMs, id, acknowledge = true }: PublishOptions = {}): Promise<void> {
     if (!acknowledge) return this.#publishFast(topic, value, ttlMs);
-    await this.#call({ op: "publish", topic, encoding: value instanceof Uint8Array ? "native" : "cbor", value, ttlMs, id, acknowledge: true }, CALL_TIMEOUT_MS);
+    await this.#call({ op: "publish", topic, encoding: value instanceof Uint8Array ? "native" : "cbor", value, ttlMs, sentUs: systemClock.nowUs(), id, acknowledge: true }, CALL_TIMEOUT_MS);
   }
 
   query(topic: string): Promise<Message | undefined>;

@@ -1,4 +1,5 @@
 #include "sealed_file.h"
+#include "check_test.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,14 +10,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                  \
-  do {                                                                    \
-    if (!(condition)) {                                                   \
-      fprintf(stderr, "line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
-      exit(1);                                                            \
-    }                                                                     \
-  } while (0)
 
 static void round_trip(void) {
   const char text[] = "what is sealed stays";

@@ -1,5 +1,6 @@
 /* Each test is a sentence; the first that fails ends the program with its line. */
 #include "seqpacket.h"
+#include "check_test.h"
 #include "open_descriptors_test.h"
 
 #include <errno.h>
@@ -15,14 +16,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                     \
-  do {                                                                       \
-    if (!(condition)) {                                                      \
-      fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
-      exit(1);                                                               \
-    }                                                                        \
-  } while (0)
 
 static char folder[64];
 

@@ -26,7 +26,7 @@ const fromClient: { readonly [O in ClientOp]: (fields: Fields) => Extract<Client
     const encoding = f.choice("encoding", ["native", "cbor"]);
     return {
       op: "publish", seq: seq(f), topic: f.text("topic", TOPIC_LENGTH_MAX), encoding, value: encoding === "native" ? f.bytes("value") : f.any("value"),
-      ttlMs: f.optionalNumber("ttlMs", 0, TTL_MS_MAX), id: f.optionalText("id", PUBLISH_ID_LENGTH_MAX), acknowledge: f.boolean("acknowledge", true),
+      ttlMs: f.optionalNumber("ttlMs", 0, TTL_MS_MAX), sentUs: f.optionalNumber("sentUs", 0, Number.MAX_SAFE_INTEGER), id: f.optionalText("id", PUBLISH_ID_LENGTH_MAX), acknowledge: f.boolean("acknowledge", true),
     };
   },
   query: (f) => ({ op: "query", seq: seq(f), topic: f.text("topic", TOPIC_LENGTH_MAX), last: f.optionalInteger("last", 1, QUERY_LAST_MAX) }),

@@ -29,6 +29,8 @@ export interface PublishMessage {
   encoding: "native" | "cbor";
   value: unknown;
   ttlMs: number | undefined;
+  /** When it was handed over, CLOCK_MONOTONIC µs: its life begins then. */
+  sentUs: number | undefined;
   id: string | undefined;
   /** Whether a reply is wanted when it worked; a refusal is always reported. */
   acknowledge: boolean;

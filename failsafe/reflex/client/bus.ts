@@ -48,6 +48,8 @@ export class ReflexBus implements CanDriver {
   #stops: (() => void)[] = [];
   #shown: { state: DriverState; reason: string; phase: string; sinceUs: number };
   #owner: ReflexEnd | undefined;
+  /** Of the process that owns the buses. */
+  #greeting: ReflexEnd["hello"];
   #started = false;
   #followed = false;
   /** No owner yet, and that is no fault until then. */
@@ -76,7 +78,7 @@ export class ReflexBus implements CanDriver {
     if (!this.#started) {
       this.#started = true;
       const { client, bus } = this.#options;
-      this.#stops = [client.onFrames(bus, (batch) => this.#received(batch)), client.onReport(({ end, report }) => this.#reported(end, report)), client.onChange(() => this.#changed())];
+      this.#stops = [client.onFrames(bus, (batch) => this.#received(batch)), client.onReport(({ end, report }) => this.#reported(end, report)), client.onChange(() => this.#changed()), client.onLoss(() => this.#giveUp("recordsLost"))];
       const now = this.#state();
       // A bus that is up has not come up by being looked at by another brain.
       if (this.#followed && now.state === "up") this.#shown = { ...now, sinceUs: this.#options.clock.nowUs() };
@@ -170,14 +172,20 @@ export class ReflexBus implements CanDriver {
 
   #changed(): void {
     const { owner } = this.#options.client;
-    if (owner && this.#owner && owner !== this.#owner) {
-      // What the one before had in its hands will not be told any more.
-      const lost = [...this.#inFlight];
-      this.#inFlight.clear();
-      for (const token of lost) this.#options.onRefused(token, "ownerChanged");
+    // What the one before had in its hands will not be told any more; nor when it was started again.
+    if (owner && this.#owner && (owner !== this.#owner || owner.hello !== this.#greeting)) this.#giveUp("ownerChanged");
+    if (owner) {
+      this.#owner = owner;
+      this.#greeting = owner.hello;
     }
-    if (owner) this.#owner = owner;
     this.#look();
+  }
+
+  /** Nothing will be heard of what is on its way, and nothing may wait for that. The reflex itself has no two of a kind on the bus. */
+  #giveUp(why: string): void {
+    const lost = [...this.#inFlight];
+    this.#inFlight.clear();
+    for (const token of lost) this.#options.onRefused(token, why);
   }
 
   #state(): { state: DriverState; reason: string; phase: string } {

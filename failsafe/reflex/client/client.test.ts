@@ -13,11 +13,14 @@ import { triggerKinds } from "../table/layout.ts";
 import { FakeReflex, lack } from "./fakeReflex.ts";
 import { ReflexSupervisor } from "./supervisor.ts";
 import { FIRST_OWNER_MS_MAX } from "./limits.ts";
+import { busPhases } from "../../../drivers/can/busHealth.ts";
 import { roles, stepStates } from "./status.ts";
 
 const MOVE = 33;
 const STATE = 34;
 const UP = 1;
+/** As a phase. */
+const PROBING = busPhases.indexOf("probing");
 
 async function eventually(what: string, holds: () => boolean): Promise<void> {
   const deadlineMs = performance.now() + 20_000;
@@ -27,7 +30,7 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-async function rig(t: TestContext, { pair = false } = {}) {
+async function rig(t: TestContext, { pair = false, brainEpoch = 1 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "ipcnet-reflex-"));
   const table = compileTable(testInput);
   assert.ok(table.ok);
@@ -37,10 +40,11 @@ async function rig(t: TestContext, { pair = false } = {}) {
     fakes.push(fake);
     return fake;
   };
+  const epoch = { value: brainEpoch };
   const codes: string[] = [];
   const told: string[] = [];
   const client = await ReflexClient.create({
-    runFolder: folder, instances: pair ? ["a", "b"] : ["a"], clock: systemClock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: 1_000, event: ({ code, severity, text }) => {
+    runFolder: folder, instances: pair ? ["a", "b"] : ["a"], clock: systemClock, brainEpoch: () => epoch.value, outdated: (known) => (epoch.value = known + 1), isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: 1_000, event: ({ code, severity, text }) => {
       codes.push(code);
       told.push(`${severity} ${code} ${text}`);
     },
@@ -82,6 +86,15 @@ test("it connects when the reflex comes, hands the table over, beats, and comes 
   await eventually("gone", () => client.owner === undefined && codes.includes("reflexGone"));
   const second = await start("a", "owner", 2);
   await eventually("back", () => second.rows !== undefined && client.owner?.epoch === 2);
+});
+
+test("a reflex that has obeyed a newer brain says so, and is commanded under an epoch above that", async (t) => {
+  const { start } = await rig(t, { brainEpoch: 7 });
+  const fake = await start("a");
+  await eventually("beats of ours", () => fake.orders.some(({ order, a }) => order === "brainBeat" && a === 7));
+  fake.brainEpoch = 900;
+  await eventually("beats above", () => fake.orders.some(({ order, a }) => order === "brainBeat" && a === 901));
+  assert.deepEqual([...new Set(fake.orders.filter(({ order }) => order === "brainBeat").map(({ a }) => a))], [7, 901]);
 });
 
 test("a table that is refused is offered again, and the refusal is told", async (t) => {
@@ -135,6 +148,57 @@ test("when the owner dies the other one's frames go on where it stopped, once ea
   assert.deepEqual(received.filter(({ canId }) => canId === STATE).map(({ first }) => first), [1, 2, 3, 4, 5]);
   assert.ok(refused.some(([token]) => token === 21), JSON.stringify(refused));
   assert.equal(bus.health().state, "up", "and the bus was never down");
+});
+
+test("whoever reads too late waits for no echo that was lost, and asks anew how the buses are", async (t) => {
+  const { client, bus, start, move, refused, codes, supervisor } = await rig(t);
+  const fake = await start("a");
+  await eventually("ready", () => fake.rows !== undefined && client.takesCommands && client.owner !== undefined);
+  fake.tellBus(UP, UP);
+  await eventually("up", () => bus.health().state === "up");
+  await supervisor.arm("test");
+  fake.isMute = true;
+  assert.equal(move(31), "queued");
+  await eventually("on its way", () => fake.commands.length > 0);
+  fake.busPhase = PROBING;
+  // More than the lane holds, before anybody can read.
+  for (let count = 0; count < 300; count++) fake.frame(STATE, new Uint8Array(8));
+  await eventually("given up", () => refused.length > 0);
+  assert.deepEqual(refused, [[31, "recordsLost"]]);
+  assert.ok(codes.includes("recordsLost"));
+  await eventually("its status is believed", () => bus.health().state === "dead");
+});
+
+test("an owner that was started again knows nothing of what its predecessor had in hand", async (t) => {
+  const { client, start, move, refused, supervisor } = await rig(t, { pair: true });
+  const [a, b] = [await start("a"), await start("b", "standby")];
+  await eventually("ready", () => a.rows !== undefined && b.rows !== undefined && client.owner?.instance === "a" && client.ends.every((end) => end.takesCommands));
+  await supervisor.arm("test");
+  a.isMute = true;
+  assert.equal(move(41), "queued");
+  await eventually("on its way", () => a.commands.length > 0);
+  a.stop();
+  await eventually("gone", () => client.owner === undefined);
+  await start("a", "owner", 2);
+  await eventually("given up", () => refused.length > 0);
+  assert.deepEqual(refused, [[41, "ownerChanged"]]);
+});
+
+test("whoever goes on for another brain knows whether it is armed when an owner has told it; without one that is waited for a moment, and no longer", async (t) => {
+  const { client, supervisor, start } = await rig(t);
+  assert.equal(supervisor.settling, false, "who begins from nothing has nothing to wait for");
+  supervisor.takenOver({ state: "armed", reason: "before" }, systemClock.nowUs());
+  assert.deepEqual([supervisor.settling, supervisor.armed], [true, false]);
+  await eventually("given up", () => !supervisor.settling);
+  supervisor.takenOver({ state: "armed", reason: "before" }, systemClock.nowUs());
+  const fake = await start("a");
+  fake.arming = "armed";
+  await eventually("armed", () => supervisor.armed);
+  assert.equal(supervisor.settling, false);
+  fake.stop();
+  await eventually("gone", () => client.owner === undefined);
+  supervisor.takenOver({ state: "armed", reason: "before" }, systemClock.nowUs());
+  assert.equal(supervisor.settling, false, "who has followed knows it");
 });
 
 test("a takeover is one event, and the state does not flicker with what the standby had said of itself", async (t) => {
@@ -319,4 +383,17 @@ test("the cause of a pose: what the reflex saw, then who asked and took over wit
 
 test("epochs are compared as serial numbers", () => {
   assert.deepEqual([newer(2, 1), newer(1, 2), newer(1, 65_535), newer(65_535, 1), newer(1, 0), newer(0, 1), newer(5, 5)], [true, false, true, false, true, false, false]);
+});
+
+test("a hand-over is asked of the owner, to its twin or to the other host; refused it says why, and without an owner it is away", async (t) => {
+  const { client, start } = await rig(t);
+  assert.equal((await client.switchOver("host")).code, "away");
+  const fake = await start("a");
+  await eventually("ready", () => fake.rows !== undefined && client.owner !== undefined);
+  assert.equal((await client.switchOver()).code, "done");
+  assert.equal((await client.switchOver("host")).code, "done");
+  assert.deepEqual(fake.switches, ["twin", "host"]);
+  fake.switchAnswer = "switch: no other host is on a bus";
+  const reply = await client.switchOver("host");
+  assert.deepEqual([reply.code, reply.text], ["fault", "switch: no other host is on a bus"]);
 });

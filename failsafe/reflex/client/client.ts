@@ -15,7 +15,7 @@ import { shortHash, type CompiledTable } from "../table/compile.ts";
 import { tableText } from "../table/read.ts";
 import { ReflexEnd, type ReflexInstance, type Reply } from "./end.ts";
 import { ANSWER_TIMEOUT_MS, BEAT_MS_DEFAULT, BEAT_MS_MIN, COMMAND_LANE_SLOTS, COMMAND_SLOT_BYTES, FOLLOW_MS, OWNER_WAIT_MS, SHADOW_MESSAGES_MAX, STATUS_PERIOD_MS, TAKEOVER_MS_MAX } from "./limits.ts";
-import type { Order } from "./packets.ts";
+import type { Order, SwitchTo } from "./packets.ts";
 import { busOfRecord, decodeReport, encodeCommand, isReport, recordCount, type Report } from "./records.ts";
 
 export interface ReflexClientOptions {
@@ -26,6 +26,8 @@ export interface ReflexClientOptions {
   brainEpoch(): number;
   /** Whether this brain is the one that commands: the other one's beats would lie. */
   isActive(): boolean;
+  /** A reflex has obeyed a brain of a newer epoch than ours, and obeys us no more. Nobody else commands: whoever did is dead before this one begins. So ours has to rise above it. */
+  outdated?(epoch: number): void;
   bootId: Uint8Array;
   table: CompiledTable;
   brainTimeoutMs: number;
@@ -63,6 +65,7 @@ export class ReflexClient {
   readonly #frameListeners: readonly Listeners<CanFrameBatch>[];
   readonly #reports = new Listeners<{ end: ReflexEnd; report: Report }>();
   readonly #changes = new Listeners<void>();
+  readonly #losses = new Listeners<void>();
   readonly #shadows = new Map<ReflexEnd, { message: Uint8Array; heardUs: number }[]>();
   readonly #lastUs: number[];
   /** Newest payloads of what the table watches, by bus and id. */
@@ -107,7 +110,9 @@ export class ReflexClient {
       ports: {
         connectionChanged: (end, text) => this.#connectionChanged(end, text),
         records: (end, batch) => this.#records(end, batch),
-        statusChanged: () => {
+        statusChanged: (end) => {
+          if (end.lostRecords) this.#catchUp(end);
+          this.#compareEpochs(end);
           this.#judgeOwner();
           this.#changes.call();
         },
@@ -180,9 +185,9 @@ export class ReflexClient {
     return (this.#options.clock.nowUs() - this.#ownerSinceUs) / 1e3;
   }
 
-  /** Whether anybody reads the commands. */
+  /** Whether the owner reads the commands; while there is none, whether anybody does. */
   get takesCommands(): boolean {
-    return this.ends.some((end) => end.takesCommands);
+    return this.#owner ? this.#owner.takesCommands : this.ends.some((end) => end.takesCommands);
   }
 
   /** Frames of one bus (row), echoes and error frames included; the batch is borrowed. */
@@ -197,6 +202,11 @@ export class ReflexClient {
   /** A reflex came or went, or another one owns the buses. */
   onChange(listener: () => void): () => void {
     return this.#changes.add(listener);
+  }
+
+  /** Records of the owner were lost: what they said is not known, and will not be told again. */
+  onLoss(listener: () => void): () => void {
+    return this.#losses.add(listener);
   }
 
   /** Hands a command over; what becomes of it comes back with its token. */
@@ -219,9 +229,9 @@ export class ReflexClient {
     return owner.order(order, timeoutMs);
   }
 
-  /** Planned hand-over to the twin. */
-  switchOver(): Promise<Reply> {
-    return this.#owner?.switchOver() ?? Promise.resolve({ code: "away", count: 0, lacks: [], text: this.describeAbsence() });
+  /** Planned hand-over to the twin, or to the other host on the bus. Refused, nothing has changed. Never rejects. */
+  switchOver(to: SwitchTo = "twin"): Promise<Reply> {
+    return this.#owner?.switchOver(to) ?? Promise.resolve({ code: "away", count: 0, lacks: [], text: this.describeAbsence() });
   }
 
   /** One sentence on why nobody owns the buses. */
@@ -325,6 +335,7 @@ export class ReflexClient {
   #records(end: ReflexEnd, batch: LaneBatch): void {
     end.heardUs = this.#options.clock.nowUs();
     for (let i = 0; i < batch.count; i++) {
+      if (batch.lostBefore(i) > 0) this.#lost(end, batch.lostBefore(i));
       const at = batch.payloadAt(i);
       const lengthBytes = batch.payloadBytes(i);
       const count = recordCount(lengthBytes);
@@ -339,6 +350,29 @@ export class ReflexClient {
       if (end === this.#source) this.#deliver(batch.bytes, at, count, false);
       else this.#remember(end, batch.bytes.slice(at, at + lengthBytes));
     }
+  }
+
+  /** This process stood still for longer than the lane holds. */
+  #lost(end: ReflexEnd, count: number): void {
+    this.#tell("warning", "recordsLost", end, `reflex ${end.instance}: ${count} messages of its lane were not read in time`);
+    end.lostRecords = true;
+    end.askStatus();
+    if (end === this.#owner) this.#losses.call();
+  }
+
+  /** Where our epoch was lost, the reflex and its disk know which was used. */
+  #compareEpochs(end: ReflexEnd): void {
+    const { isActive, brainEpoch, outdated } = this.#options;
+    const known = end.status?.brainEpoch ?? 0;
+    if (!isActive() || known <= brainEpoch()) return;
+    outdated?.(known);
+    this.#beat();
+  }
+
+  /** How its buses are was perhaps among what was lost: its status says it as well. */
+  #catchUp(end: ReflexEnd): void {
+    end.lostRecords = false;
+    end.buses.clear();
   }
 
   #report(end: ReflexEnd, report: Report | undefined): void {

@@ -7,7 +7,7 @@ import { closeAll, Descriptor, sealBytes, SeqpacketConnection, SocketError } fro
 import { LaneError, LaneReader, type LaneBatch, type LaneWriter, makeBell } from "../../../shm/lanes/index.ts";
 import { shortHash } from "../table/compile.ts";
 import { ANSWER_TIMEOUT_MS, RECONNECT_MAX_MS, RECONNECT_MIN_MS, TABLE_RETRY_MS } from "./limits.ts";
-import { PacketCodec, PROTOCOL_MAJOR, PROTOCOL_MINOR, who, type Answer, type Hello, type Order, type Packet } from "./packets.ts";
+import { PacketCodec, PROTOCOL_MAJOR, PROTOCOL_MINOR, who, type Answer, type Hello, type Order, type Packet, type SwitchTo } from "./packets.ts";
 import type { ReflexState, Report } from "./records.ts";
 import { roles, type ReflexRole, type ReflexStatus } from "./status.ts";
 
@@ -59,6 +59,8 @@ export class ReflexEnd {
   heardUs = Number.NEGATIVE_INFINITY;
   /** Its twin owns the buses since it did. */
   wasReplaced = false;
+  /** Reports of it may be among what was lost; until its next status. */
+  lostRecords = false;
   /** By bus row: its newest report. */
   readonly buses = new Map<number, Extract<Report, { kind: "bus" }>>();
   hello: Hello | undefined;
@@ -128,8 +130,8 @@ export class ReflexEnd {
     if (this.isReady) this.#send(this.#codec.order(order, 0));
   }
 
-  switchOver(timeoutMs = ANSWER_TIMEOUT_MS): Promise<Reply> {
-    return this.#ask((request) => this.#codec.bare("switch", request), timeoutMs);
+  switchOver(to: SwitchTo): Promise<Reply> {
+    return this.#ask((request) => this.#codec.switchOver(to, request), ANSWER_TIMEOUT_MS);
   }
 
   drill(what: "kill" | "stop"): Promise<Reply> {
@@ -302,6 +304,7 @@ export class ReflexEnd {
     this.role = "starting";
     this.epoch = 0;
     this.#roleToldUs = Number.NEGATIVE_INFINITY;
+    this.lostRecords = false;
     this.buses.clear();
     this.#cancelTable?.();
     const connection = this.#connection;

@@ -12,7 +12,7 @@ import { checkHolds } from "../table/judge.ts";
 import { NONE, type TableRows } from "../table/layout.ts";
 import { readTable } from "../table/read.ts";
 import { writeStruct } from "../table/struct.ts";
-import { PacketCodec, PROTOCOL_MAJOR, PROTOCOL_MINOR, type Order, type Packet } from "./packets.ts";
+import { PacketCodec, PROTOCOL_MAJOR, PROTOCOL_MINOR, type Order, type Packet, type SwitchTo } from "./packets.ts";
 import { decodeCommand, REPORT_FLAG, reportKinds, stateStruct, type CommandRecord } from "./records.ts";
 import { armings, missingReasons, refusals, roles, statusStruct, type Lack, type ReflexArming, type ReflexRefusal, type ReflexRole, type ReflexStatus } from "./status.ts";
 import { readStruct } from "../table/struct.ts";
@@ -25,7 +25,16 @@ export class FakeReflex {
   /** Tables that were offered; what it says of each. */
   tables = 0;
   tableAnswer: string | undefined;
+  /** To whom it was asked to hand over; what it says of each but done. */
+  readonly switches: SwitchTo[] = [];
+  switchAnswer: string | undefined;
   lacks: Lack[] = [];
+  /** Newest that it obeys, as far as it says. */
+  brainEpoch = 0;
+  /** Of all buses, by its status. */
+  busPhase = 0;
+  /** What it sends is never echoed. */
+  isMute = false;
   /** The next trigger kills it before it answers. */
   diesOfTrigger = false;
   role: ReflexRole;
@@ -136,7 +145,10 @@ export class FakeReflex {
       this.tellState();
       return;
     } else if (packet.kind === "order") this.#order(packet.order, (bytes) => answer(bytes), codec, request);
-    else if (packet.kind === "statusAsked") answer(codec.status(this.#status(), request));
+    else if (packet.kind === "switch") {
+      this.switches.push(packet.to);
+      answer(codec.answer(this.switchAnswer === undefined ? { code: "done" } : { code: "fault", text: this.switchAnswer }, request));
+    } else if (packet.kind === "statusAsked") answer(codec.status(this.#status(), request));
     closeAll(descriptors);
   }
 
@@ -176,7 +188,7 @@ export class FakeReflex {
     if (!message) return this.refuse(command.token, "unknownCommand");
     if (command.tableHash !== shortHash(this.#hash)) return this.refuse(command.token, "otherTable");
     if (!this.rows.checks.slice(message.checksFirst, message.checksFirst + message.checksCount).every((check) => checkHolds(check, data))) return this.refuse(command.token, "outOfRange");
-    this.frame(message.canId, data, { flags: CanFlag.echo, token: command.token, bus: message.bus });
+    if (!this.isMute) this.frame(message.canId, data, { flags: CanFlag.echo, token: command.token, bus: message.bus });
   }
 
   #status(): ReflexStatus {
@@ -184,7 +196,7 @@ export class FakeReflex {
     const missing = empty.missing.map((none, index) => this.lacks[index] ?? none);
     return {
       ...empty, major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR, instance: this.instance === "a" ? 0 : 1, role: roles.indexOf(this.role), arming: armings.indexOf(this.arming), epoch: this.epoch, healthy: 1, tableHash: this.#hash, ...this.run,
-      nowUs: Math.floor(this.#clock.nowUs()), pid: process.pid, missingCount: this.lacks.length, missing,
+      busPhases: empty.busPhases.map(() => this.busPhase), brainEpoch: this.brainEpoch, nowUs: Math.floor(this.#clock.nowUs()), pid: process.pid, missingCount: this.lacks.length, missing,
     };
   }
 }

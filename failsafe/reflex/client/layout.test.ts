@@ -74,6 +74,8 @@ test("packets: what one side writes the other reads; a flipped bit, a gap and an
     assert.ok(!refused.ok && refused.code !== "unknownKind", `bit ${bit}`);
   }
   assert.ok((read(hello) as { ok: boolean }).ok);
+  assert.deepEqual(read(a.switchOver("twin", 6)), { ok: true, packet: { kind: "switch", request: 6, to: "twin" } });
+  assert.deepEqual(read(a.switchOver("host", 7)), { ok: true, packet: { kind: "switch", request: 7, to: "host" } });
   a.bare("statusAsked", 1);
   assert.deepEqual((read(a.bare("statusAsked", 2)) as { code: string }).code, "wrongSequence");
 });

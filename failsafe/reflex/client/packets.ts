@@ -20,6 +20,8 @@ export type OrderName = (typeof orders)[number];
 export const answers = ["done", "refused", "unknown", "fault"] as const;
 export type AnswerCode = (typeof answers)[number];
 export const drills = { kill: 0, stop: 1 } as const;
+/** To whom a bus is handed over: the twin on this host, or the other host that is on it. */
+export type SwitchTo = "twin" | "host";
 
 export const helloStruct = struct("ipcnet_packet_hello", {
   major: "u16", minor: "u16", who: "u8", instance: "u8", reserved: { reserved: 2 }, brainEpoch: "u32", bootId: { bytes: 16 }, tableHash: { bytes: 8 },
@@ -53,7 +55,8 @@ export type Packet =
   | { kind: "order"; request: number; order: Required<Order> }
   | { kind: "table"; request: number; lengthBytes: number }
   | { kind: "drill"; request: number; what: number }
-  | { kind: "commandLane" | "reader" | "frameLane" | "frameReader" | "statusAsked" | "switch" | "twinPage" | "look" | "powerLine"; request: number };
+  | { kind: "switch"; request: number; to: SwitchTo }
+  | { kind: "commandLane" | "reader" | "frameLane" | "frameReader" | "statusAsked" | "twinPage" | "look" | "powerLine"; request: number };
 
 export type PacketRead = { ok: true; packet: Packet } | { ok: false; code: "crcMismatch" | "badLength" | "unknownKind" | "wrongSequence"; text: string };
 
@@ -93,8 +96,12 @@ export class PacketCodec {
     return this.#packet("drill", request, Uint8Array.of(drills[what]));
   }
 
+  switchOver(to: SwitchTo, request: number): Uint8Array {
+    return this.#packet("switch", request, to === "host" ? Uint8Array.of(1) : noBody);
+  }
+
   /** Kinds without a body. */
-  bare(kind: "commandLane" | "reader" | "frameLane" | "frameReader" | "statusAsked" | "switch" | "look", request: number): Uint8Array {
+  bare(kind: "commandLane" | "reader" | "frameLane" | "frameReader" | "statusAsked" | "look", request: number): Uint8Array {
     return this.#packet(kind, request, noBody);
   }
 
@@ -151,6 +158,7 @@ function readBody(kind: PacketKind, request: number, body: DataView): Packet | "
     case "hello": return body.byteLength === helloStruct.sizeBytes ? { kind, request, hello: readStruct(helloStruct, body, 0) } : "badLength";
     case "status": return body.byteLength === statusStruct.sizeBytes ? { kind, request, status: readStruct(statusStruct, body, 0) } : "badLength";
     case "table": return body.byteLength === 4 ? { kind, request, lengthBytes: body.getUint32(0, true) } : "badLength";
+    case "switch": return body.byteLength <= 1 ? { kind, request, to: body.byteLength === 1 && body.getUint8(0) === 1 ? "host" : "twin" } : "badLength";
     case "drill": return body.byteLength >= 1 ? { kind, request, what: body.getUint8(0) } : "badLength";
     case "answer": return readAnswer(request, body);
     case "order": {
@@ -160,7 +168,7 @@ function readBody(kind: PacketKind, request: number, body: DataView): Packet | "
     }
     case "powerLine":
       return body.byteLength === POWER_LINE_BYTES ? { kind, request } : "badLength";
-    case "commandLane": case "reader": case "frameLane": case "frameReader": case "statusAsked": case "switch": case "twinPage": case "look":
+    case "commandLane": case "reader": case "frameLane": case "frameReader": case "statusAsked": case "twinPage": case "look":
       return body.byteLength === 0 ? { kind, request } : "badLength";
     default: return kind satisfies never;
   }

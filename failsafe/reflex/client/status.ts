@@ -10,7 +10,7 @@ export const statusStruct = struct("ipcnet_reflex_status", {
   tableHash: { bytes: 32 }, nowUs: "us", sinceUs: "us", startedUs: "us", pid: "u32", twinPid: "u32", twinRole: "u8", missingCount: "u8", brains: "u8", buses: "u8", twinEpoch: "u16", storedEpoch: "u16", twinSeenUs: "us",
   busPhases: { bytes: 8 }, turns: "us", lateTurns: "us", turnUsMax: "us", storeFailures: "us", journalWrites: "us", refusedPackets: "us", closedConnections: "us", commandsRead: "us", commandsLost: "us",
   recordsWritten: "us", watchdogFeeds: "us", sentFrames: "us", echoedFrames: "us", receivedFrames: "us", rejectedFrames: "us", foreignFrames: "us", reportsLost: "us", setPointsExpired: "us", plansRun: "us",
-  plansResumed: "us", takeovers: "us", claimsSent: "us", higherEpochsHeard: "us", staleClaimsHeard: "us", refused: { bytes: 128 }, missing: { of: lackStruct, count: 16 }, reserved: { reserved: 16 },
+  plansResumed: "us", takeovers: "us", claimsSent: "us", higherEpochsHeard: "us", staleClaimsHeard: "us", refused: { bytes: 128 }, missing: { of: lackStruct, count: 16 }, brainEpoch: "u32", reserved: { reserved: 12 },
 });
 export type ReflexStatus = RowOf<typeof statusStruct>;
 

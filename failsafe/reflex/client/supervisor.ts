@@ -31,6 +31,8 @@ export interface ReflexSupervisorOptions {
 const VERDICT_GRACE_MS = 5_000;
 /** From the answer to an order until the state is told. */
 const STATE_WAIT_MS = 1_000;
+/** From a takeover of the brain until the owner is heard at the latest: it answers within milliseconds of being asked, after a change of owners within TAKEOVER_MS_MAX. */
+const SETTLE_MS = 1_000;
 
 interface ToldStep {
   state: StepState;
@@ -39,6 +41,7 @@ interface ToldStep {
 }
 
 export class ReflexSupervisor {
+  readonly survives = true;
   readonly #options: ReflexSupervisorOptions;
   #state: ArmingState = "disarmed";
   #reason = "";
@@ -46,6 +49,9 @@ export class ReflexSupervisor {
   #silentMs: number;
   #lastCommandUs = 0;
   #disarming = false;
+  /** An owner has told its state, to us. */
+  #isTold = false;
+  #settlesUntilUs = Number.NEGATIVE_INFINITY;
   /** What a predecessor has told, until the reflex has. */
   #before: { state: ArmingState; reason: string } | undefined;
   /** What we asked for last. */
@@ -69,6 +75,7 @@ export class ReflexSupervisor {
   /** Another brain is followed, which has told people that the robot is in this state; only what differs is news. */
   takenOver(before: { state: ArmingState; reason: string } | undefined, nowUs: number): void {
     this.#lastCommandUs = nowUs;
+    this.#settlesUntilUs = nowUs + SETTLE_MS * 1e3;
     if (before?.state === this.#state) this.#reason = before.reason;
     else this.#before = before;
   }
@@ -88,6 +95,11 @@ export class ReflexSupervisor {
   /** Whether commands may be handed over; while the twins change over they wait in the lane that both read. */
   get armed(): boolean {
     return this.#state === "armed";
+  }
+
+  /** Taken over from a brain, and no owner was heard yet: what `armed` says is only what a gateway begins with. */
+  get settling(): boolean {
+    return !this.#isTold && this.#options.clock.nowUs() < this.#settlesUntilUs;
   }
 
   get cause(): PoseCause | undefined {
@@ -266,6 +278,7 @@ export class ReflexSupervisor {
 
   #enter({ to, trigger, plan, sinceUs }: { to: ArmingState; trigger: number; plan: number; sinceUs: number }): void {
     const from = this.#state;
+    this.#isTold = true;
     this.#causeIs(to, trigger);
     if (to === "safePose" && this.#run?.plan !== plan) {
       // Steps may be told before the state is.

@@ -10,6 +10,10 @@ size_t ipcnet_reflex_size(void) {
   return sizeof(struct ipcnet_reflex);
 }
 
+void ipcnet_reflex_pass_time(struct ipcnet_reflex *self, uint64_t now_us) {
+  if (now_us > self->now_us) self->now_us = now_us;
+}
+
 uint8_t ipcnet_reflex_owner_number(const struct ipcnet_reflex *self, uint8_t bus) {
   return (uint8_t)(self->table.buses[bus].host * 2u + (self->options.instance & 1u));
 }
@@ -42,12 +46,10 @@ static uint64_t plan_holds_at_us(void *context, uint16_t condition, uint64_t now
 }
 
 static void plan_calls(void *context, uint64_t run_id, uint16_t step, uint16_t call) {
-  uint8_t data[12];
-  for (uint32_t byte = 0; byte < 8; byte++) data[byte] = (uint8_t)(run_id >> 8 * byte);
-  data[8] = (uint8_t)step;
-  data[9] = (uint8_t)(step >> 8);
-  data[10] = (uint8_t)call;
-  data[11] = (uint8_t)(call >> 8);
+  uint8_t data[12] = {0};
+  memcpy(data, &run_id, sizeof run_id);
+  memcpy(data + 8, &step, sizeof step);
+  memcpy(data + 10, &call, sizeof call);
   ipcnet_reflex_report(context, IPCNET_REPORT_CALL, 0, step, data, sizeof data);
 }
 
@@ -76,7 +78,6 @@ void ipcnet_reflex_init(struct ipcnet_reflex *self, const struct ipcnet_reflex_o
   self->os = *os;
   self->page = page;
   self->now_us = self->turned_us = now_us;
-  self->role = IPCNET_TWIN_STARTING;
   self->stored_epoch = options->stored_epoch;
   self->latched_trigger = IPCNET_REFLEX_NONE;
   self->plan_os = (struct ipcnet_reflex_plan_os){
@@ -86,11 +87,11 @@ void ipcnet_reflex_init(struct ipcnet_reflex *self, const struct ipcnet_reflex_o
   page->major = IPCNET_REFLEX_TABLE_MAJOR;
   page->minor = IPCNET_REFLEX_TABLE_MINOR;
   memcpy(page->boot_id, options->boot_id, sizeof page->boot_id);
-  page->role = (uint32_t)self->role;
+  page->role = IPCNET_TWIN_STARTING; /* and so is ours: 0 */
 }
 
 bool ipcnet_reflex_load_table(struct ipcnet_reflex *self, const void *bytes, size_t length, uint64_t now_us, struct ipcnet_reflex_table_fault *fault) {
-  if (now_us > self->now_us) self->now_us = now_us;
+  ipcnet_reflex_pass_time(self, now_us);
   if (self->arming == IPCNET_ARMED || self->arming == IPCNET_SAFE_POSE) {
     *fault = (struct ipcnet_reflex_table_fault){.code = "busy"};
     return false;
@@ -107,14 +108,14 @@ bool ipcnet_reflex_load_table(struct ipcnet_reflex *self, const void *bytes, siz
   ipcnet_reflex_watch_load(self);
   ipcnet_reflex_bus_load(self);
   memset(self->condition_fired, 0, sizeof self->condition_fired);
-  if (had_table) self->latched_trigger = IPCNET_REFLEX_NONE; /* rows mean something else now; the latch stays */
+  self->latched_trigger = IPCNET_REFLEX_NONE; /* rows mean something else now; the latch stays */
   ipcnet_reflex_plan_init(&self->plan, &self->table, &self->plan_os);
   memcpy(self->page->table_hash, table.header->hash, sizeof self->page->table_hash);
   self->page->table_generation = table.generation;
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);
-  /* Owner by the lock alone, and now it learns of another host, which may own the bus: nobody was listened to, and the epoch may be the other's. It begins anew. */
-  if (ipcnet_reflex_shared(self) && !was_shared && ipcnet_twin_holds_lock(self->role)) ipcnet_reflex_raise(self, IPCNET_TWIN_SELF_FENCED);
+  /* Owner by the lock alone, and now it learns of another host, which may own the bus: nobody was listened to, and the epoch may be the other's. It begins anew. (Who does not hold the lock is not concerned.) */
+  if (ipcnet_reflex_shared(self) && !was_shared) ipcnet_reflex_raise(self, IPCNET_TWIN_SELF_FENCED);
   ipcnet_reflex_settle(self);
   return true;
 }
@@ -127,37 +128,34 @@ const struct ipcnet_reflex_table *ipcnet_reflex_loaded_table(const struct ipcnet
 
 void ipcnet_reflex_raise(struct ipcnet_reflex *self, enum ipcnet_twin_event event) {
   for (uint32_t i = 0; i < self->events_count; i++) {
-    if (self->events[(self->events_first + i) % TWIN_EVENTS_MAX] == (uint8_t)event) return; /* once is enough */
+    if (self->events[(self->events_first + i) % IPCNET_TWIN_EVENTS] == (uint8_t)event) return; /* once is enough */
   }
-  if (self->events_count == TWIN_EVENTS_MAX) return; /* cannot be: there are not so many events that are raised without being stepped at once */
-  self->events[(self->events_first + self->events_count) % TWIN_EVENTS_MAX] = (uint8_t)event;
+  self->events[(self->events_first + self->events_count) % IPCNET_TWIN_EVENTS] = (uint8_t)event;
   self->events_count++;
 }
 
 static uint16_t epoch_to_use(const struct ipcnet_reflex *self) {
-  uint16_t known[7] = {self->stored_epoch, self->epoch, self->proposed_epoch, self->heard_epoch};
+  uint16_t known[6] = {self->stored_epoch, self->epoch, self->proposed_epoch, self->heard_epoch};
   if (self->has_restored) known[4] = self->restored.epoch;
   if (ipcnet_reflex_page_valid(self, self->other)) known[5] = (uint16_t)self->other->epoch;
   uint16_t next = ipcnet_epoch_next(known, 6);
-  if (!ipcnet_reflex_shared(self)) return next;
   /* Two hosts cannot agree on a number while the wire between them is broken: each has its own, so that no two owners ever use the same. */
-  uint8_t host = 0;
   for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) {
-    if (self->table.buses[bus].self_fence_us != 0) host = self->table.buses[bus].host;
+    if (self->table.buses[bus].self_fence_us == 0) continue;
+    while ((next & 1u) != self->table.buses[bus].host) next = ipcnet_epoch_next(&next, 1); /* 0xFFFF is followed by 1: both are odd */
   }
-  while ((next & 1u) != host) next = ipcnet_epoch_next(&next, 1); /* 0xFFFF is followed by 1: both are odd */
   return next;
 }
 
 /* Before the role is left: what its going leaves behind. */
 static void leave(struct ipcnet_reflex *self, enum ipcnet_twin_role to) {
   bool owned = ipcnet_twin_may_send(self->role);
-  if (owned && to != IPCNET_TWIN_YIELDING) {
+  if (to != IPCNET_TWIN_YIELDING) {
     /* Whoever comes to own again, much later perhaps, is not armed by that. A run is left as it stands: it will be finished. */
     if (self->arming == IPCNET_ARMED) ipcnet_reflex_set_arming(self, IPCNET_DISARMED);
-    ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
+    ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, false); /* shadows */
   }
-  if (owned && to == IPCNET_TWIN_YIELDING) ipcnet_reflex_claim_farewell(self, IPCNET_HANDOVER);
+  if (to == IPCNET_TWIN_YIELDING) ipcnet_reflex_claim_farewell(self, IPCNET_HANDOVER);
   if (owned && to == IPCNET_TWIN_STOPPED) ipcnet_reflex_claim_farewell(self, IPCNET_RELEASE);
   for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) ipcnet_reflex_bus_park(self, bus);
   self->arming = IPCNET_DISARMED; /* the image keeps what was */
@@ -168,6 +166,7 @@ static void leave(struct ipcnet_reflex *self, enum ipcnet_twin_role to) {
 static void take_step(struct ipcnet_reflex *self, enum ipcnet_twin_event event) {
   struct ipcnet_twin_step next = ipcnet_twin_next(self->role, event);
   bool changed = next.role != self->role;
+  if (next.effects & IPCNET_TWIN_DO_STORE_EPOCH) ipcnet_reflex_look_back(self);
   if (next.effects & IPCNET_TWIN_DO_SILENCE) leave(self, next.role);
   self->role = next.role;
   self->page->role = (uint32_t)next.role;
@@ -187,16 +186,14 @@ static void take_step(struct ipcnet_reflex *self, enum ipcnet_twin_event event) 
     uint8_t data[4] = {(uint8_t)self->role, 0, (uint8_t)self->epoch, (uint8_t)(self->epoch >> 8)};
     ipcnet_reflex_report(self, IPCNET_REPORT_ROLE, 0, 0, data, sizeof data);
   }
-  uint16_t epoch = next.effects & IPCNET_TWIN_DO_STORE_EPOCH ? self->proposed_epoch : self->epoch;
-  if (next.effects & SYSTEM_EFFECTS) self->os.twin(self->os.context, next.effects & SYSTEM_EFFECTS, epoch);
+  if (next.effects & SYSTEM_EFFECTS) self->os.twin(self->os.context, next.effects & SYSTEM_EFFECTS, self->proposed_epoch);
 }
 
 static void take_steps(struct ipcnet_reflex *self) {
-  if (self->stepping) return; /* called from within os->twin: the outer call goes on with it */
   self->stepping = true;
   while (self->events_count > 0) {
     enum ipcnet_twin_event event = (enum ipcnet_twin_event)self->events[self->events_first];
-    self->events_first = (self->events_first + 1) % TWIN_EVENTS_MAX;
+    self->events_first = (self->events_first + 1) % IPCNET_TWIN_EVENTS;
     self->events_count--;
     take_step(self, event);
     if (self->adopt_wanted && self->has_table) ipcnet_reflex_adopt(self);
@@ -205,15 +202,16 @@ static void take_steps(struct ipcnet_reflex *self) {
 }
 
 void ipcnet_reflex_twin_event(struct ipcnet_reflex *self, enum ipcnet_twin_event event, const struct ipcnet_reflex_page *other, uint64_t now_us) {
-  if (now_us > self->now_us) self->now_us = now_us;
+  ipcnet_reflex_pass_time(self, now_us);
   self->other = other;
   ipcnet_reflex_raise(self, event);
-  if (!self->stepping) ipcnet_reflex_settle(self);
+  ipcnet_reflex_settle(self);
 }
 
 /* ---- Turns ------------------------------------------------------------------------------------------------------------------------------ */
 
 void ipcnet_reflex_settle(struct ipcnet_reflex *self) {
+  if (self->stepping) return; /* called from within os->twin: the outer call goes on with it */
   take_steps(self);
   if (self->adopt_wanted && self->has_table) ipcnet_reflex_adopt(self);
   ipcnet_reflex_claim_turn(self);
@@ -226,7 +224,7 @@ void ipcnet_reflex_settle(struct ipcnet_reflex *self) {
 
 /* Echoes are told between the error frames that surround them: an acknowledge error before an echo is over. */
 void ipcnet_reflex_frames(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frames, size_t count, uint64_t now_us) {
-  if (now_us > self->now_us) self->now_us = now_us;
+  ipcnet_reflex_pass_time(self, now_us);
   if (bus >= ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES)) return;
   bool received = false;
   for (size_t i = 0; i < count; i++) {
@@ -234,10 +232,10 @@ void ipcnet_reflex_frames(struct ipcnet_reflex *self, uint8_t bus, const struct 
     frame.flags &= (uint8_t)~IPCNET_REFLEX_REPORT; /* what stands on a bus never looks like a report of ours */
     if (frame.length_bytes > sizeof frame.data) continue;
     if (frame.flags & IPCNET_CAN_ERROR) {
-      ipcnet_reflex_bus_step(self, bus, IPCNET_EVENT_ERROR_FRAME, frame.can_id, frame.data[1]);
+      ipcnet_reflex_bus_error(self, bus, &frame);
     } else if (frame.flags & IPCNET_CAN_ECHO) {
       self->counters.echoed_frames++;
-      ipcnet_reflex_bus_step(self, bus, frame.token == IPCNET_CAN_PROBE_TOKEN ? IPCNET_EVENT_PROBE_ECHO : IPCNET_EVENT_TX_ECHO, 1, 0);
+      ipcnet_reflex_bus_step(self, bus, frame.token == IPCNET_CAN_PROBE_TOKEN ? IPCNET_EVENT_PROBE_ECHO : IPCNET_EVENT_TX_ECHO, 1);
       if (frame.token == IPCNET_CAN_PROBE_TOKEN) continue; /* nobody else's business */
       if ((frame.token & ((1u << TOKEN_ROW_BITS) - 1u)) == TOKEN_CLAIM) ipcnet_reflex_claim_echo(self, bus);
       ipcnet_reflex_gate_echo(self, &frame);
@@ -248,12 +246,12 @@ void ipcnet_reflex_frames(struct ipcnet_reflex *self, uint8_t bus, const struct 
     }
     self->os.record(self->os.context, &frame);
   }
-  if (received) ipcnet_reflex_bus_step(self, bus, IPCNET_EVENT_RX_FRAME, 1, 0);
+  if (received) ipcnet_reflex_bus_note(self, bus, IPCNET_EVENT_RX_FRAME);
   ipcnet_reflex_settle(self);
 }
 
 void ipcnet_reflex_tick(struct ipcnet_reflex *self, uint64_t now_us) {
-  if (now_us > self->now_us) self->now_us = now_us;
+  ipcnet_reflex_pass_time(self, now_us);
   self->turned_us = self->now_us;
   self->page->beat++;
   self->page->beat_us = self->now_us;
@@ -287,13 +285,18 @@ void ipcnet_reflex_state(const struct ipcnet_reflex *self, struct ipcnet_reflex_
                                             .since_us = self->arming_since_us};
 }
 
+uint32_t ipcnet_reflex_brain_epoch(const struct ipcnet_reflex *self) {
+  bool left = self->has_restored && self->restored.brain_epoch > self->brain_epoch;
+  return left ? self->restored.brain_epoch : self->brain_epoch;
+}
+
 uint16_t ipcnet_reflex_heard_epoch(const struct ipcnet_reflex *self) {
   return self->heard_epoch;
 }
 
 bool ipcnet_reflex_healthy(const struct ipcnet_reflex *self, uint64_t now_us) {
   if (self->malfunction != IPCNET_MALFUNCTION_NONE) return false;
-  if (now_us > self->turned_us && now_us - self->turned_us > LATE_TURN_US) return false;
+  if (now_us > self->turned_us + LATE_TURN_US) return false;
   if (self->arming != IPCNET_SAFE_POSE || self->plan.run.plan >= ipcnet_reflex_rows(self, IPCNET_REFLEX_PLANS)) return true;
   /* A run that outstays its budget is no longer a way to the pose. */
   uint64_t ends_us = self->plan.run.started_us + self->table.plans[self->plan.run.plan].budget_us + IPCNET_REFLEX_PLAN_LAST_US + LATE_TURN_US;

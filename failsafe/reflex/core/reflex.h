@@ -124,6 +124,8 @@ struct ipcnet_reflex_image {
   struct ipcnet_reflex_run run; /* verdict NONE and plan ≠ NONE: unfinished */
 };
 
+enum ipcnet_goodbye { IPCNET_GOODBYE_NONE, IPCNET_GOODBYE_STOPPED /* in order */, IPCNET_GOODBYE_HANDS_OVER };
+
 struct ipcnet_reflex_page {
   uint32_t magic;
   uint16_t major, minor;
@@ -135,7 +137,7 @@ struct ipcnet_reflex_page {
   uint64_t beat_us;
   uint32_t role;
   uint32_t epoch;
-  uint32_t goodbye;           /* 1: stopped in order, 2: hands over */
+  uint32_t goodbye;           /* enum ipcnet_goodbye: why it gave the lock back last; 0 while it has it */
   uint32_t table_generation;
   uint8_t table_hash[32];
   struct ipcnet_reflex_image images[2];
@@ -164,7 +166,7 @@ struct ipcnet_reflex_os {
   void (*record)(void *context, const struct ipcnet_can_frame *record);
   /* Keep the image: in the page at once (by the core, see `page`), on disk soon (another thread). */
   void (*journal)(void *context, const struct ipcnet_reflex_image *image);
-  /* Effects of reflex_twin that need the system: KILL, STORE_EPOCH, RELEASE, TRY_LOCK, PUBLISH (a set of enum ipcnet_twin_effect). Answers come as events. */
+  /* Effects of reflex_twin that need the system: KILL, STORE_EPOCH, RELEASE, TRY_LOCK, PUBLISH (a set of enum ipcnet_twin_effect). `epoch`: the one to store. Answers come as events. */
   void (*twin)(void *context, uint32_t effects, uint16_t epoch);
 };
 
@@ -214,6 +216,8 @@ uint64_t ipcnet_reflex_next_deadline_us(const struct ipcnet_reflex *self);
 bool ipcnet_reflex_hand_over(struct ipcnet_reflex *self, uint64_t now_us);
 /* The newest epoch heard of others: whoever keeps epochs ahead of their use must be beyond it. */
 uint16_t ipcnet_reflex_heard_epoch(const struct ipcnet_reflex *self);
+/* Of the brains that were obeyed here, or by whoever left what will be taken up: whoever commands needs one that is not older. */
+uint32_t ipcnet_reflex_brain_epoch(const struct ipcnet_reflex *self);
 
 void ipcnet_reflex_state(const struct ipcnet_reflex *self, struct ipcnet_reflex_state_record *to);
 /* Whether the hardware watchdog may be fed: healthy, or safely posed. */

@@ -30,7 +30,6 @@ void ipcnet_reflex_set_arming(struct ipcnet_reflex *self, enum ipcnet_reflex_arm
   ipcnet_reflex_gate_drop(self, IPCNET_REFLEX_BUSES_MAX, true);
   self->arming = (uint8_t)to;
   self->arming_since_us = self->now_us;
-  self->brain_excused_us = 0;
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);
 }
@@ -76,7 +75,7 @@ static void latch(struct ipcnet_reflex *self, uint16_t row) {
 
 /* Until it is reset, a latched trigger has the say: a lower one runs its plan once more, and never a gentler one (who was switched off does not drive to its parking place). */
 static uint16_t highest_of(const struct ipcnet_reflex *self, uint16_t row) {
-  bool higher = self->trigger_latched && self->latched_trigger != IPCNET_REFLEX_NONE && self->table.triggers[self->latched_trigger].priority > self->table.triggers[row].priority;
+  bool higher = self->latched_trigger != IPCNET_REFLEX_NONE && self->table.triggers[self->latched_trigger].priority > self->table.triggers[row].priority;
   return higher ? self->latched_trigger : row;
 }
 
@@ -85,9 +84,9 @@ void ipcnet_reflex_fire_row(struct ipcnet_reflex *self, uint16_t row, bool was_a
   if (!ipcnet_twin_may_send(self->role)) return;
   if ((trigger->flags & IPCNET_REFLEX_TRIGGER_WHILE_ARMED) && !was_armed) return;
   latch(self, row);
-  /* A lower one never cancels, and one with the plan that runs already lets it go on. */
+  /* A lower one never cancels, and one with the plan that runs already lets it go on: then the pose is on its way. */
   uint64_t run_id = (uint64_t)self->epoch << 32 | (self->run_count + 1u);
-  if (!ipcnet_reflex_plan_start(&self->plan, highest_of(self, row), run_id, self->now_us)) return;
+  ipcnet_reflex_plan_start(&self->plan, highest_of(self, row), run_id, self->now_us);
   if (self->plan.run.run_id == run_id) {
     self->run_count++;
     self->counters.plans_run++;
@@ -216,7 +215,7 @@ static enum ipcnet_reflex_answer trigger(struct ipcnet_reflex *self, uint32_t ki
 }
 
 static bool rearm_bus(struct ipcnet_reflex *self, uint32_t bus) {
-  ipcnet_reflex_bus_step(self, bus, IPCNET_EVENT_REARM, 0, 0);
+  ipcnet_reflex_bus_note(self, bus, IPCNET_EVENT_REARM);
   return self->buses[bus].owned && ipcnet_bus_health_accepts(&self->buses[bus].health);
 }
 

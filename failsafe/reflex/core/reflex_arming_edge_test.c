@@ -1,5 +1,8 @@
 /* Arming at its edges: what is due when, who may ask for what, and that nothing is due for those who do not own the bus. */
+#include <errno.h>
+
 #include "../../../drivers/can/core/check.h"
+#include "../../../schemas/crc/c/ipcnet_crc_fast.h"
 #include "core_rig.h"
 
 static struct core_rig rig;
@@ -120,6 +123,58 @@ static void test_only_an_owner_rearms_a_bus(void)
   rig_end(&rig);
 }
 
+/* ---- What is missing -------------------------------------------------------------------------------------------------------------------------------- */
+
+/* A power-fail line that cannot be watched is missing once for each trigger that names one, whether the outside has no lines at all or not this one; without such a trigger nobody asks. */
+static void test_a_line_is_missing_where_it_is_named(void)
+{
+  for (unsigned named = 0; named < 2; named++) {
+    for (unsigned none_at_all = 0; none_at_all < 2; none_at_all++) {
+      rig_arm_table(&table);
+      struct ipcnet_reflex_trigger *trigger = rig_trigger(&table, "power", IPCNET_REFLEX_ON_POWER_FAIL, IPCNET_REFLEX_NONE, OFF_PLAN, 200, named ? IPCNET_REFLEX_TRIGGER_PIN : 0);
+      trigger->chip = named ? rig_text(&table, "/dev/gpiochip0") : trigger->chip;
+      trigger->line = named ? 17 : trigger->line;
+      rig_begin(&rig, 0);
+      rig.power_line = -ENOENT;
+      if (none_at_all) rig.reflex->options.power_line = NULL;
+      rig_load(&rig, &table);
+      rig_links_up(&rig);
+      rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+      rig_run(&rig, 150000);
+      CHECK_INT(ipcnet_reflex_missing(rig.reflex, rig.now_us, NULL, 0), named);
+      CHECK_INT(rig_lacks(&rig, IPCNET_MISSING_POWER_LINE, none_at_all ? ENODEV : ENOENT), named);
+      rig_end(&rig);
+    }
+  }
+}
+
+/* Latched before it died, and no pose begun: who finds that on the disk must be reset before it may be armed, and the reset is remembered. */
+static void test_a_latch_without_a_pose(void)
+{
+  rig_ready(&rig);
+  struct ipcnet_reflex_image image = rig.journal;
+  rig_end(&rig);
+  CHECK_INT(image.arming, IPCNET_DISARMED);
+  image.trigger_latched = 1;
+  image.crc32c = 0;
+  image.crc32c = ipcnet_crc32_iscsi_fast(0, (const uint8_t *)&image + 4, sizeof image - 4);
+  rig_begin(&rig, 0);
+  ipcnet_reflex_restore(rig.reflex, &image, rig.now_us);
+  rig_arm_table(&table);
+  rig_load(&rig, &table);
+  rig_links_up(&rig);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig_run(&rig, 150000);
+  CHECK_INT(rig_state(&rig).arming, IPCNET_DISARMED);
+  CHECK(rig_lacks(&rig, IPCNET_MISSING_RESET, IPCNET_REFLEX_NONE));
+  CHECK_INT(rig_order(&rig, IPCNET_ORDER_ARM, 0, 0), IPCNET_ANSWER_REFUSED);
+  CHECK_INT(rig.journal.trigger_latched, 1);
+  CHECK_INT(rig_order(&rig, IPCNET_ORDER_RESET, 0, 0), IPCNET_ANSWER_DONE);
+  CHECK_INT(rig.journal.trigger_latched, 0);
+  CHECK_INT(rig_order(&rig, IPCNET_ORDER_ARM, 0, 0), IPCNET_ANSWER_DONE);
+  rig_end(&rig);
+}
+
 int main(void)
 {
   test_the_brains_time();
@@ -127,5 +182,7 @@ int main(void)
   test_a_conditions_time();
   test_subjects_of_triggers();
   test_only_an_owner_rearms_a_bus();
+  test_a_line_is_missing_where_it_is_named();
+  test_a_latch_without_a_pose();
   return checks_report("reflex_arming_edge");
 }

@@ -68,10 +68,9 @@ void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t number, bool tru
    * What waited when we opened it, long ago perhaps, was our predecessor's: its epoch is old by now. Without one it is a stranger's, or of a life before. But where the predecessor no longer trusted the
    * bus its frames may still wait, and nodes that were switched off have forgotten all epochs: emptied first.
    */
-  bool followed = ipcnet_reflex_page_valid(self, self->other) && self->other->role == IPCNET_TWIN_OWNER;
-  uint32_t stale_frames = !trusted ? 1u : followed ? 0 : bus->stale_frames;
-  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_UP, stale_frames, 0);
-  if (bus->link.bus_state_known && bus->link.bus_state > 0) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, bus->link.bus_state, 0);
+  bool stale = !trusted || (self->heir_of == IPCNET_HEIR_OF_NOBODY && bus->stale_frames > 0);
+  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_UP, stale);
+  if (bus->link.bus_state_known) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, bus->link.bus_state);
 }
 
 void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t number) {
@@ -92,11 +91,11 @@ static void send_probe(struct ipcnet_reflex *self, uint32_t number) {
   uint32_t id = ipcnet_reflex_probe_id(&self->table.buses[number]);
   struct ipcnet_can_frame frame = {
     .time_us = (double)(self->now_us + PROBE_LIFE_US), .can_id = id, .flags = id > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0, .bus = (uint16_t)number, .token = IPCNET_CAN_PROBE_TOKEN};
-  if (self->os.send(self->os.context, (uint8_t)number, &frame) != IPCNET_CAN_QUEUED) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_PROBE_FAILED, 0, 0);
+  if (self->os.send(self->os.context, (uint8_t)number, &frame) != IPCNET_CAN_QUEUED) ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_PROBE_FAILED);
 }
 
 static void perform(struct ipcnet_reflex *self, uint32_t number, const struct ipcnet_bus_effect *effect) {
-  switch ((enum ipcnet_bus_effect_kind)effect->kind) {
+  switch (effect->kind) { /* others are nobody's business here */
     case IPCNET_EFFECT_REFUSE_COMMANDS:
       self->buses[number].claimed = false; /* whoever listens again later is told anew */
       ipcnet_reflex_gate_drop(self, number, false);
@@ -113,18 +112,28 @@ static void perform(struct ipcnet_reflex *self, uint32_t number, const struct ip
       break;
     case IPCNET_EFFECT_PURGE:
     case IPCNET_EFFECT_RESTART_BUS:
-    case IPCNET_EFFECT_REOPEN: self->os.bus_effect(self->os.context, (uint8_t)number, (enum ipcnet_bus_effect_kind)effect->kind); break;
-    default: break;
+    case IPCNET_EFFECT_REOPEN: self->os.bus_effect(self->os.context, (uint8_t)number, (enum ipcnet_bus_effect_kind)effect->kind);
   }
 }
 
-void ipcnet_reflex_bus_step(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_bus_event_kind kind, uint32_t a, uint32_t b) {
+static void step(struct ipcnet_reflex *self, uint32_t number, const struct ipcnet_bus_event *event) {
   struct bus_state *bus = &self->buses[number];
   if (!bus->owned && !mends(self, number)) return;
   struct ipcnet_bus_effect effects[IPCNET_BUS_EFFECTS_MAX];
-  struct ipcnet_bus_event event = {.kind = (uint32_t)kind, .a = a, .b = b};
-  size_t count = ipcnet_bus_health_step(&bus->health, &event, self->now_us, effects);
+  size_t count = ipcnet_bus_health_step(&bus->health, event, self->now_us, effects);
   for (size_t i = 0; i < count; i++) perform(self, number, &effects[i]);
+}
+
+void ipcnet_reflex_bus_note(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_bus_event_kind kind) {
+  step(self, number, &(struct ipcnet_bus_event){.kind = (uint32_t)kind});
+}
+
+void ipcnet_reflex_bus_step(struct ipcnet_reflex *self, uint32_t number, enum ipcnet_bus_event_kind kind, uint32_t a) {
+  step(self, number, &(struct ipcnet_bus_event){.kind = (uint32_t)kind, .a = a});
+}
+
+void ipcnet_reflex_bus_error(struct ipcnet_reflex *self, uint32_t number, const struct ipcnet_can_frame *frame) {
+  step(self, number, &(struct ipcnet_bus_event){.kind = IPCNET_EVENT_ERROR_FRAME, .a = frame->can_id, .b = frame->data[1]});
 }
 
 /* ---- Sending ---------------------------------------------------------------------------------------------------------------------------- */
@@ -145,9 +154,9 @@ enum ipcnet_can_verdict ipcnet_reflex_bus_send(struct ipcnet_reflex *self, uint3
   enum ipcnet_can_verdict verdict = self->os.send(self->os.context, (uint8_t)number, frame);
   if (verdict == IPCNET_CAN_QUEUED) {
     self->counters.sent_frames++;
-    ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TX_QUEUED, 1, 0);
+    ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TX_QUEUED, 1);
   } else if (verdict == IPCNET_CAN_QUEUE_FULL) {
-    ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TX_NO_BUFFER, 1, 0);
+    ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_TX_NO_BUFFER);
   }
   return verdict;
 }
@@ -165,9 +174,9 @@ static uint64_t budget_now(const struct ipcnet_reflex *self, uint32_t number, ui
   const struct bus_state *bus = &self->buses[number];
   uint64_t capacity = rate * BUDGET_BURST_US > (uint64_t)BUDGET_BITS_MIN * MICRO ? rate * BUDGET_BURST_US : (uint64_t)BUDGET_BITS_MIN * MICRO;
   uint64_t elapsed_us = self->now_us - bus->budget_us;
-  /* A pause of a minute fills any bucket; one of days, multiplied, would overflow. */
-  uint64_t filled = bus->budget_microbits + (elapsed_us < 60u * MICRO ? elapsed_us : 60u * MICRO) * rate;
-  return filled < capacity ? filled : capacity;
+  uint64_t left = bus->budget_microbits < capacity ? bus->budget_microbits : capacity;
+  /* (A pause of days, multiplied, would overflow.) */
+  return elapsed_us <= (capacity - left) / rate ? left + elapsed_us * rate : capacity;
 }
 
 bool ipcnet_reflex_bus_take(struct ipcnet_reflex *self, uint32_t number, uint32_t bits) {
@@ -199,8 +208,8 @@ static void begin_mending(struct ipcnet_reflex *self, uint32_t number) {
   start_health(self, number);
   self->buses[number].mending = true;
   self->buses[number].health.was_up = true;
-  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_UP, 0, 0);
-  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, 3, 0);
+  ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_LINK_UP);
+  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, self->buses[number].link.bus_state);
 }
 
 /* Who mends waits for nothing but the restart. */
@@ -213,14 +222,14 @@ static uint64_t health_due_us(const struct ipcnet_reflex *self, uint32_t number)
 void ipcnet_reflex_bus_turn(struct ipcnet_reflex *self) {
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     if (needs_mending(self, number)) begin_mending(self, number);
-    if (self->now_us >= health_due_us(self, number)) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TICK, 0, 0);
+    if (self->now_us >= health_due_us(self, number)) ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_TICK);
   }
 }
 
 uint64_t ipcnet_reflex_bus_next_us(const struct ipcnet_reflex *self) {
   uint64_t next = UINT64_MAX;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
-    uint64_t due = needs_mending(self, number) ? self->now_us + 1 : health_due_us(self, number);
+    uint64_t due = needs_mending(self, number) ? self->now_us : health_due_us(self, number);
     if (due < next) next = due;
   }
   return next;
@@ -237,8 +246,8 @@ static void link_up(struct ipcnet_reflex *self, uint32_t number, const struct ip
   struct ipcnet_bus_health_options options = health_options(&self->table.buses[number], bus);
   bus->health.options.confirms = options.confirms;
   ipcnet_bus_health_set_link(&bus->health, options.frame_time_us, options.tx_queue_frames);
-  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_UP, event->a, 0);
-  if (link != NULL && link->bus_state_known && link->bus_state > 0) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, link->bus_state, 0);
+  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_UP, event->a);
+  if (link != NULL && link->bus_state_known) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, link->bus_state);
 }
 
 static void link_down(struct ipcnet_reflex *self, uint32_t number) {
@@ -246,42 +255,44 @@ static void link_down(struct ipcnet_reflex *self, uint32_t number) {
   bus->link_up = false;
   bus->claim_in_flight = false;
   ipcnet_reflex_gate_settle(self, number, 0); /* an interface that goes down drops its queue */
-  if (bus->owned || mends(self, number)) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_LINK_DOWN, 0, 0);
+  if (bus->owned || mends(self, number)) ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_LINK_DOWN);
   else self->os.bus_effect(self->os.context, (uint8_t)number, IPCNET_EFFECT_REOPEN);
 }
 
+static void bus_state(struct ipcnet_reflex *self, uint32_t number, uint32_t state) {
+  if (state > 3) return; /* no controller has it */
+  self->buses[number].link.bus_state = (uint8_t)state;
+  self->buses[number].link.bus_state_known = true;
+  ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, state);
+}
+
 void ipcnet_reflex_link(struct ipcnet_reflex *self, uint8_t number, const struct ipcnet_can_link_event *event, const struct ipcnet_can_link *link, uint64_t now_us) {
-  if (now_us > self->now_us) self->now_us = now_us;
+  ipcnet_reflex_pass_time(self, now_us);
   if (number >= ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES)) return;
   uint32_t data[3] = {event->kind, event->a, event->b};
   ipcnet_reflex_report(self, IPCNET_REPORT_LINK, number, 0, data, sizeof data);
-  switch ((enum ipcnet_can_link_event_kind)event->kind) {
+  switch (event->kind) { /* others say nothing about the bus */
     case IPCNET_LINK_UP: link_up(self, number, event, link); break;
-    case IPCNET_LINK_DOWN:
-    case IPCNET_LINK_GONE: link_down(self, number); break;
-    case IPCNET_LINK_BUS_STATE:
-      self->buses[number].link.bus_state = (uint8_t)(event->a <= 3 ? event->a : 0);
-      self->buses[number].link.bus_state_known = true;
-      ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, event->a, 0);
-      break;
-    case IPCNET_LINK_PURGED:
-      self->buses[number].claim_in_flight = false;
-      ipcnet_reflex_gate_settle(self, number, 1);
-      ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_PURGED, 0, 0);
-      break;
-    case IPCNET_LINK_PURGE_FAILED: ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_PURGE_FAILED, event->a == 1 /* EPERM */ || event->a == 13 /* EACCES */, 0); break;
-    case IPCNET_LINK_RESTART_FAILED: ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_RESTART_FAILED, 0, 0); break;
+    case IPCNET_LINK_BUS_STATE: bus_state(self, number, event->a); break;
     case IPCNET_LINK_DROPPED:
       if (!ipcnet_reflex_gate_dropped(self, number, event->key)) self->buses[number].claim_in_flight = false;
-      ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TX_DROPPED, 1, 0);
+      ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_TX_DROPPED, 1);
       break;
     case IPCNET_LINK_OVERFLOW:
       /* Echoes may be among the lost: nobody waits for them any longer. */
       self->buses[number].claim_in_flight = false;
       ipcnet_reflex_gate_settle(self, number, 0);
-      ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_OVERFLOW, event->a, 0);
+      ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_OVERFLOW, event->a);
       break;
-    default: break;
+    case IPCNET_LINK_PURGE_FAILED: ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_PURGE_FAILED, event->a == 1 /* EPERM */ || event->a == 13 /* EACCES */); break;
+    case IPCNET_LINK_RESTART_FAILED: ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_RESTART_FAILED); break;
+    case IPCNET_LINK_PURGED:
+      self->buses[number].claim_in_flight = false;
+      ipcnet_reflex_gate_settle(self, number, 1);
+      ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_PURGED);
+      break;
+    case IPCNET_LINK_DOWN:
+    case IPCNET_LINK_GONE: link_down(self, number);
   }
   ipcnet_reflex_settle(self);
 }

@@ -113,18 +113,6 @@ static uint64_t other_host_heard_us(const struct ipcnet_reflex *self) {
   return latest;
 }
 
-void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
-  self->claim_wanted = true;
-  self->claim_since_us = self->now_us;
-  /* A predecessor on this host owned the bus until now: then nobody else has to be asked. */
-  bool inherited = ipcnet_reflex_page_valid(self, self->other) && self->other->role == IPCNET_TWIN_OWNER;
-  /* Nor is listened twice to the silence of the other host. */
-  bool listened = self->silence_us != 0 && self->now_us - self->silence_us <= self->table.header->beat_period_us;
-  self->claim_listening = ipcnet_reflex_shared(self) && !inherited && !listened;
-  self->silence_us = 0;
-  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_page_trusted(self, number));
-}
-
 static uint64_t longest_quiet_us(const struct ipcnet_reflex *self) {
   uint64_t longest_us = 0;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
@@ -149,6 +137,26 @@ static bool cut_off(const struct ipcnet_reflex *self) {
     heard = true;
   }
   return heard;
+}
+
+/*
+ * A predecessor on this host owned the bus until now: then nobody else has to be asked. Not if we are cut off, nor if somebody was newer than it: then its lease was over before we came, whatever its page says
+ * (it may have stood still), and who works is left alone.
+ */
+static bool inherits(const struct ipcnet_reflex *self) {
+  if (self->heir_of != IPCNET_HEIR_OF_TWIN) return false;
+  return !cut_off(self) && !ipcnet_epoch_newer(self->heard_epoch, (uint16_t)self->other->epoch);
+}
+
+void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
+  self->claim_wanted = true;
+  self->claim_since_us = self->now_us;
+  /* To the silence of the other host is not listened twice. */
+  bool listened = self->silence_us != 0 && self->now_us - self->silence_us <= self->table.header->beat_period_us;
+  self->claim_inherited = ipcnet_reflex_shared(self) && inherits(self);
+  self->claim_listening = ipcnet_reflex_shared(self) && !self->claim_inherited && !listened;
+  self->silence_us = 0;
+  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_was_trusted(self, number));
 }
 
 static uint64_t confirmation_ends_us(const struct ipcnet_reflex *self) {
@@ -186,6 +194,11 @@ static enum confirmation confirmation(const struct ipcnet_reflex *self) {
 static void await_confirmation(struct ipcnet_reflex *self) {
   enum confirmation how = confirmation(self);
   bool expired = ipcnet_reflex_in_tick(self) && self->now_us >= confirmation_ends_us(self);
+  if (ipcnet_reflex_in_tick(self) && self->claim_inherited && self->deaf_us == self->now_us) {
+    /* Cut off: it ends no later than the lease of whoever was inherited, before another host claims. */
+    ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_EXPIRED);
+    return;
+  }
   if (how != ALL && !expired) {
     /* A node that missed the claim follows a beat as well. */
     for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) beat(self, number);

@@ -508,27 +508,102 @@ static void test_shared_same_epoch_while_claiming(void)
   }
 }
 
+/* Its twin owned and was armed until now, and is dead. */
+static void inherit(const struct core_rig *first)
+{
+  rig.other = first->page;
+  rig_event(&rig, IPCNET_TWIN_OWNER_SUSPECT);
+  rig_event(&rig, IPCNET_TWIN_OWNER_DEAD);
+}
+
+static void begin_heir(struct core_rig *first)
+{
+  rig_arm_table(&table);
+  table.buses[ARM_BUS].self_fence_us = 30000;
+  rig_begin(first, 0);
+  rig_load(first, &table);
+  rig_links_up(first);
+  rig_event(first, IPCNET_TWIN_LOCK_GRANTED);
+  rig_run(first, 150000);
+  rig_order(first, IPCNET_ORDER_ARM, 0, 0);
+  begin_shared(0, 1);
+  rig.now_us = first->now_us;
+  rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
+  rig.node_epoch = rig_state(first).epoch;
+  rig.node_owner = 0;
+  rig_run(&rig, 20000);
+}
+
 static void test_shared_takeover_on_one_host_does_not_listen(void)
 {
   static struct core_rig first;
-  rig_arm_table(&table);
-  table.buses[ARM_BUS].self_fence_us = 30000;
-  rig_begin(&first, 0);
-  rig_load(&first, &table);
-  rig_links_up(&first);
-  rig_event(&first, IPCNET_TWIN_LOCK_GRANTED);
-  rig_run(&first, 150000);
-  rig_order(&first, IPCNET_ORDER_ARM, 0, 0);
-  begin_shared(0, 1);
-  rig.now_us = first.now_us;
-  rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
-  rig.other = first.page;
-  rig_event(&rig, IPCNET_TWIN_OWNER_SUSPECT);
-  rig_event(&rig, IPCNET_TWIN_OWNER_DEAD);
+  begin_heir(&first);
+  inherit(&first);
   CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x011), 1); /* at once */
   rig_report(&rig);
   CHECK_INT(role(), IPCNET_TWIN_OWNER);
   CHECK_INT(rig_state(&rig).arming, IPCNET_ARMED);
+  rig_end(&first);
+  rig_end(&rig);
+}
+
+/* An owner that stood still may say in its page that it owns, long after its lease: what the other host has meanwhile is not its twin's to inherit. */
+static void test_what_another_host_has_is_not_inherited(void)
+{
+  static struct core_rig first;
+  for (unsigned witness = 0; witness < 2; witness++) {
+    begin_heir(&first);
+    uint16_t newer = (uint16_t)(rig_state(&first).epoch + 1);
+    rig.node_epoch = newer; /* heard of through the nodes, or by its own beats */
+    rig.node_owner = 2;
+    rig.follows = false;
+    if (witness) rig_run(&rig, 20000);
+    else hear(IPCNET_BEAT, newer, 2, 1);
+    inherit(&first);
+    CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x011), 0);
+    rig_run(&rig, 30000);
+    hear(IPCNET_BEAT, newer, 2, 2);
+    CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+    rig_run(&rig, 30000);
+    CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x011), 0);
+    rig_end(&first);
+    rig_end(&rig);
+  }
+}
+
+/* Nor is a bus that is not reached: nobody has been heard for as long as the lease, so it is over. */
+static void test_a_cut_cable_is_not_inherited(void)
+{
+  static struct core_rig first;
+  begin_heir(&first);
+  rig.plant = false;
+  rig_run(&rig, 31000);
+  inherit(&first);
+  rig_run(&rig, 59000);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x011), 0);
+  rig_run(&rig, 20000);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x011), 0);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  rig_end(&first);
+  rig_end(&rig);
+}
+
+/* Cut within the lease: nothing says so yet, and it claims. It gives up when the lease would have ended, not later. */
+static void test_a_claim_ends_with_the_lease_that_it_inherits(void)
+{
+  static struct core_rig first;
+  begin_heir(&first);
+  rig.plant = false;
+  rig.echoes[ARM_BUS] = false;
+  uint64_t heard_us = rig.reflex->watches[rig.reflex->table.nodes[0].watch].seen_us;
+  rig_run(&rig, heard_us + 20000 - rig.now_us);
+  inherit(&first);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x011), 1);
+  rig_run(&rig, heard_us + 30000 - rig.now_us);
+  CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+  rig_run(&rig, 1000);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  CHECK_INT(rig_sent(&rig, 0, ARM_BUS, 0x011), 1);
   rig_end(&first);
   rig_end(&rig);
 }
@@ -820,7 +895,7 @@ static void test_what_was_left_here_comes_before(void)
   rig_run(&rig, 150000);
   hear_beat(IPCNET_BEAT, (uint16_t)(epoch + 1), 1, 1);
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
-  rig_report(&rig);
+  rig_run(&rig, 80000);
   CHECK_INT(role(), IPCNET_TWIN_OWNER);
   CHECK_INT(rig_state(&rig).trigger, TAKEOVER_TRIGGER);
   rig_end(&rig);
@@ -1154,5 +1229,8 @@ int main(void)
   test_shared_self_fence();
   test_shared_same_epoch_while_claiming();
   test_shared_takeover_on_one_host_does_not_listen();
+  test_what_another_host_has_is_not_inherited();
+  test_a_cut_cable_is_not_inherited();
+  test_a_claim_ends_with_the_lease_that_it_inherits();
   return checks_report("reflex_claim");
 }

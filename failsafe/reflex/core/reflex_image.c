@@ -39,10 +39,29 @@ bool ipcnet_reflex_page_valid(const struct ipcnet_reflex *self, const struct ipc
   return page != NULL && page->magic == IPCNET_REFLEX_PAGE_MAGIC && page->major == IPCNET_REFLEX_TABLE_MAJOR && memcmp(page->boot_id, self->options.boot_id, sizeof page->boot_id) == 0;
 }
 
-bool ipcnet_reflex_page_trusted(const struct ipcnet_reflex *self, uint32_t bus) {
-  /* Who never owned has nothing to say. */
-  if (!ipcnet_reflex_page_valid(self, self->other) || self->other->role != IPCNET_TWIN_OWNER) return true;
-  uint8_t phase = self->other->bus_phases[bus];
+/* Died as owner, or hands over (then it may stand by already); and not long ago, before we owned ourselves. */
+static bool left_the_buses(const struct ipcnet_reflex *self, const struct ipcnet_reflex_page *page) {
+  if (!ipcnet_reflex_page_valid(self, page)) return false;
+  bool left = page->role == IPCNET_TWIN_OWNER || page->role == IPCNET_TWIN_YIELDING || page->goodbye == IPCNET_GOODBYE_HANDS_OVER;
+  return left && ipcnet_epoch_newer((uint16_t)page->epoch, self->epoch);
+}
+
+void ipcnet_reflex_look_back(struct ipcnet_reflex *self) {
+  const struct ipcnet_reflex_page *left = NULL;
+  self->heir_of = IPCNET_HEIR_OF_NOBODY;
+  if (left_the_buses(self, self->other)) {
+    self->heir_of = IPCNET_HEIR_OF_TWIN;
+    left = self->other;
+  } else if (self->role == IPCNET_TWIN_YIELDING) {
+    self->heir_of = IPCNET_HEIR_OF_ITSELF;
+    left = self->page;
+  }
+  if (left != NULL) memcpy(self->left_phases, left->bus_phases, sizeof self->left_phases);
+}
+
+bool ipcnet_reflex_was_trusted(const struct ipcnet_reflex *self, uint32_t bus) {
+  if (self->heir_of == IPCNET_HEIR_OF_NOBODY) return true;
+  uint8_t phase = self->left_phases[bus];
   return phase == IPCNET_BUS_UP || phase == IPCNET_BUS_DEGRADED || phase == IPCNET_BUS_SUSPECT;
 }
 
@@ -54,27 +73,30 @@ static bool newer(const struct ipcnet_reflex_image *a, const struct ipcnet_refle
 /* What was left, and by whom. */
 struct legacy {
   bool any;
-  const struct ipcnet_reflex_page *page; /* of an owner that stopped just now; NULL: it is from a disk */
+  bool live;                             /* from memory of this boot, by an owner that stopped just now */
+  const struct ipcnet_reflex_page *page; /* its page; NULL: it is from a disk */
   struct ipcnet_reflex_image image;      /* all zeros while there is none: then any is newer */
 };
 
-static void consider(struct legacy *legacy, const struct ipcnet_reflex_image *image, const struct ipcnet_reflex_page *page) {
+static void consider(struct legacy *legacy, const struct ipcnet_reflex_image *image, bool live, const struct ipcnet_reflex_page *page) {
   struct ipcnet_reflex_image copy; /* once: who wrote it may still write */
   memcpy(&copy, image, sizeof copy);
   if (!ipcnet_reflex_image_valid(&copy) || !newer(&copy, &legacy->image)) return;
   memcpy(&legacy->image, &copy, sizeof copy);
   legacy->any = true;
+  legacy->live = live;
   legacy->page = page;
 }
 
 static void look_for_legacy(const struct ipcnet_reflex *self, struct legacy *legacy) {
   /* Memory before disk: what a living owner kept is on both, and on the disk it is nobody's who goes on. */
-  consider(legacy, &self->image, self->page);
+  bool live = self->heir_of != IPCNET_HEIR_OF_NOBODY;
+  consider(legacy, &self->image, live, self->page);
   if (ipcnet_reflex_page_valid(self, self->other)) {
-    consider(legacy, &self->other->images[0], self->other);
-    consider(legacy, &self->other->images[1], self->other);
+    consider(legacy, &self->other->images[0], live, self->other);
+    consider(legacy, &self->other->images[1], live, self->other);
   }
-  if (self->has_restored) consider(legacy, &self->restored, NULL);
+  if (self->has_restored) consider(legacy, &self->restored, false, NULL);
 }
 
 /* ---- Taking over ------------------------------------------------------------------------------------------------------------------------ */
@@ -151,14 +173,14 @@ static void fire_takeover(struct ipcnet_reflex *self) {
   if (trigger != IPCNET_REFLEX_NONE) ipcnet_reflex_fire_row(self, trigger, true);
 }
 
-/* The one before was armed and finished nothing. Only whose page lies here, with the same table, is gone on with: not what a disk says. */
+/* The one before was armed and finished nothing. */
 static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy, bool same_table) {
   if (self->latched_trigger != IPCNET_REFLEX_NONE) {
     /* It died between latching the trigger and beginning with its plan. */
     ipcnet_reflex_fire_row(self, self->latched_trigger, true);
     return;
   }
-  bool goes_on = (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && same_table && !self->trigger_latched && legacy->image.malfunction == IPCNET_MALFUNCTION_NONE;
+  bool goes_on = (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && legacy->live && same_table && !self->trigger_latched && legacy->image.malfunction == IPCNET_MALFUNCTION_NONE;
   if (goes_on) {
     self->arming = IPCNET_ARMED;
     self->brain_excused_us = self->now_us;

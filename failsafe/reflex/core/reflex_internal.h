@@ -27,7 +27,6 @@
 #define BUDGET_BURST_US 20000u         /* how much of the allowed load may go out at once after a pause */
 #define BUDGET_BITS_MIN 800u           /* one longest frame, or a slow bus could never send it */
 #define LATE_TURN_US 100000u           /* a loop that did not turn for so long is not healthy */
-#define TWIN_EVENTS_MAX 16u
 
 #define INDEX_SLOTS 2048u /* power of two, ≥ twice the rows of a section */
 _Static_assert(INDEX_SLOTS >= 2 * IPCNET_REFLEX_MESSAGES_MAX && INDEX_SLOTS >= 2 * IPCNET_REFLEX_WATCHES_MAX, "half empty");
@@ -75,6 +74,9 @@ struct condition_state {
 
 enum { NODE_UNKNOWN, NODE_ALIVE, NODE_LOST };
 
+/* Who owned the buses until just now: nobody on this host; the twin, which died or hands over; ourselves, who found nobody to take them. */
+enum { IPCNET_HEIR_OF_NOBODY, IPCNET_HEIR_OF_TWIN, IPCNET_HEIR_OF_ITSELF };
+
 struct node_state {
   uint8_t life, canopen_state, owner;
   uint16_t epoch; /* as far as its field has bits */
@@ -118,13 +120,16 @@ struct ipcnet_reflex {
   enum ipcnet_twin_role role;
   uint16_t epoch, proposed_epoch, stored_epoch, heard_epoch;
   const struct ipcnet_reflex_page *other;
-  uint8_t events[TWIN_EVENTS_MAX];
+  uint8_t events[IPCNET_TWIN_EVENTS]; /* each waits once at most */
   uint32_t events_first, events_count;
   bool stepping;
   bool claim_listening, claim_wanted; /* CLAIMING: two hosts first listen; the claims are not all out yet */
   bool claim_partial;     /* not every group confirmed it */
+  bool claim_inherited;   /* of two hosts: a predecessor on this one owned until now */
   uint64_t deaf_us;       /* two hosts: when we were last cut off, no node having been heard for as long as the lease */
   uint64_t claim_since_us, outvoted_us, silence_us /* when the other host was found silent, or handed over to us */;
+  uint8_t heir_of;        /* see look_back */
+  uint8_t left_phases[IPCNET_REFLEX_BUSES_MAX];
   bool adopt_wanted;      /* owner, but what the one before left was not looked at yet: no table */
 
 
@@ -163,6 +168,8 @@ static inline uint32_t ipcnet_reflex_rows(const struct ipcnet_reflex *self, enum
 
 /* ---- reflex.c ---------------------------------------------------------------------------------------------------------------------------- */
 
+/* Time never goes back. */
+void ipcnet_reflex_pass_time(struct ipcnet_reflex *self, uint64_t now_us);
 uint8_t ipcnet_reflex_owner_number(const struct ipcnet_reflex *self, uint8_t bus);
 /* Queues an event of the twin's machine; it is taken up before the entry point returns. */
 void ipcnet_reflex_raise(struct ipcnet_reflex *self, enum ipcnet_twin_event event);
@@ -254,7 +261,10 @@ bool ipcnet_reflex_other_host_armed(const struct ipcnet_reflex *self, uint16_t e
 void ipcnet_reflex_bus_load(struct ipcnet_reflex *self);
 void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t bus, bool trusted);
 void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t bus);
-void ipcnet_reflex_bus_step(struct ipcnet_reflex *self, uint32_t bus, enum ipcnet_bus_event_kind kind, uint32_t a, uint32_t b);
+/* What bus_health is told of a bus that is ours: an event that says all by itself, one with a number, an error frame. */
+void ipcnet_reflex_bus_note(struct ipcnet_reflex *self, uint32_t bus, enum ipcnet_bus_event_kind kind);
+void ipcnet_reflex_bus_step(struct ipcnet_reflex *self, uint32_t bus, enum ipcnet_bus_event_kind kind, uint32_t a);
+void ipcnet_reflex_bus_error(struct ipcnet_reflex *self, uint32_t bus, const struct ipcnet_can_frame *frame);
 /* The link may carry frames now: trusted, or asked and answered. */
 bool ipcnet_reflex_bus_reachable(const struct ipcnet_reflex *self, uint32_t bus);
 /* Trusted with commands, and ours. */
@@ -275,7 +285,9 @@ bool ipcnet_reflex_image_valid(const struct ipcnet_reflex_image *image);
 /* TAKE_OVER: from the better of the other's page and what we kept ourselves. */
 void ipcnet_reflex_adopt(struct ipcnet_reflex *self);
 bool ipcnet_reflex_page_valid(const struct ipcnet_reflex *self, const struct ipcnet_reflex_page *page);
+/* Before we claim, and before our role says so: whose buses they were until just now, on this host, and which of them were trusted. */
+void ipcnet_reflex_look_back(struct ipcnet_reflex *self);
 /* Whether the owner before us trusted this bus; true where nobody says otherwise. */
-bool ipcnet_reflex_page_trusted(const struct ipcnet_reflex *self, uint32_t bus);
+bool ipcnet_reflex_was_trusted(const struct ipcnet_reflex *self, uint32_t bus);
 
 #endif

@@ -13,7 +13,8 @@
  *   It begins when all that it needs has ended. Each try sends its frames (again every resend_us; a frame the bus did not take, every IPCNET_REFLEX_PLAN_RETRY_US), asks
  *   the brain if it has a call, and is met when every frame was taken once, every condition holds and the call was answered. A try that is not met by its deadline, or whose call
  *   the brain refused, is followed by the next one after backoff_us. After the last try its fallback runs in its place (a fallback has no needs of its own); without one, on_timeout decides. A step has
- *   ended when it was reached, sent, given up, or its fallback has ended; then what needs it begins, whatever the outcome was.
+ *   ended when it was reached, sent, given up, or its fallback has ended; then what needs it begins, whatever the outcome was. A fallback of several steps runs once, for the first of them that is given
+ *   up, and is skipped when all of them have ended without it.
  *
  * The end
  *   All ended: "posed" if every step was reached (fallbacks that were not needed aside), else "cut"; "failed" if a step said so. Budget used up, or on_timeout LAST: mandatory steps that
@@ -31,7 +32,9 @@
 #include "reflex_table.h"
 
 #define IPCNET_REFLEX_PLAN_RETRY_US 1000u    /* a frame the bus did not take: about four frame times at 500 kbit/s */
+#ifndef IPCNET_REFLEX_PLAN_RESUME_US /* else by what is built for tests of whole processes, whose nodes a busy machine keeps waiting */
 #define IPCNET_REFLEX_PLAN_RESUME_US 100000u /* ten cycles of 10 ms: enough to hear a node and hold 50 ms */
+#endif
 #define IPCNET_REFLEX_PLAN_LAST_US 100000u   /* a full queue of 32 frames at 125 kbit/s needs 35 ms */
 
 enum ipcnet_reflex_step_state {
@@ -105,14 +108,16 @@ struct ipcnet_reflex_plan_runner {
   uint64_t last_since_us;   /* when this runner began with the last rung */
   uint64_t last_retry_us;
   struct {
-    uint64_t next_send_us;  /* 0: nothing was sent in this try */
+    uint64_t next_send_us;
     uint64_t retry_us;      /* of frames that the bus did not take */
+    bool begun;             /* this try has sent */
     bool taken;             /* the bus took all frames at least once, from this runner */
     bool recheck;           /* reached before it was taken over, not measured since */
   } steps[IPCNET_REFLEX_STEPS_MAX];
   uint8_t open_sends[IPCNET_REFLEX_SENDS_MAX / 8]; /* bit per row: to be handed over and not taken yet */
 };
 
+/* The table must have been checked (reflex_table.h). From here on time does not go back: no `now_us` is before an earlier one. */
 void ipcnet_reflex_plan_init(struct ipcnet_reflex_plan_runner *self, const struct ipcnet_reflex_table *table, const struct ipcnet_reflex_plan_os *os);
 
 /*
@@ -136,12 +141,12 @@ void ipcnet_reflex_plan_call_done(struct ipcnet_reflex_plan_runner *self, uint64
 /* UINT64_MAX: nothing runs. 0: at once. */
 uint64_t ipcnet_reflex_plan_next_deadline_us(const struct ipcnet_reflex_plan_runner *self);
 
-/* Whether an image could be one of this table: hash, rows, states, verdict, numbers of tries. For whoever reads it from memory or disk of another. */
+/* Whether an image could be one of this table: hash, rows, states, verdict, numbers of tries, answers. For whoever reads it from memory or disk of another. */
 bool ipcnet_reflex_run_valid(const struct ipcnet_reflex_run *run, const struct ipcnet_reflex_table *table);
 
 /*
  * The longest that the steps of a plan can take, µs: the longest way through the graph, where a step costs tries × deadline + (tries − 1) × back-off + what its fallback costs.
- * UINT64_MAX if needs or fallbacks form a circle or lead out of the plan. Needs a table whose rows were checked to exist.
+ * UINT64_MAX if needs or fallbacks form a circle. Needs a table whose rows were checked: each by itself, and that needs and fallbacks stay within the plan.
  */
 uint64_t ipcnet_reflex_plan_worst_us(const struct ipcnet_reflex_table *table, uint16_t plan);
 

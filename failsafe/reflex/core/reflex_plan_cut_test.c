@@ -73,7 +73,7 @@ static bool live(unsigned dies_at, bool resumes, enum ipcnet_reflex_verdict *ver
   if (!resumes) ipcnet_reflex_plan_start(&rig.runner, 0, 7, rig.now_us);
   else {
     struct ipcnet_reflex_run image = rig.journal;
-    ipcnet_reflex_plan_resume(&rig.runner, &image, rig.now_us);
+    if (!ipcnet_reflex_plan_resume(&rig.runner, &image, rig.now_us)) explain("its own journal makes no sense to it", &dies_at, 1);
   }
   *verdict = rig_run(&rig, NEVER - 1, stuck);
   return true;

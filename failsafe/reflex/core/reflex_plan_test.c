@@ -1,44 +1,5 @@
 /* The rules of a plan, one test each; reflex_plan_cut_test.c runs many random ones and kills the runner everywhere. */
-#include <stdio.h>
-
-#include "../../../drivers/can/core/check.h"
-#include "plan_rig.h"
-
-#define MS 1000u
-#define BEGIN_US 7000000u
-
-static struct rig rig;
-
-/* One plan, one trigger; steps are added by the test. */
-static struct ipcnet_reflex_plan *plan_of_test(uint32_t budget_us)
-{
-  rig_init(&rig);
-  struct ipcnet_reflex_plan *plan = rig_plan(&rig, budget_us);
-  rig_last(&rig);
-  rig_trigger(&rig, 0, 100);
-  return plan;
-}
-
-/* From power-up to the end. */
-static enum ipcnet_reflex_verdict run_all(void)
-{
-  bool stuck;
-  rig_close(&rig);
-  rig_power_up(&rig, BEGIN_US);
-  CHECK(ipcnet_reflex_plan_start(&rig.runner, 0, 42, rig.now_us));
-  enum ipcnet_reflex_verdict verdict = rig_run(&rig, NEVER - 1, &stuck);
-  CHECK(!stuck);
-  CHECK_INT(rig.journal.verdict, verdict);
-  CHECK_INT(rig.unjournalled, 0);
-  CHECK_INT(ipcnet_reflex_plan_poll(&rig.runner, rig.now_us), IPCNET_VERDICT_NONE); /* told once */
-  CHECK(ipcnet_reflex_plan_next_deadline_us(&rig.runner) == NEVER);
-  return verdict;
-}
-static uint64_t took_us(void) { return rig.now_us - BEGIN_US; }
-static int state(const struct ipcnet_reflex_step *step) { return rig.runner.run.steps[rig_row(&rig, step)].state; }
-static struct rig_cause after(uint16_t send, uint32_t delay_us) { return (struct rig_cause){ .send = send, .delay_us = delay_us }; }
-static const struct rig_cause at_once = { .send = NONE };
-static const struct rig_cause never = { .send = NONE, .never = 1 };
+#include "plan_checks.h"
 
 static void a_step_is_reached_when_measured_for_its_hold_time(void)
 {
@@ -338,28 +299,6 @@ static void a_higher_trigger_pre_empts_and_a_lower_one_does_nothing(void)
   CHECK(ipcnet_reflex_plan_start(&rig.runner, 0, 6, rig.now_us)); /* nothing runs: any trigger may */
 }
 
-static struct ipcnet_reflex_run cut_at(uint64_t after_us)
-{
-  bool stuck;
-  rig_close(&rig);
-  rig_power_up(&rig, BEGIN_US);
-  CHECK(ipcnet_reflex_plan_start(&rig.runner, 0, 42, rig.now_us));
-  CHECK_INT(rig_run(&rig, BEGIN_US + after_us, &stuck), IPCNET_VERDICT_NONE);
-  return rig.journal;
-}
-/* The other is born `outage_us` later. */
-static enum ipcnet_reflex_verdict go_on(struct ipcnet_reflex_run run, uint64_t outage_us)
-{
-  bool stuck;
-  rig.now_us += outage_us;
-  ipcnet_reflex_plan_init(&rig.runner, &rig.table, &rig.os);
-  CHECK(ipcnet_reflex_plan_resume(&rig.runner, &run, rig.now_us));
-  CHECK(ipcnet_reflex_plan_next_deadline_us(&rig.runner) == 0 || run.verdict != IPCNET_VERDICT_NONE);
-  enum ipcnet_reflex_verdict verdict = rig_run(&rig, NEVER - 1, &stuck);
-  CHECK(!stuck);
-  return verdict;
-}
-
 static void a_successor_sends_running_steps_anew_and_goes_on(void)
 {
   plan_of_test(1000 * MS);
@@ -525,8 +464,6 @@ static void worst_case(void)
   CHECK(ipcnet_reflex_plan_worst_us(&rig.table, 0) == UINT64_MAX);
   a->needs_count = 0;
   a->fallback = 0;
-  CHECK(ipcnet_reflex_plan_worst_us(&rig.table, 0) == UINT64_MAX);
-  a->fallback = 200;
   CHECK(ipcnet_reflex_plan_worst_us(&rig.table, 0) == UINT64_MAX);
 }
 

@@ -56,7 +56,7 @@ uint32_t ipcnet_reflex_e2e_counter_max(const struct ipcnet_reflex_e2e *e2e) {
 /* ---- Checking a row -------------------------------------------------------------------------------------------------------------------- */
 
 static void mark(uint8_t mask[FRAME_BYTES_MAX], uint32_t first_bit, uint32_t bits) {
-  for (uint32_t bit = first_bit; bit < first_bit + bits && bit < FRAME_BYTES_MAX * 8; bit++) mask[bit >> 3] = (uint8_t)(mask[bit >> 3] | 1u << (bit & 7u));
+  for (uint32_t bit = first_bit; bit < first_bit + bits; bit++) mask[bit >> 3] = (uint8_t)(mask[bit >> 3] | 1u << (bit & 7u));
 }
 
 void ipcnet_reflex_e2e_occupies(const struct ipcnet_reflex_e2e *e2e, uint8_t mask[FRAME_BYTES_MAX]) {
@@ -84,8 +84,8 @@ bool ipcnet_reflex_e2e_valid(const struct ipcnet_reflex_e2e *e2e, uint32_t lengt
   if (e2e->profile == IPCNET_REFLEX_E2E_NONE) return true;
   const struct profile *profile = profile_of(e2e->profile);
   if (profile == NULL || e2e->data_id_mode > IPCNET_E2E_NIBBLE || e2e->max_delta >= profile->counter_max || e2e->resync_frames == 1) return false;
-  if (profile->by_list && (bytes_length < 16 || e2e->data_id_list > bytes_length - 16)) return false;
-  if (!profile->by_list && e2e->data_id_list > bytes_length) return false; /* never read, but a pointer is made of it */
+  uint32_t list_bytes = profile->by_list ? 16 : 0; /* without a list nothing is read, but a pointer is made of its place */
+  if (bytes_length < list_bytes || e2e->data_id_list > bytes_length - list_bytes) return false;
   if (profile->header_bits == 0 && !places_valid(e2e)) return false;
   uint8_t frame[FRAME_BYTES_MAX] = {0};
   return length_bytes <= FRAME_BYTES_MAX && ipcnet_reflex_e2e_protect(e2e, bytes, frame, length_bytes, 0);

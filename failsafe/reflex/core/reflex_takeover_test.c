@@ -531,6 +531,26 @@ static void test_a_queue_of_long_ago_is_not_stale(void)
 
 /* ---- From the disk --------------------------------------------------------------------------------------------------------------------------------- */
 
+/* Which brains were obeyed before is known from the moment that the disk was read, and stays known. */
+static void test_brains_of_before(void)
+{
+  pair();
+  CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 7);
+  struct ipcnet_reflex_image image = a.journal;
+  end_pair();
+  rig_begin(&a, 0);
+  CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 0);
+  ipcnet_reflex_restore(a.reflex, &image);
+  CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 7);
+  rig_load(&a, &table);
+  rig_event(&a, IPCNET_TWIN_LOCK_GRANTED);
+  CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 7);
+  CHECK_INT(rig_order(&a, IPCNET_ORDER_BRAIN_BEAT, 6, 0), IPCNET_ANSWER_REFUSED);
+  CHECK_INT(rig_order(&a, IPCNET_ORDER_BRAIN_BEAT, 8, 0), IPCNET_ANSWER_DONE);
+  CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 8);
+  rig_end(&a);
+}
+
 static void test_unfinished_run_is_finished_first(void)
 {
   for (unsigned other_boot = 0; other_boot < 2; other_boot++) {
@@ -687,6 +707,78 @@ static void test_hand_over_that_fails(void)
   end_pair();
 }
 
+/* As b finds it: the owner's farewell is on the bus, the lock is free; `says` is what its page says by the time that b looks. */
+static void hand_over(uint32_t says)
+{
+  a.answers_twin = false;
+  rig_event(&a, IPCNET_TWIN_YIELD_ASKED);
+  a.page->goodbye = IPCNET_GOODBYE_HANDS_OVER;
+  a.page->role = says;
+  rig_event(&b, IPCNET_TWIN_YIELDED_TO_US);
+  CHECK_INT(rig_state(&b).role, IPCNET_TWIN_OWNER);
+}
+
+/* Whoever hands over is followed like one that died: what lay in its queue when the standby opened the bus is of long ago, and to purge it would disarm. */
+static void test_a_hand_over_under_traffic(void)
+{
+  static const uint32_t SAYS[] = {IPCNET_TWIN_YIELDING, IPCNET_TWIN_STANDBY /* it waited for us for too long, and found the lock taken */};
+  for (unsigned i = 0; i < sizeof SAYS / sizeof SAYS[0]; i++) {
+    pair();
+    rig_link(&b, ARM_BUS, IPCNET_LINK_UP, 3);
+    rig_run(&b, 50000);
+    hand_over(SAYS[i]);
+    CHECK_INT(b.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE], 0);
+    CHECK_INT(arming(&b), IPCNET_ARMED);
+    struct ipcnet_reflex_command command = rig_make(&b, SHOULDER);
+    CHECK_INT(rig_refusal(&b, &command), 0);
+    end_pair();
+  }
+}
+
+static void test_a_hand_over_of_a_bus_that_is_not_trusted(void)
+{
+  pair();
+  a.page->bus_phases[AUX_BUS] = IPCNET_BUS_PROBING;
+  hand_over(IPCNET_TWIN_YIELDING);
+  CHECK(rig_lacks(&b, IPCNET_MISSING_BUS, AUX_BUS));
+  CHECK_INT(b.bus_effects[AUX_BUS][IPCNET_EFFECT_PURGE], 1);
+  end_pair();
+}
+
+/* Nobody took it: it goes on with its buses as they were. */
+static void test_a_hand_over_that_nobody_took_under_traffic(void)
+{
+  for (unsigned trusted = 0; trusted < 2; trusted++) {
+    pair();
+    a.reflex->buses[ARM_BUS].stale_frames = 3;
+    if (!trusted) a.page->bus_phases[ARM_BUS] = IPCNET_BUS_PROBING;
+    a.other = b.page;
+    rig_event(&a, IPCNET_TWIN_YIELD_ASKED);
+    rig_event(&a, IPCNET_TWIN_YIELD_EXPIRED);
+    CHECK_INT(rig_state(&a).role, IPCNET_TWIN_OWNER);
+    CHECK_INT(a.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE], trusted ? 0 : 1);
+    CHECK((arming(&a) == IPCNET_ARMED) == trusted);
+    end_pair();
+  }
+}
+
+/* The page of a twin that owned before we did says nothing about the bus as it is now. */
+static void test_a_page_of_long_ago(void)
+{
+  pair();
+  take_over();
+  a.page->bus_phases[AUX_BUS] = IPCNET_BUS_PROBING;
+  rig_event(&b, IPCNET_TWIN_HIGHER_EPOCH);
+  CHECK_INT(rig_state(&b).role, IPCNET_TWIN_OUTVOTED);
+  b.reflex->buses[ARM_BUS].stale_frames = 3;
+  uint32_t before = b.bus_effects[AUX_BUS][IPCNET_EFFECT_PURGE];
+  rig_event(&b, IPCNET_TWIN_OTHER_HOST_SILENT);
+  CHECK_INT(rig_state(&b).role, IPCNET_TWIN_OWNER);
+  CHECK_INT(b.bus_effects[AUX_BUS][IPCNET_EFFECT_PURGE], before);
+  CHECK_INT(b.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE], 1); /* of a life before */
+  end_pair();
+}
+
 static void test_leaving_for_good_disarms(void)
 {
   static const enum ipcnet_twin_event EVENTS[] = {IPCNET_TWIN_STOP_ASKED, IPCNET_TWIN_HIGHER_EPOCH, IPCNET_TWIN_SELF_FENCED, IPCNET_TWIN_LOCK_HELD};
@@ -784,6 +876,7 @@ int main(void)
   test_an_end_that_nobody_was_told_of();
   test_buses_are_trusted_as_before();
   test_a_queue_of_long_ago_is_not_stale();
+  test_brains_of_before();
   test_unfinished_run_is_finished_first();
   test_armed_on_disk_is_not_armed();
   test_a_broken_image_on_disk();
@@ -791,6 +884,10 @@ int main(void)
   test_run_waits_for_a_table();
   test_planned_hand_over();
   test_hand_over_that_fails();
+  test_a_hand_over_under_traffic();
+  test_a_hand_over_of_a_bus_that_is_not_trusted();
+  test_a_hand_over_that_nobody_took_under_traffic();
+  test_a_page_of_long_ago();
   test_leaving_for_good_disarms();
   test_store_failed();
   test_counters_are_learned_from_the_bus();

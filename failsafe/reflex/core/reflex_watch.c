@@ -155,7 +155,7 @@ static void command_of_another(struct ipcnet_reflex *self, uint16_t row, const s
   uint16_t mask = (uint16_t)((1u << rules->epoch.bits) - 1u);
   uint16_t ahead = (uint16_t)(((uint64_t)ipcnet_reflex_field_get(rules->epoch, frame->data) - self->epoch) & mask);
   if (dated && ahead > mask >> 1) return; /* an owner of before, whom the nodes no longer obey */
-  if (dated && ahead == 0 && ipcnet_reflex_gate_lost(self, row, frame->data)) return; /* our own, from the queue of the link before; said again it is another's */
+  if (intact && ipcnet_reflex_gate_lost(self, row, frame->data)) return; /* our own, from the queue of the link before; said again it is another's */
   self->buses[rules->bus].foreign_until_us = self->now_us + FOREIGN_MASTER_US;
   if (dated && ahead == 0) ipcnet_reflex_malfunctions(self, IPCNET_MALFUNCTION_FOREIGN_COMMAND);
 }

@@ -268,6 +268,38 @@ static void test_the_first_frame_after_a_takeover(void)
   rig_end(&rig);
 }
 
+/* A frame of ours that the link before had kept comes out late: ours, whether it says an epoch or not. Said once more, or one byte shorter, it is another's. */
+static void test_our_own_from_the_link_before(void)
+{
+  for (unsigned dated = 0; dated < 2; dated++) {
+    for (unsigned how = 0; how < 3; how++) {
+      rig_arm_table(&table);
+      table.messages[SHOULDER].expired_trigger = IPCNET_REFLEX_NONE;
+      if (!dated) table.messages[SHOULDER].epoch = (struct ipcnet_reflex_field){0};
+      rig_ready_with(&rig, &table, 0);
+      CHECK_INT(rig_order(&rig, IPCNET_ORDER_ARM, 0, 0), IPCNET_ANSWER_DONE);
+      rig.echoes[ARM_BUS] = false;
+      struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+      rig_give(&rig, &command);
+      const struct ipcnet_can_frame *sent = rig_last_sent(&rig, ARM_BUS, 0x101);
+      CHECK(sent != NULL);
+      struct ipcnet_can_frame late = *sent;
+      late.token = 0;
+      rig_link(&rig, ARM_BUS, IPCNET_LINK_DOWN, 0);
+      rig_link(&rig, ARM_BUS, IPCNET_LINK_UP, 0);
+      if (how == 2) late.length_bytes = 7; /* the same bytes, but not all of them */
+      rig_hear(&rig, &late);
+      CHECK_INT(rig_lacks(&rig, IPCNET_MISSING_FOREIGN_MASTER, ARM_BUS), how == 2);
+      if (how == 1) {
+        rig_hear(&rig, &late);
+        CHECK(rig_lacks(&rig, IPCNET_MISSING_FOREIGN_MASTER, ARM_BUS));
+        CHECK_INT(rig_state(&rig).malfunction, dated ? IPCNET_MALFUNCTION_FOREIGN_COMMAND : IPCNET_MALFUNCTION_NONE);
+      }
+      rig_end(&rig);
+    }
+  }
+}
+
 int main(void)
 {
   test_every_epoch_of_a_foreign_command();
@@ -282,5 +314,6 @@ int main(void)
   test_evidence();
   test_nodes_at_a_takeover();
   test_the_first_frame_after_a_takeover();
+  test_our_own_from_the_link_before();
   return checks_report("reflex_watch_edge");
 }

@@ -170,6 +170,14 @@ static void take_order(struct ipcnet_process *self, struct ipcnet_connection *of
 
 /* To the other host: we own until its claim is heard, and if none comes nothing has changed. */
 static void take_switch_to_host(struct ipcnet_process *self, struct ipcnet_connection *of, const struct ipcnet_packet *packet) {
+  struct ipcnet_reflex_state_record state;
+  ipcnet_reflex_state(self->core, &state);
+  /* Our claims say whether we are armed, and no more: a plan that runs would be left alone, and a latched trigger forgotten. */
+  bool may_be_followed = (state.arming == IPCNET_ARMED || state.arming == IPCNET_DISARMED) && !state.trigger_latched && state.malfunction == IPCNET_MALFUNCTION_NONE;
+  if (state.role == IPCNET_TWIN_OWNER && !may_be_followed) {
+    send_fault(self, of, packet->request, state.arming == IPCNET_SAFE_POSE ? "switch: not while a plan runs" : "switch: not before a reset");
+    return;
+  }
   if (self->control.switcher >= 0 || !ipcnet_reflex_hand_over(self->core, self->now_us)) {
     send_fault(self, of, packet->request, ipcnet_process_role(self) == IPCNET_TWIN_OWNER ? "switch: no other host is on a bus" : "switch: not the owner");
     return;
@@ -329,5 +337,5 @@ void ipcnet_control_tick(struct ipcnet_process *self) {
   self->control.switcher = -1;
   bool done = role == (self->control.switch_to_host ? IPCNET_TWIN_OUTVOTED : IPCNET_TWIN_STANDBY);
   if (done) send_answer(self, to, self->control.switch_request, IPCNET_ANSWER_DONE);
-  else send_fault(self, to, self->control.switch_request, self->control.switch_to_host ? "switch: the other host did not take it" : "switch: the twin did not take it");
+  else send_fault(self, to, self->control.switch_request, self->control.switch_to_host ? "switch: the other host did not take it, nothing has changed" : "switch: the twin did not take it");
 }

@@ -1,6 +1,7 @@
 /*
  * failpoint: places where a test can have this process die, stop, or wait for a disk that is full. Only in test builds (-DIPCNET_FAILPOINTS); elsewhere nothing is left of them.
- * IPCNET_FAILPOINT="beforeClaim:kill" or "storeEpoch:fail:3" (the third time): what the environment says when the process starts. Places of the plan have a number:
+ * IPCNET_FAILPOINT="beforeClaim:kill" or "storeEpoch:fail:3" (the third time): what the environment says when the process starts. Besides the steps of a takeover there are, those of the plan with a number:
+ *   turn                           (fail) the loop stands still for more than a second before each turn; the buses' pollers go on
  *   beforeSend#ID, afterSend#ID    a frame with this identifier (decimal) goes to the bus, has gone to it
  *   heard#ID                       such a frame was read off the bus, and nobody has looked at it yet
  *   beforeJournal#STEP             ten times the step's row and its state (enum ipcnet_reflex_step_state): the core knows of it, no image does

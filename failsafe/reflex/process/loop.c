@@ -16,6 +16,7 @@
 #define EVENTS 32
 #define END_WATCHDOG_US 1000000u
 #define AGAIN_US 100u
+#define FAILPOINT_STALL_US 1200000u /* longer than the node of the test's rig is waited for */
 
 /* ---- What is waited for ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -124,7 +125,7 @@ void ipcnet_process_status(struct ipcnet_process *self, struct ipcnet_reflex_sta
     .sent_frames = counters->sent_frames, .echoed_frames = counters->echoed_frames, .received_frames = counters->received_frames, .rejected_frames = counters->rejected_frames,
     .foreign_frames = counters->foreign_frames, .reports_lost = counters->reports_lost, .set_points_expired = counters->set_points_expired, .plans_run = counters->plans_run,
     .plans_resumed = counters->plans_resumed, .takeovers = counters->takeovers, .claims_sent = counters->claims_sent, .higher_epochs_heard = counters->higher_epochs_heard,
-    .stale_claims_heard = counters->stale_claims_heard};
+    .stale_claims_heard = counters->stale_claims_heard, .brain_epoch = ipcnet_reflex_brain_epoch(self->core)};
   memcpy(to->refused, counters->refused, sizeof counters->refused);
   memcpy(to->bus_phases, self->page.page->bus_phases, sizeof to->bus_phases);
   if (table != NULL) memcpy(to->table_hash, table->header->hash, sizeof to->table_hash);
@@ -193,11 +194,14 @@ static void set_timer(struct ipcnet_process *self, uint64_t due_us) {
   timerfd_settime(self->timer, TFD_TIMER_ABSTIME, &when, NULL); /* setting it also takes back that it was due */
 }
 
-static void count_turn(struct ipcnet_process *self, uint64_t before_us) {
+/* Whether it comes late. */
+static bool count_turn(struct ipcnet_process *self, uint64_t before_us) {
   uint64_t gap_us = self->now_us - before_us;
+  bool late = gap_us > self->watch.deadline_us / 2;
   self->turns += 1;
-  if (gap_us > self->watch.deadline_us / 2) self->late_turns += 1;
+  if (late) self->late_turns += 1;
   if (gap_us > self->turn_us_max) self->turn_us_max = gap_us;
+  return late;
 }
 
 static void feed_watchdog(struct ipcnet_process *self) {
@@ -208,19 +212,22 @@ static void feed_watchdog(struct ipcnet_process *self) {
 static void turn(struct ipcnet_process *self) {
   struct epoll_event events[EVENTS];
   uint64_t before_us = self->now_us;
+  if (IPCNET_FAILPOINT("turn")) usleep(FAILPOINT_STALL_US);
   int count = epoll_wait(self->epoll, events, EVENTS, self->more ? 0 : -1);
   self->more = false;
   self->now_us = ipcnet_now_us();
-  count_turn(self, before_us);
-  /* The twin's death first: everything else can wait the microseconds. */
+  bool late = count_turn(self, before_us);
+  /* Who stood still himself reads what has arrived meanwhile before he judges anything by it, or nodes that were heard would count as lost. */
+  if (late) ipcnet_buses_pump(&self->buses, self->core, self->now_us);
+  /* Else the twin's death first: everything else can wait the microseconds. */
   for (int i = 0; i < count; i++) {
     if (is_about_the_twin(events[i].data.u64)) happened(self, events[i].data.u64);
   }
+  /* What has arrived is read before orders are judged by it, and before the core judges what has not. */
+  if (!late) ipcnet_buses_pump(&self->buses, self->core, self->now_us);
   for (int i = 0; i < count; i++) {
     if (!is_about_the_twin(events[i].data.u64)) happened(self, events[i].data.u64);
   }
-  /* What has arrived is read before the core judges what has not. */
-  ipcnet_buses_pump(&self->buses, self->core, self->now_us);
   ipcnet_buses_tick(&self->buses, self->now_us);
   ipcnet_twins_tick(self);
   ipcnet_power_tick(self);

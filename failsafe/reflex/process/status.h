@@ -40,7 +40,8 @@ struct ipcnet_reflex_status { /* 512 bytes */
       higher_epochs_heard, stale_claims_heard;
   uint64_t refused[16];        /* by enum ipcnet_reflex_refusal */
   struct ipcnet_reflex_lack missing[16]; /* what stands between now and armed, from ipcnet_reflex_missing; as many as missing_count says, at most 16 */
-  uint64_t reserved[2];
+  uint32_t brain_epoch;        /* the newest that is known here: brains of an older one are not obeyed; 0 none */
+  uint32_t reserved[3];
 };
 _Static_assert(sizeof(struct ipcnet_reflex_status) == 512 && IPCNET_REFUSALS <= 16, "docs/specs/reflex.md says 512");
 

@@ -50,7 +50,7 @@ static bool try_lock(struct ipcnet_process *self, bool tell_if_held) {
   if (ipcnet_fence_try(self->lock)) {
     (void)IPCNET_FAILPOINT("afterLock");
     ask_the_others_file(self);
-    self->page.page->goodbye = 0;
+    self->page.page->goodbye = IPCNET_GOODBYE_NONE;
     tell(self, IPCNET_TWIN_LOCK_GRANTED);
     return true;
   }
@@ -108,7 +108,7 @@ void ipcnet_twins_effects(struct ipcnet_process *self, uint32_t effects, uint16_
   }
   if (effects & IPCNET_TWIN_DO_RELEASE) {
     (void)IPCNET_FAILPOINT("beforeRelease");
-    self->page.page->goodbye = self->yielding ? 2 : self->stopping ? 1 : 0;
+    self->page.page->goodbye = self->yielding ? IPCNET_GOODBYE_HANDS_OVER : self->stopping ? IPCNET_GOODBYE_STOPPED : IPCNET_GOODBYE_NONE;
     ipcnet_fence_release(self->lock);
     self->lock_retry_us = self->now_us + LOCK_RETRY_US; /* the other first */
     ipcnet_control_look(self);
@@ -190,7 +190,7 @@ static void look_at_the_other(struct ipcnet_process *self, enum ipcnet_twin_role
     ipcnet_log_write(&self->log, "the twin, process %u, stands still: it will be killed", self->link.page->pid);
     tell(self, IPCNET_TWIN_OWNER_SUSPECT);
   }
-  if (role == IPCNET_TWIN_STANDBY && self->link.page->goodbye != 0) tell(self, IPCNET_TWIN_YIELDED_TO_US);
+  if (role == IPCNET_TWIN_STANDBY && self->link.page->goodbye != IPCNET_GOODBYE_NONE) tell(self, IPCNET_TWIN_YIELDED_TO_US);
   if (role == IPCNET_TWIN_OUTVOTED && others_role(self) == IPCNET_TWIN_OWNER) tell(self, IPCNET_TWIN_LOCK_HELD);
   if (role == IPCNET_TWIN_YIELDING && ipcnet_twin_holds_lock(others_role(self))) tell(self, IPCNET_TWIN_YIELD_DONE);
 }

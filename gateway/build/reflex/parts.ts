@@ -16,11 +16,11 @@ export interface ReflexParts {
   driver(bus: Bus, row: number, onRefused: (token: number, reason: string) => void): ReflexBus;
 }
 
-export async function buildReflexParts({ config, configFile, table, clock, event, epoch }: { config: Config; configFile: string; table: CompiledTable; clock: Clock; event: (input: EventInput) => void; epoch: () => number }): Promise<ReflexParts> {
+export async function buildReflexParts({ config, configFile, table, clock, event, epoch, outdated }: { config: Config; configFile: string; table: CompiledTable; clock: Clock; event: (input: EventInput) => void; epoch: () => number; outdated: (epoch: number) => void }): Promise<ReflexParts> {
   const { reflex, brainTimeoutMs } = config.redundancy;
   const client = await ReflexClient.create({
     runFolder: reflexRunFolder(config, configFile), instances: reflex === "pair" ? ["a", "b"] : ["a"], clock, table, brainTimeoutMs, bootId: bootId(),
-    brainEpoch: epoch, isActive: () => epoch() > 0, event,
+    brainEpoch: epoch, isActive: () => epoch() > 0, outdated, event,
   });
   const rows = new Map(config.buses.filter(isReflexBus).map(({ name }, row) => [name, row]));
   return {

@@ -8,10 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "check_test.h"
 #include "fake_gateway.h"
 #include "ipcnet.h"
 
-#define CHECK(condition) do { if (!(condition)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); exit(1); } } while (0)
 /* Generous: a loaded machine, and sanitizers. */
 #define PATIENCE_MS 20000
 

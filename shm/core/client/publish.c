@@ -23,6 +23,7 @@ static int publish_acknowledged(struct ipcnet_client *client, const char *topic,
   if ((options->flags & IPCNET_CBOR) != 0) put_raw(client, "value", payload, payload_bytes);
   else put_bytes(client, "value", payload, payload_bytes);
   if (options->ttl_ms > 0) put_unsigned(client, "ttlMs", options->ttl_ms);
+  put_number(client, "sentUs", (double)now_ns() / 1000);
   if (options->id != NULL) put_text(client, "id", options->id);
   status = message_ask(client, NULL, 0, NULL);
   return status < 0 ? status : 0;

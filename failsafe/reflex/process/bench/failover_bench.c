@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,7 +26,7 @@
 struct bench {
   const char *program;
   const char *const *extra;
-  char root[64], run[96], state[96], socket[96];
+  struct rig_place place;
   struct rig_bus bus;
   struct rig_brain brain;
   pthread_mutex_t lock; /* of the brain */
@@ -57,13 +56,6 @@ static void *produce(void *argument) {
 static void fail(const char *what) {
   fprintf(stderr, "failover_bench: %s\n", what);
   exit(1);
-}
-
-static uint32_t next_random(struct bench *self) {
-  self->random ^= self->random << 13;
-  self->random ^= self->random >> 17;
-  self->random ^= self->random << 5;
-  return self->random;
 }
 
 static void attach(struct bench *self, int instance) {
@@ -131,7 +123,7 @@ static bool wait_for_successor(struct bench *self, uint64_t followed_before, str
 
 static void restart(struct bench *self, int instance) {
   while (waitpid(-1, NULL, WNOHANG | __WALL) > 0) { } /* what the dead one had forked is ours now */
-  self->processes[instance] = rig_start(self->program, instance, self->run, self->state, NULL, self->extra);
+  self->processes[instance] = rig_start(self->program, instance, self->place.run, self->place.state, NULL, self->extra);
   if (self->processes[instance] == 0) fail("the program cannot be started");
   attach(self, instance);
 }
@@ -140,7 +132,7 @@ enum blow { KILL, STOP, SWITCH };
 
 static void one(struct bench *self, enum blow blow, struct measure_series *claim, struct measure_series *command) {
   int owner = settle(self);
-  usleep(next_random(self) % 20000);
+  usleep(measure_random(&self->random) % 20000);
   struct ipcnet_reflex_status before = status_of(self, owner);
   struct rig_seen seen = rig_bus_seen(&self->bus);
   uint64_t followed = seen.followed;
@@ -173,47 +165,20 @@ static void one(struct bench *self, enum blow blow, struct measure_series *claim
   restart(self, owner);
 }
 
-/* ---- Arguments ---------------------------------------------------------------------------------------------------------------------------------- */
-
-static unsigned long number(const char *text) {
-  unsigned long value = text == NULL ? 0 : strtoul(text, NULL, 10);
-  return value < MEASURE_SAMPLES_MAX ? value : MEASURE_SAMPLES_MAX - 1;
-}
-
 int main(int argc, char **argv) {
   static struct bench self;
-  static const char *none[] = {NULL};
   unsigned long kills = 100, stops = 20, switches = 20, quiet_s = 0, burners = 0, seed = 1;
-  self.extra = none;
-  for (int at = 1; at + 1 < argc + 1; at++) {
-    if (at >= argc) break;
-    const char *value = at + 1 < argc ? argv[at + 1] : NULL;
-    if (strcmp(argv[at], "--") == 0) { self.extra = (const char *const *)&argv[at + 1]; break; }
-    if (strcmp(argv[at], "--program") == 0) self.program = value;
-    else if (strcmp(argv[at], "--kills") == 0) kills = number(value);
-    else if (strcmp(argv[at], "--stops") == 0) stops = number(value);
-    else if (strcmp(argv[at], "--switches") == 0) switches = number(value);
-    else if (strcmp(argv[at], "--quiet-s") == 0) quiet_s = number(value);
-    else if (strcmp(argv[at], "--burners") == 0) burners = number(value);
-    else if (strcmp(argv[at], "--seed") == 0) seed = number(value);
-    else fail("not understood: an argument");
-    at++;
-  }
+  const struct measure_option options[] = {{"--program", .text = &self.program}, {"--kills", .number = &kills}, {"--stops", .number = &stops}, {"--switches", .number = &switches}, {"--quiet-s", .number = &quiet_s}, {"--burners", .number = &burners}, {"--seed", .number = &seed}};
+  if (!measure_arguments(argc, argv, options, sizeof options / sizeof options[0], &self.extra)) fail("not understood: an argument");
   if (self.program == NULL) fail("--program is needed");
   signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   self.random = (uint32_t)seed * 2654435761u | 1u;
-  snprintf(self.root, sizeof self.root, "/tmp/ipcnet-failover-XXXXXX");
-  if (mkdtemp(self.root) == NULL) fail("no temporary folder");
-  snprintf(self.run, sizeof self.run, "%s/run", self.root);
-  snprintf(self.state, sizeof self.state, "%s/state", self.root);
-  snprintf(self.socket, sizeof self.socket, "%s/bus", self.root);
-  mkdir(self.run, 0700);
-  mkdir(self.state, 0700);
+  if (!rig_place_make(&self.place, "failover")) fail("no temporary folder");
   size_t length = 0;
-  uint8_t *table = rig_joint_table(self.socket, 1, 10000, &length);
+  uint8_t *table = rig_joint_table(self.place.socket, 1, 10000, &length);
   pthread_mutex_init(&self.lock, NULL);
-  if (!rig_bus_start(&self.bus, self.socket, 60, NULL) || !rig_brain_open(&self.brain, self.run, table, length)) fail("no bus or no brain");
+  if (!rig_bus_start(&self.bus, self.place.socket, 60, NULL) || !rig_brain_open(&self.brain, self.place.run, table, length)) fail("no bus or no brain");
   measure_load_start(&self.load, (int)burners);
   restart(&self, 0);
   restart(&self, 1);
@@ -248,6 +213,6 @@ int main(int argc, char **argv) {
   measure_load_stop(&self.load);
   rig_brain_close(&self.brain);
   rig_bus_stop(&self.bus);
-  rig_remove(self.root);
+  rig_remove(self.place.root);
   return seen.stale_accepted == 0 && self.lost == 0 && !seen.two_owners ? 0 : 1;
 }

@@ -1,9 +1,9 @@
 #include "measure.h"
 
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -42,6 +42,40 @@ void measure_load_stop(struct measure_load *self) {
   }
 }
 
+/* ---- Arguments ---------------------------------------------------------------------------------------------------------------------------------- */
+
+uint32_t measure_random(uint32_t *state) {
+  *state ^= *state << 13;
+  *state ^= *state >> 17;
+  *state ^= *state << 5;
+  return *state;
+}
+
+bool measure_arguments(int argc, char **argv, const struct measure_option *options, size_t count, const char *const **extra) {
+  static const char *const NONE[] = {NULL};
+  *extra = NONE;
+  for (int at = 1; at < argc; at++) {
+    if (strcmp(argv[at], "--") == 0) {
+      *extra = (const char *const *)&argv[at + 1];
+      return true;
+    }
+    const struct measure_option *option = NULL;
+    for (size_t i = 0; i < count && option == NULL; i++) option = strcmp(argv[at], options[i].name) == 0 ? &options[i] : NULL;
+    if (option != NULL && option->flag != NULL) {
+      *option->flag = true;
+      continue;
+    }
+    if (option == NULL || ++at >= argc) return false;
+    if (option->text != NULL) {
+      *option->text = argv[at];
+      continue;
+    }
+    unsigned long value = strtoul(argv[at], NULL, 10);
+    *option->number = value < MEASURE_SAMPLES_MAX ? value : MEASURE_SAMPLES_MAX - 1;
+  }
+  return true;
+}
+
 /* ---- Telling --------------------------------------------------------------------------------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b) {
@@ -62,7 +96,7 @@ void measure_add(struct measure_series *self, uint64_t us) {
 }
 
 void measure_tell(struct measure_series *of) {
-  static const uint32_t EDGES[] = {100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000, 5000, 8000, 10000, 10500, 11000, 12000, 15000, 20000, 50000, UINT32_MAX};
+  static const uint32_t EDGES[] = {100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000, 5000, 8000, 10000, 10500, 11000, 12000, 13000, 14000, 15000, 16000, 17000, 18000, 20000, 25000, 50000, 100000, UINT32_MAX};
   if (of->count == 0) return;
   measure_sort(of);
   printf("\n%s: %u, µs: p50 %u, p90 %u, p99 %u, p99.9 %u, max %u\n", of->name, of->count, measure_at(of, 500), measure_at(of, 900), measure_at(of, 990), measure_at(of, 999), of->us[of->count - 1]);

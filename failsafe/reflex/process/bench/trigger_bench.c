@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../rig/brain.h"
@@ -36,7 +35,7 @@ static const char *const NAMES[KINDS] = {"stop", "expired", "lost", "request"};
 static struct {
   const char *program;
   const char *const *extra;
-  char root[64], run[96], state[96], socket[96];
+  struct rig_place place;
   struct rig_bus bus;
   struct robot robot;
   struct rig_brain brain;
@@ -60,13 +59,6 @@ static void fail(const char *what) {
         status.bus_phases[0]);
   }
   exit(1);
-}
-
-static uint32_t next_random(void) {
-  self.random ^= self.random << 13;
-  self.random ^= self.random >> 17;
-  self.random ^= self.random << 5;
-  return self.random;
 }
 
 static void *produce(void *argument) {
@@ -100,7 +92,7 @@ static int order(int instance, uint8_t what, uint32_t a, uint32_t b) {
 }
 
 static void start(int instance) {
-  self.processes[instance] = rig_start(self.program, instance, self.run, self.state, NULL, self.extra);
+  self.processes[instance] = rig_start(self.program, instance, self.place.run, self.place.state, NULL, self.extra);
   bool there = false;
   for (uint64_t until_us = rig_now_us() + WAIT_US; !there && rig_now_us() < until_us; usleep(2000)) {
     pthread_mutex_lock(&self.lock);
@@ -176,7 +168,7 @@ static uint64_t pull(enum kind kind, int at) {
 static void one(enum kind kind, int at, struct measure_series *series) {
   static const uint16_t TRIGGERS[KINDS] = {4, 6, 5, 0}; /* rows of robot.c */
   settle(at);
-  usleep(next_random() % 5000); /* nothing of ours is in step with it */
+  usleep(measure_random(&self.random) % 5000); /* nothing of ours is in step with it */
   uint64_t begin_us = pull(kind, at), first_us = 0;
   for (uint64_t until_us = rig_now_us() + WAIT_US; (first_us = robot_first_us(&self.robot)) == 0; rig_bus_wait(&self.bus, rig_now_us() + 1000)) if (rig_now_us() > until_us) fail("no pose came");
   struct ipcnet_reflex_status status = status_of(at);
@@ -197,46 +189,23 @@ static void tell_json(struct measure_series *all) {
   printf("],\"otherTrigger\":%lu}\n", self.other);
 }
 
-static unsigned long number(const char *text) {
-  unsigned long value = text == NULL ? 0 : strtoul(text, NULL, 10);
-  return value < MEASURE_SAMPLES_MAX ? value : MEASURE_SAMPLES_MAX - 1;
-}
-
 int main(int argc, char **argv) {
-  static const char *none[] = {NULL};
   const char *kinds = "stop,expired,lost,request";
   unsigned long runs = 1000, burners = 0, seed = 1;
   bool json = false;
-  self.extra = none;
-  for (int at = 1; at < argc; at++) {
-    const char *value = at + 1 < argc ? argv[at + 1] : NULL;
-    if (strcmp(argv[at], "--") == 0) { self.extra = (const char *const *)&argv[at + 1]; break; }
-    if (strcmp(argv[at], "--json") == 0) { json = true; continue; }
-    if (strcmp(argv[at], "--program") == 0) self.program = value;
-    else if (strcmp(argv[at], "--runs") == 0) runs = number(value);
-    else if (strcmp(argv[at], "--kinds") == 0 && value != NULL) kinds = value;
-    else if (strcmp(argv[at], "--burners") == 0) burners = number(value);
-    else if (strcmp(argv[at], "--seed") == 0) seed = number(value);
-    else fail("not understood: an argument");
-    at++;
-  }
+  const struct measure_option known[] = {{"--program", .text = &self.program}, {"--kinds", .text = &kinds}, {"--runs", .number = &runs}, {"--burners", .number = &burners}, {"--seed", .number = &seed}, {"--json", .flag = &json}};
+  if (!measure_arguments(argc, argv, known, sizeof known / sizeof known[0], &self.extra)) fail("not understood: an argument");
   if (self.program == NULL) fail("--program is needed");
   signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   self.random = (uint32_t)seed * 2654435761u | 1u;
-  snprintf(self.root, sizeof self.root, "/tmp/ipcnet-trigger-XXXXXX");
-  if (mkdtemp(self.root) == NULL) fail("no temporary folder");
-  snprintf(self.run, sizeof self.run, "%s/run", self.root);
-  snprintf(self.state, sizeof self.state, "%s/state", self.root);
-  snprintf(self.socket, sizeof self.socket, "%s/bus", self.root);
-  mkdir(self.run, 0700);
-  mkdir(self.state, 0700);
-  const struct robot_options options = {.socket = self.socket, .twin_deadline_us = 100000, .node_timeout_us = NODE_TIMEOUT_US, .dead_after_us = 1000000, .brain_timeout_us = 2000000, .expires = true};
+  if (!rig_place_make(&self.place, "trigger")) fail("no temporary folder");
+  const struct robot_options options = {.socket = self.place.socket, .twin_deadline_us = 100000, .node_timeout_us = NODE_TIMEOUT_US, .dead_after_us = 1000000, .brain_timeout_us = 2000000, .expires = true};
   size_t length = 0;
   uint8_t *table = robot_table(&options, &length);
   struct rig_bus_guest guest = robot_guest(&self.robot, &self.bus);
   pthread_mutex_init(&self.lock, NULL);
-  if (!rig_bus_start(&self.bus, self.socket, 60, &guest) || !rig_brain_open(&self.brain, self.run, table, length)) fail("no bus or no brain");
+  if (!rig_bus_start(&self.bus, self.place.socket, 60, &guest) || !rig_brain_open(&self.brain, self.place.run, table, length)) fail("no bus or no brain");
   measure_load_start(&self.load, (int)burners);
   start(0);
   start(1);
@@ -271,6 +240,6 @@ int main(int argc, char **argv) {
   rig_brain_close(&self.brain);
   rig_bus_stop(&self.bus);
   free(table);
-  rig_remove(self.root);
+  rig_remove(self.place.root);
   return 0;
 }

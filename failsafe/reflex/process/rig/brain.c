@@ -155,10 +155,14 @@ void rig_brain_beat(struct rig_brain *self) {
 
 uint64_t rig_brain_turn(struct rig_brain *self, int16_t target) {
   rig_brain_beat(self);
+  return rig_brain_command(self, 0, target);
+}
+
+uint64_t rig_brain_command(struct rig_brain *self, uint16_t message, int16_t target) {
   uint64_t now_us = rig_now_us();
   struct ipcnet_lane_meta meta = {.time_ns = now_us * 1000u};
   struct ipcnet_reflex_command command = {.deadline_us = now_us + COMMAND_TTL_US, .sequence = ++self->sequence, .brain_epoch = self->epoch, .token = (uint32_t)self->sequence, .table_hash = self->table_hash,
-    .message = 0, .length_bytes = 8};
+    .message = message, .length_bytes = 8};
   command.data[5] = (uint8_t)target;
   command.data[6] = (uint8_t)((uint16_t)target >> 8);
   ipcnet_lane_writer_publish(self->lane, &meta, NULL, &command, sizeof command, 0);

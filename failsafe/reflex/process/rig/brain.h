@@ -35,7 +35,9 @@ int rig_brain_switch(struct rig_brain *self, int instance);
 int rig_brain_switch_host(struct rig_brain *self, int instance);
 /* Beats to both when it is due. */
 void rig_brain_beat(struct rig_brain *self);
-/* The same, and sends one set-point; returns its deadline. */
+/* One set-point for a message of the table; returns its deadline. */
+uint64_t rig_brain_command(struct rig_brain *self, uint16_t message, int16_t target);
+/* Beats, and sends one set-point for the first message; returns its deadline. */
 uint64_t rig_brain_turn(struct rig_brain *self, int16_t target);
 
 #endif

@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 struct record { uint8_t kind, arg; uint16_t reserved; uint32_t value; struct ipcnet_can_frame frame; };
-#define RIG_TURN_US 1000u /* of the node, where it says that it does not hear its owner */
+#define RIG_TURN_US 1000u /* of the joints, where they say that they do not hear their owner */
+#define HOLD_US 100000u
 
 enum { HELLO = 1, WELCOME, FRAME, ECHO };
 
@@ -28,62 +29,91 @@ static void give(struct rig_client *to, const struct record *record) {
   if (to->fd >= 0 && to->welcomed) (void)!send(to->fd, record, sizeof *record, MSG_NOSIGNAL | MSG_DONTWAIT); /* a client that does not read loses frames, as on a bus */
 }
 
-static bool is_cut(struct rig_bus *self, const struct rig_client *client) {
-  return client->pid != 0 && (client->pid == atomic_load(&self->cut_pids[0]) || client->pid == atomic_load(&self->cut_pids[1]));
+static bool is_far(struct rig_bus *self, const struct rig_client *client) {
+  pid_t group = (pid_t)(uint32_t)atomic_load(&self->far);
+  return client != NULL && group != 0 && client->group == group;
 }
 
-static void give_others(struct rig_bus *self, const struct rig_client *from, const struct ipcnet_can_frame *frame) {
+static bool joint_is_far(struct rig_bus *self, uint32_t joint) {
+  return atomic_load(&self->far) >> (32u + joint) & 1u;
+}
+
+/* A receiver on the same piece of wire, and not in the same box. */
+static bool is_acknowledged(struct rig_bus *self, const struct rig_client *from) {
+  if (atomic_load(&self->unacknowledged)) return false;
+  if (atomic_load(&self->far) == 0) return true;
+  for (uint32_t joint = 0; joint < self->joint_count; joint++) {
+    if (joint_is_far(self, joint) == is_far(self, from)) return true;
+  }
+  for (int i = 0; i < RIG_CLIENTS_MAX; i++) {
+    const struct rig_client *other = &self->clients[i];
+    if (other->fd >= 0 && other->group != from->group && is_far(self, other) == is_far(self, from)) return true;
+  }
+  return false;
+}
+
+static void give_others(struct rig_bus *self, const struct rig_client *from, bool far, const struct ipcnet_can_frame *frame) {
   struct record record = {.kind = FRAME, .frame = *frame};
   for (int i = 0; i < RIG_CLIENTS_MAX; i++) {
-    if (&self->clients[i] != from && !is_cut(self, &self->clients[i])) give(&self->clients[i], &record);
+    if (&self->clients[i] != from && is_far(self, &self->clients[i]) == far) give(&self->clients[i], &record);
   }
 }
 
-uint64_t rig_bus_inject(struct rig_bus *self, uint32_t id, const uint8_t *data, uint8_t length) {
+static uint64_t inject(struct rig_bus *self, bool far, uint32_t id, const uint8_t *data, uint8_t length) {
   uint64_t now_us = rig_now_us();
   struct ipcnet_can_frame frame = {.time_us = (double)now_us, .can_id = id, .length_bytes = length};
   memcpy(frame.data, data, length);
-  give_others(self, NULL, &frame);
+  give_others(self, NULL, far, &frame);
   return now_us;
 }
 
-/* ---- The node --------------------------------------------------------------------------------------------------------------------------------- */
+uint64_t rig_bus_inject(struct rig_bus *self, uint32_t id, const uint8_t *data, uint8_t length) {
+  return inject(self, false, id, data, length);
+}
 
-static void report(struct rig_bus *self, uint64_t now_us) {
-  static const ipcnet_e2e_config E2E = {.data_id = RIG_STATE_DATA_ID, .max_length_bytes = 8};
+void rig_bus_break(struct rig_bus *self, pid_t group, uint32_t joints) {
+  atomic_store(&self->far, (uint64_t)joints << 32 | (uint32_t)group);
+}
+
+/* ---- The joints ------------------------------------------------------------------------------------------------------------------------------- */
+
+static void report(struct rig_bus *self, uint32_t number, uint64_t now_us) {
+  struct rig_joint *joint = &self->joints[number];
+  const ipcnet_e2e_config e2e = {.data_id = RIG_STATE_DATA_ID + number, .max_length_bytes = 8};
   uint8_t data[8] = {0};
-  uint16_t target = (uint16_t)self->seen.target;
-  self->state_due_us = now_us + RIG_STATE_PERIOD_US;
-  if (self->guest.period != NULL) self->guest.period(self->guest.context);
+  uint16_t target = (uint16_t)joint->seen.target;
+  joint->state_due_us = now_us + RIG_STATE_PERIOD_US;
+  if (number == 0 && self->guest.period != NULL) self->guest.period(self->guest.context);
   if (atomic_load(&self->mute)) return;
-  self->seen.reported = self->seen.target;
-  data[3] = (uint8_t)self->node.epoch;
-  data[4] = (uint8_t)(self->node.epoch >> 8);
-  data[5] = self->reported_owner = ipcnet_node_reported_owner(&self->node);
+  joint->seen.reported = joint->seen.target;
+  data[3] = (uint8_t)joint->node.epoch;
+  data[4] = (uint8_t)(joint->node.epoch >> 8);
+  data[5] = joint->reported_owner = ipcnet_node_reported_owner(&joint->node);
   data[6] = (uint8_t)target;
   data[7] = (uint8_t)(target >> 8);
-  ipcnet_e2e_p05_protect(&E2E, data, sizeof data, self->state_counter++ & 0xFFu);
-  self->seen.reported_us = rig_bus_inject(self, RIG_STATE_ID, data, sizeof data);
+  ipcnet_e2e_p05_protect(&e2e, data, sizeof data, joint->state_counter++ & 0xFFu);
+  joint->seen.reported_us = inject(self, joint_is_far(self, number), RIG_STATE_ID + number, data, sizeof data);
 }
 
-static void hear(struct rig_bus *self, const struct ipcnet_can_frame *frame, uint64_t now_us) {
-  if (ipcnet_node_hear(&self->node, (uint8_t)(frame->can_id & 3u), frame->data, frame->length_bytes, (uint32_t)now_us) != IPCNET_NODE_FOLLOWED) return;
-  self->seen.followed += 1;
-  self->seen.followed_us = now_us;
-  self->seen.accepted_us = 0;
-  self->seen.last_gap_us = 0;
-  self->seen.epoch = self->newest_epoch = self->node.epoch;
-  self->seen.owner = self->node.owner;
-  report(self, now_us);
+static void hear(struct rig_bus *self, uint32_t number, const struct ipcnet_can_frame *frame, uint64_t now_us) {
+  struct rig_joint *joint = &self->joints[number];
+  if (ipcnet_node_hear(&joint->node, (uint8_t)(frame->can_id & 3u), frame->data, frame->length_bytes, (uint32_t)now_us) != IPCNET_NODE_FOLLOWED) return;
+  joint->seen.followed += 1;
+  joint->seen.followed_us = now_us;
+  joint->seen.accepted_us = 0;
+  joint->seen.last_gap_us = 0;
+  joint->seen.epoch = joint->newest_epoch = joint->node.epoch;
+  joint->seen.owner = joint->node.owner;
+  report(self, number, now_us);
 }
 
-static void judge(struct rig_bus *self, const struct ipcnet_can_frame *frame, uint64_t now_us) {
+static void judge(struct rig_joint *self, const struct ipcnet_can_frame *frame, uint64_t now_us) {
   if (ipcnet_node_judge(&self->node, 0, frame->data, frame->length_bytes, (uint32_t)now_us) != IPCNET_NODE_ACCEPTED) {
     self->seen.refused += 1;
     return;
   }
   uint16_t epoch = frame->data[3];
-  if (epoch != (self->newest_epoch & 0xFFu)) self->seen.stale_accepted += 1;
+  if (epoch != (self->newest_epoch & 0xFFu) || (frame->data[4] & 3u) != self->seen.owner) self->seen.stale_accepted += 1;
   if (self->seen.accepted_us != 0 && epoch != self->accepted_epoch) self->seen.two_owners = true;
   if (self->seen.accepted_us == 0) self->seen.accepted_us = now_us;
   else if (now_us - self->seen.last_accepted_us > self->seen.last_gap_us) self->seen.last_gap_us = now_us - self->seen.last_accepted_us;
@@ -98,7 +128,7 @@ static void judge(struct rig_bus *self, const struct ipcnet_can_frame *frame, ui
 
 static void take(struct rig_bus *self, struct rig_client *of, const struct record *record, uint64_t now_us) {
   if (record->kind == HELLO) {
-    const struct record welcome = {.kind = WELCOME, .arg = 1, .value = 64};
+    const struct record welcome = {.kind = WELCOME, .arg = 1, .value = 64, .frame.token = atomic_load(&self->waiting)};
     size_t bus_name = strnlen((const char *)record->frame.data, 31);
     snprintf(of->name, sizeof of->name, "%.31s", (const char *)record->frame.data + bus_name + 1);
     of->welcomed = true;
@@ -106,20 +136,68 @@ static void take(struct rig_bus *self, struct rig_client *of, const struct recor
     return;
   }
   if (record->kind != FRAME || !of->welcomed) return;
-  if (atomic_load(&self->unacknowledged) || is_cut(self, of)) return; /* for ever on its way */
+  if (!is_acknowledged(self, of)) return; /* for ever on its way */
   struct record echo = *record;
   echo.kind = ECHO;
   echo.frame.time_us = (double)now_us;
   give(of, &echo);
-  give_others(self, of, &echo.frame);
+  give_others(self, of, is_far(self, of), &echo.frame);
   pthread_mutex_lock(&self->lock);
-  self->seen.frames += 1;
-  if ((record->frame.can_id & ~3u) == RIG_CLAIM_ID) hear(self, &record->frame, now_us);
-  if (record->frame.can_id == RIG_COMMAND_ID) judge(self, &record->frame, now_us);
-  if (record->frame.can_id == RIG_BRAKE_ID) self->seen.brakes += 1;
+  self->joints[0].seen.frames += 1;
+  for (uint32_t joint = 0; joint < self->joint_count; joint++) {
+    if (joint_is_far(self, joint) != is_far(self, of)) continue;
+    if ((record->frame.can_id & ~3u) == RIG_CLAIM_ID) hear(self, joint, &record->frame, now_us);
+    if (record->frame.can_id == RIG_COMMAND_ID + joint) judge(&self->joints[joint], &record->frame, now_us);
+  }
+  if (record->frame.can_id == RIG_BRAKE_ID) self->joints[0].seen.brakes += 1;
   if (self->guest.heard != NULL) self->guest.heard(self->guest.context, &record->frame, now_us);
   pthread_cond_broadcast(&self->changed);
   pthread_mutex_unlock(&self->lock);
+}
+
+static bool is_first_claim(const struct record *record) {
+  return record->kind == FRAME && (record->frame.can_id & ~3u) == RIG_CLAIM_ID && (record->frame.data[3] & 15u) == 0;
+}
+
+/* All whole records; on a busy bus up to a claim. */
+static void pass_on(struct rig_bus *self, struct rig_client *of, uint64_t now_us) {
+  size_t at = 0;
+  for (; of->filled - at >= sizeof(struct record) && !of->waits; at += sizeof(struct record)) {
+    struct record record;
+    memcpy(&record, of->buffer + at, sizeof record);
+    of->waits = is_first_claim(&record) && atomic_load(&self->busy);
+    if (of->waits) break;
+    take(self, of, &record, now_us);
+  }
+  memmove(of->buffer, of->buffer + at, of->filled - at);
+  of->filled -= at;
+  if (of->waits && self->held_until_us == 0) self->held_until_us = now_us + HOLD_US;
+}
+
+/* Two groups claim, or nobody else comes: the lower identifier goes first. */
+static void arbitrate(struct rig_bus *self, uint64_t now_us) {
+  struct rig_client *waiting[RIG_CLIENTS_MAX];
+  unsigned count = 0;
+  bool contested = false;
+  if (self->held_until_us == 0) return;
+  for (int i = 0; i < RIG_CLIENTS_MAX; i++) {
+    struct rig_client *client = &self->clients[i];
+    if (client->fd < 0 || !client->waits) continue;
+    if (count > 0 && client->group != waiting[0]->group) contested = true;
+    waiting[count++] = client;
+  }
+  if (count > 0 && !contested && now_us < self->held_until_us) return;
+  atomic_store(&self->busy, false);
+  self->held_until_us = 0;
+  for (uint32_t owner = 0; owner < 4; owner++) {
+    for (unsigned i = 0; i < count; i++) {
+      struct record record;
+      memcpy(&record, waiting[i]->buffer, sizeof record);
+      if (!waiting[i]->waits || (record.frame.can_id & 3u) != owner) continue;
+      waiting[i]->waits = false;
+      pass_on(self, waiting[i], now_us);
+    }
+  }
 }
 
 static void read_client(struct rig_bus *self, struct rig_client *of) {
@@ -131,14 +209,7 @@ static void read_client(struct rig_bus *self, struct rig_client *of) {
     return;
   }
   of->filled += (size_t)got;
-  size_t at = 0;
-  for (; of->filled - at >= sizeof(struct record); at += sizeof(struct record)) {
-    struct record record;
-    memcpy(&record, of->buffer + at, sizeof record);
-    take(self, of, &record, now_us);
-  }
-  memmove(of->buffer, of->buffer + at, of->filled - at);
-  of->filled -= at;
+  pass_on(self, of, now_us);
 }
 
 static void accept_one(struct rig_bus *self) {
@@ -148,7 +219,7 @@ static void accept_one(struct rig_bus *self) {
     struct ucred peer = {0};
     socklen_t length = sizeof peer;
     (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
-    self->clients[i] = (struct rig_client){.fd = fd, .pid = peer.pid};
+    self->clients[i] = (struct rig_client){.fd = fd, .group = getpgid(peer.pid)};
     return;
   }
   if (fd >= 0) close(fd);
@@ -158,9 +229,12 @@ static void *run(void *argument) {
   struct rig_bus *self = argument;
   for (;;) {
     struct pollfd wanted[2 + RIG_CLIENTS_MAX] = {{.fd = self->stop_fd, .events = POLLIN}, {.fd = self->listener, .events = POLLIN}};
-    for (int i = 0; i < RIG_CLIENTS_MAX; i++) wanted[2 + i] = (struct pollfd){.fd = self->clients[i].fd, .events = POLLIN};
+    for (int i = 0; i < RIG_CLIENTS_MAX; i++) wanted[2 + i] = (struct pollfd){.fd = self->clients[i].waits ? -1 : self->clients[i].fd, .events = POLLIN};
     uint64_t now_us = rig_now_us();
-    uint64_t turn_us = self->options.claim_quiet_us != 0 && self->state_due_us > now_us + RIG_TURN_US ? now_us + RIG_TURN_US : self->state_due_us;
+    uint64_t turn_us = self->options.claim_quiet_us != 0 ? now_us + RIG_TURN_US : UINT64_MAX;
+    for (uint32_t joint = 0; joint < self->joint_count; joint++) {
+      if (self->joints[joint].state_due_us < turn_us) turn_us = self->joints[joint].state_due_us;
+    }
     struct timespec timeout = {.tv_nsec = now_us < turn_us ? (long)(turn_us - now_us) * 1000 : 0};
     ppoll(wanted, 2 + RIG_CLIENTS_MAX, &timeout, NULL);
     if (wanted[0].revents != 0) return NULL;
@@ -170,11 +244,24 @@ static void *run(void *argument) {
     }
     atomic_fetch_add(&self->turns, 1);
     now_us = rig_now_us();
+    arbitrate(self, now_us);
     pthread_mutex_lock(&self->lock);
-    ipcnet_node_poll(&self->node, (uint32_t)now_us);
-    if (now_us >= self->state_due_us || self->reported_owner != ipcnet_node_reported_owner(&self->node)) report(self, now_us);
+    for (uint32_t number = 0; number < self->joint_count; number++) {
+      struct rig_joint *joint = &self->joints[number];
+      ipcnet_node_poll(&joint->node, (uint32_t)now_us);
+      if (now_us >= joint->state_due_us || joint->reported_owner != ipcnet_node_reported_owner(&joint->node)) report(self, number, now_us);
+    }
     pthread_mutex_unlock(&self->lock);
   }
+}
+
+static void add_joint(struct rig_bus *self) {
+  uint32_t number = self->joint_count;
+  struct rig_joint *joint = &self->joints[number];
+  joint->command = (struct ipcnet_node_command){.inspect = ipcnet_e2e_p05_inspect, .e2e = {.data_id = RIG_COMMAND_DATA_ID + number, .max_length_bytes = 8}, .counter_max = IPCNET_E2E_P05_COUNTER_MAX,
+    .motion = true, .epoch = {24, 8}, .owner = {32, 2}};
+  ipcnet_node_init(&joint->node, &self->options, &joint->command, 1);
+  self->joint_count = number + 1;
 }
 
 bool rig_bus_start(struct rig_bus *self, const char *path, int priority, const struct rig_bus_guest *guest) {
@@ -185,9 +272,7 @@ bool rig_bus_start(struct rig_bus *self, const char *path, int priority, const s
   snprintf(self->path, sizeof self->path, "%s", path);
   snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
   self->options = (struct ipcnet_node_options){.claim_timeout_us = 2000000, .dead_man_us = 2000000};
-  self->command = (struct ipcnet_node_command){.inspect = ipcnet_e2e_p05_inspect, .e2e = {.data_id = RIG_COMMAND_DATA_ID, .max_length_bytes = 8}, .counter_max = IPCNET_E2E_P05_COUNTER_MAX,
-    .motion = true, .epoch = {24, 8}, .owner = {32, 2}};
-  ipcnet_node_init(&self->node, &self->options, &self->command, 1);
+  add_joint(self);
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -220,11 +305,21 @@ void rig_bus_says_quiet_after(struct rig_bus *self, uint32_t quiet_us) {
   pthread_mutex_unlock(&self->lock);
 }
 
-struct rig_seen rig_bus_seen(struct rig_bus *self) {
+void rig_bus_second_joint(struct rig_bus *self) {
   pthread_mutex_lock(&self->lock);
-  struct rig_seen seen = self->seen;
+  if (self->joint_count < RIG_JOINTS_MAX) add_joint(self);
+  pthread_mutex_unlock(&self->lock);
+}
+
+struct rig_seen rig_bus_seen_of(struct rig_bus *self, uint32_t joint) {
+  pthread_mutex_lock(&self->lock);
+  struct rig_seen seen = self->joints[joint].seen;
   pthread_mutex_unlock(&self->lock);
   return seen;
+}
+
+struct rig_seen rig_bus_seen(struct rig_bus *self) {
+  return rig_bus_seen_of(self, 0);
 }
 
 void rig_bus_drain(struct rig_bus *self) {

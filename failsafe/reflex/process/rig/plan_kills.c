@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,7 +34,7 @@ struct point {
 
 static struct {
   const char *program;
-  char root[64], run[96], state[96], socket[96];
+  struct rig_place place;
   uint8_t *table;
   size_t table_bytes;
   struct rig_bus bus;
@@ -58,7 +57,7 @@ static void give_up(void) {
       fprintf(stderr, "%c: role %u, arming %u, epoch %u, missing %u, malfunction %u, plan %u, resumed %llu\n", 'a' + i, status.role, status.arming, status.epoch, status.missing_count, status.malfunction, status.plan,
         (unsigned long long)status.plans_resumed);
     rig_kill(world.processes[i]);
-    snprintf(path, sizeof path, "%s/reflex-%c.log", world.run, 'a' + i);
+    snprintf(path, sizeof path, "%s/reflex-%c.log", world.place.run, 'a' + i);
     FILE *file = fopen(path, "r");
     if (file == NULL) continue;
     fseek(file, 0, SEEK_END);
@@ -68,7 +67,7 @@ static void give_up(void) {
     fprintf(stderr, "--- %c\n%s\n", 'a' + i, text);
     fclose(file);
   }
-  rig_remove(world.root);
+  rig_remove(world.place.root);
   exit(1);
 }
 
@@ -86,7 +85,7 @@ static void fail(const char *what, int line) {
 static void start(int instance, const char *failpoint) {
   static const char *const extra[] = {"--no-realtime", NULL};
   NEED(world.processes[instance] == 0);
-  world.processes[instance] = rig_start(world.program, instance, world.run, world.state, failpoint, extra);
+  world.processes[instance] = rig_start(world.program, instance, world.place.run, world.place.state, failpoint, extra);
   NEED(world.processes[instance] != 0);
 }
 
@@ -127,6 +126,15 @@ static void settle(int owner) {
   }
 }
 
+/* A hand-over is refused while the twin's beat stands, as it does now and then on a busy machine: asked until it is done. */
+static void hand_over(int to) {
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; status_of(to).role != IPCNET_TWIN_OWNER; usleep(1000)) {
+    (void)rig_brain_switch(&world.brain, 1 - to);
+    NEED(rig_now_us() < until_us);
+  }
+  settle(to);
+}
+
 static void arm(int instance) {
   for (uint64_t until_us = rig_now_us() + PATIENCE_US; rig_brain_order(&world.brain, instance, IPCNET_ORDER_ARM, 0, 0) != IPCNET_ANSWER_DONE; usleep(1000)) NEED(rig_now_us() < until_us);
 }
@@ -142,7 +150,7 @@ static bool journal_on_disk(struct ipcnet_reflex_image *to) {
   for (int i = 0; i < 2; i++) {
     char path[140];
     struct ipcnet_reflex_image image;
-    snprintf(path, sizeof path, "%s/%c/journal", world.state, 'a' + i);
+    snprintf(path, sizeof path, "%s/%c/journal", world.place.state, 'a' + i);
     if (!(ipcnet_slots_peek(path, &image, sizeof image, JOURNAL_STRIDE, is_newer) & IPCNET_SLOTS_VALID) || (any && !is_newer(&image, to))) continue;
     *to = image;
     any = true;
@@ -251,8 +259,7 @@ static int one_course(int owner, const struct point *first, const struct point *
   start(dies, failpoint);
   attach(dies);
   settle(owner);
-  NEED(rig_brain_switch(&world.brain, owner) == IPCNET_ANSWER_DONE);
-  settle(dies);
+  hand_over(dies);
   NEED(rig_brain_order(&world.brain, dies, IPCNET_ORDER_RESET, 0, 0) == IPCNET_ANSWER_DONE);
   arm(dies);
   course.run_id = (uint64_t)status_of(dies).epoch << 32 | 1u;
@@ -348,18 +355,12 @@ int main(int argc, char **argv) {
   if (argc < 3) return 2;
   world.program = argv[1];
   signal(SIGPIPE, SIG_IGN);
-  snprintf(world.root, sizeof world.root, "/tmp/ipcnet-plan-XXXXXX");
-  if (mkdtemp(world.root) == NULL) return 2;
-  snprintf(world.run, sizeof world.run, "%s/run", world.root);
-  snprintf(world.state, sizeof world.state, "%s/state", world.root);
-  snprintf(world.socket, sizeof world.socket, "%s/bus", world.root);
-  mkdir(world.run, 0700);
-  mkdir(world.state, 0700);
+  if (!rig_place_make(&world.place, "plan")) return 2;
   /* All deadlines but those of steps that never succeed are longer than a loaded machine needs. */
-  const struct robot_options options = {.socket = world.socket, .twin_deadline_us = 1000000, .node_timeout_us = 20000000, .dead_after_us = 10000000};
+  const struct robot_options options = {.socket = world.place.socket, .twin_deadline_us = 1000000, .node_timeout_us = 20000000, .dead_after_us = 10000000};
   world.table = robot_table(&options, &world.table_bytes);
   struct rig_bus_guest guest = robot_guest(&world.robot, &world.bus);
-  NEED(rig_bus_start(&world.bus, world.socket, 0, &guest) && rig_brain_open(&world.brain, world.run, world.table, world.table_bytes));
+  NEED(rig_bus_start(&world.bus, world.place.socket, 0, &guest) && rig_brain_open(&world.brain, world.place.run, world.table, world.table_bytes));
   find_places();
   unsigned long share = argc > 3 ? strtoul(argv[3], NULL, 10) : 1;
   unsigned long courses = sweep(argv[2], share > 0 ? share : 1);
@@ -370,6 +371,6 @@ int main(int argc, char **argv) {
   rig_brain_close(&world.brain);
   rig_bus_stop(&world.bus);
   free(world.table);
-  rig_remove(world.root);
+  rig_remove(world.place.root);
   return 0;
 }

@@ -25,7 +25,7 @@
 
 struct world {
   const char *program;
-  char root[64], run[96], state[96], socket[96];
+  struct rig_place place;
   uint8_t *table;
   size_t table_bytes;
   struct rig_bus bus;
@@ -46,7 +46,7 @@ static struct world world; /* the only one: a scenario is a process */
 
 static void print_log(int instance) {
   char path[140], text[4096];
-  snprintf(path, sizeof path, "%s/reflex-%c.log", world.run, 'a' + instance);
+  snprintf(path, sizeof path, "%s/reflex-%c.log", world.place.run, 'a' + instance);
   FILE *file = fopen(path, "r");
   if (file == NULL) return;
   size_t got = fread(text, 1, sizeof text - 1, file);
@@ -63,14 +63,14 @@ static void give_up(void) {
       fprintf(stderr, "%c: role %u, arming %u, epoch %u, missing %u, malfunction %u, phase %u, twin %u\n", 'a' + i, status.role, status.arming, status.epoch, status.missing_count, status.malfunction, status.bus_phases[0], status.twin_pid);
     rig_kill(world.processes[i]);
   }
-  rig_remove(world.root);
+  rig_remove(world.place.root);
   exit(1);
 }
 
 /* ---- Steps ---------------------------------------------------------------------------------------------------------------------------------- */
 
 static void start(int instance, const char *failpoint) {
-  world.processes[instance] = rig_start(world.program, instance, world.run, world.state, failpoint, world.extra);
+  world.processes[instance] = rig_start(world.program, instance, world.place.run, world.place.state, failpoint, world.extra);
   NEED(world.processes[instance] != 0);
 }
 
@@ -194,7 +194,7 @@ static void without_a_brain_the_stored_table_is_enough(void) {
   start(0, NULL);
   start(1, NULL);
   for (uint64_t until_us = rig_now_us() + PATIENCE_US; rig_bus_seen(&world.bus).epoch <= epoch; usleep(5000)) NEED(rig_now_us() < until_us);
-  NEED(rig_brain_open(&world.brain, world.run, world.table, world.table_bytes));
+  NEED(rig_brain_open(&world.brain, world.place.run, world.table, world.table_bytes));
   attach(0);
   attach(1);
   (void)somebody_owns(epoch);
@@ -263,6 +263,13 @@ static void twin_dies_at_each_step_of_its_takeover(void) {
 static void hand_over_and_death_in_the_middle_of_it(void) {
   uint16_t epoch = both_up(NULL, NULL);
   NEED(rig_brain_switch(&world.brain, 1) == (int)IPCNET_ANSWER_FAULT); /* not the owner */
+  /* The owner's frames wait in the controller that both have when the standby comes: long gone when it owns the bus. */
+  atomic_store(&world.bus.waiting, 3);
+  restart(1, NULL);
+  wait_for_role(1, IPCNET_TWIN_STANDBY);
+  wait_for_twin(0);
+  wait_for_twin(1);
+  atomic_store(&world.bus.waiting, 0);
   for (int round = 0; round < 4; round++) {
     NEED(rig_brain_switch(&world.brain, round % 2) == IPCNET_ANSWER_DONE);
     epoch = wait_for_commands(epoch, 30).epoch;
@@ -288,6 +295,15 @@ static void hand_over_and_death_in_the_middle_of_it(void) {
   }
 }
 
+/* Only the main thread stands still, time and again: what the bus's thread has read meanwhile counts when an order is judged. */
+static void an_order_after_a_standstill_is_judged_by_what_has_arrived(void) {
+  start(0, "turn:fail:200");
+  attach(0);
+  wait_for_role(0, IPCNET_TWIN_OWNER);
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; status_of(0).late_turns < 3; turn(1)) NEED(rig_now_us() < until_us);
+  arm(0);
+}
+
 static void both_killed_and_started_again(void) {
   uint16_t epoch = both_up(NULL, NULL);
   for (int round = 0; round < 3; round++) {
@@ -304,9 +320,9 @@ static void both_killed_and_started_again(void) {
 static void who_cannot_keep_an_epoch_never_owns(void) {
   char path[160];
   if (access("/dev/full", W_OK) == 0) {
-    snprintf(path, sizeof path, "%s/a", world.state);
+    snprintf(path, sizeof path, "%s/a", world.place.state);
     mkdir(path, 0700);
-    snprintf(path, sizeof path, "%s/a/epoch", world.state);
+    snprintf(path, sizeof path, "%s/a/epoch", world.place.state);
     NEED(symlink("/dev/full", path) == 0);
     start(0, NULL);
     attach(0);
@@ -330,7 +346,7 @@ static void overwrite(const char *name, long at, size_t bytes) {
   char path[160];
   uint8_t junk[64];
   memset(junk, 0xA5, sizeof junk);
-  snprintf(path, sizeof path, "%s/%s", world.state, name);
+  snprintf(path, sizeof path, "%s/%s", world.place.state, name);
   int fd = open(path, O_WRONLY);
   NEED(fd >= 0 && pwrite(fd, junk, bytes, at) == (ssize_t)bytes);
   close(fd);
@@ -341,7 +357,7 @@ static void wait_for_mended(const char *name, long at, size_t bytes) {
   char path[160];
   uint8_t junk[64], found[64];
   memset(junk, 0xA5, sizeof junk);
-  snprintf(path, sizeof path, "%s/%s", world.state, name);
+  snprintf(path, sizeof path, "%s/%s", world.place.state, name);
   for (uint64_t until_us = rig_now_us() + PATIENCE_US;; turn(1)) {
     int fd = open(path, O_RDONLY);
     NEED(fd >= 0 && pread(fd, found, bytes, at) == (ssize_t)bytes);
@@ -393,12 +409,12 @@ static void an_unfinished_pose_is_finished_before_anybody_asks(void) {
   uint64_t brakes = rig_bus_seen(&world.bus).brakes;
   start(0, NULL); /* … and when both are dead, whoever starts */
   for (uint64_t until_us = rig_now_us() + PATIENCE_US; rig_bus_seen(&world.bus).brakes == brakes; usleep(5000)) NEED(rig_now_us() < until_us);
-  NEED(rig_brain_open(&world.brain, world.run, world.table, world.table_bytes));
+  NEED(rig_brain_open(&world.brain, world.place.run, world.table, world.table_bytes));
 }
 
 static int raw_connection(void) {
   char path[120];
-  snprintf(path, sizeof path, "%s/reflex-a.sock", world.run);
+  snprintf(path, sizeof path, "%s/reflex-a.sock", world.place.run);
   return ipcnet_seqpacket_connect(path);
 }
 
@@ -451,12 +467,12 @@ static void hostile_packets_cost_their_sender_alone(void) {
 
 static void told_to_stop_it_poses_first_and_ends_the_watchdog(void) {
   char device[128], text[64] = "";
-  snprintf(device, sizeof device, "%s/watchdog", world.root);
+  snprintf(device, sizeof device, "%s/watchdog", world.place.root);
   close(open(device, O_WRONLY | O_CREAT, 0600));
   world.extra[1] = "--watchdog";
   world.extra[2] = device;
   char notify[108];
-  snprintf(notify, sizeof notify, "%s/notify", world.root);
+  snprintf(notify, sizeof notify, "%s/notify", world.place.root);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   snprintf(address.sun_path, sizeof address.sun_path, "%s", notify);
   int listener = socket(AF_UNIX, SOCK_DGRAM, 0);
@@ -502,7 +518,7 @@ static int chip = -1;
 static void power(bool fails) {
   struct gpio_v2_line_event event = {.timestamp_ns = rig_now_us() * 1000u, .id = fails ? GPIO_V2_LINE_EVENT_RISING_EDGE : GPIO_V2_LINE_EVENT_FALLING_EDGE};
   char path[112];
-  snprintf(path, sizeof path, "%s/chip.level", world.root);
+  snprintf(path, sizeof path, "%s/chip.level", world.place.root);
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   NEED(fd >= 0 && write(fd, fails ? "1" : "0", 1) == 1);
   close(fd);
@@ -607,6 +623,7 @@ static const struct { const char *name; void (*run)(void); } SCENARIOS[] = {
   {"stoppedOwner", stopped_owner_is_fenced_and_never_comes_back},
   {"deathInTakeover", twin_dies_at_each_step_of_its_takeover},
   {"handOver", hand_over_and_death_in_the_middle_of_it},
+  {"standstill", an_order_after_a_standstill_is_judged_by_what_has_arrived},
   {"bothKilled", both_killed_and_started_again},
   {"fullDisk", who_cannot_keep_an_epoch_never_owns},
   {"tornRecords", a_torn_record_costs_the_newest_and_a_corrupt_file_all},
@@ -623,23 +640,17 @@ int main(int argc, char **argv) {
   world.extra[0] = strcmp(argv[2], "small") == 0 ? "--cpu" : "--no-realtime";
   world.extra[1] = strcmp(argv[2], "small") == 0 ? "0" : NULL;
   signal(SIGPIPE, SIG_IGN);
-  snprintf(world.root, sizeof world.root, "/tmp/ipcnet-reflex-XXXXXX");
-  if (mkdtemp(world.root) == NULL) return 2;
-  snprintf(world.run, sizeof world.run, "%s/run", world.root);
-  snprintf(world.state, sizeof world.state, "%s/state", world.root);
-  snprintf(world.socket, sizeof world.socket, "%s/bus", world.root);
-  mkdir(world.run, 0700);
-  mkdir(world.state, 0700);
+  if (!rig_place_make(&world.place, "reflex")) return 2;
   if (strcmp(argv[2], "powerLine") == 0) {
     char path[112];
-    snprintf(path, sizeof path, "%s/chip", world.root);
+    snprintf(path, sizeof path, "%s/chip", world.place.root);
     if (mkfifo(path, 0600) != 0) return 2;
     chip = open(path, O_RDWR | O_CLOEXEC);
-    world.table = rig_joint_table_with_line(world.socket, 1, DEADLINE_US, path, &world.table_bytes);
+    world.table = rig_joint_table_with_line(world.place.socket, 1, DEADLINE_US, path, &world.table_bytes);
   } else {
-    world.table = rig_joint_table(world.socket, 1, DEADLINE_US, &world.table_bytes);
+    world.table = rig_joint_table(world.place.socket, 1, DEADLINE_US, &world.table_bytes);
   }
-  NEED(rig_bus_start(&world.bus, world.socket, 0, NULL) && rig_brain_open(&world.brain, world.run, world.table, world.table_bytes));
+  NEED(rig_bus_start(&world.bus, world.place.socket, 0, NULL) && rig_brain_open(&world.brain, world.place.run, world.table, world.table_bytes));
   for (size_t i = 0; i < sizeof SCENARIOS / sizeof SCENARIOS[0]; i++) {
     if (strcmp(SCENARIOS[i].name, argv[2]) != 0) continue;
     SCENARIOS[i].run();
@@ -648,7 +659,7 @@ int main(int argc, char **argv) {
     rig_brain_close(&world.brain);
     rig_bus_stop(&world.bus);
     free(world.table);
-    rig_remove(world.root);
+    rig_remove(world.place.root);
     return 0;
   }
   return 2;
