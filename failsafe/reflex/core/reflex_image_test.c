@@ -44,7 +44,7 @@ static void test_memory_before_disk(void)
 {
   pair();
   struct ipcnet_reflex_image image = a.journal;
-  ipcnet_reflex_restore(b.reflex, &image);
+  ipcnet_reflex_restore(b.reflex, &image, b.now_us);
   take_over();
   CHECK_INT(arming(&b), IPCNET_ARMED);
   CHECK_INT(ipcnet_reflex_counters(b.reflex)->takeovers, 1);
@@ -457,7 +457,7 @@ static void test_times_of_this_boot_and_of_another(void)
     image.run.started_us = image.run.steps[0].since_us = b.now_us - 150000;
     if (other_boot) image.boot_id[15] = 9;
     reseal(&image);
-    ipcnet_reflex_restore(b.reflex, &image);
+    ipcnet_reflex_restore(b.reflex, &image, b.now_us);
     rig_links_up(&b);
     rig_event(&b, IPCNET_TWIN_LOCK_GRANTED);
     CHECK_INT(arming(&b), IPCNET_SAFE_POSE);
