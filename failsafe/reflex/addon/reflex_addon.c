@@ -264,7 +264,7 @@ static napi_value restore(napi_env env, napi_callback_info info)
     double numbers[8];
     if (!enter(env, info, 1, &self, values, numbers)) return NULL;
     const struct ipcnet_reflex_image image = self->memory->image;
-    ipcnet_reflex_restore(self->core, &image);
+    ipcnet_reflex_restore(self->core, &image, (uint64_t)numbers[0]);
     return end_call(env, self, numbers[0]);
 }
 

@@ -66,7 +66,7 @@ static inline void reseal(struct ipcnet_reflex_image *image)
 static inline void begin_from_disk(const struct ipcnet_reflex_image *image)
 {
   rig_begin(&b, 0);
-  ipcnet_reflex_restore(b.reflex, image);
+  ipcnet_reflex_restore(b.reflex, image, b.now_us);
   rig_arm_table(&table);
   rig_load(&b, &table);
   rig_links_up(&b);

@@ -191,7 +191,7 @@ bool ipcnet_reflex_load_table(struct ipcnet_reflex *self, const void *bytes, siz
 const struct ipcnet_reflex_table *ipcnet_reflex_loaded_table(const struct ipcnet_reflex *self);
 
 /* At start, before any brain: an image from disk. An unfinished run is finished first, as soon as we own the bus. */
-void ipcnet_reflex_restore(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image);
+void ipcnet_reflex_restore(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image, uint64_t now_us);
 
 /* Received frames, echoes (confirmed: tokens are in) and error frames of one bus, in order. */
 void ipcnet_reflex_frames(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frames, size_t count, uint64_t now_us);

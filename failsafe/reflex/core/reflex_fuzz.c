@@ -236,7 +236,7 @@ static void one_life(uint64_t seed)
     image.run.run_id = below(3);
     for (uint32_t i = below(10); i > 0; i--) disturb((uint8_t *)&image, 200);
     image.crc32c = ipcnet_crc32_iscsi_fast(0, (const uint8_t *)&image + 4, sizeof image - 4);
-    ipcnet_reflex_restore(rig.reflex, &image);
+    ipcnet_reflex_restore(rig.reflex, &image, rig.now_us);
   }
   if (!load_disturbed(below(4))) load_disturbed(0);
   rig_links_up(&rig);

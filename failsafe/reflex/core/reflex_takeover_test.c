@@ -612,7 +612,7 @@ static void test_the_newer_of_page_and_disk(void)
   image.epoch = 3;
   image.sequence = 1;
   reseal(&image);
-  ipcnet_reflex_restore(b.reflex, &image);
+  ipcnet_reflex_restore(b.reflex, &image, b.now_us);
   take_over();
   CHECK_INT(arming(&b), IPCNET_FAULT); /* a newer epoch, though a lower sequence */
   CHECK_INT(rig_state(&b).epoch, 4);
@@ -623,7 +623,7 @@ static void test_the_newer_of_page_and_disk(void)
   image.arming = IPCNET_FAULT;
   image.sequence--;
   reseal(&image);
-  ipcnet_reflex_restore(b.reflex, &image);
+  ipcnet_reflex_restore(b.reflex, &image, b.now_us);
   take_over();
   CHECK_INT(arming(&b), IPCNET_DISARMED);
   CHECK(b.journal.sequence > a.journal.sequence);
@@ -639,7 +639,7 @@ static void test_run_waits_for_a_table(void)
   struct ipcnet_reflex_image image = a.journal;
   end_pair();
   rig_begin(&b, 0);
-  ipcnet_reflex_restore(b.reflex, &image);
+  ipcnet_reflex_restore(b.reflex, &image, b.now_us);
   rig_event(&b, IPCNET_TWIN_LOCK_GRANTED);
   CHECK_INT(rig_state(&b).role, IPCNET_TWIN_OWNER);
   CHECK(rig_lacks(&b, IPCNET_MISSING_PLAN_RUNS, IPCNET_REFLEX_NONE));

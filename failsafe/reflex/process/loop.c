@@ -290,7 +290,7 @@ static void begin_core(struct ipcnet_process *self) {
   ipcnet_twin_watch_init(&self->watch, 10000, self->now_us);
   ipcnet_reflex_init(self->core, &options, &os, self->page.page, self->now_us);
   ipcnet_tables_begin(self);
-  if (ipcnet_store_read_journal(&self->store, &image)) ipcnet_reflex_restore(self->core, &image);
+  if (ipcnet_store_read_journal(&self->store, &image)) ipcnet_reflex_restore(self->core, &image, self->now_us);
 }
 
 static void end(struct ipcnet_process *self) {
