@@ -20,16 +20,24 @@ function rig(): { starvation: Starvation; set(figures: Figures): void } {
   };
 }
 
-test("whichever thread has waited longest counts; what was before the first look does not", () => {
+test("what all threads have waited counts; what was before the first look does not", () => {
   const { starvation, set } = rig();
   set({ main: 5_000, helper: 9_000 });
   assert.equal(starvation.look(0), 0);
   set({ main: 5_010, helper: 9_080 });
-  assert.equal(starvation.look(100 * MS), 80 * MS);
+  assert.equal(starvation.look(100 * MS), 90 * MS, "the first waited for the other, and then for a processor");
   set({ main: 5_070, helper: 9_080 });
-  assert.equal(starvation.look(200 * MS), 140 * MS);
+  assert.equal(starvation.look(200 * MS), 150 * MS);
   set({ main: 5_070, helper: 9_080 });
-  assert.equal(starvation.look(900 * MS), 140 * MS, "it runs, or sleeps: no excuse");
+  assert.equal(starvation.look(900 * MS), 150 * MS, "it runs, or sleeps: no excuse");
+});
+
+test("a first thread that runs is not excused for that by others that wait", () => {
+  const { starvation, set } = rig();
+  set({ main: { state: "runs" }, helper: 0 });
+  starvation.look(0);
+  set({ main: { state: "runs", ranUs: 70 * MS, waitedUs: 30 * MS }, helper: 100 });
+  assert.equal(starvation.look(100 * MS), 30 * MS);
 });
 
 test("never more than the time that has passed; a thread that came meanwhile has no past", () => {
@@ -57,7 +65,7 @@ test("another thread waits for a disk: that excuses a first thread that waits to
     const { starvation, set } = rig();
     set({ main: { state }, helper: { state: "blocked" } });
     starvation.look(0);
-    set({ main: { state, ranUs: 60 * MS }, helper: { state: "blocked" } });
+    set({ main: { state, ranUs: state === "runs" ? 100 * MS : 0 }, helper: { state: "blocked" } });
     assert.equal(starvation.look(100 * MS), excusedMs * MS, state);
   }
 });
@@ -71,9 +79,9 @@ test("a wait that is not over yet is none of the kernel's figures, and counts al
     set(waiting);
     assert.equal(starvation.look(600 * MS), 600 * MS, who);
     // It is over, and comes in one piece: no more than has passed counts.
-    set({ ...waiting, [who]: { state: "runs", ranUs: 6 * MS, waitedUs: 613 * MS } });
+    set({ ...waiting, [who]: { state: "runs", ranUs: 5 * MS, waitedUs: 613 * MS } });
     assert.equal(starvation.look(610 * MS), 610 * MS, who);
-    set({ ...waiting, [who]: { state: "runs", ranUs: 16 * MS, waitedUs: 613 * MS } });
+    set({ ...waiting, [who]: { state: "runs", ranUs: 15 * MS, waitedUs: 613 * MS } });
     assert.equal(starvation.look(620 * MS), 610 * MS, `${who} runs`);
   }
 });

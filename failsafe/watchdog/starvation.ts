@@ -2,7 +2,7 @@
  * For how long a process could not go on although it wanted to: others had the processor, or the kernel kept it waiting for a disk or for memory. Whoever judges its progress takes that off:
  * starved is not stuck.
  *
- * All threads are looked at, not the first alone: it waits for the others (the garbage collector's helpers), and they may be the ones that get no processor. A thread that runs, as one in an
+ * All threads are looked at, not the first alone: it waits for the others, one after the other (the garbage collector's helpers), and they may be the ones that get no processor. A thread that runs, as one in an
  * endless loop does, is excused for nothing.
  *
  * The kernel adds a wait to its figures when it ends. A thread that wanted to run at both looks and has neither run nor ended a wait between them still waits: without that, whoever waits for
@@ -42,7 +42,7 @@ export class Starvation {
   look(nowUs: number): number {
     const delays = this.#read();
     const elapsedUs = Math.max(0, nowUs - this.#lookedUs);
-    if (this.#before) this.#starvedUs += Math.min(starvedBetween(this.#before, delays, this.#pid, elapsedUs), elapsedUs);
+    if (this.#before) this.#starvedUs += starvedBetween(this.#before, delays, this.#pid, elapsedUs);
     this.#before = delays;
     this.#lookedUs = nowUs;
     return this.#starvedUs;
@@ -55,7 +55,7 @@ export class Starvation {
   }
 }
 
-/** Of the thread that was kept longest, µs. */
+/** What all threads were kept, µs, but no more than the first one did not run: it waits for one after the other, and goes on in between. */
 function starvedBetween(before: ReadonlyMap<number, ThreadDelay>, now: ReadonlyMap<number, ThreadDelay>, first: number, elapsedUs: number): number {
   const isAtBoth = (thread: number, state: ThreadDelay["state"]): boolean => before.get(thread)?.state === state && now.get(thread)?.state === state;
   let starvedUs = 0;
@@ -65,9 +65,10 @@ function starvedBetween(before: ReadonlyMap<number, ThreadDelay>, now: ReadonlyM
     const stillWaits = isAtBoth(thread, "runs") && ranUs === then.ranUs && waitedUs === then.waitedUs;
     // Another thread's disk is an excuse only for a first thread that waits for somebody.
     const isBlocked = isAtBoth(thread, "blocked") && (thread === first || isAtBoth(first, "sleeps"));
-    starvedUs = Math.max(starvedUs, stillWaits || isBlocked ? elapsedUs : waitedUs - then.waitedUs);
+    starvedUs += stillWaits || isBlocked ? elapsedUs : waitedUs - then.waitedUs;
   }
-  return starvedUs;
+  const ranUs = (now.get(first)?.ranUs ?? 0) - (before.get(first)?.ranUs ?? 0);
+  return Math.max(0, Math.min(starvedUs, elapsedUs - ranUs));
 }
 
 /** Empty where the kernel does not say, or the process is gone: then nothing is excused. */

@@ -159,7 +159,7 @@ static void test_a_latch_without_a_pose(void)
   image.crc32c = 0;
   image.crc32c = ipcnet_crc32_iscsi_fast(0, (const uint8_t *)&image + 4, sizeof image - 4);
   rig_begin(&rig, 0);
-  ipcnet_reflex_restore(rig.reflex, &image);
+  ipcnet_reflex_restore(rig.reflex, &image, rig.now_us);
   rig_arm_table(&table);
   rig_load(&rig, &table);
   rig_links_up(&rig);

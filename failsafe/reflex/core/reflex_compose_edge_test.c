@@ -11,7 +11,7 @@ static uint32_t reports_since(uint32_t from, enum ipcnet_reflex_report kind)
 
 /* ---- Time and tokens ------------------------------------------------------------------------------------------------------------------------------- */
 
-enum { ENTRY_LOAD, ENTRY_FRAMES, ENTRY_LINK, ENTRY_COMMAND, ENTRY_ORDER, ENTRY_MISSING, ENTRY_TWIN, ENTRY_TICK, ENTRY_HAND_OVER, ENTRIES };
+enum { ENTRY_LOAD, ENTRY_FRAMES, ENTRY_LINK, ENTRY_COMMAND, ENTRY_ORDER, ENTRY_MISSING, ENTRY_TWIN, ENTRY_TICK, ENTRY_HAND_OVER, ENTRY_RESTORE, ENTRIES };
 
 static void enter_at(unsigned entry, uint64_t now_us)
 {
@@ -27,7 +27,8 @@ static void enter_at(unsigned entry, uint64_t now_us)
     case ENTRY_MISSING: ipcnet_reflex_missing(reflex, now_us, NULL, 0); break;
     case ENTRY_TWIN: ipcnet_reflex_twin_event(reflex, IPCNET_TWIN_OWNER_DEAD, NULL, now_us); break;
     case ENTRY_TICK: ipcnet_reflex_tick(reflex, now_us); break;
-    default: ipcnet_reflex_hand_over(reflex, now_us);
+    case ENTRY_HAND_OVER: ipcnet_reflex_hand_over(reflex, now_us); break;
+    default: ipcnet_reflex_restore(reflex, &rig.journal, now_us);
   }
 }
 
@@ -96,7 +97,7 @@ static void test_the_first_epoch(void)
   struct ipcnet_reflex_os os = rig.reflex->os;
   options.stored_epoch = 41;
   ipcnet_reflex_init(rig.reflex, &options, &os, rig.page, rig.now_us);
-  ipcnet_reflex_restore(rig.reflex, &image);
+  ipcnet_reflex_restore(rig.reflex, &image, rig.now_us);
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
   CHECK_INT(rig_state(&rig).epoch, 42);
   rig_end(&rig);
@@ -184,7 +185,7 @@ static void test_a_run_without_a_plan(void)
   table.header.beat_period_us = 20000;
   rig_bus(&table, "arm", 0x010);
   rig_begin(&rig, 0);
-  ipcnet_reflex_restore(rig.reflex, &image);
+  ipcnet_reflex_restore(rig.reflex, &image, rig.now_us);
   CHECK(rig_load(&rig, &table));
   rig_links_up(&rig);
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
@@ -491,7 +492,7 @@ static void owner_without_a_table(bool posed)
   CHECK_INT(image.arming, posed ? IPCNET_POSED : IPCNET_SAFE_POSE);
   rig_end(&rig);
   rig_begin(&rig, 0);
-  ipcnet_reflex_restore(rig.reflex, &image);
+  ipcnet_reflex_restore(rig.reflex, &image, rig.now_us);
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
   CHECK_INT(role(), IPCNET_TWIN_OWNER);
 }

@@ -540,7 +540,7 @@ static void test_brains_of_before(void)
   end_pair();
   rig_begin(&a, 0);
   CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 0);
-  ipcnet_reflex_restore(a.reflex, &image);
+  ipcnet_reflex_restore(a.reflex, &image, a.now_us);
   CHECK_INT(ipcnet_reflex_brain_epoch(a.reflex), 7);
   rig_load(&a, &table);
   rig_event(&a, IPCNET_TWIN_LOCK_GRANTED);
