@@ -153,7 +153,7 @@ void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
   self->claim_since_us = self->now_us;
   /* To the silence of the other host is not listened twice. */
   bool listened = self->silence_us != 0 && self->now_us - self->silence_us <= self->table.header->beat_period_us;
-  self->claim_inherited = ipcnet_reflex_shared(self) && inherits(self);
+  self->claim_inherited = inherits(self);
   self->claim_listening = ipcnet_reflex_shared(self) && !self->claim_inherited && !listened;
   self->silence_us = 0;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_was_trusted(self, number));
@@ -193,12 +193,9 @@ static enum confirmation confirmation(const struct ipcnet_reflex *self) {
 /* All at once, as soon as all have reported; at the end of their time one of each group is enough, and some are to be brought to rest. */
 static void await_confirmation(struct ipcnet_reflex *self) {
   enum confirmation how = confirmation(self);
-  bool expired = ipcnet_reflex_in_tick(self) && self->now_us >= confirmation_ends_us(self);
-  if (ipcnet_reflex_in_tick(self) && self->claim_inherited && self->deaf_us == self->now_us) {
-    /* Cut off: it ends no later than the lease of whoever was inherited, before another host claims. */
-    ipcnet_reflex_raise(self, IPCNET_TWIN_CLAIM_EXPIRED);
-    return;
-  }
+  /* Cut off, what was inherited ends no later than the lease of whoever had it, before another host claims. */
+  bool cut = self->claim_inherited && self->deaf_us == self->now_us;
+  bool expired = ipcnet_reflex_in_tick(self) && (cut || self->now_us >= confirmation_ends_us(self));
   if (how != ALL && !expired) {
     /* A node that missed the claim follows a beat as well. */
     for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) beat(self, number);
