@@ -3,7 +3,7 @@
  *
  * Timers never say that a process is dead, only that it is to be killed. And a judge that was late itself accuses nobody: if it was not asked for more than half the deadline, the
  * machine was busy or stopped, and the time that it missed counts for nothing. Nor does the time in which the active wanted to run and others had the processor, or a disk kept it waiting: it
- * is starved, not stuck (../watchdog/starvation.ts). Not for ever: beyond `PATIENCE` deadlines somebody else may have more luck.
+ * is starved, not stuck (../watchdog/starvation.ts, decision 0040). Not for ever: beyond `PATIENCE` deadlines somebody else may have more luck.
  */
 /** Deadlines. */
 export const PATIENCE = 20;

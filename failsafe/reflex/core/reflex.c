@@ -114,6 +114,8 @@ bool ipcnet_reflex_load_table(struct ipcnet_reflex *self, const void *bytes, siz
   self->page->table_generation = table.generation;
   ipcnet_reflex_keep(self);
   ipcnet_reflex_tell_state(self);
+  /* A claim that is under way begins anew: what it had begun to own was of the table before. */
+  if (self->role == IPCNET_TWIN_CLAIMING && self->epoch == self->proposed_epoch) ipcnet_reflex_claim_begin(self);
   /* Owner by the lock alone, and now it learns of another host, which may own the bus: nobody was listened to, and the epoch may be the other's. It begins anew. (Who does not hold the lock is not concerned.) */
   if (ipcnet_reflex_shared(self) && !was_shared) ipcnet_reflex_raise(self, IPCNET_TWIN_SELF_FENCED);
   ipcnet_reflex_settle(self);

@@ -788,6 +788,7 @@ static void test_goes_on_for_another_host(void)
   ipcnet_e2e_p05_protect(&p05, theirs.data, 8, 50);
   rig_hear(&rig, &theirs);
   uint64_t heard_us = rig.now_us, silent_us = rig.reflex->buses[ARM_BUS].others[2].heard_us;
+  CHECK_INT(rig.reflex->messages[SHOULDER].others_us, heard_us);
   rig.reflex->messages[SHOULDER].others_us = heard_us + 40000; /* as if it came just before the end */
   falls_silent();
   const struct sent_frame *claim = &rig.sent[0];
@@ -972,11 +973,15 @@ static void test_hand_over_between_hosts(void)
   CHECK_INT(rig_state(&rig).arming, IPCNET_ARMED);
   rig_end(&rig);
 
-  shadow_of(1);
-  rig.reflex->brain_there = rig.brain = false; /* could not go on: does not take it */
-  hear_beat(IPCNET_HANDOVER, 3, 0, 41);
-  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
-  rig_end(&rig);
+  for (unsigned lacks = 0; lacks < 4; lacks++) { /* could not go on: does not take it */
+    shadow_of(1);
+    if (lacks == 1) rig.reflex->brain_there = rig.brain = false;
+    if (lacks == 2) rig.reflex->trigger_latched = true;
+    if (lacks == 3) rig.reflex->malfunction = IPCNET_MALFUNCTION_STORE;
+    hear_beat(IPCNET_HANDOVER, 3, 0, 41);
+    CHECK_INT(role(), lacks == 0 ? IPCNET_TWIN_CLAIMING : IPCNET_TWIN_OUTVOTED);
+    rig_end(&rig);
+  }
   shadow_of(0);
   rig.reflex->brain_there = rig.brain = false; /* nothing to go on with */
   hear_beat(IPCNET_HANDOVER, 3, 0, 41);

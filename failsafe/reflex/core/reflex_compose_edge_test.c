@@ -349,6 +349,29 @@ static void test_no_epoch_before_it_is_stored(void)
 }
 
 /* Of two malfunctions the first is told: the other may follow from it. */
+/* The buses of a new table are the claimer's as those of the old one were, and not before its epoch is stored. */
+static void test_a_table_while_it_claims(void)
+{
+  for (unsigned stored = 0; stored < 2; stored++) {
+    rig_arm_table(&table);
+    begin(0);
+    rig_links_up(&rig);
+    rig.refuses_claims = true;
+    rig.answers_twin = stored;
+    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+    CHECK_INT(role(), IPCNET_TWIN_CLAIMING);
+    rig_load(&rig, &table);
+    rig_links_up(&rig);
+    CHECK_INT(bus(ARM_BUS)->owned, stored);
+    rig.refuses_claims = false;
+    if (!stored) rig_event(&rig, IPCNET_TWIN_EPOCH_STORED);
+    rig_run(&rig, 5000);
+    CHECK_INT(role(), IPCNET_TWIN_OWNER);
+    CHECK(bus(ARM_BUS)->owned && bus(AUX_BUS)->owned);
+    rig_end(&rig);
+  }
+}
+
 static void test_the_first_malfunction_counts(void)
 {
   rig_begin(&rig, 0);
@@ -659,6 +682,7 @@ int main(void)
   test_told_in_one_breath();
   test_roles_are_told();
   test_no_epoch_before_it_is_stored();
+  test_a_table_while_it_claims();
   test_the_first_malfunction_counts();
   test_the_rest_of_an_outvoted_one();
   test_shadows_end_with_the_claim();
