@@ -120,10 +120,10 @@ test("an external broker: the dead gateway's will comes after its successor has 
   // The same will once more, as late as can be: whoever looks later finds the successor all the same.
   const rude = createMqttClientDriver({ name: "late", url: `mqtt://127.0.0.1:${port}`, clientId: "late-will", protocolVersion: 5, queue: { capacityMessages: 16, whenFull: "dropOldest" }, subscriptions: [] });
   await rude.start();
+  t.after(() => rude.stop());
   const count = states.length;
   await eventually("it is sent", () => rude.send({ topic: STATE_TOPIC, payload: Buffer.from(JSON.stringify({ ...first, state: "offline" })), qos: 1, retain: true, deadlineUs: Infinity }) === "queued");
   await eventually("it was heard, and answered", () => states.slice(count).some(({ state }) => state === "offline") && states.at(-1)!.state === "online", { timeoutMs: 60_000, last: () => states.slice(count) });
-  await rude.stop();
   const later = await reader(t, port);
   await eventually("what is retained", () => later.states.length > 0, { timeoutMs: 60_000 });
   assert.deepEqual([later.states[0]!.state, later.states[0]!.instance, later.states[0]!.epoch], ["online", "b", own.epoch]);

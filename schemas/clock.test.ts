@@ -34,3 +34,25 @@ test("the system clock never calls back early", async () => {
   });
   assert.ok(systemClock.nowUs() >= deadlineUs);
 });
+
+test("no timer of the real clock comes before its deadline, though the loop has not looked at the clock for a while", async () => {
+  for (let round = 0; round < 20; round++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    const busyUntilUs = systemClock.nowUs() + 6_000;
+    while (systemClock.nowUs() < busyUntilUs);
+    const deadlineUs = systemClock.nowUs() + 10_000;
+    await new Promise<void>((resolve) => void systemClock.at(deadlineUs, resolve));
+    assert.ok(systemClock.nowUs() >= deadlineUs);
+  }
+});
+
+test("a timer of the real clock that waits for the rest can still be cancelled", async () => {
+  const busyUntilUs = systemClock.nowUs() + 6_000;
+  while (systemClock.nowUs() < busyUntilUs);
+  const deadlineUs = systemClock.nowUs() + 5_000;
+  const cancel = systemClock.at(deadlineUs, () => assert.fail("cancelled"));
+  while (systemClock.nowUs() < deadlineUs - 2_000);
+  await new Promise((resolve) => setImmediate(resolve));
+  cancel();
+  await new Promise<void>((resolve) => void systemClock.at(deadlineUs + 20_000, resolve));
+});

@@ -21,9 +21,12 @@ export const systemClock: Clock = {
   },
   wallTimeNs: () => BigInt(Date.now()) * 1_000_000n,
   at(deadlineUs, callback) {
-    // Node rounds a timer down to whole milliseconds: the ceiling keeps "at or after" true.
-    const delayMs = Math.max(0, Math.ceil((deadlineUs - systemClock.nowUs()) / 1e3));
-    const timer = setTimeout(callback, delayMs);
+    let timer: NodeJS.Timeout;
+    // Node counts a timer from when its loop last looked at the clock, which may be milliseconds ago: one that comes too early waits for the rest, or "at or after" would not be true.
+    const wait = (): void => {
+      timer = setTimeout(() => (systemClock.nowUs() < deadlineUs ? wait() : callback()), Math.max(0, Math.ceil((deadlineUs - systemClock.nowUs()) / 1e3)));
+    };
+    wait();
     return () => clearTimeout(timer);
   },
 };
