@@ -32,6 +32,7 @@ static struct model {
   struct slot slots[5];
   uint32_t brain_epoch;
   uint64_t sequence;
+  bool has_sequence; /* of the first command any number will do, 0 too */
 } model;
 
 #define EXPECTED_MAX 64u
@@ -97,7 +98,7 @@ static uint8_t model_judges(const struct ipcnet_reflex_command *command, bool ra
   if (range) return IPCNET_REFUSED_RANGE;
   if (command->deadline_us <= rig.now_us) return IPCNET_REFUSED_EXPIRED;
   if (command->brain_epoch < model.brain_epoch) return IPCNET_REFUSED_OLD_BRAIN;
-  if (command->brain_epoch == model.brain_epoch && command->sequence <= model.sequence) return IPCNET_REFUSED_REPEATED;
+  if (model.has_sequence && command->brain_epoch == model.brain_epoch && command->sequence <= model.sequence) return IPCNET_REFUSED_REPEATED;
   return 0;
 }
 
@@ -116,6 +117,7 @@ static void model_command(const struct ipcnet_reflex_command *command, bool rang
   slot->deadline_us = command->deadline_us < rig.now_us + 50000 ? command->deadline_us : rig.now_us + 50000;
   model.brain_epoch = command->brain_epoch;
   model.sequence = command->sequence;
+  model.has_sequence = true;
   model_flush(command->message);
   model_all();
 }
