@@ -260,14 +260,15 @@ export class ArmRig {
     return client.publish(`cmd/arm/${joint}_Command`, values, rest);
   }
 
-  /** Commands every joint at `rateHz` until it is stopped; refusals are counted by status. */
-  commandAll(values: (joint: JointName) => Readonly<Record<string, unknown>>, { rateHz = 100, ttlMs = 100, client = this.client }: { rateHz?: number; ttlMs?: number; client?: Client } = {}): { readonly accepted: number; readonly refused: Map<number, number>; stop(): void } {
-    const counts = { accepted: 0, refused: new Map<number, number>() };
+  /** Commands every joint at `rateHz` until it is stopped; refusals are counted by status, and `why` has the first sentence of each. */
+  commandAll(values: (joint: JointName) => Readonly<Record<string, unknown>>, { rateHz = 100, ttlMs = 100, client = this.client }: { rateHz?: number; ttlMs?: number; client?: Client } = {}): { readonly accepted: number; readonly refused: Map<number, number>; readonly why: Map<number, string>; stop(): void } {
+    const counts = { accepted: 0, refused: new Map<number, number>(), why: new Map<number, string>() };
     const timer = setInterval(() => {
       for (const joint of this.joints) {
         this.command(joint, values(joint), { ttlMs, client }).then(() => (counts.accepted += 1), (error: unknown) => {
           const status = error instanceof IpcnetError ? error.status : 0;
           counts.refused.set(status, (counts.refused.get(status) ?? 0) + 1);
+          if (!counts.why.has(status)) counts.why.set(status, String(error));
         });
       }
     }, 1000 / rateHz);
@@ -276,6 +277,7 @@ export class ArmRig {
         return counts.accepted;
       },
       refused: counts.refused,
+      why: counts.why,
       stop: () => clearInterval(timer),
     };
   }
