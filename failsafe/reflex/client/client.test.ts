@@ -97,6 +97,18 @@ test("a reflex that has obeyed a newer brain says so, and is commanded under an 
   assert.deepEqual([...new Set(fake.orders.filter(({ order }) => order === "brainBeat").map(({ a }) => a))], [7, 901]);
 });
 
+test("who was obeyed and then hears of a newer brain does not rise above it: that one lives, and they would outbid each other", async (t) => {
+  const { client, start } = await rig(t, { brainEpoch: 7 });
+  const fake = await start("a");
+  fake.brainEpoch = 7;
+  await eventually("obeyed", () => client.ends[0]!.status?.brainEpoch === 7);
+  fake.brainEpoch = 900;
+  await eventually("another one is", () => client.ends[0]!.status?.brainEpoch === 900);
+  const before = fake.orders.length;
+  await eventually("beats after that", () => fake.orders.slice(before).filter(({ order }) => order === "brainBeat").length >= 3);
+  assert.ok(fake.orders.every(({ order, a }) => order !== "brainBeat" || a === 7));
+});
+
 test("a table that is refused is offered again, and the refusal is told", async (t) => {
   const { start, codes } = await rig(t);
   const fake = await start("a");

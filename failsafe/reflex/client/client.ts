@@ -26,7 +26,7 @@ export interface ReflexClientOptions {
   brainEpoch(): number;
   /** Whether this brain is the one that commands: the other one's beats would lie. */
   isActive(): boolean;
-  /** A reflex has obeyed a brain of a newer epoch than ours, and obeys us no more. Nobody else commands: whoever did is dead before this one begins. So ours has to rise above it. */
+  /** A reflex has obeyed a brain of a newer epoch than ours before it ever obeyed us. Whoever that was is dead before this one begins: so ours has to rise above it. */
   outdated?(epoch: number): void;
   bootId: Uint8Array;
   table: CompiledTable;
@@ -66,6 +66,8 @@ export class ReflexClient {
   readonly #reports = new Listeners<{ end: ReflexEnd; report: Report }>();
   readonly #changes = new Listeners<void>();
   readonly #losses = new Listeners<void>();
+  /** A reflex has obeyed this brain. */
+  #wasObeyed = false;
   readonly #shadows = new Map<ReflexEnd, { message: Uint8Array; heardUs: number }[]>();
   readonly #lastUs: number[];
   /** Newest payloads of what the table watches, by bus and id. */
@@ -360,11 +362,13 @@ export class ReflexClient {
     if (end === this.#owner) this.#losses.call();
   }
 
-  /** Where our epoch was lost, the reflex and its disk know which was used. */
+  /** Where our epoch was lost, the reflex and its disk know which was used. A newer one after ours was obeyed is another brain's, who lives: two that rise above each other would both command in turn. */
   #compareEpochs(end: ReflexEnd): void {
     const { isActive, brainEpoch, outdated } = this.#options;
     const known = end.status?.brainEpoch ?? 0;
-    if (!isActive() || known <= brainEpoch()) return;
+    if (!isActive() || known === 0) return;
+    if (known === brainEpoch()) this.#wasObeyed = true;
+    if (known <= brainEpoch() || this.#wasObeyed) return;
     outdated?.(known);
     this.#beat();
   }

@@ -163,7 +163,7 @@ static bool pin_is_lost(const struct ipcnet_reflex *self, uint16_t row) {
 }
 
 size_t ipcnet_reflex_missing(struct ipcnet_reflex *self, uint64_t now_us, struct ipcnet_reflex_lack *to, size_t max) {
-  if (now_us > self->now_us) self->now_us = now_us;
+  ipcnet_reflex_pass_time(self, now_us);
   struct list list = {.to = to, .max = max};
   if (!self->has_table) add(&list, IPCNET_MISSING_TABLE, 0);
   if (!ipcnet_twin_may_send(self->role)) add(&list, IPCNET_MISSING_OWNERSHIP, 0);
@@ -268,7 +268,7 @@ static enum ipcnet_reflex_answer order_now(struct ipcnet_reflex *self, enum ipcn
 }
 
 enum ipcnet_reflex_answer ipcnet_reflex_order(struct ipcnet_reflex *self, enum ipcnet_reflex_order order, uint32_t a, uint32_t b, uint64_t c, uint64_t now_us) {
-  if (now_us > self->now_us) self->now_us = now_us;
+  ipcnet_reflex_pass_time(self, now_us);
   enum ipcnet_reflex_answer answer = order_now(self, order, a, b, c);
   ipcnet_reflex_settle(self);
   return answer;

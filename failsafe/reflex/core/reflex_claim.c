@@ -403,7 +403,7 @@ static void handed_over(struct ipcnet_reflex *self, uint32_t number, uint16_t ep
 
 bool ipcnet_reflex_hand_over(struct ipcnet_reflex *self, uint64_t now_us) {
   bool sent = false, ours = self->role == IPCNET_TWIN_OWNER;
-  if (now_us > self->now_us) self->now_us = now_us;
+  ipcnet_reflex_pass_time(self, now_us);
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     if (!ours || !shared_on(self, number) || !self->buses[number].claimed || !ipcnet_reflex_bus_reachable(self, number)) continue;
     if (send_claim(self, number, IPCNET_HANDOVER, (uint8_t)((self->table.buses[number].host ^ 1u) * 2u))) sent = true;

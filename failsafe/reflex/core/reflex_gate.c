@@ -237,7 +237,7 @@ static enum ipcnet_reflex_refusal judge(const struct ipcnet_reflex *self, const 
 }
 
 void ipcnet_reflex_command(struct ipcnet_reflex *self, const void *bytes, size_t length, uint64_t now_us) {
-  if (now_us > self->now_us) self->now_us = now_us;
+  ipcnet_reflex_pass_time(self, now_us);
   struct ipcnet_reflex_command command;
   if (length != sizeof command) {
     self->counters.refused[IPCNET_REFUSED_LENGTH]++;

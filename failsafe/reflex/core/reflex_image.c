@@ -246,7 +246,7 @@ void ipcnet_reflex_adopt(struct ipcnet_reflex *self) {
 }
 
 void ipcnet_reflex_restore(struct ipcnet_reflex *self, const struct ipcnet_reflex_image *image, uint64_t now_us) {
-  if (now_us > self->now_us) self->now_us = now_us;
+  ipcnet_reflex_pass_time(self, now_us);
   memcpy(&self->restored, image, sizeof self->restored);
   self->has_restored = ipcnet_reflex_image_valid(&self->restored);
 }

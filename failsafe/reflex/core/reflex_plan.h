@@ -32,9 +32,7 @@
 #include "reflex_table.h"
 
 #define IPCNET_REFLEX_PLAN_RETRY_US 1000u    /* a frame the bus did not take: about four frame times at 500 kbit/s */
-#ifndef IPCNET_REFLEX_PLAN_RESUME_US /* else by what is built for tests of whole processes, whose nodes a busy machine keeps waiting */
 #define IPCNET_REFLEX_PLAN_RESUME_US 100000u /* ten cycles of 10 ms: enough to hear a node and hold 50 ms */
-#endif
 #define IPCNET_REFLEX_PLAN_LAST_US 100000u   /* a full queue of 32 frames at 125 kbit/s needs 35 ms */
 
 enum ipcnet_reflex_step_state {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "hosts.h"
+#include "need.h"
 
 #define OBSERVED 400 /* turns of 2 ms: so long nothing may happen that must not */
 #define TOGETHER 16  /* rounds */
@@ -21,14 +22,6 @@ static void give_up(void) {
   rig_hosts_close(&world);
   exit(1);
 }
-
-#define NEED(condition)                                                                              \
-  do {                                                                                               \
-    if (!(condition)) {                                                                              \
-      fprintf(stderr, "%s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__, #condition);        \
-      give_up();                                                                                     \
-    }                                                                                                \
-  } while (0)
 
 /* Turns until it is true. */
 #define WAIT_FOR(condition)                                                                          \

@@ -207,17 +207,6 @@ int rig_hosts_share(struct rig_hosts *self, bool with_itself) {
 
 /* ---- Telling ---------------------------------------------------------------------------------------------------------------------------------- */
 
-static void tell_log(const struct rig_host *host, int instance) {
-  char path[140], text[4096];
-  snprintf(path, sizeof path, "%s/reflex-%c.log", host->run, 'a' + instance);
-  FILE *file = fopen(path, "r");
-  if (file == NULL) return;
-  (void)fseek(file, -(long)(sizeof text - 1), SEEK_END); /* all of a short one */
-  text[fread(text, 1, sizeof text - 1, file)] = '\0';
-  fputs(text, stderr);
-  fclose(file);
-}
-
 void rig_hosts_tell(struct rig_hosts *self) {
   for (uint32_t joint = 0; joint < self->bus.joint_count; joint++) {
     struct rig_seen seen = rig_bus_seen_of(&self->bus, joint);
@@ -229,7 +218,7 @@ void rig_hosts_tell(struct rig_hosts *self) {
     for (int instance = 0; instance < 2; instance++) {
       struct ipcnet_reflex_status status;
       fprintf(stderr, "host %d, %c:\n", of, 'a' + instance);
-      tell_log(&self->hosts[of], instance);
+      rig_tell_log(self->hosts[of].run, instance);
       if (!rig_hosts_status(self, of, instance, &status)) continue;
       fprintf(stderr, "role %u, arming %u, epoch %u, malfunction %u, phase %u; missing", status.role, status.arming, status.epoch, status.malfunction, status.bus_phases[0]);
       for (unsigned at = 0; at < status.missing_count && at < 8; at++) fprintf(stderr, " %u of %u", status.missing[at].reason, status.missing[at].subject);

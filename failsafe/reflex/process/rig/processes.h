@@ -14,6 +14,8 @@ pid_t rig_start(const char *program, int instance, const char *run, const char *
 pid_t rig_start_at(const struct rig_place *place, const char *program, int instance, const char *run, const char *state, const char *failpoint, const char *const *extra);
 /* SIGKILL, and waits for its end. */
 void rig_kill(pid_t pid);
+/* The end of what it has said, to stderr. */
+void rig_tell_log(const char *run, int instance);
 /* Waits for its end by itself: the exit code, or 128 + signal; -1 after a generous time (then it is killed). */
 int rig_wait_end(pid_t pid);
 /* Where a rig's processes live: a temporary folder with run/ and state/ in it, and the bus's socket beside them. */

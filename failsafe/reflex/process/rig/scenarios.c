@@ -17,6 +17,7 @@
 #include "../../../../shm/core/seqpacket.h"
 #include "brain.h"
 #include "bus.h"
+#include "need.h"
 #include "processes.h"
 #include "table.h"
 
@@ -36,29 +37,10 @@ struct world {
 
 static struct world world; /* the only one: a scenario is a process */
 
-#define NEED(condition)                                                                              \
-  do {                                                                                               \
-    if (!(condition)) {                                                                              \
-      fprintf(stderr, "%s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__, #condition);        \
-      give_up();                                                                                     \
-    }                                                                                                \
-  } while (0)
-
-static void print_log(int instance) {
-  char path[140], text[4096];
-  snprintf(path, sizeof path, "%s/reflex-%c.log", world.folders.run, 'a' + instance);
-  FILE *file = fopen(path, "r");
-  if (file == NULL) return;
-  size_t got = fread(text, 1, sizeof text - 1, file);
-  text[got] = '\0';
-  fputs(text, stderr);
-  fclose(file);
-}
-
 static void give_up(void) {
   for (int i = 0; i < 2; i++) {
     struct ipcnet_reflex_status status;
-    print_log(i);
+    rig_tell_log(world.folders.run, i);
     if (world.brain.links[i].fd >= 0 && rig_brain_status(&world.brain, i, &status))
       fprintf(stderr, "%c: role %u, arming %u, epoch %u, missing %u, malfunction %u, phase %u, twin %u\n", 'a' + i, status.role, status.arming, status.epoch, status.missing_count, status.malfunction, status.bus_phases[0], status.twin_pid);
     rig_kill(world.processes[i]);
