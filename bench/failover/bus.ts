@@ -1,5 +1,5 @@
 /**
- * What the bus notices of a gateway that dies: `npm run bench:failover -- bus [--faults 30] [--kinds kill,stop,switch] [--window-ms 1500] [--ttl-ms N] [--burners N] [--seed N] [--json] [--plain]`.
+ * What the bus notices of a gateway that dies: `npm run bench:failover -- bus [--faults 30] [--kinds kill,stop,switch] [--window-ms 1500] [--ttl-ms N] [--burners N] [--burners-nice N] [--seed N] [--json] [--plain]`.
  * The demonstration's robot, two bus processes, two gateways, the arm armed, and a program that commands all joints at 50 Hz, while the active gateway is killed, stopped or switched
  * again and again. Watched from a node of its own on the bus (`busWatch.ts` defines what is late). What load alone does is measured in the same run: before each fault comes a window of the same
  * length in which nothing happens, and the time in which the next standby starts is counted apart. Ends with 1 when there was anything in the windows with a fault that must not be.
@@ -41,6 +41,8 @@ export interface BusOptions {
   windowMs: number;
   ttlMs?: number | undefined;
   burners?: number;
+  /** Of the burners. A gateway's unit gives it more than ordinary programs get; started by hand it has no more than they. */
+  burnersNice?: number;
   seed?: number;
   /** Whether this process, which commands and measures, may run before the others. */
   raise?: boolean;
@@ -137,7 +139,7 @@ class Bench {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, seed = 1, raise = false, progress = () => {} }: BusOptions): Promise<BusFigures> {
+export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, burnersNice = 0, seed = 1, raise = false, progress = () => {} }: BusOptions): Promise<BusFigures> {
   const bench = new Bench(await freePort());
   const { rig, load, watch } = bench;
   const random = randomOf(seed);
@@ -147,7 +149,7 @@ export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, 
   try {
     await bench.start();
     if (raise) raiseOwnPriority();
-    busy = startStress(burnerKinds(burners), { folder: rig.folder });
+    busy = startStress(burnerKinds(burners), { folder: rig.folder, niceness: burnersNice });
     for (const kind of kinds) {
       bench.ttlMs = ttlMs ?? TTL_MS[kind];
       for (let i = 1; i <= faults; i++) {
@@ -218,14 +220,14 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const { values } = parseArgs({
     options: {
       faults: { type: "string", default: "30" }, kinds: { type: "string", default: "kill,stop" }, "window-ms": { type: "string", default: "1500" }, "ttl-ms": { type: "string" },
-      burners: { type: "string", default: String(burnersDefault) }, seed: { type: "string", default: String(Date.now() % 1e6) }, json: { type: "boolean", default: false }, plain: { type: "boolean", default: false },
+      burners: { type: "string", default: String(burnersDefault) }, "burners-nice": { type: "string", default: "0" }, seed: { type: "string", default: String(Date.now() % 1e6) }, json: { type: "boolean", default: false }, plain: { type: "boolean", default: false },
     },
   });
   const kinds = faultKinds.filter((kind) => values.kinds.split(",").includes(kind));
   const [seed, burners] = [Number(values.seed), Number(values.burners)];
   const ordinaryNice = getPriority();
-  process.stderr.write(`seed ${seed}, ${burners} burners\n`);
-  const { phases, gapsMs, findings, unasked } = await measureBus({ kinds, faults: Number(values.faults), windowMs: Number(values["window-ms"]), ttlMs: values["ttl-ms"] === undefined ? undefined : Number(values["ttl-ms"]), burners, seed, raise: !values.plain, progress: (text) => process.stderr.write(text) });
+  process.stderr.write(`seed ${seed}, ${burners} burners at nice ${values["burners-nice"]}\n`);
+  const { phases, gapsMs, findings, unasked } = await measureBus({ kinds, faults: Number(values.faults), windowMs: Number(values["window-ms"]), ttlMs: values["ttl-ms"] === undefined ? undefined : Number(values["ttl-ms"]), burners, burnersNice: Number(values["burners-nice"]), seed, raise: !values.plain, progress: (text) => process.stderr.write(text) });
   const wrong = kinds.flatMap((kind) => busRows.flatMap(({ name, none }) => ((none?.(phases.get(kind)!) ?? 0) > 0 ? [`${kind}: ${name} ${none!(phases.get(kind)!)}`] : [])));
   if (values.json) process.stdout.write(`${JSON.stringify({ seed, burners, raised: getPriority() !== ordinaryNice, phases: Object.fromEntries([...phases].map(([name, phase]) => [name, { ...phase, refused: Object.fromEntries(phase.refused), delaysMs: quantilesOf(phase.delaysMs), beatGapsMs: quantilesOf(phase.beatGapsMs) }])), gapsMs: Object.fromEntries([...gapsMs].map(([kind, gaps]) => [kind, quantilesOf(gaps)])), findings, unasked })}\n`);
   else {
