@@ -11,16 +11,32 @@ const e2e = ["schemas/e2e/c/ipcnet_e2e.c", "schemas/crc/c/ipcnet_crc.c"];
 const cortexM = ["startup.c", "restart.c", "systick.c", "memory.c"].map((name) => firmware(`common/${name}`));
 const gripper = [...["main.c", "gripper.c"].map((name) => firmware(`gripper/${name}`)), kit("ipcnet_serial.c"), ...e2e];
 
-/** `silence`: of the emulated board, which shares a machine with all else. */
+const joint = [...["main.c", "joint.c"].map((name) => firmware(`joint/${name}`)), kit("ipcnet_node.c"), kit("ipcnet_node_device.c"), ...e2e];
+const jointFlags = ["-DJOINT_NUMBER=3", "-DIPCNET_E2E_ONLY", "-DIPCNET_E2E_P05"];
+
+/** The emulated board's silence time is a long one: it shares a machine with all else. */
 const images = [
   {
     name: "gripper-mps2", what: "serial gripper on a Cortex-M3, as QEMU emulates it", compiler: "arm-none-eabi-gcc", cpu: ["-mcpu=cortex-m3", "-mthumb"], folder: "mps2",
     flags: ["-DGRIPPER_FAULTS", "-DGRIPPER_SILENCE_US=1500000u", "-DIPCNET_E2E_ONLY", "-DIPCNET_E2E_P08"], sources: [...cortexM, firmware("mps2/board.c"), ...gripper],
   },
+  {
+    name: "joint-stm32f103", what: "CAN joint on an STM32F103 (bxCAN)", compiler: "arm-none-eabi-gcc", cpu: ["-mcpu=cortex-m3", "-mthumb"], folder: "stm32f103", flags: jointFlags,
+    sources: [...cortexM, firmware("stm32f103/board.c"), kit("can/ipcnet_bxcan.c"), ...joint],
+  },
+  {
+    name: "joint-rp2040", what: "CAN joint on an RP2040 with an MCP2515", compiler: "arm-none-eabi-gcc", cpu: ["-mcpu=cortex-m0plus", "-mthumb"], folder: "rp2040", flags: jointFlags,
+    sources: [...cortexM, firmware("rp2040/board.c"), kit("can/ipcnet_mcp2515.c"), ...joint],
+  },
+  {
+    name: "joint-zcu102", what: "CAN joint on the one machine that QEMU gives a CAN controller without an operating system", compiler: "aarch64-linux-gnu-gcc",
+    cpu: ["-mgeneral-regs-only", "-mstrict-align", "-fno-pic", "-no-pie", "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-mno-outline-atomics"], folder: "zcu102", flags: jointFlags,
+    sources: [firmware("common/memory.c"), firmware("zcu102/board.c"), kit("can/ipcnet_xcan.c"), ...joint],
+  },
 ];
 
 const common = ["-std=gnu11", "-Os", "-g", "-ffreestanding", "-fno-common", "-ffunction-sections", "-fdata-sections", "-fno-tree-loop-distribute-patterns", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wno-sign-conversion",
-  "-nostdlib", "-nostartfiles", "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments", "-Iexamples/firmware/common", "-Iexamples/firmware/joint", "-Idrivers/nodekit", "-Ischemas/e2e/c", "-Ischemas/crc/c"];
+  "-nostdlib", "-nostartfiles", "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments", "-Iexamples/firmware/common", "-Iexamples/firmware/joint", "-Idrivers/nodekit", "-Idrivers/nodekit/can", "-Ischemas/e2e/c", "-Ischemas/crc/c"];
 
 /** What is not there, in one line; undefined when everything is. */
 export function missingCompilers(wanted = images) {
