@@ -134,6 +134,8 @@ export interface ArmRigOptions {
   configure?: (configuration: Configuration, rig: ArmRig) => void;
   /** The bus belongs to processes of their own (ipcnet-reflex), and the joints follow who claims it. */
   reflex?: "single" | "pair";
+  /** The test itself puts the joints on the bus. */
+  withoutJoints?: boolean;
 }
 
 export class ArmRig {
@@ -192,13 +194,13 @@ export class ArmRig {
     return node;
   }
 
-  async #start({ configure, reflex }: ArmRigOptions): Promise<void> {
+  async #start({ configure, reflex, withoutJoints }: ArmRigOptions): Promise<void> {
     for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(sourceFolder, name), join(this.folder.path, name));
     this.configuration = armConfiguration(this.joints, this.busSocket);
     if (reflex) withReflex(this.configuration, reflex);
     configure?.(this.configuration, this);
     for (const bus of this.#buses) this.#servers.push(await serveBuses({ socketPath: this.socketOf(bus.name), buses: [bus] }));
-    for (const name of this.joints) this.nodes.set(name, new SimulatedJoint(this.host, name, reflex ? { claimId: CLAIM_ID } : {}));
+    if (!withoutJoints) for (const name of this.joints) this.nodes.set(name, new SimulatedJoint(this.host, name, reflex ? { claimId: CLAIM_ID } : {}));
     if (reflex) this.reflexes = await startReflexes(this.folder.path, yamlOf(this.configuration));
     await this.startDaemon();
   }
