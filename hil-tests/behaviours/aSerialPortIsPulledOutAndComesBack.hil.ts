@@ -12,7 +12,7 @@ export default behaviour({
   needs: { machine: "plain", devices: ["usbSerial"] },
   bench: "pull the microcontroller's USB cable and put it back; the port's name is one of /dev/serial/by-id",
   async run(rig) {
-    await rig.sh("modprobe ftdi_sio; for i in $(seq 100); do [ -c /dev/ttyUSB0 ] && exit 0; sleep 0.1; done; exit 1");
+    await rig.sh("modprobe xhci_pci; modprobe ftdi_sio; for i in $(seq 100); do [ -c /dev/ttyUSB0 ] && exit 0; sleep 0.1; done; exit 1");
     const line = connect(join(rig.machine.folder, "usb"));
     // This end lives by the host's clock, beside which the machine's may crawl.
     const device = createSerialDriver({ name: "device", port: streamPort("usb", line), dataId: DATA_ID, role: "device", silenceTimeoutMs: 60_000 });

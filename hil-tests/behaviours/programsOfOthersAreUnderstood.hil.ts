@@ -25,11 +25,11 @@ export default behaviour({
     const [ours, theirs] = await rig.pair("sja1000");
     const driver = await rig.driver();
     await driver.start({ name: "bus", kind: "socketcan", interface: ours });
-    await rig.step("cangen: 200 frames with random identifiers, lengths and data", async () => {
+    await rig.step("cangen: 200 frames with random identifiers of both lengths and random data", async () => {
       const dump = await rig.candump(ours);
-      await rig.sh(`cangen ${theirs} -g 5 -n 200 -m`);
+      await rig.sh(`cangen ${theirs} -g 5 -n 150 && cangen ${theirs} -e -g 5 -n 50`);
       await rig.eventually("the frames", async () => (await driver.seen()).received >= 200 && dump.frames.length >= 200);
-      assert.deepEqual((await driver.seen()).frames.map(({ text }) => text), dump.frames.map((frame) => frame.replace("#R0", "#R")), "as candump has them");
+      assert.deepEqual((await driver.seen()).frames.map(({ text }) => text), dump.frames, "as candump has them");
       await dump.end();
     });
     await rig.step("canplayer: a recording arrives as it was recorded", async () => {

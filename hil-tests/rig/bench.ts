@@ -1,6 +1,5 @@
 /** A real bench: the same agent, through ssh. The bench needs Python 3.9, Node, and the built repository in a folder; whoever logs in is root. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Agent } from "./agent.ts";
@@ -19,7 +18,7 @@ export async function openBench({ host, port }: { host: string; port: number | u
   const child: ChildProcess = spawn(program!, [...words, `exec python3 -c "import base64, sys; sys.argv = ['agent', '-']; exec(base64.b64decode('${text}').decode())"`], { stdio: ["pipe", "pipe", "pipe"] });
   let trouble = "";
   child.stderr!.setEncoding("utf8").on("data", (more: string) => (trouble += more));
-  const closed = once(child, "close");
+  const closed = new Promise((resolve) => child.once("close", resolve));
   const agent = new Agent(child.stdout!, child.stdin!);
   child.once("error", (error) => agent.lost(`${program} could not be started: ${error.message}`));
   try {

@@ -6,7 +6,6 @@
  * Its clock counts its instructions, so that a busy host makes it slower and not late.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { copyFileSync, existsSync, openSync, readFileSync, rmSync, ftruncateSync, closeSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
@@ -71,7 +70,8 @@ export class Machine {
     if (!existsSync(join(folder, "disk"))) makeDisk(join(folder, "disk"));
     const child = spawn("qemu-system-x86_64", this.#words(), { stdio: ["ignore", "ignore", "pipe"] });
     this.#child = child;
-    this.#closed = once(child, "close");
+    this.#closed = new Promise((resolve) => child.once("close", resolve));
+    child.once("error", (error) => (this.#trouble += error.message));
     this.#trouble = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (this.#trouble += text));
     child.once("close", () => this.#agent?.lost("the machine is off"));

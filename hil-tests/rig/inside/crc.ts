@@ -3,6 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { formatCandumpFrame } from "../../../drivers/can/candump.ts";
@@ -30,7 +31,7 @@ function sent(number: number): Uint8Array {
 }
 
 test("nothing that was altered is accepted, nothing twice, nothing behind what came later", async (context) => {
-  await until(() => peer.stdout.readableLength > 0, "the peer");
+  await once(peer.stdout, "data");
   peer.stdout.resume();
   const driver = createNativeCan({ name: "bus", kind: "socketcan", interface: ours, fd: true, receiveBufferBytes: 4 << 20 });
   const check = new FrameCheck(e2eCodec(config), config);
