@@ -42,7 +42,7 @@ export default behaviour({
       from = events.length;
       await rig.step("put back: found, and what is sent now arrives", async () => {
         const last = heard.at(-1)!;
-        await rig.machine.qmp.order("device_add", { driver: "usb-serial", chardev: "usbSerial", id: "usbSerial1", bus: "usb.0" });
+        await rig.machine.qmp.order("device_add", { driver: "usb-serial", chardev: "usbSerial", id: "usbSerial1", bus: "usb.0", "always-plugged": true });
         await told("linkRestored", from);
         await rig.eventually("messages again", () => heard.at(-1)! > last + 5, () => `${events.slice(-6).join("\n")}\n${gateway.out.slice(-500)}`);
       });

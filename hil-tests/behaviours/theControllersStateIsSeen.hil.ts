@@ -13,11 +13,10 @@ export default behaviour({
     assert.deepEqual([bitrateBps, link?.bitrateBps, link?.restartMs, link?.controller, link?.up, link?.busState], [250_000, 250_000, 0, true, true, 0]);
     const kernelState = async (): Promise<string> => /can .*state (\S+)/.exec(await rig.sh(`ip -d link show ${ours}`, { quiet: true }))?.[1] ?? "";
     await rig.step("warning, passive and active again", async () => {
-      for (const [what, state, kernel, number] of [["warning", "degraded", "ERROR-WARNING", 1], ["passive", "degraded", "ERROR-PASSIVE", 2], ["active", "up", "ERROR-ACTIVE", 0]] as const) {
+      for (const [what, state, kernel] of [["warning", "degraded", "ERROR-WARNING"], ["passive", "degraded", "ERROR-PASSIVE"], ["active", "up", "ERROR-ACTIVE"]] as const) {
         await rig.fault(ours, what);
         await driver.reaches(state);
         assert.equal(await kernelState(), kernel);
-        await rig.eventually("the same number", async () => (await driver.health()).link?.busState === number);
       }
     });
     await rig.step("an overrun of the controller is an error report, and the bus stays up", async () => {

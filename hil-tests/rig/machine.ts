@@ -28,6 +28,15 @@ export interface MachineOptions {
   folder: string;
 }
 
+/** Children of ours that are on. Whoever ends the rig does not leave one behind. */
+const running = new Set<ChildProcess>();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, () => {
+    for (const child of running) child.kill("SIGKILL");
+    process.exit(130);
+  });
+}
+
 export class Machine {
   readonly #options: MachineOptions;
   /** What QEMU has told since the machine was made. */
@@ -70,6 +79,8 @@ export class Machine {
     if (!existsSync(join(folder, "disk"))) makeDisk(join(folder, "disk"));
     const child = spawn("qemu-system-x86_64", this.#words(), { stdio: ["ignore", "ignore", "pipe"] });
     this.#child = child;
+    running.add(child);
+    child.once("close", () => running.delete(child));
     this.#closed = new Promise((resolve) => child.once("close", resolve));
     child.once("error", (error) => (this.#trouble += error.message));
     this.#trouble = "";
@@ -91,7 +102,7 @@ export class Machine {
       ...share("host", "/", ",readonly=on,multidevs=remap"), ...share("shared", folder, ""),
       "-chardev", `file,id=console,path=${join(folder, "console")},append=on`, "-serial", "chardev:console",
       "-object", "can-bus,id=bus", "-device", "kvaser_pci,canbus=bus,id=sja0", "-device", "kvaser_pci,canbus=bus,id=sja1",
-      "-device", "qemu-xhci,id=usb", "-chardev", `socket,id=usbSerial,path=${join(folder, "usb")},server=on,wait=off`, "-device", "usb-serial,chardev=usbSerial,id=usbSerial0,bus=usb.0",
+      "-device", "qemu-xhci,id=usb", "-chardev", `socket,id=usbSerial,path=${join(folder, "usb")},server=on,wait=off`, "-device", "usb-serial,chardev=usbSerial,id=usbSerial0,bus=usb.0,always-plugged=on",
       // What it has flushed is on the host's side: what a power cut takes is what it had not.
       "-drive", `if=none,id=disk,file=${join(folder, "disk")},format=raw,cache=writeback`, "-device", "virtio-blk-pci,drive=disk",
       "-device", "i6300esb", "-action", "watchdog=reset",

@@ -154,7 +154,7 @@ export class Rig {
     }
     const failed = steps.filter((step) => !step.passed && !excused(step));
     this.figure("passed in the machine", `${steps.filter(({ passed }) => passed).length} of ${steps.length}`);
-    assert.deepEqual(failed.map(({ name: step }) => step), [], failed.map(({ name: step, text }) => `${step}\n${text}`).join("\n"));
+    assert.deepEqual(failed.map(({ name: step }) => step), [], `${failed.map(({ name: step, text }) => `${step}\n${text}`).join("\n")}\n${ended.err.slice(-2_000)}`);
     assert.ok(steps.length > 0, `no test ran: ${ended.err}${ended.out}`);
     if (steps.every(({ passed }) => passed)) assert.equal(ended.code, 0, `${ended.signal ?? ended.code}: ${ended.err}`);
   }

@@ -36,6 +36,10 @@ peer.stdout.setEncoding("utf8").on("data", (text: string) => {
   rest = lines.pop()!;
   for (const line of lines) take(line);
 });
+// Without it every test would wait in vain for its own minute.
+peer.once("close", (code) => {
+  if (code !== 0) throw new Error(`the peer ended with ${code}`);
+});
 after(() => void peer.stdin.end());
 
 function take(line: string): void {

@@ -67,5 +67,5 @@ test("nothing that was altered is accepted, nothing twice, nothing behind what c
   context.diagnostic(JSON.stringify({ sent: FRAMES, arrived, altered, doubled, neverArrived: FRAMES - numbers.size, accepted: accepted.length, ...Object.fromEntries(results) }));
   assert.deepEqual(accepted.filter((number, index) => index > 0 && number <= accepted[index - 1]!), [], "accepted in order, each once");
   assert.ok(altered > 0 && doubled > 0 && numbers.size < FRAMES, "the link really did all of it");
-  assert.ok(accepted.length > FRAMES / 2, "and the rest still passes");
+  assert.ok(accepted.length > FRAMES / 3, "and the rest still passes");
 });

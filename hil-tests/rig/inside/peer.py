@@ -18,6 +18,7 @@ FD = struct.Struct("=IBB2x64s")
 EFF, RTR, ERR = 0x80000000, 0x40000000, 0x20000000
 FDF = 4
 MSG_CONFIRM = 0x800
+CAN_RAW_ERR_FILTER = 2  # linux/can/raw.h; Python has no name for it
 
 
 def text_of(data):
@@ -76,7 +77,7 @@ def main():
     bus.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
     bus.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
     bus.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_RECV_OWN_MSGS, 1)
-    bus.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_ERR_FILTER, 0x1FFFFFFF)
+    bus.setsockopt(socket.SOL_CAN_RAW, CAN_RAW_ERR_FILTER, 0x1FFFFFFF)
     bus.bind((sys.argv[1],))
     bus.setblocking(False)
     sys.stdout.write("ready\n")
