@@ -45,7 +45,7 @@ export async function buildPackage({ arch, native, work, out }: PackageOptions):
   for (const name of ["ipcnet_shm.node", "ipcnet_can.node", "ipcnet-reflex"]) copy(join(native, name), `usr/lib/ipcnet/dist/native/${name}`);
   for (const path of filesBelow(modules).filter((each) => isWantedOfModules(`node_modules/${each}`, target.nodeArch))) copy(join(modules, path), `usr/lib/ipcnet/node_modules/${path}`);
   copy(join(node, "bin/node"), "usr/lib/ipcnet/node/bin/node");
-  stripForeign(join(tree, "usr/lib/ipcnet/node/bin/node"), target);
+  for (const path of filesBelow(join(tree, "usr/lib/ipcnet")).filter((each) => each.endsWith(".node") || each === "node/bin/node")) stripForeign(join(tree, "usr/lib/ipcnet", path), target);
   const { name, description, type, exports, dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, unknown>;
   put("usr/lib/ipcnet/package.json", `${JSON.stringify({ name, version: version(), description, type, exports, dependencies }, null, 2)}\n`);
   for (const file of ["ipcnet.mjs", "ipcnetd.mjs"]) copy(join(root, "bin", file), `usr/lib/ipcnet/bin/${file}`);
@@ -55,8 +55,7 @@ export async function buildPackage({ arch, native, work, out }: PackageOptions):
   const library = `usr/lib/${target.triplet}`;
   for (const file of ["libipcnet.so.0", "libipcnet.a"]) copy(join(native, file), `${library}/${file}`);
   symlinkSync("libipcnet.so.0", join(tree, library, "libipcnet.so"));
-  copy(join(native, "ipcnet.h"), "usr/include/ipcnet.h");
-  copy(join(root, "shm/cpp/ipcnet.hpp"), "usr/include/ipcnet.hpp");
+  for (const header of readdirSync(native).filter((each) => /\.(?:h|hpp)$/.test(each))) copy(join(native, header), `usr/include/${header}`);
   put(`${library}/pkgconfig/ipcnet.pc`, `prefix=/usr\nlibdir=\${prefix}/lib/${target.triplet}\nincludedir=\${prefix}/include\n\nName: ipcnet\nDescription: ${String(description)}\nVersion: ${version()}\nCflags: -I\${includedir}\nLibs: -L\${libdir} -lipcnet\nLibs.private: -lpthread\n`);
   for (const path of filesBelow(join(root, "shm/python/ipcnet")).filter((each) => /\.py$|py\.typed$/.test(each))) copy(join(root, "shm/python/ipcnet", path), `usr/lib/python3/dist-packages/ipcnet/${path}`);
 
@@ -71,7 +70,8 @@ export async function buildPackage({ arch, native, work, out }: PackageOptions):
 
   // For people.
   for (const [path, text] of manualPages(root)) put(`${path}.gz`, zipped(text));
-  put("usr/share/doc/ipcnet/copyright", copyright([...licencesOf(tree), { files: "usr/lib/ipcnet/node/*", name: "Node.js", text: readFileSync(join(node, "LICENSE"), "utf8") }]));
+  put("usr/share/doc/ipcnet/copyright", copyright([...licencesOf(tree), { files: "usr/lib/ipcnet/node/*", name: "Node.js", text: "Its licence and those of the libraries in it are in /usr/share/doc/ipcnet/LICENSE.node.gz." }]));
+  put("usr/share/doc/ipcnet/LICENSE.node.gz", zipped(readFileSync(join(node, "LICENSE"), "utf8")));
   put("usr/share/doc/ipcnet/changelog.gz", zipped(changelog(version(), wallTimeS)));
   for (const file of ["RASPBERRY-PI.md", "JETSON.md", "README.md"]) copy(join(root, "deploy", file), `usr/share/doc/ipcnet/${file}`);
   put("usr/share/lintian/overrides/ipcnet", readFileSync(join(root, "deploy/debian/lintian-overrides"), "utf8"));
@@ -84,7 +84,7 @@ export async function buildPackage({ arch, native, work, out }: PackageOptions):
   put("DEBIAN/shlibs", shlibs(version()));
   put("DEBIAN/triggers", triggers);
   put("DEBIAN/md5sums", paths.filter((path) => !path.startsWith("etc/") && !lstatSync(join(tree, path)).isSymbolicLink()).sort().map((path) => `${createHash("md5").update(readFileSync(join(tree, path))).digest("hex")}  ${path}\n`).join(""));
-  for (const script of ["preinst", "postinst", "prerm", "postrm"]) copy(join(root, "deploy/debian", script), `DEBIAN/${script}`);
+  for (const script of ["postinst", "prerm", "postrm"]) copy(join(root, "deploy/debian", script), `DEBIAN/${script}`);
   settle(tree, wallTimeS);
 
   mkdirSync(out, { recursive: true });

@@ -54,7 +54,7 @@ export const triggers = "activate-noawait ldconfig\n";
 
 /** `wallTimeS`: when the source was made. */
 export function changelog(version: string, wallTimeS: number): string {
-  return `ipcnet (${version}) unstable; urgency=medium\n\n  * Built from the repository as it stood; docs/decisions says what was chosen and why.\n\n -- IPCNet <ipcnet@ipcnet.example>  ${rfc5322(wallTimeS)}\n`;
+  return `ipcnet (${version}) unstable; urgency=medium\n\n  * Built from the repository as it stood at that time.\n\n -- IPCNet <ipcnet@ipcnet.example>  ${rfc5322(wallTimeS)}\n`;
 }
 
 function rfc5322(wallTimeS: number): string {
@@ -68,12 +68,18 @@ export interface Licence {
   text: string;
 }
 
+/** Debian brings the text of the Apache licence; its policy wants it named, not repeated. */
+function commonLicence(name: string, text: string): string {
+  return name === "Apache-2.0" || /Apache License\s+Version 2\.0/.test(text) ? "On Debian systems the whole text of the Apache License 2.0 is in /usr/share/common-licenses/Apache-2.0." : text;
+}
+
 /** /usr/share/doc/ipcnet/copyright: our own words, then each third party's. */
 export function copyright(licences: readonly Licence[]): string {
   const head = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: IPCNet\n\nFiles: *\nCopyright: the authors of IPCNet\nLicense: IPCNet\n Not published; all rights are with its authors.\n";
   const parts = licences.map(({ files, name, text }) => {
+    const said = commonLicence(name, text);
     const holder = text.split("\n").map((line) => line.trim()).find((line) => /^copyright\b/i.test(line)) ?? "see the licence below";
-    return `\nFiles: ${files}\nCopyright: ${holder.replace(/^copyright:?\s*/i, "")}\nLicense: ${name}\n${text.trim().split("\n").map((line) => (line.trim() === "" ? " ." : ` ${line.trimEnd()}`)).join("\n")}\n`;
+    return `\nFiles: ${files}\nCopyright: ${holder.replace(/^copyright:?\s*/i, "")}\nLicense: ${name}\n${said.trim().split("\n").map((line) => (line.trim() === "" ? " ." : ` ${line.trimEnd()}`)).join("\n")}\n`;
   });
   return head + parts.join("");
 }

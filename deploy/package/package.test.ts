@@ -38,7 +38,8 @@ test("of npm's packages goes along what runs, for that machine, with its licence
     ["node_modules/yaml/dist/doc/Document.js", true], ["node_modules/mqtt/build/index.js", true], ["node_modules/mqtt/test/x.js", false], ["node_modules/commander/typings/index.d.ts", false],
     ["node_modules/@serialport/bindings-cpp/prebuilds/linux-arm64/@serialport+bindings-cpp.armv8.glibc.node", true], ["node_modules/@serialport/bindings-cpp/prebuilds/linux-arm64/node.napi.musl.node", false],
     ["node_modules/@serialport/bindings-cpp/prebuilds/linux-x64/node.napi.glibc.node", false], ["node_modules/@serialport/bindings-cpp/prebuilds/win32-x64/node.napi.node", false],
-    ["node_modules/@serialport/bindings-cpp/src/serialport.cpp", false], ["node_modules/ws/README.md", false], ["node_modules/.package-lock.json", false], ["node_modules/a/node_modules/b/index.js", true],
+    ["node_modules/@serialport/bindings-cpp/src/serialport.cpp", false], ["node_modules/ws/README.md", false], ["node_modules/.package-lock.json", false], ["node_modules/@types/node/index.js", false], ["node_modules/node-api-headers/index.js", false],
+    ["node_modules/@cbor-extract/cbor-extract-linux-arm64/node.napi.musl.node", false], ["node_modules/@cbor-extract/cbor-extract-linux-arm64/node.napi.glibc.node", true], ["node_modules/a/node_modules/b/index.js", true],
   ];
   for (const [path, wanted] of cases) assert.equal(isWantedOfModules(path, "arm64"), wanted, path);
 });
@@ -65,6 +66,8 @@ test("what a person may change is a conffile, nothing else", () => {
 test("changelog and copyright are in Debian's form", () => {
   assert.match(changelog("1.2.3", 0), /^ipcnet \(1\.2\.3\) unstable; urgency=medium\n\n  \* .*\n\n -- .* <.*>  Thu, 01 Jan 1970 00:00:00 \+0000\n$/);
   const text = copyright([{ files: "x/*", name: "MIT", text: "MIT License\n\nCopyright (c) 2020 Somebody\n\nPermission is hereby granted." }]);
+  // Debian has the text of some licences already, and wants them named.
+  assert.match(copyright([{ files: "y/*", name: "Apache-2.0", text: "Apache License\n\nCopyright 2021 Somebody Else\n" }]), /License: Apache-2\.0\n On Debian systems .*\/usr\/share\/common-licenses\/Apache-2\.0/);
   assert.match(text, /\nFiles: x\/\*\nCopyright: \(c\) 2020 Somebody\nLicense: MIT\n MIT License\n \.\n Copyright/);
 });
 

@@ -30,12 +30,18 @@ export const runtime = {
   },
 } as const;
 
+/** Packages that only compilers read, and that npm counts among what runs. */
+const forCompilers = new Set(["@types", "undici-types", "node-api-headers", "node-addon-api"]);
+
 /** Whether a file of a package below node_modules goes along: not what only its authors and compilers need, and no binary for another machine. */
 export function isWantedOfModules(path: string, nodeArch: Target["nodeArch"]): boolean {
   const [, inside] = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+\/(.*)$/.exec(path) ?? [];
   if (inside === undefined) return false; // npm's own notes
+  if (forCompilers.has(/node_modules\/([^/]+)\//.exec(path)![1]!)) return false;
+  // Debian's C library is glibc.
+  if (/\bmusl\b.*\.node$/.test(inside)) return false;
   const prebuilt = /(?:^|\/)prebuilds\/([^/]+)\//.exec(inside)?.[1];
-  if (prebuilt !== undefined) return prebuilt === `linux-${nodeArch}` && !inside.includes("musl");
+  if (prebuilt !== undefined) return prebuilt === `linux-${nodeArch}`;
   if (/^(?:test|tests|__tests__|docs?|examples?|bench|benchmarks?|website|\.github|\.husky|\.vscode|coverage|fuzz|build|src)\//i.test(inside)) return isCodeFolder(path, inside);
   if (/(?:^|\/)(?:licen[cs]e|copying|notice)(?:[.-][^/]*)?$/i.test(inside)) return true;
   return !/\.(?:map|ts|mts|cts|md|markdown|gyp|gypi|cc|cpp|h|hpp|c|tsbuildinfo|flow)$|(?:^|\/)\.[^/]*$|(?:^|\/)(?:yarn\.lock|pnpm-lock\.yaml|tsconfig[^/]*\.json|bower\.json|Makefile)$/i.test(inside);

@@ -26,7 +26,7 @@ export const scripts: readonly (readonly [path: string, text: string])[] = [
   ["usr/lib/ipcnet/restart-in-order", `#!/bin/sh\nexec ${node} /usr/lib/ipcnet/dist/ts/deploy/order/main.js "$@"\n`],
 ];
 
-const executables = new Set([...scripts.map(([path]) => path), "usr/lib/ipcnet/dist/native/ipcnet-reflex", "usr/lib/ipcnet/node/bin/node", "DEBIAN/preinst", "DEBIAN/postinst", "DEBIAN/prerm", "DEBIAN/postrm"]);
+const executables = new Set([...scripts.map(([path]) => path), "usr/lib/ipcnet/dist/native/ipcnet-reflex", "usr/lib/ipcnet/node/bin/node", "DEBIAN/postinst", "DEBIAN/prerm", "DEBIAN/postrm"]);
 
 export function modeOf(path: string): number {
   return executables.has(path) ? 0o755 : 0o644;
