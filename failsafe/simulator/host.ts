@@ -86,6 +86,8 @@ export class Host implements Station {
   purgeAllowedUs = -Infinity;
   bootId = new Uint8Array(16);
   lockHolder: ReflexProcess | undefined;
+  /** What the lock's last holder has noted in its file; gone with the power. */
+  notedEpoch = 0;
   /** The journal on disk. */
   image: Uint8Array | undefined;
   /** Commands of the brain, newest last; the first has this number. */

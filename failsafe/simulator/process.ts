@@ -540,24 +540,37 @@ export class ReflexProcess {
     const { host } = this;
     if (host.lockHolder === undefined || host.lockHolder === this) {
       host.lockHolder = this;
-      this.#askTheOthersFile();
+      this.#askWhoWasBefore();
       this.pageView.setUint32(this.core.at["pageGoodbye"]!, 0, true);
       this.#news.push(TwinEvent.lockGranted);
     } else if (tellIfHeld) this.#news.push(TwinEvent.lockHeld);
     this.wakeSoon();
   }
 
-  /** One that was never met may have owned the bus: its file knows which epochs it may have used. */
-  #askTheOthersFile(): void {
+  /** One that was never met may have owned the bus: the lock knows which epoch its last holder has used, its file which it may have used (`ask_who_was_before` of process/twins.c). */
+  #askWhoWasBefore(): void {
     this.#borrowed = undefined;
-    if (this.#otherLives || this.role === "fencing") return;
-    const kept = this.host.stores[1 - this.instance]!.epoch;
+    const met = this.#otherLives || this.role === "fencing";
     const seen = this.other ? this.other.view.getUint32(this.core.at["pageEpoch"]!, true) : 0;
-    if (!isNewer(kept, seen) || !isNewer(kept, this.#storedEpoch)) return;
+    const own = this.pageView.getUint32(this.core.at["pageEpoch"]!, true);
+    const [kept, noted] = [met ? 0 : this.host.stores[1 - this.instance]!.epoch, this.host.notedEpoch];
+    const stranger = isNewer(noted, seen) && isNewer(noted, own);
+    if (!stranger && (!isNewer(kept, seen) || !isNewer(kept, this.#storedEpoch))) return;
     const borrowed = this.other ? this.other.page.slice(0) : new ArrayBuffer(32_768);
     this.#signPage(borrowed);
-    new DataView(borrowed).setUint32(this.core.at["pageEpoch"]!, kept, true);
+    const view = new DataView(borrowed);
+    view.setUint32(this.core.at["pageEpoch"]!, isNewer(kept, noted) ? kept : noted, true);
+    if (stranger) {
+      view.setUint32(this.core.at["pageRole"]!, 0, true);
+      view.setUint32(this.core.at["pageGoodbye"]!, 0, true);
+    }
     this.#borrowed = borrowed;
+  }
+
+  #stored(epoch: number): void {
+    if (this.role === "claiming") this.host.notedEpoch = epoch;
+    this.#news.push(TwinEvent.epochStored);
+    this.wakeSoon();
   }
 
   get #store(): EpochStore {
@@ -732,8 +745,7 @@ export class ReflexProcess {
   #storeEpoch(epoch: number): void {
     if (this.#store.has(epoch)) {
       this.#awaitedEpoch = 0;
-      this.#news.push(TwinEvent.epochStored);
-      this.wakeSoon();
+      this.#stored(epoch);
       return;
     }
     this.#awaitedEpoch = epoch;
@@ -758,8 +770,13 @@ export class ReflexProcess {
         this.#reserve(this.#awaitedEpoch);
         return;
       }
+      const awaited = this.#awaitedEpoch;
       this.#awaitedEpoch = 0;
-      this.#news.push(failed ? TwinEvent.storeFailed : TwinEvent.epochStored);
+      if (!failed) {
+        this.#stored(awaited);
+        return;
+      }
+      this.#news.push(TwinEvent.storeFailed);
       this.wakeSoon();
     });
   }

@@ -360,6 +360,7 @@ export class World {
     host.queue.length = 0;
     host.lane.length = 0;
     host.lockHolder = undefined;
+    host.notedEpoch = 0;
     for (const process of host.processes) process.vanish();
     const pair = this.gateways[host.number]!;
     pair.cutPower();

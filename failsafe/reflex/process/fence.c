@@ -26,6 +26,16 @@ void ipcnet_fence_release(int fd) {
   set(fd, F_UNLCK);
 }
 
+bool ipcnet_fence_note_epoch(int fd, uint16_t epoch) {
+  const uint8_t bytes[2] = {(uint8_t)epoch, (uint8_t)(epoch >> 8)};
+  return pwrite(fd, bytes, sizeof bytes, 0) == (ssize_t)sizeof bytes;
+}
+
+uint16_t ipcnet_fence_noted_epoch(int fd) {
+  uint8_t bytes[2];
+  return pread(fd, bytes, sizeof bytes, 0) == (ssize_t)sizeof bytes ? (uint16_t)(bytes[0] | (unsigned)bytes[1] << 8) : 0;
+}
+
 void ipcnet_fence_kill(int pidfd) {
   if (pidfd >= 0) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }

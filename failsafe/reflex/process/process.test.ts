@@ -17,6 +17,7 @@ const cases: readonly (readonly [string, string])[] = [
   ["killedOwner", "a killed owner is followed by its twin, with a newer epoch, armed as it was"],
   ["stoppedOwner", "a stopped owner is killed before its twin takes the bus, and never comes back"],
   ["deathInTakeover", "the twin may die at each step of its takeover"],
+  ["lateHeir", "who owned while the heir stood still leaves its epoch in the lock: it is not used again, and nobody goes on armed"],
   ["handOver", "a planned hand-over, and death of either in the middle of it"],
   ["standstill", "after a standstill an order is judged by what has arrived meanwhile"],
   ["bothKilled", "both killed and started again: no epoch is used twice"],

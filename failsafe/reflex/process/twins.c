@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,27 +30,33 @@ static enum ipcnet_twin_role others_role(const struct ipcnet_process *self) {
 /* ---- The lock -------------------------------------------------------------------------------------------------------------------------------- */
 
 /*
- * Somebody may have owned the bus whom we never met (it began and died between two looks): its file knows which epochs it may have used. Not asked when
- * the owner that died before our eyes is followed: its page says, and no disk is waited for.
+ * Somebody may have owned the bus whom we never met: it began and died between two looks, or while we stood still. The lock says which epoch its last holder has used; after a start of the
+ * machine, the other's file which it may have used. That is not asked when the owner that died before our eyes is followed: no disk is waited for.
  */
-static void ask_the_others_file(struct ipcnet_process *self) {
+static void ask_who_was_before(struct ipcnet_process *self) {
+  const struct ipcnet_reflex_page *page = self->link.page;
+  bool met = self->link.alive || ipcnet_process_role(self) == IPCNET_TWIN_FENCING;
+  uint16_t seen = page != NULL ? (uint16_t)page->epoch : 0, kept = met ? 0 : ipcnet_store_others_epoch(&self->store), noted = ipcnet_fence_noted_epoch(self->lock);
   self->borrowed->magic = 0;
-  if (self->link.alive || ipcnet_process_role(self) == IPCNET_TWIN_FENCING) return;
-  uint16_t kept = ipcnet_store_others_epoch(&self->store), seen = self->link.page != NULL ? (uint16_t)self->link.page->epoch : 0;
-  if (!ipcnet_epoch_newer(kept, seen) || !ipcnet_epoch_newer(kept, self->stored_epoch)) return;
-  if (self->link.page != NULL) *self->borrowed = *self->link.page;
+  bool stranger = ipcnet_epoch_newer(noted, seen) && ipcnet_epoch_newer(noted, (uint16_t)self->page.page->epoch);
+  if (!stranger && (!ipcnet_epoch_newer(kept, seen) || !ipcnet_epoch_newer(kept, self->stored_epoch))) return;
+  if (page != NULL) *self->borrowed = *page;
   else memset(self->borrowed, 0, sizeof *self->borrowed);
   self->borrowed->magic = IPCNET_REFLEX_PAGE_MAGIC;
   self->borrowed->major = 1;
   memcpy(self->borrowed->boot_id, self->page.page->boot_id, sizeof self->borrowed->boot_id);
-  self->borrowed->epoch = kept;
+  self->borrowed->epoch = ipcnet_epoch_newer(kept, noted) ? kept : noted;
+  if (!stranger) return;
+  /* Another one has owned since: what this page says was not left to us. */
+  self->borrowed->role = IPCNET_TWIN_STARTING;
+  self->borrowed->goodbye = IPCNET_GOODBYE_NONE;
 }
 
 /* True: it was granted. */
 static bool try_lock(struct ipcnet_process *self, bool tell_if_held) {
   if (ipcnet_fence_try(self->lock)) {
     (void)IPCNET_FAILPOINT("afterLock");
-    ask_the_others_file(self);
+    ask_who_was_before(self);
     self->page.page->goodbye = IPCNET_GOODBYE_NONE;
     tell(self, IPCNET_TWIN_LOCK_GRANTED);
     return true;
@@ -66,6 +73,13 @@ void ipcnet_twins_begin(struct ipcnet_process *self) {
 
 /* ---- What the core wants ---------------------------------------------------------------------------------------------------------------------- */
 
+/* It is on the disk; the claim follows. */
+static void stored(struct ipcnet_process *self, uint16_t epoch) {
+  (void)IPCNET_FAILPOINT("afterEpoch");
+  if (ipcnet_process_role(self) == IPCNET_TWIN_CLAIMING && !ipcnet_fence_note_epoch(self->lock, epoch)) ipcnet_log_write(&self->log, "epoch %u could not be noted in the lock's file: %s", epoch, strerror(errno));
+  tell(self, IPCNET_TWIN_EPOCH_STORED);
+}
+
 static void store_epoch(struct ipcnet_process *self, uint16_t epoch) {
   if (!self->store_usable) {
     tell(self, IPCNET_TWIN_STORE_FAILED);
@@ -73,8 +87,7 @@ static void store_epoch(struct ipcnet_process *self, uint16_t epoch) {
   }
   if (ipcnet_store_has(&self->store, epoch)) {
     self->awaited_epoch = 0;
-    (void)IPCNET_FAILPOINT("afterEpoch");
-    tell(self, IPCNET_TWIN_EPOCH_STORED);
+    stored(self, epoch);
     return;
   }
   self->awaited_epoch = epoch;
@@ -88,9 +101,10 @@ void ipcnet_twins_stored(struct ipcnet_process *self) {
   if (self->awaited_epoch == 0) return;
   bool kept = ipcnet_store_has(&self->store, self->awaited_epoch);
   if (!kept && !ipcnet_store_failed(&self->store, self->awaited_epoch)) return;
+  uint16_t epoch = self->awaited_epoch;
   self->awaited_epoch = 0;
-  (void)IPCNET_FAILPOINT("afterEpoch");
-  tell(self, kept ? IPCNET_TWIN_EPOCH_STORED : IPCNET_TWIN_STORE_FAILED);
+  if (kept) stored(self, epoch);
+  else tell(self, IPCNET_TWIN_STORE_FAILED);
 }
 
 void ipcnet_twins_writer_died(struct ipcnet_process *self) {

@@ -211,6 +211,18 @@ static void stopped_owner_is_fenced_and_never_comes_back(void) {
   NEED(seen.epoch == epoch && seen.stale_accepted == 0 && !seen.two_owners);
 }
 
+/* A failpoint has stopped it. */
+static void wait_until_it_stands(int instance) {
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US;; usleep(5000)) {
+    char path[64], text[256] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", world.processes[instance]);
+    FILE *file = fopen(path, "r");
+    if (file != NULL) { NEED(fgets(text, sizeof text, file) != NULL); fclose(file); }
+    if (strstr(text, ") T ") != NULL) return;
+    NEED(rig_now_us() < until_us);
+  }
+}
+
 static void twin_dies_at_each_step_of_its_takeover(void) {
   static const char *const PLACES[] = {"afterKill:kill", "afterDeath:kill", "afterLock:kill", "afterEpoch:kill", "beforeSend:kill", "afterLock:stop"};
   uint16_t epoch = 0;
@@ -221,14 +233,7 @@ static void twin_dies_at_each_step_of_its_takeover(void) {
     bool stops = strstr(PLACES[place], "stop") != NULL;
     kill(world.processes[0], place == 0 ? SIGSTOP : SIGKILL); /* only who is hung is killed by its twin */
     if (!stops) NEED(rig_wait_end(world.processes[1]) == 128 + SIGKILL);
-    else for (uint64_t until_us = rig_now_us() + PATIENCE_US;; usleep(5000)) { /* stopped while it holds the lock */
-      char path[64], text[256] = "";
-      snprintf(path, sizeof path, "/proc/%d/stat", world.processes[1]);
-      FILE *file = fopen(path, "r");
-      if (file != NULL) { NEED(fgets(text, sizeof text, file) != NULL); fclose(file); }
-      if (strstr(text, ") T ") != NULL) break;
-      NEED(rig_now_us() < until_us);
-    }
+    else wait_until_it_stands(1); /* holding the lock */
     if (!stops) { rig_brain_detach(&world.brain, 1); world.processes[1] = 0; }
     restart(0, NULL);
     if (stops) { /* found by its socket, seen to stand still, killed */
@@ -240,6 +245,25 @@ static void twin_dies_at_each_step_of_its_takeover(void) {
     epoch = somebody_owns(epoch).epoch;
     reap(0);
   }
+}
+
+/* b has the proof that a is dead and stands still before it takes the lock; a begins anew, owns, and dies too. What b goes on with is not what a left first, and the epoch is a third one. */
+static void who_owned_while_the_heir_stood_still_is_not_repeated(void) {
+  uint16_t first = both_up(NULL, "afterDeath:stop");
+  kill(world.processes[0], SIGKILL);
+  wait_until_it_stands(1);
+  restart(0, NULL);
+  wait_for_role(0, IPCNET_TWIN_OWNER);
+  uint16_t second = status_of(0).epoch;
+  NEED(second > first);
+  reap(0);
+  kill(world.processes[1], SIGCONT);
+  wait_for_role(1, IPCNET_TWIN_OWNER);
+  struct ipcnet_reflex_status status = status_of(1);
+  NEED(status.epoch > second && status.arming != IPCNET_ARMED);
+  arm(1);
+  struct rig_seen seen = wait_for_commands(second, 30);
+  NEED(seen.owner == 1 && seen.stale_accepted == 0 && !seen.two_owners);
 }
 
 static void hand_over_and_death_in_the_middle_of_it(void) {
@@ -604,6 +628,7 @@ static const struct { const char *name; void (*run)(void); } SCENARIOS[] = {
   {"killedOwner", killed_owner_is_followed_by_its_twin},
   {"stoppedOwner", stopped_owner_is_fenced_and_never_comes_back},
   {"deathInTakeover", twin_dies_at_each_step_of_its_takeover},
+  {"lateHeir", who_owned_while_the_heir_stood_still_is_not_repeated},
   {"handOver", hand_over_and_death_in_the_middle_of_it},
   {"standstill", an_order_after_a_standstill_is_judged_by_what_has_arrived},
   {"bothKilled", both_killed_and_started_again},
