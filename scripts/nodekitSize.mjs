@@ -10,8 +10,8 @@ const compiler = "arm-none-eabi-gcc";
 const kit = join(root, "drivers/nodekit");
 const e2e = join(root, "schemas/e2e/c/ipcnet_e2e.c");
 const crc = join(root, "schemas/crc/c/ipcnet_crc.c");
-const flags = ["-mcpu=cortex-m0plus", "-mthumb", "-std=c99", "-Os", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-DIPCNET_E2E_ONLY", "-DIPCNET_E2E_P05", "-DIPCNET_CRC_SMALL"];
-/** Each with what a firmware calls of it; `needs`: the parts below. The serial end stands by itself. */
+const flags = ["-mcpu=cortex-m0plus", "-mthumb", "-std=c99", "-Os", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-DIPCNET_E2E_ONLY", "-DIPCNET_CRC_SMALL"];
+/** Each with what a firmware calls of it, and with all above it. */
 export const parts = [
   { name: "E2E profile 5 with its CRC and counter judge", sources: [e2e, crc], calls: ["ipcnet_e2e_p05_protect", "ipcnet_e2e_p05_inspect", "ipcnet_e2e_judge", "ipcnet_e2e_receiver_init"] },
   { name: "1 rules: claims, epochs, dead-man", sources: ["ipcnet_node.c"], calls: ["ipcnet_node_init", "ipcnet_node_hear", "ipcnet_node_judge", "ipcnet_node_poll", "ipcnet_node_reported_owner"] },
@@ -20,6 +20,8 @@ export const parts = [
   { name: "4 time", sources: ["ipcnet_node_time.c"], calls: ["ipcnet_node_time_init", "ipcnet_node_time_at"] },
   { name: "5, 6 update: journal, images, receiving", sources: ["ipcnet_node_boot.c", "ipcnet_node_update.c"], calls: ["init", "on_probation", "confirm", "revert"].map((name) => `ipcnet_node_update_${name}`) },
 ];
+/** These stand by themselves. */
+const serial = { name: "serial line, with E2E profile 8", sources: ["ipcnet_serial.c", e2e, crc], calls: ["init", "push", "poll", "send", "take"].map((name) => `ipcnet_serial_${name}`) };
 const bootLoader = { name: "boot loader alone: choice of the slot", sources: ["ipcnet_node_boot.c", "ipcnet_node_bytes.c"], calls: ["ipcnet_node_boot"] };
 
 function run(command, args) {
@@ -29,11 +31,11 @@ function run(command, args) {
 }
 
 /** Bytes of code and constants of these parts together. memcpy and its like are the firmware's own. */
-function linkedBytes(list, folder) {
+function linkedBytes(list, folder, profile = "P05") {
   const output = join(folder, "kit.elf");
   const sources = list.flatMap(({ sources: names }) => names).map((name) => (name.startsWith("/") ? name : join(kit, name)));
   const calls = list.flatMap(({ calls: names }) => names);
-  run(compiler, [...flags, ...["drivers/nodekit", "schemas/e2e/c", "schemas/crc/c"].map((name) => `-I${join(root, name)}`), ...sources, "-o", output, "-nostdlib", "-Wl,--gc-sections", `-Wl,-e,${calls[0]}`,
+  run(compiler, [...flags, `-DIPCNET_E2E_${profile}`, ...["drivers/nodekit", "schemas/e2e/c", "schemas/crc/c"].map((name) => `-I${join(root, name)}`), ...sources, "-o", output, "-nostdlib", "-Wl,--gc-sections", `-Wl,-e,${calls[0]}`,
     ...calls.map((name) => `-Wl,-u,${name}`), ...["memcpy", "memmove", "memset", "memcmp"].map((name) => `-Wl,--defsym=${name}=0`), "-lgcc"]);
   const [text, data] = run("arm-none-eabi-size", [output]).split("\n")[1].trim().split(/\s+/).map(Number);
   return text + data;
@@ -47,7 +49,7 @@ export function measure() {
     const sums = parts.map((_, index) => linkedBytes(parts.slice(0, index + 1), folder));
     const version = run(compiler, ["-dumpfullversion"]).trim();
     const rows = parts.map(({ name }, index) => ({ name, bytes: sums[index] - (sums[index - 1] ?? 0), sum: sums[index] }));
-    return { version, rows, bootLoader: linkedBytes([bootLoader], folder) };
+    return { version, rows, bootLoader: linkedBytes([bootLoader], folder), serial: linkedBytes([serial], folder, "P08") };
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -57,10 +59,10 @@ const begin = "<!-- sizes: npm run nodekit:size -->\n";
 const end = "<!-- end of sizes -->";
 const readme = join(kit, "README.md");
 
-function table({ version, rows, bootLoader: boot }) {
+function table({ version, rows, bootLoader: boot, serial: line }) {
   const number = (value) => value.toLocaleString("en");
   return [`${compiler} ${version}, \`${flags.filter((flag) => flag.startsWith("-mcpu") || flag === "-Os").join(" ")}\`, linked without what is not called:`, "", "| part | bytes | with all above |", "|---|---|---|",
-    ...rows.map(({ name, bytes, sum }) => `| ${name} | ${number(bytes)} | ${number(sum)} |`), "", `${bootLoader.name[0].toUpperCase()}${bootLoader.name.slice(1)}: ${number(boot)} bytes. Memory: see the structs.`, ""].join("\n");
+    ...rows.map(({ name, bytes, sum }) => `| ${name} | ${number(bytes)} | ${number(sum)} |`), "", `${bootLoader.name[0].toUpperCase()}${bootLoader.name.slice(1)}: ${number(boot)} bytes. By itself, the ${serial.name}: ${number(line)} bytes, a table of 1 KiB in it. Memory: see the structs.`, ""].join("\n");
 }
 
 /** What stands in the README, and of which compiler it is. */

@@ -50,8 +50,9 @@ static void frames(void) {
   frame(1, 0, 77, 3, 300000);
   frame(0, 0, 15, 4, 301000);
   frame(1, 0, 77, 5, 301300);
-  frame(0, 0, 15, 6, 302000);
-  frame(1, 0, 77, 6, 1302000);
+  const uint64_t near = begin + 301500; /* would move the clock */
+  frame(0, 0, (uint32_t)(near >> 32), 6, 302000);
+  frame(1, 0, (uint32_t)near, 6, 1302000);
   CHECK(ipcnet_node_time_at(&clock, 201000, &at) && at == begin + 200000 && clock.steps == 0);
   uint8_t bytes[8] = { 0 };
   CHECK(ipcnet_node_device_hear(&device, TIME_ID, bytes, 8, 1302000) == IPCNET_NODE_TAKEN && clock.bad_frames == 1);

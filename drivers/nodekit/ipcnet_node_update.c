@@ -53,11 +53,8 @@ static bool decide(struct ipcnet_node_update *self, enum ipcnet_node_outcome out
   next.outcome = (uint8_t)outcome;
   if (outcome == IPCNET_NODE_CONFIRMED) {
     next.confirmed = self->slot;
-    next.good = 3; /* the one before has not been touched */
-    if (self->running.security_counter > next.floor) {
-      next.floor = self->running.security_counter;
-      next.good = (uint8_t)(1u << self->slot); /* but it may be too old now to be fallen back to */
-    }
+    next.good |= (uint8_t)(1u << self->slot); /* the one before stays what one falls back to, unless it is below the floor now */
+    if (self->running.security_counter > next.floor) next.floor = self->running.security_counter;
   }
   return keep(self, next);
 }

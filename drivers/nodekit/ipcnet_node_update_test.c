@@ -8,7 +8,7 @@
 
 #define CHECK(condition) do { if (!(condition)) { fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, what); exit(EXIT_FAILURE); } } while (0)
 
-enum { NUMBER = 5, BODY_BYTES = 601, OLD = 0x00010000, NEW = 0x00020000, TRIES = 3 };
+enum { NUMBER = 5, COMMAND_ID = 0x205, BODY_BYTES = 601, OLD = 0x00010000, NEW = 0x00020000, TRIES = 3 };
 
 static char what[160];
 static struct sim_flash sim;
@@ -38,6 +38,7 @@ static void reset(void *context) { (void)context; was_reset = true; }
 
 static const struct ipcnet_node_port port = { .send = send, .enter_safe_pose = pose, .reset = reset };
 static const struct ipcnet_node_device_options options = { .number = NUMBER, .wait_for_start = true, .heartbeat_us = 100000, .rules = { .dead_man_us = 200000 } };
+static struct ipcnet_node_command commands[1];
 static const struct ipcnet_node_identity identity = { .vendor = 0x1234, .product = 0x5678, .revision = 1, .serial = 99, .name = "elbow joint" };
 
 static uint32_t running_version(void) { return update.running.version; }
@@ -48,7 +49,9 @@ static bool power_up(void) {
   if (!ipcnet_node_boot(&sim.flash, &slot)) return false;
   was_reset = false;
   now_us = 0xFFFFFF00u;
-  ipcnet_node_device_init(&device, &options, &port, NULL, 0, now_us);
+  commands[0] = (struct ipcnet_node_command){ .inspect = ipcnet_e2e_p05_inspect, .e2e = { .data_id = 0x1234, .min_length_bytes = 8, .max_length_bytes = 8 },
+                                              .counter_max = IPCNET_E2E_P05_COUNTER_MAX, .motion = true, .id = COMMAND_ID };
+  ipcnet_node_device_init(&device, &options, &port, commands, 1, now_us);
   ipcnet_node_update_init(&update, &sim.flash, slot, TRIES, 60000000u, now_us);
   ipcnet_node_sdo_init(&sdo, &identity, &update.objects);
   ipcnet_node_device_add(&device, &update.part);
@@ -125,6 +128,19 @@ static void wait_for_reset(void) {
   CHECK(was_reset);
 }
 
+static void nmt(uint8_t command) {
+  const uint8_t frame[2] = { command, NUMBER };
+  (void)ipcnet_node_device_hear(&device, 0, frame, 2, now_us);
+}
+
+/* Operational, and following a command. */
+static void move(uint32_t counter) {
+  uint8_t frame[8] = { 0 };
+  (void)ipcnet_e2e_p05_protect(&commands[0].e2e, frame, 8, counter & 0xFFu);
+  nmt(1);
+  CHECK(ipcnet_node_device_hear(&device, COMMAND_ID, frame, 8, now_us) == 0 && device.node.outputs == IPCNET_NODE_FOLLOW);
+}
+
 static void factory(uint32_t page_bytes, uint32_t unit_bytes) {
   sim_flash_init(&sim, page_bytes, unit_bytes, 1024);
   old_bytes = sim_image(&sim, old_image, OLD, 1, BODY_BYTES);
@@ -178,6 +194,59 @@ static void reverts(void) {
     CHECK(power_up() && running_version() == NEW);
   }
   CHECK(power_up() && running_version() == OLD);
+  /* While it moves neither its time nor an order restarts it. */
+  CHECK(download(new_image, new_bytes, -1) == 0 && write_small(0x1F51, "\1", 1) == 0 && power_up());
+  for (uint32_t i = 0; i < 700; i++) {
+    move(i);
+    ipcnet_node_device_poll(&device, now_us += 100000u);
+  }
+  CHECK(write_small(0x2F01, "REVT", 4) == IPCNET_NODE_SDO_STATE && device.resetting == 0 && running_version() == NEW);
+  ipcnet_node_device_poll(&device, now_us += 200000u);
+  wait_for_reset();
+}
+
+/* What the boot loader falls back to, and what not. */
+static void fallbacks(void) {
+  uint8_t slot;
+  struct ipcnet_node_record record;
+  static uint8_t same_age[2048];
+  snprintf(what, sizeof what, "fallbacks");
+  factory(256, 8);
+  const uint32_t length = sim_image(&sim, same_age, NEW, 1, BODY_BYTES);
+  CHECK(power_up() && download(same_age, length, -1) == 0 && write_small(0x1F51, "\1", 1) == 0 && power_up() && ipcnet_node_update_confirm(&update));
+  const struct sim_flash confirmed = sim;
+  sim.bytes[sim.flash.slot_at[1] + 300] ^= 1;
+  CHECK(power_up() && update.slot == 0 && running_version() == OLD); /* the one before, of the same security counter */
+  CHECK(download(same_age, length, -1) == 0 && sim.violations == 0); /* and over the broken one goes a new one */
+  CHECK(write_small(0x1F51, "\1", 1) == 0 && power_up() && update.slot == 1);
+  for (int i = 0; i < TRIES; i++) CHECK(power_up());
+  CHECK(update.slot == 0 && running_version() == OLD);
+  /* One that was received and never started is nothing to fall back to. */
+  sim = confirmed;
+  CHECK(power_up() && update.slot == 1 && download(same_age, length, -1) == 0);
+  sim.bytes[sim.flash.slot_at[1] + 300] ^= 1;
+  CHECK(ipcnet_node_image_check(&sim.flash, 0, &update.incoming) == IPCNET_NODE_FINE && !ipcnet_node_boot(&sim.flash, &slot));
+  /* A trial below the floor, however it came there. */
+  sim = confirmed;
+  record = (struct ipcnet_node_record){ .confirmed = 1, .trial = 0, .tries = 3, .good = 2, .floor = 2 };
+  CHECK(ipcnet_node_journal_write(&sim.flash, &record) && ipcnet_node_boot(&sim.flash, &slot) && slot == 1);
+  CHECK(ipcnet_node_journal_read(&sim.flash, &record) && record.outcome == IPCNET_NODE_REVERTED && record.trial == IPCNET_NODE_NO_SLOT);
+  /* From the factory with the second slot alone; with none. */
+  factory(256, 8);
+  sim_flash_program(&sim, 1, old_image, old_bytes);
+  memset(sim.bytes + sim.flash.slot_at[0], 0xFF, 1024);
+  CHECK(ipcnet_node_boot(&sim.flash, &slot) && slot == 1);
+  memset(sim.bytes + sim.flash.slot_at[1], 0xFF, 1024);
+  CHECK(!ipcnet_node_boot(&sim.flash, &slot));
+  /* A worn place in the journal is passed over; a journal that cannot be written starts nothing new. */
+  factory(256, 8);
+  CHECK(power_up() && download(new_image, new_bytes, -1) == 0);
+  sim.worn_at = sim.flash.journal_at[0] + 16;
+  CHECK(write_small(0x1F51, "\1", 1) == 0 && power_up() && running_version() == NEW && update.record.tries == TRIES - 1);
+  sim.fails = true;
+  CHECK(power_up() && running_version() == OLD);
+  sim.fails = false;
+  CHECK(!ipcnet_node_update_revert(&update));
 }
 
 /* Each segment lost once, the last one of a block and of all as well. */
@@ -191,15 +260,71 @@ static void lost_segments(void) {
   }
 }
 
+/* Lengths that are not the announced 15 bytes, and a wrong CRC: by block, then by segments. The bytes are zeros, whose CRC is 0. */
+static void wrong_transfers(void) {
+  const uint8_t block[8] = { 0xC6, 0x50, 0x1F, 1, 15 }, first[8] = { 1 }, second[8] = { 2 }, third[8] = { 3 }, second_last[8] = { 0x82 }, third_last[8] = { 0x83 };
+  const uint8_t end_full[8] = { 0xC1 }, end_one[8] = { 0xC1 | 6 << 2 }, end_one_other_crc[8] = { 0xC1 | 6 << 2, 1 };
+  CHECK(ask(block) == 0);
+  hear(first);
+  CHECK(!answered && ask(second_last) == 0 && answer[0] == 0xA2 && answer[1] == 2 && ask(end_full) == IPCNET_NODE_SDO_LENGTH);
+  CHECK(ask(block) == 0);
+  hear(first);
+  hear(second);
+  CHECK(ask(third) == IPCNET_NODE_SDO_LENGTH);
+  for (int wrong = 0; wrong < 2; wrong++) {
+    CHECK(ask(block) == 0);
+    hear(first);
+    hear(second);
+    CHECK(ask(third_last) == 0 && ask(wrong ? end_one_other_crc : end_one) == (wrong ? IPCNET_NODE_SDO_CRC : IPCNET_NODE_SDO_VALUE)); /* right as a transfer, but no image */
+  }
+  CHECK(ask(end_one) == IPCNET_NODE_SDO_UNKNOWN); /* nothing is under way */
+  const uint8_t begin[8] = { 0x21, 0x50, 0x1F, 1, 15 }, even[8] = { 0x00 }, odd[8] = { 0x10 }, odd_last[8] = { 0x11 }, even_last[8] = { 0x01 }, even_last_one[8] = { 0x01 | 6 << 1 };
+  const struct { const uint8_t *last; uint32_t code; } rows[] = { { even_last, IPCNET_NODE_SDO_LENGTH }, { even_last_one, IPCNET_NODE_SDO_VALUE }, { odd, IPCNET_NODE_SDO_TOGGLE } };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    CHECK(ask(begin) == 0 && answer[0] == 0x60 && ask(even) == 0 && answer[0] == 0x20 && ask(odd) == 0 && answer[0] == 0x30);
+    CHECK(ask(rows[i].last) == rows[i].code);
+  }
+  CHECK(ask(begin) == 0 && ask(even) == 0 && ask(odd_last) == IPCNET_NODE_SDO_LENGTH);
+}
+
+/* The whole image by segments, from a client that knows no blocks and announces no length. */
+static void by_segments(void) {
+  const uint8_t begin[8] = { 0x20, 0x50, 0x1F, 1 };
+  snprintf(what, sizeof what, "by segments");
+  factory(128, 8);
+  CHECK(power_up() && ask(begin) == 0);
+  for (uint32_t at = 0; at < new_bytes; at += 7) {
+    const uint32_t length = new_bytes - at < 7 ? new_bytes - at : 7;
+    uint8_t frame[8] = { (uint8_t)((at / 7 & 1) << 4 | (7 - length) << 1 | (at + length == new_bytes ? 1 : 0)) };
+    memcpy(frame + 1, new_image + at, length);
+    CHECK(ask(frame) == 0);
+  }
+  CHECK(update.refused == IPCNET_NODE_FINE && sim.violations == 0 && memcmp(sim.bytes + sim.flash.slot_at[1], new_image, new_bytes) == 0 && write_small(0x1F51, "\1", 1) == 0);
+}
+
+/* A header that is right in itself, with a length of its own; `bytes` of the program follow. */
+static uint32_t download_with_length(uint32_t header_length, uint32_t bytes) {
+  static uint8_t image[2048];
+  memset(image, 0xFF, sizeof image);
+  memcpy(image, new_image, 128 + 8);
+  for (int i = 0; i < 4; i++) image[20 + i] = (uint8_t)(header_length >> (8 * i));
+  const uint32_t program = ipcnet_node_crc32(0, image + 128, header_length < 1500 ? header_length : 0), crc_at[2] = { 24, 60 };
+  for (int i = 0; i < 4; i++) image[crc_at[0] + i] = (uint8_t)(program >> (8 * i));
+  const uint32_t header = ipcnet_node_crc32(0, image, 60);
+  for (int i = 0; i < 4; i++) image[crc_at[1] + i] = (uint8_t)(header >> (8 * i));
+  return download(image, 128 + bytes, -1);
+}
+
 static void refusals(void) {
   static uint8_t image[2048];
   snprintf(what, sizeof what, "refusals");
   factory(256, 8);
   CHECK(power_up());
-  const uint8_t start[2] = { 1, NUMBER }, pre_operational[2] = { 128, NUMBER };
-  (void)ipcnet_node_device_hear(&device, 0, start, 2, now_us);
+  uint8_t frame[8] = { 0xC6, 0x50, 0x1F, 1, (uint8_t)new_bytes, (uint8_t)(new_bytes >> 8), 0, 0 };
+  nmt(1);
+  CHECK(ask(frame) == IPCNET_NODE_SDO_STATE); /* the first frame already */
   CHECK(download(new_image, new_bytes, -1) == IPCNET_NODE_SDO_STATE && update.refused == IPCNET_NODE_WRONG_STATE);
-  (void)ipcnet_node_device_hear(&device, 0, pre_operational, 2, now_us);
+  nmt(128);
   /* Every bit of the header and the first of every body byte. Nothing is erased for a wrong header. The signature is the hook's. */
   for (uint32_t bit = 0; bit < new_bytes * 8; bit += bit < 64 * 8 ? 1 : 8) {
     if (bit >= 64 * 8 && bit < IPCNET_NODE_IMAGE_HEADER * 8) continue;
@@ -218,6 +343,17 @@ static void refusals(void) {
   memcpy(image, new_image, new_bytes);
   CHECK(download(image, new_bytes + 1, -1) != 0 && update.refused == IPCNET_NODE_TOO_LONG);
   CHECK(download(image, 2000, -1) != 0 && update.refused == IPCNET_NODE_TOO_LONG);
+  CHECK(download_with_length(1024 - 128 + 1, 100) != 0 && update.refused == IPCNET_NODE_TOO_LONG);
+  CHECK(download_with_length(0xFFFFFF00u, 100) != 0 && update.refused == IPCNET_NODE_TOO_LONG);
+  CHECK(download_with_length(0, 0) != 0 && update.refused == IPCNET_NODE_TOO_SHORT);
+  CHECK(download_with_length(400, 300) != 0 && update.refused == IPCNET_NODE_TOO_SHORT); /* what is missing looks like erased flash, so that the CRC would fit */
+  sim.flash.trusted = NULL;
+  CHECK(download_with_length(400, 400) == 0);
+  memcpy(image, new_image, new_bytes);
+  image[500] ^= 4;
+  CHECK(download(image, new_bytes, -1) != 0 && update.refused == IPCNET_NODE_WRONG_CRC); /* without a hook the CRC is all there is */
+  sim_flash_trust(&sim);
+  memcpy(image, new_image, new_bytes);
   /* An honest CRC, a wrong "signature". */
   image[28] ^= 1;
   const uint32_t crc = ipcnet_node_crc32(0, image, 60);
@@ -230,12 +366,19 @@ static void refusals(void) {
   CHECK(download(new_image, new_bytes, -1) == IPCNET_NODE_SDO_STORE && update.refused == IPCNET_NODE_FLASH_FAILED);
   sim.fails = false;
   /* A start in the middle: the rest is refused, and nothing is written while operational. */
-  uint8_t frame[8] = { 0xC6, 0x50, 0x1F, 1, (uint8_t)new_bytes, (uint8_t)(new_bytes >> 8), 0, 0 };
   CHECK(ask(frame) == 0);
-  (void)ipcnet_node_device_hear(&device, 0, start, 2, now_us);
+  nmt(1);
   sim.spent = 0;
-  frame[0] = 1;
-  CHECK(ask(frame) == IPCNET_NODE_SDO_STATE && sim.spent == 0);
+  const uint8_t segment[8] = { 1 };
+  CHECK(ask(segment) == IPCNET_NODE_SDO_STATE && sim.spent == 0);
+  /* The same with a start of what was received. */
+  nmt(128);
+  CHECK(download(new_image, new_bytes, -1) == 0);
+  nmt(1);
+  CHECK(write_small(0x1F51, "\1", 1) == IPCNET_NODE_SDO_STATE && device.resetting == 0);
+  nmt(128);
+  CHECK(write_small(0x1F51, "\2", 1) == IPCNET_NODE_SDO_VALUE && write_small(0x1F51, "\1\1", 2) == IPCNET_NODE_SDO_LENGTH && write_small(0x2F01, "CONF", 4) == IPCNET_NODE_SDO_STATE && write_small(0x2F01, "NONE", 4) == IPCNET_NODE_SDO_VALUE);
+  wrong_transfers();
   CHECK(power_up() && running_version() == OLD && sim.violations == 0);
 }
 
@@ -375,7 +518,9 @@ int main(void) {
   CHECK(ipcnet_node_crc32(0, (const uint8_t *)"123456789", 9) == 0xCBF43926u);
   good_life();
   reverts();
+  fallbacks();
   lost_segments();
+  by_segments();
   refusals();
   long cases = cuts_in_revert() + cuts_in_journal(128, 8) + cuts_in_journal(256, 32) + cuts_in_journal(128, 1);
   printf("%ld cuts in reverts and in the journal\n", cases);

@@ -109,7 +109,7 @@ test("the gateway reads who a node is", () => onBench(async (bench) => {
 test("a new image is brought, started, proven and confirmed, and survives a power cut", () => onBench(async (bench) => {
   const result = await bench.update();
   assert.ok(result.ok, JSON.stringify(result));
-  assert.deepEqual([result.report.slot, result.report.version, result.report.onProbation, result.report.otherGood], [1, 0x02000000, false, false]);
+  assert.deepEqual([result.report.slot, result.report.version, result.report.onProbation, result.report.otherGood], [1, 0x02000000, false, true]);
   assert.equal(await bench.powerUp(), "slot 1");
   const again = await bench.update();
   assert.equal(!again.ok && again.code, "sameImage");

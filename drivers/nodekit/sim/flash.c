@@ -42,7 +42,7 @@ static bool write_flash(void *context, uint32_t at, const uint8_t *bytes, uint32
       for (uint32_t j = i - i % self->flash.unit_bytes; j < i - i % self->flash.unit_bytes + self->flash.unit_bytes; j++) if (j >= i) self->bytes[at + j] &= (uint8_t)(bytes[j] | chance(self));
       power_cut(self);
     }
-    self->bytes[at + i] &= bytes[i];
+    if (self->worn_at == 0 || (at + i) / self->flash.unit_bytes != self->worn_at / self->flash.unit_bytes) self->bytes[at + i] &= bytes[i];
   }
   return true;
 }
@@ -88,9 +88,13 @@ void sim_flash_init(struct sim_flash *self, uint32_t page_bytes, uint32_t unit_b
   self->budget = -1;
   self->seed = 20261123;
   self->flash = (struct ipcnet_node_flash){
-    .context = self, .read = read_flash, .write = write_flash, .erase = erase_flash, .trusted = trusted, .page_bytes = page_bytes, .unit_bytes = unit_bytes, .slot_bytes = slot_bytes,
-    .slot_at = { 2 * page_bytes, 2 * page_bytes + slot_bytes }, .journal_at = { 0, page_bytes }, .vendor = 0x1234, .product = 0x5678,
+    .context = self, .read = read_flash, .write = write_flash, .erase = erase_flash, .page_bytes = page_bytes, .unit_bytes = unit_bytes, .slot_bytes = slot_bytes,
+    .slot_at = { 2 * page_bytes, 2 * page_bytes + slot_bytes }, .journal_at = { 0, page_bytes }, .vendor = 0x1234, .product = 0x5678, .trusted = trusted,
   };
+}
+
+void sim_flash_trust(struct sim_flash *self) {
+  self->flash.trusted = trusted;
 }
 
 static void put32(uint8_t *to, uint32_t value) {

@@ -16,14 +16,17 @@ struct sim_flash {
   long violations;  /* writes into bytes that were not erased or not aligned to the unit, and whatever lies outside */
   unsigned seed;    /* for what a cut operation leaves behind */
   bool fails;       /* writes and erasures report failure, and do nothing */
+  uint32_t worn_at; /* a unit that cannot be programmed any more, and says nothing; 0: none */
   bool cut;
   jmp_buf power;    /* where a cut leads */
 };
 
 /* Two slots, two journal pages; all erased. */
 void sim_flash_init(struct sim_flash *self, uint32_t page_bytes, uint32_t unit_bytes, uint32_t slot_bytes);
-/* A header for `body`, with an honest CRC and, in place of a hash, what sim_trusted wants. `bytes` has room for both. Returns the length. */
+/* A header for `body`, with an honest CRC and, in place of a hash, what the hook wants. `bytes` has room for both. Returns the length. */
 uint32_t sim_image(const struct sim_flash *self, uint8_t *bytes, uint32_t version, uint32_t security_counter, uint32_t body_bytes);
+/* The hook that looks at it, where a test has taken it away. */
+void sim_flash_trust(struct sim_flash *self);
 /* As at the factory. */
 void sim_flash_program(struct sim_flash *self, uint8_t slot, const uint8_t *bytes, uint32_t length);
 
