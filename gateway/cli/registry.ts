@@ -38,6 +38,7 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["decode"], group: groups.files, online: false, load: () => import("./decode.ts") },
   { verbs: ["encode"], group: groups.files, online: false, load: () => import("./encode.ts") },
   { verbs: ["dbc"], group: groups.files, online: false, load: () => import("./dbc.ts") },
+  { verbs: ["gen"], group: groups.files, online: false, load: () => import("./gen.ts") },
   { verbs: ["config"], group: groups.files, online: false, load: () => import("./config.ts") },
   { verbs: ["plan"], group: groups.files, online: false, load: () => import("./plan.ts") },
   { verbs: ["policy"], group: groups.files, online: true, load: () => import("./policy.ts") },

@@ -6,7 +6,7 @@ import type { Signal } from "./model.ts";
 import { rawLimits } from "./scaling.ts";
 
 /** numerator / denominator, denominator > 0. */
-interface Ratio { numerator: bigint; denominator: bigint }
+export interface Ratio { numerator: bigint; denominator: bigint }
 
 export interface RawRange { least: bigint; greatest: bigint }
 
@@ -33,7 +33,7 @@ function rawOf(physical: number, { factor, offset }: Pick<Signal, "factor" | "of
 }
 
 /** The decimal that a finite double prints as; a whole number is itself. */
-function decimal(value: number): Ratio {
+export function decimal(value: number): Ratio {
   if (Number.isInteger(value)) return { numerator: BigInt(value), denominator: 1n };
   const [, sign, whole, fraction = "", exponent = "0"] = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(String(value))!;
   const digits = BigInt(`${sign}${whole}${fraction}`);
