@@ -9,6 +9,8 @@
  *   5. flash    ipcnet_node_boot.c    for a boot loader: which of two images runs, and when the old one returns
  *   6. update   ipcnet_node_update.c  a new image over SDO into the slot that does not run; needs 3 and 5
  *
+ * ipcnet_node_bytes.c belongs to 3, 4 and 5.
+ *
  * ---- 1. Rules: what a node (a motor controller, a gripper) does so that only one commander can move it, and none that is old, confused or dead: docs/specs/claim.md.
  *
  * A firmware that has part 2 as well reads on there. One without it does this:
@@ -313,7 +315,7 @@ struct ipcnet_node_sdo {
   uint8_t subindex;
   uint8_t doing;
   uint8_t sequence;             /* of a block */
-  bool toggle, sized, crc_used, answer_waits;
+  bool toggle, crc_used, answer_waits;
   uint8_t answer[8], held[7];   /* held: a block's last segment, until its length is known */
   uint8_t scratch[4];
 };
@@ -366,7 +368,7 @@ struct ipcnet_node_flash {
   bool (*write)(void *context, uint32_t at, const uint8_t *bytes, uint32_t length); /* into erased bytes; multiples of unit_bytes, each written once */
   bool (*erase)(void *context, uint32_t at);                                        /* one page */
   bool (*trusted)(void *context, const uint8_t *header, uint32_t image_at, uint32_t image_bytes); /* hash and signature are right. NULL: the CRC alone decides, and anybody on the bus can replace the firmware */
-  uint32_t page_bytes;      /* a multiple of unit_bytes */
+  uint32_t page_bytes;      /* a power of two, not smaller than unit_bytes */
   uint32_t unit_bytes;      /* what is written at once: 1…32, a power of two */
   uint32_t slot_at[2];      /* begin of a page */
   uint32_t slot_bytes;      /* whole pages */
@@ -421,7 +423,7 @@ struct ipcnet_node_update {
   struct ipcnet_node_part part;
   struct ipcnet_node_objects objects;
   const struct ipcnet_node_flash *flash;
-  struct ipcnet_node_device *device; /* set by its first poll: before that nothing is taken */
+  struct ipcnet_node_device *device; /* set by its first poll, before which no object is asked for */
   struct ipcnet_node_record record;
   struct ipcnet_node_image running, incoming;
   uint8_t slot;                 /* that runs */
@@ -430,12 +432,12 @@ struct ipcnet_node_update {
   uint8_t refused;              /* enum ipcnet_node_refusal: why the last attempt failed */
   uint32_t probation_us, started_us;
   uint32_t fill, written;
-  uint8_t argument[4], argument_bytes;
+  uint32_t order;               /* what was written to a small object */
   uint8_t buffer[256];
   uint8_t report[48];
 };
 
-/* `probation_us`: an image that is not confirmed within it after a start is restarted as soon as it does not move anything; after `tries` starts the one before returns. 0: no such limit. */
+/* `probation_us`: an image that is not confirmed within it after a start is restarted as soon as it does not move anything; after `tries` starts (1 or more) the one before returns. 0: no such limit. */
 void ipcnet_node_update_init(struct ipcnet_node_update *self, const struct ipcnet_node_flash *flash, uint8_t running_slot, uint8_t tries, uint32_t probation_us, uint32_t now_us);
 bool ipcnet_node_update_on_probation(const struct ipcnet_node_update *self);
 /* The running image stays. False: it was not on probation, or the flash failed (try again). */

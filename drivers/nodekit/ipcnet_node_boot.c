@@ -41,7 +41,13 @@ static bool blank(const uint8_t *bytes, uint32_t length) {
 
 static bool decode(const uint8_t *bytes, struct ipcnet_node_record *record) {
   if (ipcnet_node_get32(bytes + 12) != ipcnet_node_crc32(0, bytes, 12)) return false;
-  *record = (struct ipcnet_node_record){ .sequence = ipcnet_node_get32(bytes), .confirmed = bytes[4], .trial = bytes[5], .tries = bytes[6], .good = bytes[7] & 15u, .outcome = bytes[7] >> 4, .floor = ipcnet_node_get32(bytes + 8) };
+  record->sequence = ipcnet_node_get32(bytes);
+  record->confirmed = bytes[4];
+  record->trial = bytes[5];
+  record->tries = bytes[6];
+  record->good = bytes[7] & 15u;
+  record->outcome = bytes[7] >> 4;
+  record->floor = ipcnet_node_get32(bytes + 8);
   /* Nobody writes others; a slot is an index. */
   return (record->confirmed < 2 || record->confirmed == IPCNET_NODE_NO_SLOT) && (record->trial < 2 || record->trial == IPCNET_NODE_NO_SLOT);
 }
@@ -105,7 +111,10 @@ enum ipcnet_node_refusal ipcnet_node_header_check(const struct ipcnet_node_flash
   const uint32_t length = ipcnet_node_get32(header + LENGTH_AT);
   if (length > flash->slot_bytes - IPCNET_NODE_IMAGE_HEADER) return IPCNET_NODE_TOO_LONG;
   if (length == 0) return IPCNET_NODE_TOO_SHORT;
-  *image = (struct ipcnet_node_image){ .version = ipcnet_node_get32(header + VERSION_AT), .security_counter = ipcnet_node_get32(header + COUNTER_AT), .length = length, .crc = ipcnet_node_get32(header + CRC_AT) };
+  image->version = ipcnet_node_get32(header + VERSION_AT);
+  image->security_counter = ipcnet_node_get32(header + COUNTER_AT);
+  image->length = length;
+  image->crc = ipcnet_node_get32(header + CRC_AT);
   memcpy(image->hash, header + HASH_AT, sizeof image->hash);
   return IPCNET_NODE_FINE;
 }

@@ -42,7 +42,7 @@ bool ipcnet_node_device_answer(struct ipcnet_node_device *self, uint32_t id, con
 static void emcy_queue(struct ipcnet_node_device *self, uint16_t code, const uint8_t *info) {
   if (self->emcy_waiting == IPCNET_NODE_EMCY_QUEUE) {
     /* The oldest: the newest says what the register is now. */
-    for (uint8_t i = 1; i < IPCNET_NODE_EMCY_QUEUE; i++) memcpy(self->emcy_queue[i - 1], self->emcy_queue[i], 8);
+    memmove(self->emcy_queue[0], self->emcy_queue[1], sizeof self->emcy_queue - 8);
     self->emcy_waiting--;
     self->emcy_dropped++;
   }
@@ -100,7 +100,7 @@ static void poll_emcy(struct ipcnet_node_device *self, uint32_t now_us) {
   self->emcy_sent = true;
   self->emcy_us = now_us;
   self->emcy_waiting--;
-  for (uint8_t i = 0; i < self->emcy_waiting; i++) memcpy(self->emcy_queue[i], self->emcy_queue[i + 1], 8);
+  memmove(self->emcy_queue[0], self->emcy_queue[1], sizeof self->emcy_queue - 8);
 }
 
 /* ---- NMT and heartbeat ----------------------------------------------------------------------------------------------------------------- */

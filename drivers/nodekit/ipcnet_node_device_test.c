@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipcnet_crc.h"
 #include "ipcnet_node.h"
 #include "sim/flash.h"
 
@@ -424,6 +425,8 @@ static void random_frames(long count) {
 }
 
 int main(void) {
+  /* Without its table, and begun with 0 as SDO blocks want it (CRC-16/XMODEM). */
+  CHECK(ipcnet_crc16_ibm_3740(IPCNET_CRC16_IBM_3740_START, (const uint8_t *)"123456789", 9) == 0x29B1 && ipcnet_crc16_ibm_3740(0, (const uint8_t *)"123456789", 9) == 0x31C3);
   boot_and_beat();
   nmt();
   poses_once();

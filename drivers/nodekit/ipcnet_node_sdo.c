@@ -4,6 +4,7 @@
 
 /* An SDO server as CiA 301 has it. `doing` is the transfer that is under way. */
 enum { IDLE, UPLOAD, DOWNLOAD, BLOCK, BLOCK_END };
+#define UNKNOWN_LENGTH 0xFFFFFFFFu /* nobody sends half of that */
 enum { ID_REQUEST = 0x600, ID_ANSWER = 0x580 };
 
 /* Command specifiers: bits 7…5 of the first byte. */
@@ -37,38 +38,30 @@ static void give_up(struct ipcnet_node_sdo *self, uint32_t code) {
 
 /* ---- Objects --------------------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t read_number(struct ipcnet_node_sdo *self, uint32_t value, uint32_t length_bytes, const uint8_t **bytes, uint32_t *length) {
-  ipcnet_node_put32(self->scratch, value);
-  *bytes = self->scratch;
-  *length = length_bytes;
-  return 0;
-}
-
-static uint32_t read_text(const char *text, const uint8_t **bytes, uint32_t *length) {
-  if (text == NULL) return IPCNET_NODE_SDO_NO_OBJECT;
-  *bytes = (const uint8_t *)text;
-  *length = 0;
-  while (text[*length] != 0) (*length)++;
-  return 0;
-}
+/* Numbers, in the order of `values` below; then the two texts. */
+static const struct { uint16_t index; uint8_t subindex, length; } numbers[] = { { 0x1000, 0, 4 }, { 0x1001, 0, 1 }, { 0x1017, 0, 2 }, { 0x1018, 0, 1 }, { 0x1018, 1, 4 }, { 0x1018, 2, 4 }, { 0x1018, 3, 4 }, { 0x1018, 4, 4 } };
+enum { NUMBERS = sizeof numbers / sizeof *numbers };
 
 static uint32_t read_own(struct ipcnet_node_sdo *self, const struct ipcnet_node_device *device, const uint8_t **bytes, uint32_t *length) {
   const struct ipcnet_node_identity *identity = self->identity;
-  const uint32_t numbers[] = { 4, identity->vendor, identity->product, identity->revision, identity->serial };
-  if (self->index == 0x1018) {
-    if (self->subindex > 4) return IPCNET_NODE_SDO_NO_SUBINDEX;
-    return read_number(self, numbers[self->subindex], self->subindex == 0 ? 1 : 4, bytes, length);
+  const uint32_t heartbeat_ms = (uint32_t)((uint64_t)device->options->heartbeat_us * 4294968u >> 32); /* / 1000, without a division */
+  const uint32_t values[NUMBERS] = { identity->device_type, device->error_register, heartbeat_ms, 4, identity->vendor, identity->product, identity->revision, identity->serial };
+  uint32_t code = IPCNET_NODE_SDO_NO_OBJECT;
+  for (uint32_t i = 0; i < NUMBERS; i++) {
+    if (numbers[i].index != self->index) continue;
+    code = IPCNET_NODE_SDO_NO_SUBINDEX;
+    if (numbers[i].subindex != self->subindex) continue;
+    ipcnet_node_put32(self->scratch, values[i]);
+    *bytes = self->scratch;
+    *length = numbers[i].length;
+    return 0;
   }
-  uint32_t code;
-  switch (self->index) {
-    case 0x1000: code = read_number(self, identity->device_type, 4, bytes, length); break;
-    case 0x1001: code = read_number(self, device->error_register, 1, bytes, length); break;
-    case 0x1008: code = read_text(identity->name, bytes, length); break;
-    case 0x100A: code = read_text(identity->software, bytes, length); break;
-    case 0x1017: code = read_number(self, device->options->heartbeat_us / 1000u, 2, bytes, length); break;
-    default: return IPCNET_NODE_SDO_NO_OBJECT;
-  }
-  return code == 0 && self->subindex != 0 ? IPCNET_NODE_SDO_NO_SUBINDEX : code;
+  const char *text = self->index == 0x1008 ? identity->name : self->index == 0x100A ? identity->software : NULL;
+  if (text == NULL) return code;
+  if (self->subindex != 0) return IPCNET_NODE_SDO_NO_SUBINDEX;
+  *bytes = (const uint8_t *)text;
+  for (*length = 0; text[*length] != 0;) (*length)++;
+  return 0;
 }
 
 static uint32_t read_object(struct ipcnet_node_sdo *self, const struct ipcnet_node_device *device, const uint8_t **bytes, uint32_t *length) {
@@ -82,10 +75,10 @@ static uint32_t read_object(struct ipcnet_node_sdo *self, const struct ipcnet_no
 static uint32_t write_more(struct ipcnet_node_sdo *self, enum ipcnet_node_write phase, const uint8_t *bytes, uint32_t length) {
   if (phase == IPCNET_NODE_WRITE_DATA) {
     if (length == 0) return 0;
-    if (self->sized && length > self->left) return IPCNET_NODE_SDO_LENGTH;
-    if (self->sized) self->left -= length;
+    if (length > self->left) return IPCNET_NODE_SDO_LENGTH;
+    self->left -= length;
   }
-  if (phase == IPCNET_NODE_WRITE_END && self->sized && self->left != 0) return IPCNET_NODE_SDO_LENGTH;
+  if (phase == IPCNET_NODE_WRITE_END && self->left != 0 && self->left < UNKNOWN_LENGTH / 2) return IPCNET_NODE_SDO_LENGTH;
   return self->writing->write(self->writing->context, self->index, self->subindex, phase, bytes, length);
 }
 
@@ -93,12 +86,11 @@ static uint32_t begin_write(struct ipcnet_node_sdo *self, const struct ipcnet_no
   const uint8_t *bytes;
   uint32_t length, code = read_own(self, device, &bytes, &length);
   if (code != IPCNET_NODE_SDO_NO_OBJECT) return code == 0 ? IPCNET_NODE_SDO_READ_ONLY : code;
-  self->sized = sized;
-  self->left = sized ? length_bytes : 0;
+  self->left = sized ? length_bytes : UNKNOWN_LENGTH;
   for (const struct ipcnet_node_objects *one = self->objects; one != NULL && code == IPCNET_NODE_SDO_NO_OBJECT; one = one->next) {
     if (one->write == NULL) continue;
     self->writing = one;
-    code = one->write(one->context, self->index, self->subindex, IPCNET_NODE_WRITE_BEGIN, NULL, self->left);
+    code = one->write(one->context, self->index, self->subindex, IPCNET_NODE_WRITE_BEGIN, NULL, sized ? length_bytes : 0);
   }
   return code;
 }

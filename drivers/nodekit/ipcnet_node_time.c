@@ -6,7 +6,8 @@ enum { VERSION = 1, SYNC = 0, FOLLOW_UP = 1, FRAME_BYTES = 8, PAIRS_SETTLED = 8 
 enum { FOLLOW_UP_MAX_US = 1000000, INTERVAL_MIN_US = 5000 };
 /* Once settled a single pair moves the clock by no more than a quarter of this: a SYNC that was repeated on the wire, an interrupt that was held up. */
 enum { TRUSTED_US = 64 };
-#define RATE_ONE 67108864 /* 2^26 */
+#define RATE_BITS 26
+#define RATE_ONE (1l << RATE_BITS)
 #define RATE_MAX 67108    /* 1000 ppm: no oscillator that works is further off */
 
 static const ipcnet_e2e_config time_e2e = { .data_id = IPCNET_NODE_TIME_DATA_ID, .min_length_bytes = FRAME_BYTES, .max_length_bytes = FRAME_BYTES };
@@ -22,7 +23,22 @@ static void set_anew(struct ipcnet_node_time *self, uint64_t gateway_us) {
 
 static uint64_t at(const struct ipcnet_node_time *self, uint32_t local_us) {
   const int64_t passed = (int32_t)(local_us - self->local_us);
-  return self->base_us + (uint64_t)(passed + passed * self->rate / RATE_ONE);
+  /* >> of a negative number keeps its sign with every compiler that is in use. */
+  return self->base_us + (uint64_t)(passed + (passed * self->rate >> RATE_BITS));
+}
+
+/* error / interval in 2^-26, bit by bit: the error is the smaller one, and a division in software costs more than this loop. */
+static int32_t rate_of(int32_t error_us, uint32_t interval_us) {
+  uint32_t rest = (uint32_t)(error_us < 0 ? -error_us : error_us), quotient = 0;
+  for (uint32_t one = RATE_ONE; one > 1; one >>= 1) {
+    rest <<= 1;
+    quotient <<= 1;
+    if (rest >= interval_us) {
+      rest -= interval_us;
+      quotient++;
+    }
+  }
+  return error_us < 0 ? -(int32_t)quotient : (int32_t)quotient;
 }
 
 /* A quarter of the error goes into the clock, a thirty-second into its rate; the second pair of all gives the rate outright. */
@@ -34,20 +50,20 @@ static void pair(struct ipcnet_node_time *self, uint64_t gateway_us) {
   }
   if (interval_us < INTERVAL_MIN_US) return;
   const uint64_t expected_us = at(self, self->sync_us);
-  const int64_t difference_us = (int64_t)(gateway_us - expected_us);
-  if (interval_us > IPCNET_NODE_TIME_HOLD_US || difference_us > IPCNET_NODE_TIME_STEP_US || difference_us < -IPCNET_NODE_TIME_STEP_US) {
-    if (interval_us <= IPCNET_NODE_TIME_HOLD_US && self->pairs > 1 && ++self->outliers < 2) return;
+  /* Shifted so that what is near is small: one comparison of 64 bits. */
+  const uint64_t shifted = gateway_us - expected_us + IPCNET_NODE_TIME_STEP_US;
+  if (shifted > 2 * IPCNET_NODE_TIME_STEP_US) {
+    if (self->pairs > 1 && ++self->outliers < 2) return;
     self->steps++;
     set_anew(self, gateway_us);
     return;
   }
-  int32_t error_us = (int32_t)difference_us;
+  int32_t error_us = (int32_t)(uint32_t)shifted - IPCNET_NODE_TIME_STEP_US;
   self->last_error_us = error_us;
   self->outliers = 0;
   if (self->pairs >= PAIRS_SETTLED) error_us = error_us > TRUSTED_US ? TRUSTED_US : error_us < -TRUSTED_US ? -TRUSTED_US : error_us;
   const bool first = self->pairs == 1;
-  /* error · 2^20 fits 32 bits up to IPCNET_NODE_TIME_STEP_US; a microsecond over a second is one unit of it. */
-  const int32_t rate_error = error_us * (RATE_ONE / 64) / (int32_t)interval_us * 64;
+  const int32_t rate_error = rate_of(error_us, interval_us);
   const int32_t rate = self->rate + (first ? rate_error : rate_error / 32);
   self->rate = rate > RATE_MAX ? RATE_MAX : rate < -RATE_MAX ? -RATE_MAX : rate;
   self->base_us = first ? gateway_us : expected_us + (uint64_t)(int64_t)(error_us / 4);

@@ -3,8 +3,8 @@
 
 enum { IDLE, RECEIVING, STAGED };
 /* CiA 302-3's places for programs, and two of the manufacturer's. */
-enum { PROGRAM_DATA = 0x1F50, PROGRAM_CONTROL = 0x1F51, PROGRAM_IDENTIFICATION = 0x1F56, REPORT = 0x2F00, PROBATION = 0x2F01 };
-enum { CONTROL_START = 1, CONTROL_CLEAR = 3 };
+enum { PROGRAM_DATA = 0x1F50, PROGRAM_CONTROL = 0x1F51, REPORT = 0x2F00, PROBATION = 0x2F01 };
+enum { CONTROL_START = 1 };
 #define CONFIRM 0x464E4F43u /* "CONF" */
 #define REVERT 0x54564552u  /* "REVT" */
 
@@ -15,9 +15,9 @@ static uint32_t refuse(struct ipcnet_node_update *self, enum ipcnet_node_refusal
   return why == IPCNET_NODE_FLASH_FAILED ? IPCNET_NODE_SDO_STORE : IPCNET_NODE_SDO_VALUE;
 }
 
-/* Nothing moves, and nothing can begin to: commands are refused in this state, whatever comes. */
+/* The device is known: parts are polled before it answers anything for the first time. Nothing moves, and nothing can begin to: commands are refused in this state, whatever comes. */
 static bool at_rest(const struct ipcnet_node_update *self) {
-  return self->device != NULL && self->device->state == IPCNET_NODE_PRE_OPERATIONAL && self->device->node.outputs == IPCNET_NODE_SAFE;
+  return self->device->state == IPCNET_NODE_PRE_OPERATIONAL && self->device->node.outputs == IPCNET_NODE_SAFE;
 }
 
 static uint32_t other_slot_at(const struct ipcnet_node_update *self) {
@@ -37,35 +37,37 @@ static bool give_up_other_slot(struct ipcnet_node_update *self) {
   struct ipcnet_node_record next = self->record;
   next.confirmed = self->slot;
   next.good = (uint8_t)(1u << self->slot);
-  return (next.confirmed == self->record.confirmed && next.good == self->record.good) || keep(self, next);
+  return (next.confirmed == self->record.confirmed && next.good == self->record.good) || keep(self, next); /* a journal lasts longer if it is not written for nothing */
 }
 
 bool ipcnet_node_update_on_probation(const struct ipcnet_node_update *self) {
   return self->record.trial == self->slot;
 }
 
-bool ipcnet_node_update_confirm(struct ipcnet_node_update *self) {
+/* The end of a probation. */
+static bool decide(struct ipcnet_node_update *self, enum ipcnet_node_outcome outcome) {
   struct ipcnet_node_record next = self->record;
   if (!ipcnet_node_update_on_probation(self)) return false;
-  next.confirmed = self->slot;
   next.trial = IPCNET_NODE_NO_SLOT;
   next.tries = 0;
-  next.good |= (uint8_t)(1u << self->slot);
-  next.outcome = IPCNET_NODE_CONFIRMED;
-  if (self->running.security_counter > next.floor) {
-    next.floor = self->running.security_counter;
-    next.good = (uint8_t)(1u << self->slot); /* the one before is too old now to be fallen back to */
+  next.outcome = (uint8_t)outcome;
+  if (outcome == IPCNET_NODE_CONFIRMED) {
+    next.confirmed = self->slot;
+    next.good = 3; /* the one before has not been touched */
+    if (self->running.security_counter > next.floor) {
+      next.floor = self->running.security_counter;
+      next.good = (uint8_t)(1u << self->slot); /* but it may be too old now to be fallen back to */
+    }
   }
   return keep(self, next);
 }
 
+bool ipcnet_node_update_confirm(struct ipcnet_node_update *self) {
+  return decide(self, IPCNET_NODE_CONFIRMED);
+}
+
 bool ipcnet_node_update_revert(struct ipcnet_node_update *self) {
-  struct ipcnet_node_record next = self->record;
-  if (!ipcnet_node_update_on_probation(self)) return false;
-  next.trial = IPCNET_NODE_NO_SLOT;
-  next.tries = 0;
-  next.outcome = IPCNET_NODE_REVERTED;
-  return keep(self, next);
+  return decide(self, IPCNET_NODE_REVERTED);
 }
 
 /* ---- Receiving ------------------------------------------------------------------------------------------------------------------------- */
@@ -93,7 +95,7 @@ static enum ipcnet_node_refusal open_slot(struct ipcnet_node_update *self) {
 static bool write_out(struct ipcnet_node_update *self, uint32_t bytes) {
   const struct ipcnet_node_flash *flash = self->flash;
   for (uint32_t done = 0; done < bytes;) {
-    const uint32_t at = other_slot_at(self) + self->written, in_page = self->written % flash->page_bytes;
+    const uint32_t at = other_slot_at(self) + self->written, in_page = self->written & (flash->page_bytes - 1);
     const uint32_t length = bytes - done < flash->page_bytes - in_page ? bytes - done : flash->page_bytes - in_page;
     if (in_page == 0 && !flash->erase(flash->context, at)) return false;
     if (!flash->write(flash->context, at, self->buffer + done, length)) return false;
@@ -109,7 +111,7 @@ static uint32_t flush(struct ipcnet_node_update *self, bool all) {
   enum ipcnet_node_refusal refusal = self->written == 0 ? open_slot(self) : IPCNET_NODE_FINE;
   if (refusal != IPCNET_NODE_FINE) return refuse(self, refusal);
   if (self->written + self->fill > IPCNET_NODE_IMAGE_HEADER + self->incoming.length) return refuse(self, IPCNET_NODE_TOO_LONG);
-  const uint32_t rest = self->fill % self->flash->unit_bytes;
+  const uint32_t rest = self->fill & (self->flash->unit_bytes - 1);
   if (all && rest != 0) {
     memset(self->buffer + self->fill, 0xFF, self->flash->unit_bytes - rest); /* the buffer's size is a multiple of every unit */
     self->fill += self->flash->unit_bytes - rest;
@@ -162,56 +164,48 @@ static uint32_t start_staged(struct ipcnet_node_update *self) {
   return 0;
 }
 
-static uint32_t clear(struct ipcnet_node_update *self) {
-  if (!at_rest(self)) return refuse(self, IPCNET_NODE_WRONG_STATE);
-  if (self->record.trial != IPCNET_NODE_NO_SLOT) return refuse(self, IPCNET_NODE_TRIAL_PENDING);
-  self->doing = IDLE;
-  return give_up_other_slot(self) && self->flash->erase(self->flash->context, other_slot_at(self)) ? 0 : refuse(self, IPCNET_NODE_FLASH_FAILED);
-}
-
 static uint32_t probation(struct ipcnet_node_update *self, uint32_t word) {
   if (word != CONFIRM && word != REVERT) return IPCNET_NODE_SDO_VALUE;
   if (!ipcnet_node_update_on_probation(self)) return IPCNET_NODE_SDO_STATE;
   if (word == CONFIRM) return ipcnet_node_update_confirm(self) ? 0 : IPCNET_NODE_SDO_STORE;
   /* A reset is a stop: whoever wants that while it moves stops it first. */
-  if (self->device == NULL || self->device->node.outputs == IPCNET_NODE_FOLLOW) return IPCNET_NODE_SDO_STATE;
+  if (self->device->node.outputs == IPCNET_NODE_FOLLOW) return IPCNET_NODE_SDO_STATE;
   if (!ipcnet_node_update_revert(self)) return IPCNET_NODE_SDO_STORE;
   ipcnet_node_device_reset_soon(self->device);
   return 0;
 }
 
-static uint32_t argument(struct ipcnet_node_update *self, uint16_t index, enum ipcnet_node_write phase, const uint8_t *bytes, uint32_t length) {
-  const uint32_t expected = index == PROGRAM_CONTROL ? 1 : 4;
+/* The small ones come in one piece. */
+static uint32_t order(struct ipcnet_node_update *self, uint16_t index, enum ipcnet_node_write phase, const uint8_t *bytes, uint32_t length) {
   if (phase == IPCNET_NODE_WRITE_BEGIN) {
     if (self->doing == RECEIVING) self->doing = IDLE; /* that transfer is over */
-    self->argument_bytes = 0;
+    self->order = 0;
   } else if (phase == IPCNET_NODE_WRITE_DATA) {
-    if (self->argument_bytes + length > expected) return IPCNET_NODE_SDO_LENGTH;
-    memcpy(self->argument + self->argument_bytes, bytes, length);
-    self->argument_bytes = (uint8_t)(self->argument_bytes + length);
+    if (length != (index == PROGRAM_CONTROL ? 1u : 4u)) return IPCNET_NODE_SDO_LENGTH;
+    self->order = length == 1 ? bytes[0] : ipcnet_node_get32(bytes);
   } else if (phase == IPCNET_NODE_WRITE_END) {
-    const uint8_t *word = self->argument;
-    if (self->argument_bytes != expected) return IPCNET_NODE_SDO_LENGTH;
-    if (index == PROBATION) return probation(self, ipcnet_node_get32(word));
-    return word[0] == CONTROL_START ? start_staged(self) : word[0] == CONTROL_CLEAR ? clear(self) : IPCNET_NODE_SDO_VALUE;
+    if (index == PROBATION) return probation(self, self->order);
+    return self->order == CONTROL_START ? start_staged(self) : IPCNET_NODE_SDO_VALUE;
   }
   return 0;
 }
 
+static bool ours(uint16_t index) {
+  return (index & ~1u) == PROGRAM_DATA || (index & ~1u) == REPORT; /* each pair lies together */
+}
+
 static uint32_t write_object(void *context, uint16_t index, uint8_t subindex, enum ipcnet_node_write phase, const uint8_t *bytes, uint32_t length) {
   struct ipcnet_node_update *self = context;
-  if (index == REPORT || index == PROGRAM_IDENTIFICATION) return IPCNET_NODE_SDO_READ_ONLY;
-  if (index != PROGRAM_DATA && index != PROGRAM_CONTROL && index != PROBATION) return IPCNET_NODE_SDO_NO_OBJECT;
-  if (subindex == 0) return IPCNET_NODE_SDO_READ_ONLY;
-  if (subindex != 1) return IPCNET_NODE_SDO_NO_SUBINDEX;
-  return index == PROGRAM_DATA ? program_data(self, phase, bytes, length) : argument(self, index, phase, bytes, length);
+  if (!ours(index)) return IPCNET_NODE_SDO_NO_OBJECT;
+  if (subindex > 1) return IPCNET_NODE_SDO_NO_SUBINDEX;
+  if (subindex == 0 || index == REPORT) return IPCNET_NODE_SDO_READ_ONLY;
+  return index == PROGRAM_DATA ? program_data(self, phase, bytes, length) : order(self, index, phase, bytes, length);
 }
 
 /* ---- Report ---------------------------------------------------------------------------------------------------------------------------- */
 
 static uint32_t write_report(struct ipcnet_node_update *self) {
   uint8_t *report = self->report;
-  memset(report, 0, sizeof self->report);
   report[0] = 1; /* of this layout */
   report[1] = self->slot;
   report[2] = (uint8_t)((ipcnet_node_update_on_probation(self) ? 1u : 0u) | (self->doing == STAGED ? 2u : 0u) | ((self->record.good >> (self->slot ^ 1u) & 1u) != 0 ? 4u : 0u));
@@ -227,18 +221,14 @@ static uint32_t write_report(struct ipcnet_node_update *self) {
 static uint32_t read_object(void *context, uint16_t index, uint8_t subindex, const uint8_t **bytes, uint32_t *length) {
   static const uint8_t one = 1;
   struct ipcnet_node_update *self = context;
-  if (index != PROGRAM_DATA && index != PROGRAM_CONTROL && index != PROGRAM_IDENTIFICATION && index != REPORT && index != PROBATION) return IPCNET_NODE_SDO_NO_OBJECT;
+  if (!ours(index)) return IPCNET_NODE_SDO_NO_OBJECT;
   if (subindex > 1) return IPCNET_NODE_SDO_NO_SUBINDEX;
-  if (subindex == 1 && (index == PROGRAM_DATA || index == PROBATION)) return IPCNET_NODE_SDO_WRITE_ONLY;
-  *bytes = &one; /* sub-index 0: how many there are; of program control: the program runs */
+  if (subindex == 1 && index != REPORT) return IPCNET_NODE_SDO_WRITE_ONLY;
+  *bytes = &one; /* sub-index 0: how many there are */
   *length = 1;
-  if (subindex == 0 || index == PROGRAM_CONTROL) return 0;
+  if (subindex == 0) return 0;
   *bytes = self->report;
-  if (index == REPORT) *length = write_report(self);
-  else {
-    ipcnet_node_put32(self->report, self->running.crc);
-    *length = 4;
-  }
+  *length = write_report(self);
   return 0;
 }
 
@@ -264,7 +254,7 @@ void ipcnet_node_update_init(struct ipcnet_node_update *self, const struct ipcne
   self->objects = (struct ipcnet_node_objects){ .context = self, .read = read_object, .write = write_object };
   self->flash = flash;
   self->slot = running_slot;
-  self->tries = tries == 0 ? 1 : tries;
+  self->tries = tries;
   self->probation_us = probation_us;
   self->started_us = now_us;
   (void)ipcnet_node_journal_read(flash, &self->record);

@@ -162,6 +162,7 @@ export class NodeUpdate {
     return this.#transfer?.progress ?? 0;
   }
 
+  /** To be sent now; also once more after there is a result. */
   take(max = Infinity): NodeFrame[] {
     const frames = this.#out.splice(0, max);
     return this.#transfer ? [...frames, ...this.#transfer.take(max - frames.length)] : frames;

@@ -1,20 +1,20 @@
 /**
- * Inside the virtual machine: a pair of reflexes and the gateway's end of them in this process. No gateway, and nothing else that a tenth of a processor could not carry.
+ * In the machine: a pair of reflexes and the gateway's end of them in this process. No gateway, and nothing else that a tenth of a processor could not carry.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { busPhases } from "../../drivers/can/busHealth.ts";
-import { ReflexBus } from "../../failsafe/reflex/client/bus.ts";
-import { ReflexClient } from "../../failsafe/reflex/client/client.ts";
-import { ReflexSupervisor } from "../../failsafe/reflex/client/supervisor.ts";
-import { loadConfiguration } from "../../gateway/build/configuration.ts";
-import { systemClock } from "../../schemas/clock.ts";
-import { compileMessage, type MessageCodec } from "../../schemas/dbc/index.ts";
-import { eventually } from "../waiting.ts";
+import { busPhases } from "../../../drivers/can/busHealth.ts";
+import { ReflexBus } from "../../../failsafe/reflex/client/bus.ts";
+import { ReflexClient } from "../../../failsafe/reflex/client/client.ts";
+import { ReflexSupervisor } from "../../../failsafe/reflex/client/supervisor.ts";
+import { loadConfiguration } from "../../../gateway/build/configuration.ts";
+import { systemClock } from "../../../schemas/clock.ts";
+import { compileMessage, type MessageCodec } from "../../../schemas/dbc/index.ts";
+import { eventually } from "../../waiting.ts";
 
-const program = join(import.meta.dirname, "../../../native/ipcnet-reflex");
+const program = join(import.meta.dirname, "../../../../native/ipcnet-reflex");
 export const PATIENCE_MS = 120_000;
 /** Of a command: this process may be held up for seconds. */
 export const LIFE_MS = 15_000;

@@ -1,12 +1,12 @@
-/** Inside the virtual machine: the arm's base joint behind a controller of its own, and everything that it hears. */
+/** In the machine: the arm's base joint behind a controller of its own, and everything that it hears. */
 import { execFileSync } from "node:child_process";
-import type { CanFrame } from "../../drivers/can/frame.ts";
-import { CanFlag, FRAME_STRIDE_BYTES, readFrame } from "../../drivers/can/frame.ts";
-import { NativeBus } from "../../drivers/can/nativeBus.ts";
-import { Joint } from "../../examples/arm/joint.ts";
-import { jointCodecs, NODE_NUMBERS } from "../../examples/arm/messages.ts";
-import { systemClock } from "../../schemas/clock.ts";
-import { CLAIM_ID } from "../reflexProcesses.ts";
+import type { CanFrame } from "../../../drivers/can/frame.ts";
+import { CanFlag, FRAME_STRIDE_BYTES, readFrame } from "../../../drivers/can/frame.ts";
+import { NativeBus } from "../../../drivers/can/nativeBus.ts";
+import { Joint } from "../../../examples/arm/joint.ts";
+import { jointCodecs, NODE_NUMBERS } from "../../../examples/arm/messages.ts";
+import { systemClock } from "../../../schemas/clock.ts";
+import { CLAIM_ID } from "../../reflexProcesses.ts";
 
 const LIFE_US = 100_000;
 

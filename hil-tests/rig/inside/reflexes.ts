@@ -1,5 +1,5 @@
 /**
- * Runs inside the virtual machine (run.ts), as root, with the kernel's own CAN: a pair of reflexes on dcan0, the arm's base joint on dcan1.
+ * In the machine, as root, with the kernel's own CAN: a pair of reflexes on dcan0, the arm's base joint on dcan1.
  * The steps share one rig, because the machine is slow; each leaves it able to be armed.
  */
 import assert from "node:assert/strict";
@@ -7,15 +7,15 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { armConfiguration, commandId, PROBE_ID, yamlOf } from "../armRig.ts";
-import { testFolder } from "../daemon.ts";
-import { CLAIM_ID, withReflex } from "../reflexProcesses.ts";
+import { armConfiguration, commandId, PROBE_ID, yamlOf } from "../../armRig.ts";
+import { testFolder } from "../../daemon.ts";
+import { CLAIM_ID, withReflex } from "../../reflexProcesses.ts";
 import { Motor } from "./motor.ts";
 import { LIFE_MS, Pair, PATIENCE_MS } from "./pair.ts";
 
-const examples = join(import.meta.dirname, "../../../../examples/arm");
-const OURS = "dcan0";
-const MOTORS = "dcan1";
+const examples = join(import.meta.dirname, "../../../../../examples/arm");
+const OURS = process.env["IPCNET_HIL_OURS"]!;
+const MOTORS = process.env["IPCNET_HIL_PEERS"]!;
 const ip = (...words: string[]): void => void execFileSync("ip", words);
 const folder = testFolder();
 const configuration = configured();
@@ -56,7 +56,7 @@ before(async () => {
 }, { timeout: 3 * PATIENCE_MS });
 
 after(async () => {
-  writeFileSync("/shared/logs", `${JSON.stringify(pair?.describe(), null, 1)}\n${pair?.events.join("\n")}\n----\n${pair?.log}`);
+  writeFileSync(process.env["IPCNET_HIL_LOG"]!, `${JSON.stringify(pair?.describe(), null, 1)}\n${pair?.events.join("\n")}\n----\n${pair?.log}`);
   await pair?.end();
   motor.stop();
   folder.remove();
@@ -141,7 +141,7 @@ test("bus-off: refused, purged, restarted, proven, and armed again by a person",
   await pair.arm();
   const program = pair.commanding(0.5);
   await moved("motion");
-  writeFileSync("/sys/kernel/debug/dcan", "0 off\n");
+  writeFileSync("/sys/kernel/debug/faultcan", `${OURS} off`);
   await pair.until("not armed", () => pair.supervisor.state !== "armed");
   await program.stop();
   await pair.until("alive again", () => pair.phase === "proven");

@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# The first program of the virtual machine: the host's root, read-only, under a layer in memory, becomes its root; then the script in the shared folder runs.
+# The first program of the virtual machine: the host's root, read-only, under a layer in memory, becomes its root; then the script that the kernel was told (vm.start) takes over.
 B=/bin/busybox
 word() { for w in $($B cat /proc/cmdline); do case $w in "$1"=*) echo "${w#*=}";; esac; done; }
 $B mount -t proc proc /proc; $B mount -t sysfs sysfs /sys; $B mount -t devtmpfs devtmpfs /dev
@@ -16,5 +16,6 @@ $B mount --bind "/lower$(word vm.modules)" "lib/modules/$($B uname -r)"
 # The machine's own /tmp hides the host's: what lies there is found under /host.
 $B mount --bind /lower host
 $B mount -t tmpfs -o mode=1777 tmp tmp; $B mount -t tmpfs -o mode=755 run run
+start=$(word vm.start)
 for m in proc sys dev; do $B mount --move "/$m" "$m"; done
-exec $B switch_root /root /bin/bash /shared/start.sh
+exec $B switch_root /root /bin/bash "$start"
