@@ -10,7 +10,7 @@ export default behaviour({
   name: "one of the pair feeds the hardware watchdog, the other goes on when it dies, an orderly stop ends it, two that stand still are a reset, and the next start knows why",
   needs: { machine: "plain", devices: ["watchdog"], endsMachine: true },
   bench: "the same on the board's own watchdog: kill -9 of the feeding reflex, systemctl stop, kill -STOP of both; after the restart ipcnet doctor says that the last start came from the watchdog",
-  timeoutMs: 15 * 60_000,
+  timeoutMs: 30 * 60_000,
   async run(rig) {
     await rig.sh(`modprobe i6300esb heartbeat=${HEARTBEAT_S}`);
     const first = await start(rig);
