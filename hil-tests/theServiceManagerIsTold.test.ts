@@ -1,7 +1,7 @@
 /** systemd is told when the gateway is ready, that it stops, and that it needs time while its pose runs. systemd is played by a script. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { testFolder } from "./daemon.ts";
@@ -38,4 +38,28 @@ test("ready, stopping, more time, in this order", { skip: hasPython ? false : "n
   assert.equal(ready, "READY=1");
   assert.match(stopping!, /^STOPPING=1\nSTATUS=stopped \(SIGTERM\)/);
   assert.match(more!, /^EXTEND_TIMEOUT_USEC=[1-9]\d+$/);
+});
+
+test("that the event loop turns is said as often as the manager wants to hear it", { skip: hasPython ? false : "needs python3" }, async (t) => {
+  const folder = testFolder();
+  t.after(() => folder.remove());
+  const config = join(folder.path, "ipcnet.yaml");
+  writeFileSync(config, `version: 1\nrobot: told\nsocket: { path: "${join(folder.path, "ipcnet.sock")}", mode: "0600" }\n`);
+  // As a unit with WatchdogSec= hands it on; env, because the script starts what it is given.
+  const daemon = ["env", "WATCHDOG_USEC=150000", process.execPath, join(import.meta.dirname, "../gateway/bin/ipcnetd.js"), "--config", config];
+  let pid: number | undefined;
+  t.after(() => {
+    if (pid !== undefined && existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
+  });
+  const systemd = new LinesOfChild(t, spawn("python3", [join(projectRoot(), "hil-tests/fakeSystemd.py"), join(folder.path, "notify.sock"), ...daemon], { stdio: ["pipe", "pipe", "pipe"] }));
+  const order = <T>(what: object): Promise<T> => systemd.ask<T>(JSON.stringify(what));
+  pid = await order<number>({ do: "start" });
+  const alive = async (): Promise<number> => (await order<string[]>({ do: "said" })).filter((text) => text === "WATCHDOG=1").length;
+  await eventually("that it lives, three times", async () => (await alive()) >= 3, { timeoutMs: 60_000 });
+  // A process that is stopped says nothing: what has been sent is counted once it stands still.
+  process.kill(pid, "SIGSTOP");
+  await eventually("that it stands still", () => / T /.test(readFileSync(`/proc/${pid!}/stat`, "latin1")), { timeoutMs: 60_000 });
+  const said = await alive();
+  process.kill(pid, "SIGCONT");
+  await eventually("that it lives again", async () => (await alive()) > said, { timeoutMs: 60_000 });
 });

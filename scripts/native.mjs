@@ -24,7 +24,7 @@ const outDir = join(dist, "native");
 const testDir = join(outDir, "test");
 
 export function manifests() {
-  return storeys.flatMap((storey) => files(join(root, storey), (path) => path.endsWith("/native.json"))).map((path) => {
+  return [...storeys, "examples"].flatMap((storey) => files(join(root, storey), (path) => path.endsWith("/native.json"))).map((path) => {
     const folder = dirname(path);
     const at = (name) => join(folder, name);
     const manifest = JSON.parse(readFileSync(path, "utf8"));

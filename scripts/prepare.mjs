@@ -21,7 +21,7 @@ unlessStamped({ stampFile: join(root, "node_modules/.ipcnet-lock"), print: finge
 const { buildAddons } = await import("./native.mjs");
 buildAddons();
 
-const sources = [...storeys, "bench", "examples"].flatMap((name) => files(join(root, name), (path) => /\.(ts|json)$/.test(path)));
+const sources = [...storeys, "deploy", "bench", "examples"].flatMap((name) => files(join(root, name), (path) => /\.(ts|json)$/.test(path)));
 unlessStamped({ stampFile: join(dist, "ts/.stamp"), print: fingerprint([...sources, join(root, "tsconfig.json")]), result: join(dist, "ts") }, () => {
   process.stdout.write("  tsc\n");
   dropOrphans();

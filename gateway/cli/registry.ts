@@ -42,5 +42,6 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["plan"], group: groups.files, online: false, load: () => import("./plan.ts") },
   { verbs: ["policy"], group: groups.files, online: true, load: () => import("./policy.ts") },
   { verbs: ["doctor"], group: groups.machine, online: true, load: () => import("./doctor.ts") },
+  { verbs: ["setup"], group: groups.machine, online: false, load: () => import("./setup.ts") },
   { verbs: ["completion", "__complete"], group: groups.machine, online: false, load: () => import("./completion.ts") },
 ];

@@ -27,10 +27,10 @@ function folder(machine: Machine, subject: string, path: string, holds: string):
 function scheduling({ instance, there, realtime, reason }: ReflexReport): Check {
   if (!there) return problem(`${instance}.realtime`, `reflex ${instance} does not answer: ${reason}`, "systemctl status ipcnet-reflex@a ipcnet-reflex@b");
   if (realtime) return ok(`${instance}.realtime`, `reflex ${instance} runs with realtime scheduling`);
-  return warning(`${instance}.realtime`, `reflex ${instance} was not granted realtime scheduling: under load a takeover may take long, or happen without need`, "CPUSchedulingPolicy=fifo in its unit; without systemd: a line \"USER - rtprio 50\" in /etc/security/limits.conf");
+  return warning(`${instance}.realtime`, `reflex ${instance} was not granted realtime scheduling: under load a takeover may take long, or happen without need`, "LimitRTPRIO=60 in its unit (the package's has it: then the kernel groups realtime tasks, RT_GROUP_SCHED, and another kernel is needed); without systemd: a line \"USER - rtprio 60\" in /etc/security/limits.conf");
 }
 
 function watchdog({ instance, watchdog: feeds, role }: ReflexReport): Check {
   return feeds || role !== "owner" ? ok(`${instance}.watchdog`, feeds ? `reflex ${instance} feeds a hardware watchdog` : `reflex ${instance} is ${role || "away"}`)
-    : warning(`${instance}.watchdog`, `reflex ${instance} owns the buses and feeds no hardware watchdog: a hung machine stays hung`, "ipcnet-reflex --watchdog /dev/watchdog0, or let systemd feed it: RuntimeWatchdogSec=15");
+    : warning(`${instance}.watchdog`, `reflex ${instance} owns the buses and feeds no hardware watchdog: a hung machine stays hung`, "sudo ipcnet setup --watchdog reflex, or let systemd feed it: --watchdog systemd; without systemd: ipcnet-reflex --watchdog /dev/watchdog0");
 }

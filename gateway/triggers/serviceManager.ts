@@ -1,4 +1,4 @@
-/** What a service manager is told (sd_notify(3)): that the gateway is ready, that it stops, and while it stops that it still works and needs time. */
+/** What a service manager is told (sd_notify(3)): that the gateway is ready, that its event loop turns, that it stops, and while it stops that it still works and needs time. */
 import { notifySystemd, SocketError } from "../../shm/sockets/index.ts";
 
 /** Asked for again in half of it: as long as the event loop turns. Each phase of a stop is bounded by itself, so that this comes to its end too. */
@@ -6,15 +6,23 @@ const EXTEND_MS = 4_000;
 
 export class ServiceManager {
   readonly #path: string | undefined;
+  /** How often it wants to hear that we live; undefined: never. */
+  readonly #watchdogMs: number | undefined;
   /** Datagrams that nobody took; only rises. */
   refused = 0;
 
   constructor(env: Readonly<Record<string, string | undefined>>) {
     this.#path = env["NOTIFY_SOCKET"];
+    // Meant for the process that it names: a child inherits the words and not the duty.
+    const watchdogUs = env["WATCHDOG_PID"] === undefined || env["WATCHDOG_PID"] === String(process.pid) ? Number(env["WATCHDOG_USEC"] ?? "NaN") : Number.NaN;
+    this.#watchdogMs = watchdogUs > 0 ? watchdogUs / 1e3 : undefined;
   }
 
+  /** From now on it also hears that the event loop turns, three times in the time it allows. An instance whose supervised tasks do not go on ends by itself (failsafe/watchdog). */
   ready(): void {
     this.#say("READY=1");
+    if (this.#watchdogMs === undefined) return;
+    setInterval(() => this.#say("WATCHDOG=1"), this.#watchdogMs / 3).unref();
   }
 
   /** Until `over` is settled. */
