@@ -12,7 +12,7 @@ export default behaviour({
   bench: "cangen -g 0 -p 1000 at 1 Mbit/s on one interface, candump and the driver on the other",
   runsOnBench: true,
   isLoad: true,
-  timeoutMs: 15 * 60_000,
+  timeoutMs: 30 * 60_000,
   async run(rig) {
     const kinds: PairKind[] = rig.isBench ? ["sja1000"] : ["vxcan", "sja1000"];
     for (const kind of kinds) {

@@ -8,7 +8,7 @@ export default behaviour({
   name: "the power is cut at random instants while the journal is written again and again: what is read afterwards is whole, and no older than what was confirmed",
   needs: { machine: "plain", devices: ["disk"], endsMachine: true },
   bench: "a switch in the board's supply, off at random instants; the state folder on its SD card or eMMC, which may itself have a memory that it loses",
-  timeoutMs: 20 * 60_000,
+  timeoutMs: 30 * 60_000,
   async run(rig) {
     const program = rig.file("dist/native/test/journal_writer");
     const mount = "modprobe virtio_blk; modprobe ext4; mkdir -p /mnt/state; udevadm settle 2>/dev/null; mount /dev/vda /mnt/state";

@@ -18,7 +18,7 @@ export default behaviour({
   name: "systemd as process 1: a reflex says READY, is started again when it is killed and when it stands still, and stops in order",
   needs: { machine: "systemd", devices: [] },
   bench: "systemctl start, kill -9, kill -STOP, stop of the installed unit; journalctl beside it",
-  timeoutMs: 15 * 60_000,
+  timeoutMs: 30 * 60_000,
   async run(rig) {
     const property = async (name: string): Promise<string> => (await rig.sh(`systemctl show -P ${name} ipcnet-by-hand`, { quiet: true })).trim();
     await rig.sh(`cat >/etc/systemd/system/ipcnet-by-hand.service <<'END'\n${UNIT.replace("REFLEX", rig.file("dist/native/ipcnet-reflex"))}END\nsystemctl daemon-reload`);

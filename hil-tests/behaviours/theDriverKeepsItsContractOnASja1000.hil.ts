@@ -4,7 +4,7 @@ export default behaviour({
   name: "the driver keeps its contract on the SJA1000, its peer being Python's CAN socket",
   needs: { machine: "plain", devices: ["sja1000", "faults"] },
   bench: "the same test with two real controllers; bus-off by shorting CAN_H and CAN_L",
-  timeoutMs: 25 * 60_000,
+  timeoutMs: 40 * 60_000,
   async run(rig) {
     const [ours, peers] = await rig.pair("sja1000");
     await rig.modules();

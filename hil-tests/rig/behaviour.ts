@@ -38,7 +38,7 @@ export interface Behaviour {
   runsOnBench?: boolean;
   /** Frames of a full bus are not recorded: recording would be a load of its own. */
   isLoad?: boolean;
-  /** Until the rig gives up. Default 5 minutes. */
+  /** Until the rig gives up. Default 15 minutes of the host's clock. */
   timeoutMs?: number;
   run(rig: Rig): Promise<void>;
 }

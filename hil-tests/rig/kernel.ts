@@ -95,9 +95,10 @@ function unpackedImage({ image, version }: Kernel): string {
 }
 
 function initialRoot({ version, modules }: Kernel): string {
-  const [to, folder] = [join(made, `initrd-${version}`), join(made, "initrd")];
+  const [to, folder] = [join(made, `initrd-${version}`), join(made, `initrd-${version}.files`)];
   const above = join(modules, "../../..");
   if (!existsSync(join(modules, "modules.dep"))) run("depmod", ["-b", above, version], made);
+  if (existsSync(to) && isSame(join(sources, "guest/init.sh"), join(folder, "init"))) return to;
   rmSync(folder, { recursive: true, force: true });
   for (const name of ["bin", "dev", "proc", "sys", "modules"]) mkdirSync(join(folder, name), { recursive: true });
   const order = EARLY_MODULES.flatMap((name) => run("modprobe", ["-d", above, "-S", version, "--show-depends", name], made).toString().split("\n").flatMap((line) => /^insmod (\S+)/.exec(line)?.[1] ?? []));
@@ -106,14 +107,24 @@ function initialRoot({ version, modules }: Kernel): string {
   copyFileSync(["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path))!, join(folder, "bin/busybox"));
   copyFileSync(join(sources, "guest/init.sh"), join(folder, "init"));
   chmodSync(join(folder, "init"), 0o755);
-  run("sh", ["-c", `find . | cpio -o -H newc --quiet | gzip -1 > ${JSON.stringify(to)}`], folder);
+  run("sh", ["-c", `find . | cpio -o -H newc --quiet | gzip -1 > ${JSON.stringify(`${to}.new`)}`], folder);
+  renameSync(`${to}.new`, to);
   return to;
+}
+
+function isSame(a: string, b: string): boolean {
+  return existsSync(b) && readFileSync(a).equals(readFileSync(b));
 }
 
 function ownModules({ version, headers }: Kernel): string {
   const folder = join(made, `modules-${version}`);
   mkdirSync(folder, { recursive: true });
-  for (const name of OWN_MODULES) copyFileSync(join(sources, `modules/${name}.c`), join(folder, `${name}.c`));
+  const isMade = OWN_MODULES.every((name) => existsSync(join(folder, `${name}.ko`)) && isSame(join(sources, `modules/${name}.c`), join(folder, `${name}.c`)));
+  if (isMade) return folder;
+  for (const name of OWN_MODULES) {
+    rmSync(join(folder, `${name}.ko`), { force: true });
+    copyFileSync(join(sources, `modules/${name}.c`), join(folder, `${name}.c`));
+  }
   writeFileSync(join(folder, "Makefile"), `obj-m := ${OWN_MODULES.map((name) => `${name}.o`).join(" ")}\n`);
   run("make", ["-s", "-C", headers, `M=${folder}`, "modules"], folder);
   return folder;

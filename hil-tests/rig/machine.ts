@@ -3,7 +3,7 @@
  * The host's files are its files (read-only, writes go to its memory and are gone with its power); an agent in it runs what the rig asks for, as root.
  *
  * One processor, no hardware virtualisation: user space is there after 4 to 10 s on a quiet host, and programs run at a tenth of their speed.
- * Its clock counts its instructions, so that a busy host makes it slower and not late.
+ * While it computes its clock counts its instructions, so that a busy host makes it slower and not late; while it waits its clock is the host's.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { copyFileSync, existsSync, openSync, readFileSync, rmSync, ftruncateSync, closeSync } from "node:fs";
@@ -14,8 +14,8 @@ import { Agent, type Hello } from "./agent.ts";
 import { type Kernel, prepare, sources } from "./kernel.ts";
 import { Qmp, type QmpEvent } from "./qmp.ts";
 
-/** From power to the agent's first word, on a host that has other work. */
-const BOOT_TIMEOUT_MS = 180_000;
+/** From power to the agent's first word. A host with ten other programs for each processor has needed over three minutes. */
+const BOOT_TIMEOUT_MS = 600_000;
 const DISK_BYTES = 64 << 20;
 /** The name of the agent's port, as the machine sees it. */
 const AGENT_PORT = "ipcnet.agent";
@@ -96,7 +96,7 @@ export class Machine {
     const share = (id: string, path: string, more: string): string[] => ["-fsdev", `local,id=${id},path=${path},security_model=none${more}`, "-device", `virtio-9p-pci,fsdev=${id},mount_tag=${id}`];
     const append = ["console=ttyS0", "quiet", "loglevel=3", "panic=-1", "tsc=reliable", "no_timer_check", "random.trust_cpu=on", "mitigations=off", "nokaslr", `vm.modules=${kernel.modules}`, `vm.start=/shared/${boot === "plain" ? "start.sh" : "systemd.sh"}`];
     return [
-      // 1 ns an instruction: however busy the host is, the machine's programs are late by their own work alone, and no deadline in it means less.
+      // 1 ns an instruction: however busy the host is, the machine's programs are late by their own work alone, and by what QEMU is kept waiting while they wait.
       "-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0,sleep=on", "-machine", "pc", "-cpu", "max", "-smp", "1", "-m", "1536", "-nodefaults", "-no-user-config", "-display", "none",
       "-kernel", image, "-initrd", initrd, "-append", append.join(" "),
       ...share("host", "/", ",readonly=on,multidevs=remap"), ...share("shared", folder, ""),

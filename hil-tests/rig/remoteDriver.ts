@@ -61,7 +61,7 @@ export class RemoteError extends Error {
   }
 }
 
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 300_000;
 
 export class RemoteDriver {
   readonly events: DriverEvent[] = [];

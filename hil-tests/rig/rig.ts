@@ -41,7 +41,7 @@ export interface RigParts {
 }
 
 /** Of a wait for something in the machine, by the host's clock. */
-export const PATIENCE_MS = 120_000;
+export const PATIENCE_MS = 300_000;
 /** A frame of 8 bytes and an 11-bit identifier on the wire: 111 bits, 3 between frames, 13 stuffed on average of random data. docs/specs/can-core.md reckons with the longest. */
 export const FRAME_BITS = 128;
 
@@ -135,7 +135,7 @@ export class Rig {
   }
 
   /** Runs tests in the machine (node:test); each becomes a step. `known`: what the machine's own models cannot do; those may fail. */
-  async tests(name: string, { environment = {}, only, known = [], timeoutMs = 15 * 60_000 }: { environment?: Record<string, string>; only?: string; known?: { pattern: RegExp; why: string }[]; timeoutMs?: number } = {}): Promise<void> {
+  async tests(name: string, { environment = {}, only, known = [], timeoutMs = 40 * 60_000 }: { environment?: Record<string, string>; only?: string; known?: { pattern: RegExp; why: string }[]; timeoutMs?: number } = {}): Promise<void> {
     const settings = Object.entries(environment).map(([key, value]) => `${key}=${value}`).join(" ");
     const command = this.inside(name).replace(this.place.node, `${this.place.node} --enable-source-maps --test-reporter=tap${only === undefined ? "" : ` --test-name-pattern='${only}'`}`);
     const running = this.start(`${settings} exec ${command}`);

@@ -19,7 +19,7 @@ import { readWords, usage, type Words } from "./words.ts";
 
 const folderOfBehaviours = join(import.meta.dirname, "../behaviours");
 const repository = join(import.meta.dirname, "../../../..");
-const BEHAVIOUR_TIMEOUT_MS = 5 * 60_000;
+const BEHAVIOUR_TIMEOUT_MS = 15 * 60_000;
 const CAN_LOG = "/tmp/ipcnet-rig-can.log";
 /** Of the kernel's CAN log that is brought back. */
 const CAN_LOG_BYTES_MAX = 8 << 20;
@@ -189,14 +189,15 @@ class Run {
     return why === "";
   }
 
-  #skip({ file, behaviour: { name, needs, bench } }: Found, why: string): void {
-    this.#add({ file, name, machine: needs.machine, verdict: "skipped", why, atMs: performance.now() - this.#beganMs, ms: 0, bench, steps: [], figures: [], entries: [], frames: { total: 0, shown: 0 }, log: "" });
+  #skip(found: Found, why: string): void {
+    this.#notRun(found, "skipped", why);
   }
   #fail(found: Found, why: string): void {
-    this.#skip(found, why);
-    this.#report.results.at(-1)!.verdict = "failed";
+    this.#notRun(found, "failed", why);
   }
-
+  #notRun({ file, behaviour: { name, needs, bench } }: Found, verdict: "skipped" | "failed", why: string): void {
+    this.#add({ file, name, machine: needs.machine, verdict, why, atMs: performance.now() - this.#beganMs, ms: 0, bench, steps: [], figures: [], entries: [], frames: { total: 0, shown: 0 }, log: "" });
+  }
   #add(result: Result): void {
     this.#report.results.push(result);
     const { verdict, name, ms, figures, why } = result;
