@@ -9,7 +9,7 @@ import { BusHost } from "../drivers/can/emulator/host.ts";
 import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
 import type { BusNode } from "../drivers/can/emulator/node.ts";
 import { type BusServer, serveBuses } from "../drivers/can/emulator/server.ts";
-import { Joint } from "../examples/arm/joint.ts";
+import { Joint, type JointOptions } from "../examples/arm/joint.ts";
 import { jointCodecs, NODE_NUMBERS } from "../examples/arm/messages.ts";
 import type { JointName } from "../examples/arm/teleop.ts";
 import { systemClock } from "../schemas/clock.ts";
@@ -78,17 +78,17 @@ export class SimulatedJoint {
   deaf = false;
   readonly #host: BusHost;
   readonly #send: (frame: CanFrame) => void;
-  readonly #claimId: number | undefined;
+  readonly #claims: Pick<JointOptions, "claimId" | "claimQuietMs" | "claimTimeoutMs">;
   #cancel: (() => void) | undefined;
 
-  /** `claimId`: it obeys who claims the bus, and says so. */
-  constructor(host: BusHost, name: JointName, claimId?: number) {
+  /** With a `claimId` it obeys who claims the bus, and says so. */
+  constructor(host: BusHost, name: JointName, claims: Pick<JointOptions, "claimId" | "claimQuietMs" | "claimTimeoutMs"> = {}) {
     const { port, node } = attachInProcess(host, { name });
     this.name = name;
     this.node = node;
     this.#host = host;
     this.#send = (frame) => void port.send(frame);
-    this.#claimId = claimId;
+    this.#claims = claims;
     port.onFrame((frame) => {
       if (this.deaf || !this.node.powered) return;
       for (const answer of this.joint.receive(frame, systemClock.nowUs())) this.#send(answer);
@@ -99,7 +99,7 @@ export class SimulatedJoint {
   /** On its own again as after power-up: at the same place, without any memory of counters. */
   #boot(): void {
     const positionRad = this.joint?.positionRad ?? 0;
-    this.joint = new Joint({ nodeId: NODE_NUMBERS[this.name], codecs: jointCodecs(sourceFolder)[this.name], positionRad, claimId: this.#claimId });
+    this.joint = new Joint({ nodeId: NODE_NUMBERS[this.name], codecs: jointCodecs(sourceFolder)[this.name], positionRad, ...this.#claims });
     const turn = (): void => {
       for (const frame of this.joint.tick(systemClock.nowUs())) this.#send(frame);
       this.#cancel = systemClock.at(this.joint.nextDeadlineUs(), turn);
@@ -134,6 +134,8 @@ export interface ArmRigOptions {
   configure?: (configuration: Configuration, rig: ArmRig) => void;
   /** The bus belongs to processes of their own (ipcnet-reflex), and the joints follow who claims it. */
   reflex?: "single" | "pair";
+  /** The test itself puts the joints on the bus. */
+  withoutJoints?: boolean;
 }
 
 export class ArmRig {
@@ -192,13 +194,13 @@ export class ArmRig {
     return node;
   }
 
-  async #start({ configure, reflex }: ArmRigOptions): Promise<void> {
+  async #start({ configure, reflex, withoutJoints }: ArmRigOptions): Promise<void> {
     for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(sourceFolder, name), join(this.folder.path, name));
     this.configuration = armConfiguration(this.joints, this.busSocket);
     if (reflex) withReflex(this.configuration, reflex);
     configure?.(this.configuration, this);
     for (const bus of this.#buses) this.#servers.push(await serveBuses({ socketPath: this.socketOf(bus.name), buses: [bus] }));
-    for (const name of this.joints) this.nodes.set(name, new SimulatedJoint(this.host, name, reflex && CLAIM_ID));
+    if (!withoutJoints) for (const name of this.joints) this.nodes.set(name, new SimulatedJoint(this.host, name, reflex ? { claimId: CLAIM_ID } : {}));
     if (reflex) this.reflexes = await startReflexes(this.folder.path, yamlOf(this.configuration));
     await this.startDaemon();
   }
@@ -260,14 +262,15 @@ export class ArmRig {
     return client.publish(`cmd/arm/${joint}_Command`, values, rest);
   }
 
-  /** Commands every joint at `rateHz` until it is stopped; refusals are counted by status. */
-  commandAll(values: (joint: JointName) => Readonly<Record<string, unknown>>, { rateHz = 100, ttlMs = 100, client = this.client }: { rateHz?: number; ttlMs?: number; client?: Client } = {}): { readonly accepted: number; readonly refused: Map<number, number>; stop(): void } {
-    const counts = { accepted: 0, refused: new Map<number, number>() };
+  /** Commands every joint at `rateHz` until it is stopped; refusals are counted by status, and `why` has the first sentence of each. */
+  commandAll(values: (joint: JointName) => Readonly<Record<string, unknown>>, { rateHz = 100, ttlMs = 100, client = this.client }: { rateHz?: number; ttlMs?: number; client?: Client } = {}): { readonly accepted: number; readonly refused: Map<number, number>; readonly why: Map<number, string>; stop(): void } {
+    const counts = { accepted: 0, refused: new Map<number, number>(), why: new Map<number, string>() };
     const timer = setInterval(() => {
       for (const joint of this.joints) {
         this.command(joint, values(joint), { ttlMs, client }).then(() => (counts.accepted += 1), (error: unknown) => {
           const status = error instanceof IpcnetError ? error.status : 0;
           counts.refused.set(status, (counts.refused.get(status) ?? 0) + 1);
+          if (!counts.why.has(status)) counts.why.set(status, String(error));
         });
       }
     }, 1000 / rateHz);
@@ -276,6 +279,7 @@ export class ArmRig {
         return counts.accepted;
       },
       refused: counts.refused,
+      why: counts.why,
       stop: () => clearInterval(timer),
     };
   }

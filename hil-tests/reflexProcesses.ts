@@ -1,7 +1,7 @@
 /** The bus processes of a test: started by what keeps them running without systemd, found by their instance, ended with the test. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Configuration } from "./armRig.ts";
 import { eventually, isAlive } from "./waiting.ts";
@@ -69,7 +69,7 @@ export async function startReflexes(folder: string, configuration: string): Prom
   await eventually("the reflexes started", () => {
     if (keeper.exitCode !== null) throw new Error(`the reflexes did not start:\n${processes.log}`);
     return processes.log.includes('"reflexes"');
-  }, { last: () => processes.log });
+  }, { timeoutMs: 120_000, last: () => processes.log });
   return processes;
 }
 
@@ -87,7 +87,7 @@ export async function startStandby(folder: string): Promise<Standby> {
   let log = "";
   standby.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
   const closed = once(standby, "close");
-  await eventually("the standby", () => log.includes("standby"), { timeoutMs: 30_000, last: () => log });
+  await eventually("the standby", () => log.includes("standby"), { timeoutMs: 120_000, last: () => log });
   return {
     process: standby,
     log: () => log,
@@ -96,6 +96,11 @@ export async function startStandby(folder: string): Promise<Standby> {
       await closed;
     },
   };
+}
+
+/** Everybody who was started with something of this folder. */
+export function processesOf(folder: string): string[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((pid) => argumentsOf(Number(pid)).join(" ")).filter((words) => words.includes(folder));
 }
 
 function childrenOf(pid: number): number[] {

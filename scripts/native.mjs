@@ -11,7 +11,7 @@
 // Addons, libraries and benches are built with -O2; tests and programs with the address and undefined-behaviour sanitizers (and again with the thread
 // sanitizer where "tsan" says so; or for arm64, see arm64.mjs: not those with "arm64": false). Warnings are errors.
 // No node-gyp: the headers come from npm's node-api-headers.
-//   node scripts/native.mjs [--test [NAME] | --bench NAME ARG…]
+//   node scripts/native.mjs [--test [NAME] | --bench NAME ARG… | --programs]
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { copyFileSync, existsSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ const outDir = join(dist, "native");
 const testDir = join(outDir, "test");
 
 export function manifests() {
-  return storeys.flatMap((storey) => files(join(root, storey), (path) => path.endsWith("/native.json"))).map((path) => {
+  return [...storeys, "examples"].flatMap((storey) => files(join(root, storey), (path) => path.endsWith("/native.json"))).map((path) => {
     const folder = dirname(path);
     const at = (name) => join(folder, name);
     const manifest = JSON.parse(readFileSync(path, "utf8"));
@@ -165,6 +165,10 @@ export function runNativeTests({ only } = {}) {
 if (process.argv[1] === new URL(import.meta.url).pathname) {
   if (!has(cc)) refuse("a C compiler is needed (gcc)", "sudo apt-get install -y gcc libc6-dev");
   if (process.argv.includes("--test")) process.exit(runNativeTests({ only: process.argv[process.argv.indexOf("--test") + 1] }) ? 0 : 1);
+  if (process.argv.includes("--programs")) {
+    buildPrograms();
+    process.exit(0);
+  }
   if (process.argv.includes("--bench")) {
     const [only, ...args] = process.argv.slice(process.argv.indexOf("--bench") + 1);
     for (const { path } of buildBenches({ only })) run(path, args);

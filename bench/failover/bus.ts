@@ -1,11 +1,11 @@
 /**
- * What the bus notices of a gateway that dies: `npm run bench:failover -- bus [--faults 30] [--kinds kill,stop,switch] [--window-ms 1500] [--ttl-ms N] [--burners N] [--seed N] [--json] [--plain]`.
+ * What the bus notices of a gateway that dies: `npm run bench:failover -- bus [--faults 30] [--kinds kill,stop,switch] [--window-ms 1500] [--ttl-ms N] [--burners N] [--burners-nice N] [--seed N] [--json]`.
  * The demonstration's robot, two bus processes, two gateways, the arm armed, and a program that commands all joints at 50 Hz, while the active gateway is killed, stopped or switched
  * again and again. Watched from a node of its own on the bus (`busWatch.ts` defines what is late). What load alone does is measured in the same run: before each fault comes a window of the same
  * length in which nothing happens, and the time in which the next standby starts is counted apart. Ends with 1 when there was anything in the windows with a fault that must not be.
  */
 import { closeSync, openSync } from "node:fs";
-import { getPriority, loadavg } from "node:os";
+import { loadavg } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -17,7 +17,7 @@ import { systemClock } from "../../schemas/clock.ts";
 import { eventually } from "../../schemas/testing.ts";
 import type { Client } from "../../shm/client/index.ts";
 import { freePort } from "../frozenMqtt.ts";
-import { type FaultKind, faultKinds, randomOf, raiseOwnPriority, strike } from "./brains.ts";
+import { type FaultKind, faultKinds, randomOf, strike } from "./brains.ts";
 import { type BusPhase, BusWatch, targetOf } from "./busWatch.ts";
 import { armIfPossible, DEMO_CLAIM_ID, DemoRobot } from "./demoRobot.ts";
 import { PairLoad } from "./pairLoad.ts";
@@ -41,9 +41,9 @@ export interface BusOptions {
   windowMs: number;
   ttlMs?: number | undefined;
   burners?: number;
+  /** Of the burners. A gateway's unit gives it more than ordinary programs get; started by hand it has no more than they. */
+  burnersNice?: number;
   seed?: number;
-  /** Whether this process, which commands and measures, may run before the others. */
-  raise?: boolean;
   progress?: (text: string) => void;
 }
 
@@ -137,7 +137,7 @@ class Bench {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, seed = 1, raise = false, progress = () => {} }: BusOptions): Promise<BusFigures> {
+export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, burnersNice = 0, seed = 1, progress = () => {} }: BusOptions): Promise<BusFigures> {
   const bench = new Bench(await freePort());
   const { rig, load, watch } = bench;
   const random = randomOf(seed);
@@ -146,8 +146,7 @@ export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, 
   let busy: ReturnType<typeof startStress> | undefined;
   try {
     await bench.start();
-    if (raise) raiseOwnPriority();
-    busy = startStress(burnerKinds(burners), { folder: rig.folder });
+    busy = startStress(burnerKinds(burners), { folder: rig.folder, niceness: burnersNice });
     for (const kind of kinds) {
       bench.ttlMs = ttlMs ?? TTL_MS[kind];
       for (let i = 1; i <= faults; i++) {
@@ -191,6 +190,7 @@ export const busRows: readonly { name: string; of: (phase: BusPhase) => string; 
   { name: "refused", of: ({ refused }) => String(refusedOf(refused)), none: ({ refused }) => refusedOf(refused) },
   { name: "stale frames", of: ({ stale }) => String(stale), none: ({ stale }) => stale },
   { name: "frames out of order", of: ({ outOfOrder }) => String(outOfOrder), none: ({ outOfOrder }) => outOfOrder },
+  { name: "repeated frames", of: ({ repeated }) => String(repeated) },
   { name: "sent until on the bus, ms p50 / p99 / max", of: ({ delaysMs }) => spread(delaysMs) },
   { name: "longest between two frames of a joint, ms", of: ({ gapMsMax }) => one(gapMsMax) },
   { name: "beats, ms apart p50 / p99 / max", of: ({ beatGapsMs }) => spread(beatGapsMs) },
@@ -218,16 +218,15 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const { values } = parseArgs({
     options: {
       faults: { type: "string", default: "30" }, kinds: { type: "string", default: "kill,stop" }, "window-ms": { type: "string", default: "1500" }, "ttl-ms": { type: "string" },
-      burners: { type: "string", default: String(burnersDefault) }, seed: { type: "string", default: String(Date.now() % 1e6) }, json: { type: "boolean", default: false }, plain: { type: "boolean", default: false },
+      burners: { type: "string", default: String(burnersDefault) }, "burners-nice": { type: "string", default: "0" }, seed: { type: "string", default: String(Date.now() % 1e6) }, json: { type: "boolean", default: false }
     },
   });
   const kinds = faultKinds.filter((kind) => values.kinds.split(",").includes(kind));
   const [seed, burners] = [Number(values.seed), Number(values.burners)];
-  const ordinaryNice = getPriority();
-  process.stderr.write(`seed ${seed}, ${burners} burners\n`);
-  const { phases, gapsMs, findings, unasked } = await measureBus({ kinds, faults: Number(values.faults), windowMs: Number(values["window-ms"]), ttlMs: values["ttl-ms"] === undefined ? undefined : Number(values["ttl-ms"]), burners, seed, raise: !values.plain, progress: (text) => process.stderr.write(text) });
+  process.stderr.write(`seed ${seed}, ${burners} burners at nice ${values["burners-nice"]}\n`);
+  const { phases, gapsMs, findings, unasked } = await measureBus({ kinds, faults: Number(values.faults), windowMs: Number(values["window-ms"]), ttlMs: values["ttl-ms"] === undefined ? undefined : Number(values["ttl-ms"]), burners, burnersNice: Number(values["burners-nice"]), seed, progress: (text) => process.stderr.write(text) });
   const wrong = kinds.flatMap((kind) => busRows.flatMap(({ name, none }) => ((none?.(phases.get(kind)!) ?? 0) > 0 ? [`${kind}: ${name} ${none!(phases.get(kind)!)}`] : [])));
-  if (values.json) process.stdout.write(`${JSON.stringify({ seed, burners, raised: getPriority() !== ordinaryNice, phases: Object.fromEntries([...phases].map(([name, phase]) => [name, { ...phase, refused: Object.fromEntries(phase.refused), delaysMs: quantilesOf(phase.delaysMs), beatGapsMs: quantilesOf(phase.beatGapsMs) }])), gapsMs: Object.fromEntries([...gapsMs].map(([kind, gaps]) => [kind, quantilesOf(gaps)])), findings, unasked })}\n`);
+  if (values.json) process.stdout.write(`${JSON.stringify({ seed, burners, phases: Object.fromEntries([...phases].map(([name, phase]) => [name, { ...phase, refused: Object.fromEntries(phase.refused), delaysMs: quantilesOf(phase.delaysMs), beatGapsMs: quantilesOf(phase.beatGapsMs) }])), gapsMs: Object.fromEntries([...gapsMs].map(([kind, gaps]) => [kind, quantilesOf(gaps)])), findings, unasked })}\n`);
   else {
     process.stdout.write(`${table(phases)}\n\n${[...gapsMs].map(([kind, gaps]) => `service gap, ${kind}, ms p50 / p99 / max: ${spread(gaps)}\n`).join("")}`);
     for (const [name, { refused }] of phases) for (const [why, count] of refused) process.stdout.write(`${name}: refused ${count} ×: ${why}\n`);

@@ -65,12 +65,16 @@ test("late: the deadline was over when something came, or nothing ever did", () 
   assert.equal(of(watch, "kill").late, 2);
 });
 
-test("a frame after its own deadline is stale; one older than what was there is out of order", () => {
+test("a frame after its own deadline is stale; the last one once more is repeated; one older than what was there is out of order", () => {
   const { watch, sent, command } = bench();
   sent(1_000, 1);
   command(1_101, 1);
   command(1_102, 1);
-  assert.deepEqual([of(watch, "kill").stale, of(watch, "kill").outOfOrder, of(watch, "kill").late], [1, 1, 1]);
+  assert.deepEqual([of(watch, "kill").stale, of(watch, "kill").repeated, of(watch, "kill").outOfOrder, of(watch, "kill").late], [1, 1, 0, 1]);
+  sent(1_110, 2);
+  command(1_120, 2);
+  command(1_121, 1);
+  assert.deepEqual([of(watch, "kill").repeated, of(watch, "kill").outOfOrder], [1, 1]);
 });
 
 test("a beat that is late, unless the joints stood still as long", () => {

@@ -3,8 +3,8 @@
  * both by the same clock.
  *
  * A command is *late* when, at its deadline (sent + time to live), neither it nor a newer one for the same joint had been on the bus: then the joint's set-point is over although its program
- * sent in time. It does not matter whether it was lost, refused or only slow. A frame is *stale* when it was on the bus after the deadline of its command, and *out of order* when a newer
- * command was there before it. A beat (the owner's CLAIM frames, the one cyclic message of the bus process) is late when it comes more than half a period after its time, unless the
+ * sent in time. It does not matter whether it was lost, refused or only slow. A frame is *stale* when it was on the bus after the deadline of its command, *repeated* when the same command
+ * was the last one there (a gateway died between handing it on and noting that: the other one hands it on once more), and *out of order* when a newer command was there before it. A beat (the owner's CLAIM frames, the one cyclic message of the bus process) is late when it comes more than half a period after its time, unless the
  * simulated joints, whose messages are cyclic too and whose process has the bus in it, stood still as long.
  *
  * A command belongs to the phase in which it was sent, a gap between two frames to the one in which it ended.
@@ -25,6 +25,7 @@ export interface BusPhase {
   gapMsMax: number;
   stale: number;
   outOfOrder: number;
+  repeated: number;
   beatGapsMs: number[];
   lateBeats: number;
   /** The longest that the simulated joints themselves were silent. */
@@ -57,6 +58,7 @@ interface JointState {
   name: string;
   pending: Pending[];
   lastFrameUs: number | undefined;
+  lastCode: number | undefined;
   isStopped: boolean;
 }
 
@@ -90,7 +92,7 @@ export class BusWatch {
   constructor(options: BusWatchOptions) {
     this.#options = options;
     for (const { name, commandId, stateId } of options.joints) {
-      const joint: JointState = { name, pending: [], lastFrameUs: undefined, isStopped: false };
+      const joint: JointState = { name, pending: [], lastFrameUs: undefined, lastCode: undefined, isStopped: false };
       this.#commands.set(commandId, joint);
       this.#states.set(stateId, joint);
     }
@@ -156,9 +158,11 @@ export class BusWatch {
     const code = new DataView(data.buffer, data.byteOffset).getInt16(4, true);
     const index = joint.pending.findLastIndex((each) => each.code === code);
     if (index < 0) {
-      phase.outOfOrder += 1;
+      if (code === joint.lastCode) phase.repeated += 1;
+      else phase.outOfOrder += 1;
       return;
     }
+    joint.lastCode = code;
     if (timeUs > joint.pending[index]!.deadlineUs) phase.stale += 1;
     for (const each of joint.pending.splice(0, index + 1)) {
       each.phase.delaysMs.push((timeUs - each.sentUs) / 1e3);
@@ -207,5 +211,5 @@ function tellLate(each: Pending): void {
 }
 
 function newPhase(): BusPhase {
-  return { ms: 0, sent: 0, late: 0, refused: new Map(), delaysMs: [], gapMsMax: 0, stale: 0, outOfOrder: 0, beatGapsMs: [], lateBeats: 0, robotGapMsMax: 0, poseFrames: 0, poses: 0, disarms: 0, ownerChanges: 0, deadManStops: 0 };
+  return { ms: 0, sent: 0, late: 0, refused: new Map(), delaysMs: [], gapMsMax: 0, stale: 0, outOfOrder: 0, repeated: 0, beatGapsMs: [], lateBeats: 0, robotGapMsMax: 0, poseFrames: 0, poses: 0, disarms: 0, ownerChanges: 0, deadManStops: 0 };
 }

@@ -3,7 +3,7 @@
  * are the bench's own; they read `configuration`.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -83,9 +83,12 @@ export async function armIfPossible(client: Client, why: string): Promise<Gatewa
   return client.request("gateway/arm", { why }).then(() => "armed" as const, () => state);
 }
 
+/** Its session too: where each session is a scheduling group of its own (sched(7), "The autogroup feature"), a process's nice value counts among those of its session alone. */
 function raise(pid: number, priority: number): void {
   try {
     setPriority(pid, priority);
+    const group = `/proc/${pid}/autogroup`;
+    if (existsSync(group)) writeFileSync(group, String(priority));
   } catch (error) {
     process.stderr.write(`the simulated robot has no priority (${(error as Error).message}): its own pauses will look like a dead bus\n`);
   }

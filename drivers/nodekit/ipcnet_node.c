@@ -26,7 +26,7 @@ static bool field_differs(struct ipcnet_node_field field, const uint8_t *frame, 
   return field_of(field, frame) != (expected & ((1ul << field.bits) - 1u));
 }
 
-static void make_safe(struct ipcnet_node *self) {
+void ipcnet_node_make_safe(struct ipcnet_node *self) {
   self->outputs = IPCNET_NODE_SAFE;
   self->fed = false;
 }
@@ -66,7 +66,7 @@ enum ipcnet_node_heard ipcnet_node_hear(struct ipcnet_node *self, uint8_t id_own
     self->claim_counter = (uint8_t)counter;
     if (kind == KIND_RELEASE) {
       self->following = false;
-      make_safe(self);
+      ipcnet_node_make_safe(self);
       return IPCNET_NODE_RELEASED;
     }
     heard_now(self, now_us);
@@ -118,11 +118,11 @@ enum ipcnet_node_verdict ipcnet_node_judge(struct ipcnet_node *self, uint8_t com
 void ipcnet_node_poll(struct ipcnet_node *self, uint32_t now_us) {
   if (self->fed && now_us - self->fed_us >= self->options->dead_man_us) {
     self->dead_man_stops++;
-    make_safe(self);
+    ipcnet_node_make_safe(self);
   }
   if (self->following && now_us - self->heard_us >= self->options->claim_timeout_us) {
     self->following = false;
-    make_safe(self);
+    ipcnet_node_make_safe(self);
   }
   if (self->options->claim_quiet_us != 0 && now_us - self->heard_us >= self->options->claim_quiet_us) self->quiet = true;
 }

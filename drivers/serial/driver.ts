@@ -54,6 +54,8 @@ class PortDriver implements SerialDriver {
   readonly #events = new Listeners<DriverEvent>();
   readonly #rejects = new Listeners<SerialReject>();
   #opened: OpenPort | undefined;
+  readonly #pending: LinkEffect[] = [];
+  #performing = false;
   /** Counts attempts to open, so that one given up can be told from the current one. */
   #attempt = 0;
   #closing: Promise<void> = Promise.resolve();
@@ -88,6 +90,8 @@ class PortDriver implements SerialDriver {
   async stop(): Promise<void> {
     this.#run(this.#link.stop(this.#clock.nowUs()));
     this.#endStart(new DriverError("stopped", `serial link ${this.name} was stopped while it started`, "start it again"));
+    // Called by a listener, the port is closed only when the effects before are performed.
+    await Promise.resolve();
     await this.#closing;
   }
 
@@ -123,29 +127,41 @@ class PortDriver implements SerialDriver {
     return { state: driverState, sinceUs, reason, counters: { ...counters, listenerErrors: this.#frames.errors + this.#events.errors + this.#rejects.errors } };
   }
 
+  /** Performs effects in the order in which the link made them, also when a listener sends in the middle: a frame with a later counter must not be written in front of one with an earlier. */
   #run(effects: readonly LinkEffect[]): void {
-    for (const effect of effects) {
-      switch (effect.do) {
-        case "open":
-          void this.#open();
-          break;
-        case "close":
-          this.#close();
-          break;
-        case "write":
-          this.#write(effect.bytes);
-          break;
-        case "deliver":
-          this.#frames.call(effect.message, () => this.#link.state !== "stopped");
-          break;
-        case "reject":
-          this.#rejects.call(effect.reject);
-          break;
-        case "report":
-          this.#emit({ code: effect.code, text: effect.text, ...(effect.details ? { details: effect.details } : {}) });
-          break;
-      }
+    this.#pending.push(...effects);
+    if (this.#performing) return;
+    this.#performing = true;
+    for (let next = this.#pending.shift(); next; next = this.#pending.shift()) this.#perform(next);
+    this.#performing = false;
+    this.#follow();
+  }
+
+  #perform(effect: LinkEffect): void {
+    switch (effect.do) {
+      case "open":
+        void this.#open();
+        return;
+      case "close":
+        this.#close();
+        return;
+      case "write":
+        this.#write(effect.bytes);
+        return;
+      case "deliver":
+        this.#frames.call(effect.message, () => this.#link.state !== "stopped");
+        return;
+      case "reject":
+        this.#rejects.call(effect.reject);
+        return;
+      case "report":
+        this.#emit({ code: effect.code, text: effect.text, ...(effect.details ? { details: effect.details } : {}) });
+        return;
     }
+  }
+
+  /** Tells the link's state where it has changed, and sets the timer. */
+  #follow(): void {
     const { driverState, reason } = this.#link;
     if (driverState === "up") this.#endStart();
     if (driverState !== this.#reported) {

@@ -9,6 +9,8 @@ import { seededRandom } from "../../schemas/random.ts";
 import type { SerialDriver, SerialDriverOptions } from "./driver.ts";
 import { createSerialDriver } from "./driver.ts";
 import type { SerialMessage, SerialReject } from "./link.ts";
+import { HELLO_ID, SerialFrameWriter, encodeHello, serialCodec } from "./frame.ts";
+import { SerialLink } from "./link.ts";
 import type { LinkEvent, LinkState } from "./linkTable.ts";
 import { LINK_TABLE } from "./linkTable.ts";
 import type { LineFaults, MemoryLine } from "./memoryPort.ts";
@@ -84,6 +86,42 @@ test("what the line loses at the beginning does not keep the link down", async (
   line.cut = false;
   await pass(clock, 250);
   assert.deepEqual([state(gateway), state(device)], ["up", "up"]);
+});
+
+test("an answer to a hello is not put off by a stream of other messages, however dense", () => {
+  const link = new SerialLink({ role: "gateway", name: "gateway", dataId: 1, baudBps: 1_000_000, silenceTimeoutMs: 500, newSession: () => 5, random: () => 0.5 });
+  const device = new SerialFrameWriter(serialCodec(1, "device"));
+  const hello = (heardSession: number): Uint8Array => device.write(HELLO_ID, encodeHello({ role: "device", bodyBytesMax: 64, session: 9, heardSession, name: "hand" }));
+  link.start(0);
+  link.opened(0);
+  link.received(hello(5), 1_000);
+  link.poll(20_000);
+  assert.equal(link.counters.hellosOut, 2, "the first, and that it has heard the device");
+  // What told the device that was lost: it asks once more.
+  link.received(hello(0), 20_000);
+  let answeredAtUs = 0;
+  for (let nowUs = 21_000; nowUs < 120_000 && answeredAtUs === 0; nowUs += 2_000) {
+    assert.equal(link.send({ id: 1, body: Uint8Array.of(1), deadlineUs: nowUs + 1_000 }, nowUs), "queued");
+    for (const effect of link.poll(nowUs)) if (effect.do === "write") link.wrote(effect.bytes.length, nowUs);
+    if (link.counters.hellosOut > 2) answeredAtUs = nowUs;
+  }
+  assert.ok(answeredAtUs > 0 && answeredAtUs <= 32_000, `answered after ${answeredAtUs} µs`);
+});
+
+test("what waits for a peer is dropped when it begins a new session: it was meant for the one before", () => {
+  const link = new SerialLink({ role: "gateway", name: "gateway", dataId: 1, baudBps: 1_000, silenceTimeoutMs: 500, newSession: () => 5, random: () => 0.5 });
+  const hello = (session: number): Uint8Array => new SerialFrameWriter(serialCodec(1, "device")).write(HELLO_ID, encodeHello({ role: "device", bodyBytesMax: 64, session, heardSession: 5, name: "hand" }));
+  link.start(0);
+  link.opened(0);
+  link.received(hello(9), 1_000);
+  // The hellos before it take this slow line half a second each.
+  assert.equal(link.send({ id: 1, body: Uint8Array.of(1), deadlineUs: 10e6 }, 2_000), "queued");
+  link.poll(2_000);
+  assert.equal(link.counters.framesOut, 0);
+  const effects = link.received(hello(10), 3_000);
+  assert.ok(effects.some((effect) => effect.do === "report" && effect.code === "transmitDropped"));
+  link.poll(5e6);
+  assert.deepEqual([link.counters.framesOut, link.counters.dropped], [0, 1]);
 });
 
 test("a line that flips, drops and cuts bytes lets nothing false through, and the link survives it", async () => {

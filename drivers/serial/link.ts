@@ -97,6 +97,8 @@ export class SerialLink {
   #heardAtUs = 0;
   #sentAtUs = 0;
   #helloDueUs = Infinity;
+  /** The peer waits for it: whatever else is sent, it stays due. */
+  #helloOwed = false;
   #lineFreeUs = 0;
   #unwrittenBytes = 0;
   #takenAtUs = 0;
@@ -249,6 +251,7 @@ export class SerialLink {
       case "closePort":
         this.#unwrittenBytes = 0;
         this.#helloDueUs = Infinity;
+        this.#helloOwed = false;
         this.#effects.push({ do: "close" });
         return;
       case "newSession":
@@ -326,7 +329,9 @@ export class SerialLink {
     if (hello && hello.hello.session !== this.#peer?.session) {
       if (this.#peer) {
         this.counters.peerRestarts += 1;
-        this.#report("resynchronised", `${hello.hello.name} started anew`);
+        this.#report("resynchronised", `${hello.hello.name} has begun a new session: it started anew, or had lost us`);
+        // What waits was meant for the one before.
+        this.#perform("dropQueue", nowUs, "");
       }
       this.#check.reset();
     }
@@ -348,7 +353,10 @@ export class SerialLink {
     this.#peer = hello;
     if (hello.heardSession === this.#session) this.#step("peerReady", nowUs, "");
     // It does not know us, or not that we know it: do not let it wait.
-    if (hello.heardSession !== this.#session || hello.session !== this.#toldSession) this.#helloDueUs = Math.min(this.#helloDueUs, Math.max(nowUs, this.#sentAtUs + HELLO_GAP_US));
+    if (hello.heardSession !== this.#session || hello.session !== this.#toldSession) {
+      this.#helloDueUs = Math.min(this.#helloDueUs, Math.max(nowUs, this.#sentAtUs + HELLO_GAP_US));
+      this.#helloOwed = true;
+    }
   }
 
   #data(id: number, frame: Uint8Array, nowUs: number): void {
@@ -394,6 +402,7 @@ export class SerialLink {
     const { role, name } = this.#options;
     this.counters.hellosOut += 1;
     this.#toldSession = this.#peer?.session ?? 0;
+    this.#helloOwed = false;
     this.#write(this.#writer.write(HELLO_ID, encodeHello({ role, name, session: this.#session, heardSession: this.#toldSession, bodyBytesMax: SERIAL_LIMITS.bodyBytes })), nowUs);
   }
 
@@ -420,7 +429,7 @@ export class SerialLink {
     this.#lineFreeUs = Math.max(this.#lineFreeUs, nowUs) + (bytes.length * 10e6) / baudBps;
     this.#sentAtUs = nowUs;
     // A sign of life three times per silence timeout: two may be lost.
-    this.#helloDueUs = nowUs + (this.#state === "up" ? Math.min(this.#limits.helloIntervalMs * 5, silenceTimeoutMs / 3) : this.#limits.helloIntervalMs) * 1e3;
+    if (!this.#helloOwed) this.#helloDueUs = nowUs + (this.#state === "up" ? Math.min(this.#limits.helloIntervalMs * 5, silenceTimeoutMs / 3) : this.#limits.helloIntervalMs) * 1e3;
     this.#effects.push({ do: "write", bytes });
   }
 }

@@ -40,6 +40,19 @@ export interface JointCodecs {
   ownerFields: { epoch: OwnerField; owner: OwnerField };
 }
 
+export interface JointOptions {
+  nodeId: number;
+  codecs: JointCodecs;
+  /** Default: 0. */
+  positionRad?: number;
+  /** Of the bus's CLAIM frames; undefined: nobody claims, every valid command counts. */
+  claimId?: number | undefined;
+  /** An owner that was not heard for so long is not obeyed any more. Default: 500. */
+  claimTimeoutMs?: number | undefined;
+  /** And after so long reported as nobody, for a second host to know; 0, the default: not before it. */
+  claimQuietMs?: number | undefined;
+}
+
 export class Joint {
   readonly nodeId: number;
   readonly counters = { commandsAccepted: 0, commandsRejected: 0, deadManStops: 0 };
@@ -57,8 +70,7 @@ export class Joint {
   #due = { stateUs: 0, statusUs: 0, heartbeatUs: 0, witnessUs: 0 };
   #booted = false;
 
-  /** `claimId`: of the bus's CLAIM frames; undefined: nobody claims, every valid command counts. `claimQuietMs`: an owner that was not heard for so long is reported as nobody, for a second host to know. */
-  constructor({ nodeId, codecs, positionRad = 0, claimId, claimQuietMs = 0 }: { nodeId: number; codecs: JointCodecs; positionRad?: number; claimId?: number | undefined; claimQuietMs?: number | undefined }) {
+  constructor({ nodeId, codecs, positionRad = 0, claimId, claimTimeoutMs = CLAIM_TIMEOUT_MS_DEFAULT, claimQuietMs = 0 }: JointOptions) {
     this.nodeId = nodeId;
     this.#codecs = codecs;
     this.#claimId = claimId;
@@ -66,7 +78,7 @@ export class Joint {
     this.#target = { positionRad, velocityLimitRadS: 0 };
     const { checkCommand: check, command, ownerFields } = codecs;
     this.#rules = new NodeRules({
-      claimTimeoutUs: claimId === undefined ? 0 : CLAIM_TIMEOUT_MS_DEFAULT * 1e3, deadManUs: DEAD_MAN_MS * 1e3, claimQuietUs: claimQuietMs * 1e3,
+      claimTimeoutUs: claimId === undefined ? 0 : claimTimeoutMs * 1e3, deadManUs: DEAD_MAN_MS * 1e3, claimQuietUs: claimQuietMs * 1e3,
       commands: [{ check, canId: command.message.canId, motion: true, ...ownerFields }],
     });
   }

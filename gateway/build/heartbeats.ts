@@ -24,6 +24,11 @@ export class Heartbeats {
     return this.#nodes.flatMap((node, nodeIndex) => (node.link === link && "message" in node.heartbeat && node.heartbeat.message === message ? [nodeIndex] : []));
   }
 
+  /** Nodes of a link that show by messages of it that they are there. */
+  byMessages(link: string): number[] {
+    return this.#nodes.flatMap((node, nodeIndex) => (node.link === link && "message" in node.heartbeat ? [nodeIndex] : []));
+  }
+
   /** Watches the topics that count for nodes. */
   watchTopics(topics: TopicSource): void {
     for (const [nodeIndex, { heartbeat }] of this.#nodes.entries()) {
@@ -34,6 +39,11 @@ export class Heartbeats {
 
   seen(nodeIndexes: readonly number[], timeUs: number): void {
     for (const nodeIndex of nodeIndexes) this.#tell(this.#monitor.seen(nodeIndex, timeUs));
+  }
+
+  /** They began anew, as CiA 301's boot-up message says of a CANopen node: not operational before their next sign of life. */
+  restarted(nodeIndexes: readonly number[], timeUs: number): void {
+    for (const nodeIndex of nodeIndexes) this.#tell(this.#monitor.seen(nodeIndex, timeUs, "bootUp"));
   }
 
   canopenSeen(nodeIndex: number, nmtByte: number, timeUs: number): void {

@@ -41,7 +41,8 @@ export async function buildSerialLink(port: SerialPort, { config, heartbeats, ta
     dataId: port.dataId === "schema" ? serialDataId(port) : port.dataId,
     receive: inputs.map(({ id, codec }) => ({ id, bodyBytes: codec.wireBytes })),
   });
-  return new SerialPortLink({ driver, inputs, commands, table, rejects, clock, gate, ports, watch: watch?.(port.name, ({ key }) => inputs.find(({ id }) => id === key)?.name ?? `message ${key}`) });
+  const nodes = heartbeats.byMessages(port.name);
+  return new SerialPortLink({ driver, inputs, commands, table, rejects, clock, gate, ports, restarted: (nowUs) => heartbeats.restarted(nodes, nowUs), watch: watch?.(port.name, ({ key }) => inputs.find(({ id }) => id === key)?.name ?? `message ${key}`) });
 }
 
 /** The codec of a serial message of the configuration. */

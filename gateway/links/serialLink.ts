@@ -40,6 +40,8 @@ export interface SerialLinkOptions {
   clock: Clock;
   gate(): boolean;
   ports: LinkPorts;
+  /** The device has begun a session of its own accord: it started anew, or it has lost us for a while and stopped by itself. What it was told before is void. */
+  restarted(nowUs: number): void;
   /** Looks at each message before it is handled. */
   watch: MessageWatch | undefined;
 }
@@ -87,6 +89,11 @@ export class SerialPortLink implements Link {
     driver.onEvent((event) => {
       if (event.code === "stateChanged" && event.state !== "up") this.path?.clear();
       ports.event(this, event);
+      // Behind its event: the reader of the log sees why the node is not operational.
+      if (event.code === "resynchronised") {
+        this.path?.clear();
+        options.restarted(clock.nowUs());
+      }
     });
   }
 

@@ -185,6 +185,7 @@ size_t ipcnet_reflex_missing(struct ipcnet_reflex *self, uint64_t now_us, struct
 static bool arm(struct ipcnet_reflex *self) {
   if (self->arming == IPCNET_ARMED) return true;
   if (ipcnet_reflex_missing(self, self->now_us, NULL, 0) != 0) return false;
+  self->brain_excused_us = 0; /* whoever arms us has noticed us */
   step(self, GRANTED);
   return true;
 }

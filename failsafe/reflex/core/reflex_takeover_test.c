@@ -140,6 +140,28 @@ static void test_a_brain_is_excused_and_proves_nothing(void)
   end_pair();
 }
 
+/* Disarmed and armed by an order it counts from the last beat again, takeover or not. */
+static void test_the_excuse_ends_with_an_order(void)
+{
+  pair();
+  b.brain = false;
+  rig_order(&b, IPCNET_ORDER_BRAIN_BEAT, b.reflex->brain_epoch, 0);
+  uint64_t timeout_us = b.reflex->table.header->brain_timeout_us, lost_us = b.now_us + timeout_us;
+  rig_run(&b, timeout_us / 2);
+  take_over();
+  rig_run(&b, 20000); /* the nodes say that they follow */
+  CHECK_INT(arming(&b), IPCNET_ARMED);
+  rig_order(&b, IPCNET_ORDER_DISARM, 0, 0);
+  CHECK_INT(rig_order(&b, IPCNET_ORDER_ARM, 0, 0), IPCNET_ANSWER_DONE);
+  while (b.now_us + 1000 < lost_us) {
+    rig_run(&b, 1000);
+    CHECK_INT(arming(&b), IPCNET_ARMED);
+  }
+  rig_run(&b, 2000);
+  CHECK(arming(&b) != IPCNET_ARMED);
+  end_pair();
+}
+
 static void test_set_points_go_on_to_expire(void)
 {
   pair();
@@ -855,6 +877,7 @@ int main(void)
   test_a_stopped_node_is_lost_now();
   test_a_node_not_heard_yet_gets_its_time();
   test_a_brain_is_excused_and_proves_nothing();
+  test_the_excuse_ends_with_an_order();
   test_set_points_go_on_to_expire();
   test_shadow_is_sent_after_the_claim();
   test_shadow_of_what_was_sent_is_not_sent_again();

@@ -32,7 +32,18 @@ uint8_t ipcnet_crc8_autosar(uint8_t previous, const uint8_t *bytes, size_t lengt
 
 /* --------------------------------------------------------------- 16 bits */
 
-#ifdef IPCNET_CRC16_IBM_3740
+#if defined(IPCNET_CRC16_IBM_3740) && defined(IPCNET_CRC_SMALL)
+/* The polynomial x^16 + x^12 + x^5 + 1 has so few terms that a byte's table entry is three shifts of it, once its upper half is folded into the lower. */
+uint16_t ipcnet_crc16_ibm_3740(uint16_t previous, const uint8_t *bytes, size_t length_bytes) {
+  uint32_t crc = previous;
+  for (size_t i = 0; i < length_bytes; i++) {
+    uint32_t byte = (crc >> 8 ^ bytes[i]) & 0xFFu;
+    byte ^= byte >> 4;
+    crc = (crc << 8 ^ byte << 12 ^ byte << 5 ^ byte) & 0xFFFFu;
+  }
+  return (uint16_t)crc;
+}
+#elif defined(IPCNET_CRC16_IBM_3740)
 #define BASIS_TABLE_1021(i) XOR8(i, 0x1021u, 0x2042u, 0x4084u, 0x8108u, 0x1231u, 0x2462u, 0x48c4u, 0x9188u)
 static const uint16_t table_1021[256] = {TABLE256(BASIS_TABLE_1021)};
 

@@ -8,7 +8,7 @@
  * What is compiled: everything; with IPCNET_CRC_ONLY only the CRCs named by a macro of their own, e.g.
  *   cc -DIPCNET_CRC_ONLY -DIPCNET_CRC16_IBM_3740 …
  * With IPCNET_E2E_ONLY (ipcnet_e2e.h) the profiles name the CRCs they need. Tables are constants: 256 B, 512 B, 1 KiB and 2 KiB for
- * 8, 16, 32 and 64 bits.
+ * 8, 16, 32 and 64 bits. With IPCNET_CRC_SMALL CRC-16/IBM-3740 has no table, and takes about twice as long.
  */
 #ifndef IPCNET_CRC_H
 #define IPCNET_CRC_H

@@ -1,0 +1,38 @@
+/*
+ * The CAN controller of Xilinx Zynq and ZynqMP. Freestanding C99, no allocation; its registers are reached by two functions. Source: Zynq UltraScale+ TRM (UG1085) and register reference (UG1087).
+ * Run in QEMU's model of it (xlnx-zcu102), not on a chip.
+ */
+#ifndef IPCNET_XCAN_H
+#define IPCNET_XCAN_H
+
+#include "ipcnet_can.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ipcnet_xcan_options {
+  struct ipcnet_registers registers; /* offset 0: SRR */
+  uint32_t clock_hz;                 /* CAN_REF_CLK */
+  uint32_t bitrate_bps;
+  /* QEMU's model up to version 8 or so puts a Linux identifier into the register as it is, instead of in bits 31…21. Only for that. */
+  bool identifiers_unshifted;
+};
+
+struct ipcnet_xcan {
+  struct ipcnet_registers registers;
+  bool bus_off, identifiers_unshifted;
+  uint32_t overflows, remote_frames, bus_offs; /* only rise */
+};
+
+/* False: no such bit rate, or the controller does not enter its modes. */
+bool ipcnet_xcan_start(struct ipcnet_xcan *self, const struct ipcnet_xcan_options *options);
+
+/* `self` must outlive it. */
+struct ipcnet_can ipcnet_xcan_can(struct ipcnet_xcan *self);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,227 @@
+/**
+ * Brings a new image to a node and sees that it works (docs/specs/node-update.md), pure: `take` gives frames to send, `hear` gets every frame of the bus, `poll` passes time.
+ *
+ * The course is one generator that says what it needs next (an answer, a boot-up message, a node that stays operational); the class around it provides that. Whatever goes wrong, the node itself ends with an image that was confirmed.
+ */
+import { canopenIds, encodeNmt, type NmtCommand, type NodeFrame } from "./canopen.ts";
+import { decodeImage, type ImageFault } from "./image.ts";
+import { SdoTransfer, type SdoRequest, type SdoResult } from "./sdoTransfer.ts";
+
+export const refusals = ["fine", "wrongState", "noHeader", "otherProduct", "tooLong", "tooOld", "wrongCrc", "notTrusted", "flashFailed", "trialPending", "tooShort"] as const;
+export type Refusal = (typeof refusals)[number];
+export const outcomes = ["never", "confirmed", "reverted", "trying"] as const;
+
+/** Object 0x2F00:1. */
+export interface FirmwareReport {
+  slot: number;
+  onProbation: boolean;
+  staged: boolean;
+  /** The other slot holds an image that was confirmed once. */
+  otherGood: boolean;
+  triesLeft: number;
+  outcome: (typeof outcomes)[number];
+  refused: Refusal;
+  version: number;
+  securityCounter: number;
+  sha256: Uint8Array;
+}
+
+export const REPORT_BYTES = 48;
+
+export function decodeReport(bytes: Uint8Array): FirmwareReport | undefined {
+  const outcome = outcomes[bytes[4] ?? 255];
+  const refused = refusals[bytes[5] ?? 255];
+  if (bytes.length !== REPORT_BYTES || bytes[0] !== 1 || bytes[1]! > 1 || !outcome || !refused) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const flags = bytes[2]!;
+  return {
+    slot: bytes[1]!, onProbation: (flags & 1) !== 0, staged: (flags & 2) !== 0, otherGood: (flags & 4) !== 0, triesLeft: bytes[3]!, outcome, refused,
+    version: view.getUint32(8, true), securityCounter: view.getUint32(12, true), sha256: bytes.slice(16, 48),
+  };
+}
+
+export type UpdateResult =
+  | { ok: true; report: FirmwareReport }
+  | { ok: false; code: "badImage"; fault: ImageFault }
+  /** Vendor or product are not the image's. */
+  | { ok: false; code: "wrongNode"; vendor: number; product: number }
+  /** It runs already, confirmed. */
+  | { ok: false; code: "sameImage"; report: FirmwareReport }
+  /** An earlier update is still on probation. */
+  | { ok: false; code: "onProbation"; report: FirmwareReport }
+  | { ok: false; code: "refused"; refusal: Refusal; abortCode: number }
+  /** No answer, or not one that fits; three times in a row. */
+  | { ok: false; code: "noAnswer"; during: string }
+  | { ok: false; code: "notRestarted" }
+  /** It restarted, but the old image runs. */
+  | { ok: false; code: "reverted"; report: FirmwareReport }
+  /** On probation it did not stay operational; the node reverts by itself. */
+  | { ok: false; code: "unsteady" };
+
+export interface UpdateOptions {
+  node: number;
+  image: Uint8Array;
+  /** How long a node may take from the order to start the image to its boot-up message; default 5 s. */
+  restartUs?: number;
+  /** It must be operational without a break for so long before it is confirmed; default 10 s. */
+  steadyUs?: number;
+  /** And become so within this time; default 30 s. */
+  steadyWithinUs?: number;
+}
+
+const ATTEMPTS = 3;
+const CONFIRM = Uint8Array.from(Buffer.from("CONF"));
+const OPERATIONAL = 5;
+
+type Need = { need: "sdo"; request: SdoRequest } | { need: "nmt"; command: NmtCommand } | { need: "bootUp"; withinUs: number } | { need: "steady"; forUs: number; withinUs: number };
+type Course<T> = Generator<Need, T, unknown>;
+
+function* sdo(request: SdoRequest): Course<SdoResult> {
+  let result: SdoResult;
+  let attempt = 0;
+  do {
+    result = (yield { need: "sdo", request }) as SdoResult;
+    attempt += 1;
+  } while (!result.ok && result.code !== "aborted" && attempt < ATTEMPTS);
+  return result;
+}
+
+function* report(): Course<FirmwareReport | undefined> {
+  const result = yield* sdo({ type: "read", index: 0x2f00, subindex: 1 });
+  return result.ok ? decodeReport(result.bytes) : undefined;
+}
+
+function* number(index: number, subindex: number): Course<number | undefined> {
+  const result = yield* sdo({ type: "read", index, subindex });
+  return result.ok && result.bytes.length === 4 ? new DataView(result.bytes.buffer, result.bytes.byteOffset).getUint32(0, true) : undefined;
+}
+
+/** What a refused transfer was refused for: the node knows it better than the abort code says. */
+function* refusal(result: SdoResult, during: string): Course<UpdateResult> {
+  if (result.ok || result.code !== "aborted") return { ok: false, code: "noAnswer", during };
+  const now = yield* report();
+  return { ok: false, code: "refused", refusal: now?.refused ?? "fine", abortCode: result.abortCode };
+}
+
+function* course({ image, restartUs = 5e6, steadyUs = 10e6, steadyWithinUs = 30e6 }: UpdateOptions): Course<UpdateResult> {
+  const decoded = decodeImage(image);
+  if ("fault" in decoded) return { ok: false, code: "badImage", fault: decoded.fault };
+  const vendor = yield* number(0x1018, 1);
+  const product = yield* number(0x1018, 2);
+  if (vendor === undefined || product === undefined) return { ok: false, code: "noAnswer", during: "identity" };
+  if (vendor !== decoded.vendor || product !== decoded.product) return { ok: false, code: "wrongNode", vendor, product };
+  const before = yield* report();
+  if (!before) return { ok: false, code: "noAnswer", during: "report" };
+  if (before.onProbation) return { ok: false, code: "onProbation", report: before };
+  if (before.version === decoded.version && Buffer.from(before.sha256).equals(decoded.sha256)) return { ok: false, code: "sameImage", report: before };
+
+  // Outputs safe, commands refused: a node takes no image otherwise.
+  yield { need: "nmt", command: "enterPreOperational" };
+  const sent = yield* sdo({ type: "writeBlock", index: 0x1f50, subindex: 1, bytes: image });
+  const started = sent.ok ? yield* sdo({ type: "write", index: 0x1f51, subindex: 1, bytes: Uint8Array.of(1) }) : sent;
+  if (!started.ok) {
+    const why = yield* refusal(started, sent.ok ? "start" : "transfer");
+    yield { need: "nmt", command: "start" };
+    return why;
+  }
+  if ((yield { need: "bootUp", withinUs: restartUs }) !== true) return { ok: false, code: "notRestarted" };
+  const after = yield* report();
+  if (!after) return { ok: false, code: "noAnswer", during: "report of the new image" };
+  if (!after.onProbation || !Buffer.from(after.sha256).equals(decoded.sha256)) return { ok: false, code: "reverted", report: after };
+  if ((yield { need: "steady", forUs: steadyUs, withinUs: steadyWithinUs }) !== true) return { ok: false, code: "unsteady" };
+  const confirmed = yield* sdo({ type: "write", index: 0x2f01, subindex: 1, bytes: CONFIRM });
+  const end = yield* report();
+  // A confirmation whose answer was lost is refused when it is repeated: what the node reports counts.
+  if (end && !end.onProbation && end.outcome === "confirmed") return { ok: true, report: end };
+  return yield* refusal(confirmed.ok ? { ok: false, code: "unexpected" } : confirmed, "confirmation");
+}
+
+export class NodeUpdate {
+  readonly #node: number;
+  readonly #course: Course<UpdateResult>;
+  readonly #out: NodeFrame[] = [];
+  #need: Need | undefined;
+  #transfer: SdoTransfer | undefined;
+  #sinceUs = 0;
+  #steadySinceUs: number | undefined;
+  #heartbeatUs = 0;
+  #result: UpdateResult | undefined;
+
+  constructor(options: UpdateOptions, nowUs: number) {
+    this.#node = options.node;
+    this.#course = course(options);
+    this.#next(undefined, nowUs);
+  }
+
+  get result(): UpdateResult | undefined {
+    return this.#result;
+  }
+
+  /** Of the image's transfer, 0…1. */
+  get progress(): number {
+    return this.#transfer?.progress ?? 0;
+  }
+
+  /** To be sent now; also once more after there is a result. */
+  take(max = Infinity): NodeFrame[] {
+    const frames = this.#out.splice(0, max);
+    return this.#transfer ? [...frames, ...this.#transfer.take(max - frames.length)] : frames;
+  }
+
+  hear(frame: NodeFrame, nowUs: number): void {
+    if (frame.id === canopenIds.heartbeat + this.#node && frame.data.length === 1) this.#heartbeat(frame.data[0]! & 0x7f, nowUs);
+    this.#transfer?.hear(frame, nowUs);
+    this.#settle(nowUs);
+  }
+
+  poll(nowUs: number): void {
+    this.#transfer?.poll(nowUs);
+    this.#settle(nowUs);
+    const need = this.#need;
+    if (need?.need === "bootUp" && nowUs - this.#sinceUs >= need.withinUs) this.#next(false, nowUs);
+    else if (need?.need === "steady" && nowUs - this.#sinceUs >= need.withinUs) this.#next(false, nowUs);
+    else if (need?.need === "steady" && this.#steadySinceUs !== undefined && nowUs - this.#heartbeatUs > STEADY_GAP_US) this.#next(false, nowUs);
+  }
+
+  #heartbeat(state: number, nowUs: number): void {
+    this.#heartbeatUs = nowUs;
+    const need = this.#need;
+    if (need?.need === "bootUp" && state === 0) this.#next(true, nowUs);
+    else if (need?.need === "steady") {
+      if (state === OPERATIONAL) this.#steadySinceUs ??= nowUs;
+      if (state === 0 || (state !== OPERATIONAL && this.#steadySinceUs !== undefined)) this.#next(false, nowUs);
+      else if (this.#steadySinceUs !== undefined && nowUs - this.#steadySinceUs >= need.forUs) this.#next(true, nowUs);
+    }
+  }
+
+  #settle(nowUs: number): void {
+    const transfer = this.#transfer;
+    if (!transfer?.result) return;
+    // What it still has to say (an abort) goes out before the next transfer begins.
+    this.#out.push(...transfer.take());
+    this.#transfer = undefined;
+    this.#next(transfer.result, nowUs);
+  }
+
+  #next(outcome: unknown, nowUs: number): void {
+    let answer = outcome;
+    for (;;) {
+      const step = this.#course.next(answer);
+      this.#sinceUs = nowUs;
+      this.#steadySinceUs = undefined;
+      if (step.done === true) {
+        this.#need = undefined;
+        this.#result = step.value;
+        return;
+      }
+      this.#need = step.value;
+      if (step.value.need === "sdo") this.#transfer = new SdoTransfer(this.#node, step.value.request, nowUs);
+      if (step.value.need !== "nmt") return;
+      this.#out.push(encodeNmt(step.value.command, this.#node));
+      answer = undefined;
+    }
+  }
+}
+
+/** Longest silence of a node that counts as steady. */
+const STEADY_GAP_US = 2e6;

@@ -1,0 +1,12 @@
+import { behaviour } from "../rig/behaviour.ts";
+
+export default behaviour({
+  name: "the driver keeps its contract on controllers that need an acknowledgement: power loss, bus-off, error reports, cable out and in",
+  needs: { machine: "plain", devices: ["dcan", "faults"] },
+  bench: "on can0 and can1: pull the peer's power for isolation, short CAN_H and CAN_L for bus-off",
+  timeoutMs: 25 * 60_000,
+  async run(rig) {
+    const [ours, peers] = await rig.pair("dcan");
+    await rig.tests("contract", { environment: { IPCNET_HIL_OURS: ours, IPCNET_HIL_PEERS: peers, IPCNET_HIL_KIND: "dcan" } });
+  },
+});

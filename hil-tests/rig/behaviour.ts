@@ -1,0 +1,53 @@
+/** One file below `behaviours/`: what shall be true, on which machine it is tried, and how a person tries it on a real bench. */
+import type { Rig } from "./rig.ts";
+
+/** `plain`: one process after the kernel. `systemd`: booted as a robot is. `arm64`: the target's processor. `two`: two plain machines, joined by a network and a CAN link. */
+export const machineKinds = ["plain", "systemd", "arm64", "two"] as const;
+export type MachineKind = (typeof machineKinds)[number];
+
+/** What a machine has; on a bench the words of the command line say which of it is there. */
+export type Device =
+  /** Two SJA1000 controllers on one bus (QEMU's kvaser_pci). Their model needs no acknowledgement. On a bench: the two interfaces of `--can`. */
+  | "sja1000"
+  /** Two controllers of modules/dcan.c on one bus, which really need an acknowledgement. */
+  | "dcan"
+  /** Two ends of a virtual cable of the kernel, with FD. */
+  | "vxcan"
+  /** modules/faultcan.c: error states of any controller, from outside. */
+  | "faults"
+  | "watchdog"
+  /** A USB serial adapter that can be pulled out. */
+  | "usbSerial"
+  /** A disk that keeps what a power cut leaves. */
+  | "disk";
+
+export interface Needs {
+  machine: MachineKind;
+  devices: readonly Device[];
+  /** It resets the machine or cuts its power: run last, and the next one gets a machine that was booted afresh. */
+  endsMachine?: boolean;
+}
+
+export interface Behaviour {
+  /** A sentence. */
+  name: string;
+  needs: Needs;
+  /** How the same is tried on a real bench, in words for a person. */
+  bench: string;
+  /** This file runs on a bench as it is: it needs no module of ours, no emulator and no fault from outside. */
+  runsOnBench?: boolean;
+  /** Frames of a full bus are not recorded: recording would be a load of its own. */
+  isLoad?: boolean;
+  /** Until the rig gives up. Default 5 minutes. */
+  timeoutMs?: number;
+  run(rig: Rig): Promise<void>;
+}
+
+/** For the compiler alone: a behaviour file's default export. */
+export const behaviour = (made: Behaviour): Behaviour => made;
+
+/** A behaviour and the file it stands in, without the ending. */
+export interface Found {
+  file: string;
+  behaviour: Behaviour;
+}

@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Found, MachineKind } from "./behaviour.ts";
+import { groupsOf, isMeant } from "./grouping.ts";
+
+const found = (file: string, machine: MachineKind, endsMachine = false): Found =>
+  ({ file, behaviour: { name: `sentence of ${file}`, bench: "by hand", needs: { machine, devices: [], endsMachine }, run: () => Promise.resolve() } });
+const shape = (all: Found[]) => groupsOf(all).map(({ machine, boots }) => [machine, boots.map((boot) => boot.map(({ file }) => file))]);
+
+test("one boot serves all that leave the machine running, and the first that ends it", () => {
+  const all = [found("d", "plain", true), found("b", "plain"), found("s", "systemd"), found("c", "plain", true), found("a", "plain")];
+  assert.deepEqual(shape(all), [["plain", [["a", "b", "c"], ["d"]]], ["systemd", [["s"]]]]);
+});
+
+test("nothing to run needs no machine; every behaviour runs exactly once", () => {
+  assert.deepEqual(shape([]), []);
+  const all = ["x", "y", "z"].flatMap((name, index) => [found(name, "plain", index === 1), found(`${name}2`, "arm64", true)]);
+  assert.deepEqual(groupsOf(all).flatMap(({ boots }) => boots.flat()).map(({ file }) => file).sort(), all.map(({ file }) => file).sort());
+  assert.equal(groupsOf(all).find(({ machine }) => machine === "arm64")!.boots.length, 3);
+});
+
+test("words choose by file and sentence, capitals aside", () => {
+  assert.ok(isMeant(found("aBusOffEnds", "plain"), ["busoff"]));
+  assert.ok(isMeant(found("x", "plain"), ["nothing", "sentence of"]));
+  assert.ok(isMeant(found("x", "plain"), []));
+  assert.ok(!isMeant(found("x", "plain"), ["y"]));
+});

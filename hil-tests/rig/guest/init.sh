@@ -1,0 +1,21 @@
+#!/bin/busybox sh
+# The first program of the virtual machine: the host's root, read-only, under a layer in memory, becomes its root; then the script that the kernel was told (vm.start) takes over.
+B=/bin/busybox
+word() { for w in $($B cat /proc/cmdline); do case $w in "$1"=*) echo "${w#*=}";; esac; done; }
+$B mount -t proc proc /proc; $B mount -t sysfs sysfs /sys; $B mount -t devtmpfs devtmpfs /dev
+for module in $($B cat /modules/order); do $B insmod "/modules/$module"; done
+share() { $B mount -t 9p -o "$1,trans=virtio,version=9p2000.L,msize=524288,cache=$2" "$3" "$4"; }
+$B mkdir -p /lower /layer /root
+share ro loose host /lower || { echo "VM: no root"; $B poweroff -f; }
+$B mount -t tmpfs -o size=70% layer /layer; $B mkdir /layer/upper /layer/work
+$B mount -t overlay -o lowerdir=/lower,upperdir=/layer/upper,workdir=/layer/work overlay /root || { echo "VM: no overlay"; $B poweroff -f; }
+cd /root || exit
+$B mkdir -p proc sys dev run tmp host shared "lib/modules/$($B uname -r)"
+share rw none shared /root/shared || echo "VM: no shared folder"
+$B mount --bind "/lower$(word vm.modules)" "lib/modules/$($B uname -r)"
+# The machine's own /tmp hides the host's: what lies there is found under /host.
+$B mount --bind /lower host
+$B mount -t tmpfs -o mode=1777 tmp tmp; $B mount -t tmpfs -o mode=755 run run
+start=$(word vm.start)
+for m in proc sys dev; do $B mount --move "/$m" "$m"; done
+exec $B switch_root /root /bin/bash "$start"

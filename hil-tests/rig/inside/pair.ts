@@ -1,0 +1,143 @@
+/**
+ * In the machine: a pair of reflexes and the gateway's end of them in this process. No gateway, and nothing else that a tenth of a processor could not carry.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { busPhases } from "../../../drivers/can/busHealth.ts";
+import { ReflexBus } from "../../../failsafe/reflex/client/bus.ts";
+import { ReflexClient } from "../../../failsafe/reflex/client/client.ts";
+import { ReflexSupervisor } from "../../../failsafe/reflex/client/supervisor.ts";
+import { loadConfiguration } from "../../../gateway/build/configuration.ts";
+import { systemClock } from "../../../schemas/clock.ts";
+import { compileMessage, type MessageCodec } from "../../../schemas/dbc/index.ts";
+import { eventually } from "../../waiting.ts";
+
+const program = join(import.meta.dirname, "../../../../native/ipcnet-reflex");
+export const PATIENCE_MS = 120_000;
+/** Of a command: this process may be held up for seconds. */
+export const LIFE_MS = 15_000;
+
+export class Pair {
+  readonly supervisor: ReflexSupervisor;
+  readonly client: ReflexClient;
+  /** Why commands were refused, by reason. */
+  readonly refused = new Map<string, number>();
+  readonly events: string[] = [];
+  readonly #bus: ReflexBus;
+  readonly #codec: MessageCodec;
+  readonly #children = new Map<"a" | "b", ChildProcess>();
+  readonly #folder: string;
+  readonly #through: readonly string[];
+  #log = "";
+  #token = 0;
+  #ended = false;
+
+  /** `through`: a command that starts the reflexes, with fewer rights for instance. */
+  static async start(folder: string, configuration: string, through: readonly string[] = []): Promise<Pair> {
+    const file = join(folder, "ipcnet.yaml");
+    writeFileSync(file, configuration);
+    const loaded = loadConfiguration(file);
+    if (!loaded.ok || !loaded.accepted.reflexTable) throw new Error(loaded.ok ? "no reflex in it" : loaded.text);
+    const { config, parts, reflexTable: table } = loaded.accepted;
+    const events: string[] = [];
+    const client = await ReflexClient.create({
+      runFolder: folder, instances: ["a", "b"], clock: systemClock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: config.redundancy.brainTimeoutMs,
+      event: ({ severity, code, text }) => void events.push(`${severity} ${code}: ${text}`),
+    });
+    const pair = new Pair({ client, events, codec: compileMessage(parts.messages.of("arm").get("base_Command")!.message), folder, through });
+    await pair.#bus.start();
+    for (const instance of ["a", "b"] as const) pair.startOne(instance);
+    return pair;
+  }
+
+  private constructor({ client, events, codec, folder, through }: { client: ReflexClient; events: string[]; codec: MessageCodec; folder: string; through: readonly string[] }) {
+    this.client = client;
+    this.events = events;
+    this.#codec = codec;
+    this.#folder = folder;
+    this.#through = through;
+    this.#bus = new ReflexBus({ client, bus: 0, name: "arm", bitrateBps: 500_000, fd: false, clock: systemClock, onRefused: (_token, reason) => void this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1) });
+    this.supervisor = new ReflexSupervisor({ client, clock: systemClock, missing: () => [], clearCommands: () => {}, stateChanged: (from, to, why) => void events.push(`${from} → ${to}: ${why}`), autoDisarmAfterSilentMs: 0 });
+  }
+
+  startOne(instance: "a" | "b"): void {
+    const state = join(this.#folder, "state");
+    mkdirSync(state, { recursive: true });
+    const [command, ...args] = [...this.#through, program, "--instance", instance, "--run", this.#folder, "--state", state, "--no-realtime"];
+    const child = spawn(command!, args, { stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (this.#log += text));
+    this.#children.set(instance, child);
+    // As whatever keeps it running does: on this machine a twin may be found standing still although it is only slow.
+    child.once("close", () => {
+      if (!this.#ended) this.startOne(instance);
+    });
+  }
+
+  get owner(): "a" | "b" | undefined {
+    return this.client.owner?.instance;
+  }
+
+  get phase(): (typeof busPhases)[number] | undefined {
+    const row = this.client.owner?.buses.get(0)?.phase ?? this.client.owner?.status?.busPhases[0];
+    return row === undefined ? undefined : busPhases[row];
+  }
+
+  /** For the message of a test that waited in vain. */
+  describe(): unknown {
+    return { owner: this.owner, phase: this.phase, state: this.supervisor.state, missing: this.supervisor.missing(), refused: [...this.refused], roles: this.client.ends.map(({ instance, role, isReady }) => [instance, role, isReady]), events: this.events.slice(-12), log: this.#log.split("\n").slice(-12) };
+  }
+
+  async until<Answer>(what: string, ask: () => Answer | Promise<Answer>): Promise<Exclude<Answer, undefined | false>> {
+    return eventually(what, ask, { timeoutMs: PATIENCE_MS, last: () => this.describe() });
+  }
+
+  /** As a person does: resets what is latched, and arms as soon as nothing is missing. */
+  async arm(): Promise<void> {
+    await this.until("armed", async () => {
+      if (this.supervisor.state === "armed") return true;
+      if (this.supervisor.state === "posed" || this.supervisor.state === "fault") await this.supervisor.reset("test");
+      return this.supervisor.state === "disarmed" && (await this.supervisor.arm("test")).length === 0;
+    });
+  }
+
+  /** Commands the base joint every 50 ms until it is stopped, which disarms: a set-point that ends otherwise is a reason for the safe pose. */
+  commanding(targetPosition: number, velocityLimit = 0.4): { stop(): Promise<void> } {
+    const timer = setInterval(() => {
+      const encoded = this.#codec.encode({ crc: 0, counter: 0, epoch: 0, owner: 0, mode: "Move", targetPosition, velocityLimit });
+      if (!encoded.ok) throw new Error(encoded.text);
+      this.#token += 1;
+      const verdict = this.#bus.send({ canId: this.#codec.message.canId, flags: 0, data: encoded.data, timeUs: systemClock.nowUs() + LIFE_MS * 1e3, token: this.#token });
+      if (verdict !== "queued") this.refused.set(verdict, (this.refused.get(verdict) ?? 0) + 1);
+    }, 50);
+    return {
+      stop: async () => {
+        clearInterval(timer);
+        this.supervisor.disarm("test");
+        await this.until("not armed", () => this.supervisor.state !== "armed");
+      },
+    };
+  }
+
+  /** kill -9; it is started again. */
+  async kill(instance: "a" | "b"): Promise<void> {
+    const child = this.#children.get(instance)!;
+    const closed = once(child, "close");
+    child.kill("SIGKILL");
+    await closed;
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#bus.stop();
+    for (const child of this.#children.values()) {
+      child.kill("SIGKILL");
+      if (child.exitCode === null && child.signalCode === null) await once(child, "close");
+    }
+  }
+
+  get log(): string {
+    return this.#log;
+  }
+}

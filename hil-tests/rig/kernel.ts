@@ -1,0 +1,120 @@
+/**
+ * The kernel of the virtual machine: Debian's, with modules of ours beside it.
+ *
+ * Nothing is installed: the kernel's package lies unpacked in a folder (`IPCNET_VM_KERNEL`, default dist/hil/kernel, see `fetchKernel`) or is the host's own in /boot and /lib/modules.
+ */
+import { spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+
+const root = join(import.meta.dirname, "../../../..");
+/** Of the rig: its scripts for the machine, its modules. */
+export const sources = join(root, "hil-tests/rig");
+export const made = join(root, "dist/hil");
+/** Modules of ours, in modules/. */
+const OWN_MODULES = ["dcan", "faultcan"];
+/** Loaded before there is a root: it comes over 9p. */
+const EARLY_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
+/** Documentation/x86/boot.rst of the kernel: setup_sects, payload_offset, payload_length. */
+const BOOT_HEADER = { setupSectors: 0x1f1, payloadOffset: 0x248, payloadLength: 0x24c, sectorBytes: 512 };
+
+export interface Kernel {
+  version: string;
+  image: string;
+  modules: string;
+  headers: string;
+}
+
+/** The kernel that can be booted, and for which modules can be built; else one line that says what is missing. */
+export function findKernel(): Kernel | string {
+  for (const program of ["qemu-system-x86_64", "busybox", "cpio", "depmod", "modprobe", "make", "gcc", "python3"]) {
+    if (!isThere(program)) return `${program} is not installed (Debian: qemu-system-x86 busybox-static cpio kmod make gcc python3 linux-headers-amd64)`;
+  }
+  const folders = [process.env["IPCNET_VM_KERNEL"] ?? join(made, "kernel"), "/"];
+  for (const version of headerVersions()) {
+    for (const folder of folders) {
+      const [image, modules] = [join(folder, `boot/vmlinuz-${version}`), join(folder, `lib/modules/${version}`)];
+      if (existsSync(image) && existsSync(join(modules, "kernel"))) return { version, image, modules, headers: `/usr/src/linux-headers-${version}` };
+    }
+  }
+  return headerVersions().length === 0 ? "no kernel headers in /usr/src (Debian: linux-headers-amd64)" : `no kernel to boot: npm run hil -- --fetch unpacks linux-image-${headerVersions()[0]} below dist`;
+}
+
+function headerVersions(): string[] {
+  return readdirSync("/usr/src").flatMap((name) => /^linux-headers-(.+-amd64)$/.exec(name)?.[1] ?? []).sort().reverse();
+}
+
+function isThere(program: string): boolean {
+  return ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].some((folder) => existsSync(join(folder, program)));
+}
+
+/** Downloads the package of the kernel that belongs to the installed headers and unpacks it below dist: 70 MB, 400 MB unpacked. */
+export function fetchKernel(): void {
+  const [version] = headerVersions();
+  if (version === undefined) throw new Error("no kernel headers in /usr/src (Debian: linux-headers-amd64)");
+  const folder = join(made, "kernel");
+  mkdirSync(folder, { recursive: true });
+  run("apt-get", ["download", `linux-image-${version}`], folder);
+  const [name] = readdirSync(folder).filter((file) => file.endsWith(".deb"));
+  run("dpkg-deb", ["-x", name!, folder], folder);
+  rmSync(join(folder, name!));
+}
+
+function run(program: string, args: readonly string[], cwd: string, input?: Buffer): Buffer {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, ...(input ? { input } : {}), maxBuffer: 1 << 28 });
+  if (error || status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? stderr.toString()}`);
+  return stdout;
+}
+
+interface Prepared {
+  image: string;
+  initrd: string;
+  ownModules: string;
+}
+
+let prepared: Prepared | undefined;
+
+/** What is made once a run: the unpacked kernel (its own unpacking takes 3 s of every boot), the first root, the folder of our modules. */
+export function prepare(kernel: Kernel): Prepared {
+  mkdirSync(made, { recursive: true });
+  return prepared ??= { image: unpackedImage(kernel), initrd: initialRoot(kernel), ownModules: ownModules(kernel) };
+}
+
+function unpackedImage({ image, version }: Kernel): string {
+  const to = join(made, `vmlinux-${version}`);
+  if (existsSync(to)) return to;
+  const bytes = readFileSync(image);
+  const start = (bytes[BOOT_HEADER.setupSectors]! + 1) * BOOT_HEADER.sectorBytes + bytes.readUInt32LE(BOOT_HEADER.payloadOffset);
+  const payload = bytes.subarray(start, start + bytes.readUInt32LE(BOOT_HEADER.payloadLength));
+  const { status, stdout } = spawnSync("python3", ["-c", "import lzma, sys; sys.stdout.buffer.write(lzma.LZMADecompressor().decompress(sys.stdin.buffer.read()))"], { input: payload, maxBuffer: 1 << 28 });
+  // Packed in another way: then the machine unpacks it itself.
+  if (status !== 0) return image;
+  writeFileSync(`${to}.new`, stdout);
+  renameSync(`${to}.new`, to);
+  return to;
+}
+
+function initialRoot({ version, modules }: Kernel): string {
+  const [to, folder] = [join(made, `initrd-${version}`), join(made, "initrd")];
+  const above = join(modules, "../../..");
+  if (!existsSync(join(modules, "modules.dep"))) run("depmod", ["-b", above, version], made);
+  rmSync(folder, { recursive: true, force: true });
+  for (const name of ["bin", "dev", "proc", "sys", "modules"]) mkdirSync(join(folder, name), { recursive: true });
+  const order = EARLY_MODULES.flatMap((name) => run("modprobe", ["-d", above, "-S", version, "--show-depends", name], made).toString().split("\n").flatMap((line) => /^insmod (\S+)/.exec(line)?.[1] ?? []));
+  for (const path of order) copyFileSync(path, join(folder, "modules", basename(path)));
+  writeFileSync(join(folder, "modules/order"), [...new Set(order.map((path) => basename(path)))].join("\n"));
+  copyFileSync(["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path))!, join(folder, "bin/busybox"));
+  copyFileSync(join(sources, "guest/init.sh"), join(folder, "init"));
+  chmodSync(join(folder, "init"), 0o755);
+  run("sh", ["-c", `find . | cpio -o -H newc --quiet | gzip -1 > ${JSON.stringify(to)}`], folder);
+  return to;
+}
+
+function ownModules({ version, headers }: Kernel): string {
+  const folder = join(made, `modules-${version}`);
+  mkdirSync(folder, { recursive: true });
+  for (const name of OWN_MODULES) copyFileSync(join(sources, `modules/${name}.c`), join(folder, `${name}.c`));
+  writeFileSync(join(folder, "Makefile"), `obj-m := ${OWN_MODULES.map((name) => `${name}.o`).join(" ")}\n`);
+  run("make", ["-s", "-C", headers, `M=${folder}`, "modules"], folder);
+  return folder;
+}

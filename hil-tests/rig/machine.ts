@@ -1,0 +1,198 @@
+/**
+ * A virtual single-board computer, for what this machine's own kernel may not have: CAN, a hardware watchdog, a reset, a power cut.
+ * The host's files are its files (read-only, writes go to its memory and are gone with its power); an agent in it runs what the rig asks for, as root.
+ *
+ * One processor, no hardware virtualisation: user space is there after 4 to 10 s on a quiet host, and programs run at a tenth of their speed.
+ * Its clock counts its instructions, so that a busy host makes it slower and not late.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { copyFileSync, existsSync, openSync, readFileSync, rmSync, ftruncateSync, closeSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { eventually } from "../waiting.ts";
+import { Agent, type Hello } from "./agent.ts";
+import { type Kernel, prepare, sources } from "./kernel.ts";
+import { Qmp, type QmpEvent } from "./qmp.ts";
+
+/** From power to the agent's first word, on a host that has other work. */
+const BOOT_TIMEOUT_MS = 180_000;
+const DISK_BYTES = 64 << 20;
+/** The name of the agent's port, as the machine sees it. */
+const AGENT_PORT = "ipcnet.agent";
+const GUEST_FILES = ["start.sh", "systemd.sh", "agent.py"];
+
+export interface MachineOptions {
+  kernel: Kernel;
+  boot: "plain" | "systemd";
+  /** Shared with it, as /shared, through reset and power cut. Short: it holds sockets. */
+  folder: string;
+}
+
+/** Children of ours that are on. Whoever ends the rig does not leave one behind. */
+const running = new Set<ChildProcess>();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, () => {
+    for (const child of running) child.kill("SIGKILL");
+    process.exit(130);
+  });
+}
+
+export class Machine {
+  readonly #options: MachineOptions;
+  /** What QEMU has told since the machine was made. */
+  readonly events: QmpEvent[] = [];
+  onEvent: ((event: QmpEvent) => void) | undefined;
+  onClock: ((machineS: number) => void) | undefined;
+  #child: ChildProcess | undefined;
+  #closed: Promise<unknown> = Promise.resolve();
+  #qmp: Qmp | undefined;
+  #agent: Agent | undefined;
+  #sockets: Socket[] = [];
+  #trouble = "";
+  /** Starts of its agent: one more after each reset. */
+  boots = 0;
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+  }
+
+  get folder(): string {
+    return this.#options.folder;
+  }
+  get isOn(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+  get agent(): Agent {
+    if (!this.#agent) throw new Error("the machine was never switched on");
+    return this.#agent;
+  }
+  get qmp(): Qmp {
+    if (!this.#qmp) throw new Error("the machine was never switched on");
+    return this.#qmp;
+  }
+
+  /** Switches it on; resolves when its agent answers. */
+  async on(): Promise<Hello> {
+    const { folder } = this.#options;
+    for (const name of ["qmp", "agent"]) rmSync(join(folder, name), { force: true });
+    for (const name of GUEST_FILES) copyFileSync(join(sources, "guest", name), join(folder, name));
+    if (!existsSync(join(folder, "disk"))) makeDisk(join(folder, "disk"));
+    const child = spawn("qemu-system-x86_64", this.#words(), { stdio: ["ignore", "ignore", "pipe"] });
+    this.#child = child;
+    running.add(child);
+    child.once("close", () => running.delete(child));
+    this.#closed = new Promise((resolve) => child.once("close", resolve));
+    child.once("error", (error) => (this.#trouble += error.message));
+    this.#trouble = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (this.#trouble += text));
+    child.once("close", () => this.#agent?.lost("the machine is off"));
+    await this.#listen();
+    return this.#hello();
+  }
+
+  #words(): string[] {
+    const { kernel, boot, folder } = this.#options;
+    const { image, initrd } = prepare(kernel);
+    const share = (id: string, path: string, more: string): string[] => ["-fsdev", `local,id=${id},path=${path},security_model=none${more}`, "-device", `virtio-9p-pci,fsdev=${id},mount_tag=${id}`];
+    const append = ["console=ttyS0", "quiet", "loglevel=3", "panic=-1", "tsc=reliable", "no_timer_check", "random.trust_cpu=on", "mitigations=off", "nokaslr", `vm.modules=${kernel.modules}`, `vm.start=/shared/${boot === "plain" ? "start.sh" : "systemd.sh"}`];
+    return [
+      // 1 ns an instruction: however busy the host is, the machine's programs are late by their own work alone, and no deadline in it means less.
+      "-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0,sleep=on", "-machine", "pc", "-cpu", "max", "-smp", "1", "-m", "1536", "-nodefaults", "-no-user-config", "-display", "none",
+      "-kernel", image, "-initrd", initrd, "-append", append.join(" "),
+      ...share("host", "/", ",readonly=on,multidevs=remap"), ...share("shared", folder, ""),
+      "-chardev", `file,id=console,path=${join(folder, "console")},append=on`, "-serial", "chardev:console",
+      "-object", "can-bus,id=bus", "-device", "kvaser_pci,canbus=bus,id=sja0", "-device", "kvaser_pci,canbus=bus,id=sja1",
+      "-device", "qemu-xhci,id=usb", "-chardev", `socket,id=usbSerial,path=${join(folder, "usb")},server=on,wait=off`, "-device", "usb-serial,chardev=usbSerial,id=usbSerial0,bus=usb.0,always-plugged=on",
+      // What it has flushed is on the host's side: what a power cut takes is what it had not.
+      "-drive", `if=none,id=disk,file=${join(folder, "disk")},format=raw,cache=writeback`, "-device", "virtio-blk-pci,drive=disk",
+      "-device", "i6300esb", "-action", "watchdog=reset",
+      "-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random",
+      "-device", "virtio-serial-pci", "-chardev", `socket,id=agent,path=${join(folder, "agent")},server=on,wait=off`, "-device", `virtserialport,chardev=agent,name=${AGENT_PORT}`,
+      "-qmp", `unix:${join(folder, "qmp")},server=on,wait=off`,
+    ];
+  }
+
+  async #listen(): Promise<void> {
+    const { folder } = this.#options;
+    this.#qmp = await this.#connected(() => Qmp.connect(join(folder, "qmp")));
+    this.#qmp.onEvent = (event) => {
+      this.events.push(event);
+      this.onEvent?.(event);
+      // A kernel that panics starts again, and again.
+      if (event.event === "RESET" && this.#agent && !this.#agent.hello && event.data["guest"] === true) this.#agent.lost("it was reset before it had started");
+    };
+    const socket = await this.#connected(() => connected(join(folder, "agent")));
+    this.#sockets.push(socket);
+    const agent = new Agent(socket, socket);
+    agent.onClock = (machineS) => this.onClock?.(machineS);
+    agent.onHello = () => void (this.boots += 1);
+    this.#agent = agent;
+  }
+
+  /** Asks until QEMU listens; fails with its own words if it has ended. */
+  #connected<Made>(make: () => Promise<Made>): Promise<Made> {
+    return eventually("QEMU's sockets", async () => {
+      if (!this.isOn) throw new Error(`QEMU ended: ${this.#trouble}`);
+      try {
+        return await make();
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code !== "ENOENT" && code !== "ECONNREFUSED") throw error;
+        return false;
+      }
+    }) as Promise<Made>;
+  }
+
+  async #hello(): Promise<Hello> {
+    const timer = setTimeout(() => this.agent.lost(`no agent within ${BOOT_TIMEOUT_MS / 1e3} s of power`), BOOT_TIMEOUT_MS);
+    try {
+      const hello = await this.agent.ready;
+      this.boots += 1;
+      return hello;
+    } catch (error) {
+      throw new Error(`${(error as Error).message}; the console's end: ${this.console().slice(-2_000)}${this.#trouble === "" ? "" : `; QEMU: ${this.#trouble}`}`, { cause: error });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when it has been reset (by its watchdog, by itself) since it had started `boots` times, and its agent answers again. */
+  async restarted(boots: number): Promise<void> {
+    await eventually("the machine's next start", () => {
+      if (!this.isOn) throw new Error("the machine is off");
+      return this.boots > boots;
+    }, { timeoutMs: BOOT_TIMEOUT_MS, last: () => this.console().slice(-2000) });
+  }
+
+  /** The events of a name since our time `sinceMs`. */
+  told(event: string, sinceMs = 0): QmpEvent[] {
+    return this.events.filter((each) => each.event === event && each.atMs >= sinceMs);
+  }
+
+  console(): string {
+    const path = join(this.#options.folder, "console");
+    return existsSync(path) ? readFileSync(path, "latin1") : "";
+  }
+
+  /** At once, as when the plug is pulled; the disk and the shared folder stay. Also how the rig ends it. */
+  async cutPower(): Promise<void> {
+    this.#child?.kill("SIGKILL");
+    await this.#closed;
+    this.#qmp?.close();
+    for (const socket of this.#sockets.splice(0)) socket.destroy();
+  }
+}
+
+function makeDisk(path: string): void {
+  const file = openSync(path, "w");
+  ftruncateSync(file, DISK_BYTES);
+  closeSync(file);
+}
+
+function connected(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    socket.once("connect", () => resolve(socket));
+    socket.once("error", reject);
+  });
+}

@@ -1,0 +1,40 @@
+/** What a run came to. Everything that is written anywhere is written from this. */
+import type { Entry } from "../timeline.ts";
+
+export interface Step {
+  name: string;
+  passed: boolean;
+  text: string;
+}
+
+export interface Result {
+  /** The behaviour's file, without its ending. */
+  file: string;
+  name: string;
+  machine: string;
+  verdict: "passed" | "failed" | "skipped";
+  /** Why it was skipped, or how it failed. */
+  why: string;
+  /** Since the run began, and its own length. */
+  atMs: number;
+  ms: number;
+  bench: string;
+  steps: Step[];
+  figures: [string, string][];
+  entries: Entry[];
+  frames: { total: number; shown: number };
+  /** What programs and kernel wrote. */
+  log: string;
+}
+
+export interface Report {
+  startedAt: Date;
+  /** "QEMU, Linux 6.1…" or the bench. */
+  where: string;
+  /** Each start of a machine: kind, and seconds from power to the agent by the host's clock and by its own. */
+  boots: { machine: string; hostS: number; uptimeS: number }[];
+  ms: number;
+  results: Result[];
+}
+
+export const count = (report: Report, verdict: Result["verdict"]): number => report.results.filter((result) => result.verdict === verdict).length;

@@ -1,0 +1,255 @@
+/**
+ * `npm run hil`: boots what the behaviours need, runs them, writes the report. Exit code 0: all passed or were skipped, also where there is nothing to boot: one line says what is missing.
+ */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Agent, Hello } from "./agent.ts";
+import type { Behaviour, Found, MachineKind } from "./behaviour.ts";
+import { type Bench, openBench } from "./bench.ts";
+import { groupsOf, isMeant } from "./grouping.ts";
+import { fetchKernel, findKernel, type Kernel, made, prepare } from "./kernel.ts";
+import { Machine } from "./machine.ts";
+import { junit } from "./report/junit.ts";
+import { page } from "./report/page.ts";
+import { count, type Report, type Result } from "./report/result.ts";
+import { type Place, Rig } from "./rig.ts";
+import { Clocks, Timeline } from "./timeline.ts";
+import { readWords, usage, type Words } from "./words.ts";
+
+const folderOfBehaviours = join(import.meta.dirname, "../behaviours");
+const repository = join(import.meta.dirname, "../../../..");
+const BEHAVIOUR_TIMEOUT_MS = 5 * 60_000;
+const CAN_LOG = "/tmp/ipcnet-rig-can.log";
+/** Of the kernel's CAN log that is brought back. */
+const CAN_LOG_BYTES_MAX = 8 << 20;
+/** Machines that this rig cannot build yet. */
+const NOT_YET: Partial<Record<MachineKind, string>> = { arm64: "no arm64 machine in this rig yet", two: "no second machine in this rig yet" };
+
+async function main(): Promise<number> {
+  const words = readWords(process.argv.slice(2));
+  if (typeof words === "string") {
+    process.stderr.write(`${words}\n\n${usage}`);
+    return 2;
+  }
+  const say = (text: string): void => void (words.json ? process.stderr : process.stdout).write(`${text}\n`);
+  const found = (await allBehaviours()).filter((each) => isMeant(each, words.only));
+  if (found.length === 0) {
+    say(`no behaviour has ${words.only.join(" or ")} in its name`);
+    return 2;
+  }
+  if (words.list) {
+    list(found, say);
+    return 0;
+  }
+  if (words.fetch) fetchKernel();
+  const kernel = words.target ? undefined : findKernel();
+  if (typeof kernel === "string") {
+    say(`skipped: ${kernel}`);
+    return 0;
+  }
+  const run = new Run(words, say);
+  const repeated = Array.from({ length: words.times }, () => found).flat();
+  await (kernel ? run.virtual(kernel, repeated) : run.onBench(repeated));
+  return run.finish();
+}
+
+async function allBehaviours(): Promise<Found[]> {
+  const files = readdirSync(folderOfBehaviours).filter((name) => name.endsWith(".hil.js")).sort();
+  return Promise.all(files.map(async (name) => ({ file: name.replace(/\.hil\.js$/, ""), behaviour: ((await import(join(folderOfBehaviours, name))) as { default: Behaviour }).default })));
+}
+
+function list(found: readonly Found[], say: (text: string) => void): void {
+  for (const { machine, boots } of groupsOf(found)) {
+    say(`${machine} (${boots.length} ${boots.length === 1 ? "start" : "starts"}${NOT_YET[machine] === undefined ? "" : `; skipped: ${NOT_YET[machine]}`})`);
+    for (const { file, behaviour: { name, needs, bench, runsOnBench } } of boots.flat()) say(`  ${file}\n    ${name}\n    needs: ${needs.devices.join(", ") || "nothing"}; on a bench${runsOnBench ? ", by this file" : " by hand"}: ${bench}`);
+  }
+}
+
+class Run {
+  readonly #words: Words;
+  readonly #say: (text: string) => void;
+  readonly #report: Report = { startedAt: new Date(), where: "", boots: [], ms: 0, results: [] };
+  readonly #beganMs = performance.now();
+  readonly #kept: string[] = [];
+
+  constructor(words: Words, say: (text: string) => void) {
+    this.#words = words;
+    this.#say = say;
+  }
+
+  // ---- Where ----------------------------------------------------------------------------------------------------------------------
+
+  async virtual(kernel: Kernel, found: readonly Found[]): Promise<void> {
+    this.#report.where = `QEMU, Linux ${kernel.version}`;
+    const { ownModules } = prepare(kernel);
+    // The machine's own /tmp hides the host's: everything of the host is under /host as well.
+    const place: Place = { repository: `/host${repository}`, node: `/host${process.execPath}`, ownModules: `/host${ownModules}` };
+    for (const { machine: kind, boots } of groupsOf(found)) {
+      const notYet = NOT_YET[kind];
+      for (const boot of boots) {
+        if (notYet === undefined) await this.#boot(kernel, kind, place, boot);
+        else for (const each of boot) this.#skip(each, notYet);
+      }
+    }
+  }
+
+  /** One machine for these; a new one if a failure leaves it unusable. */
+  async #boot(kernel: Kernel, kind: MachineKind, place: Place, found: readonly Found[]): Promise<void> {
+    const waiting = [...found];
+    while (waiting.length > 0) {
+      const folder = mkdtempSync(join(tmpdir(), "ipcnet-hil-"));
+      const machine = new Machine({ kernel, boot: kind === "systemd" ? "systemd" : "plain", folder });
+      const clocks = new Clocks();
+      machine.onClock = (machineS) => clocks.add(machineS, performance.now());
+      let failed = false;
+      try {
+        const hello = await this.#switchOn(machine, kind);
+        if (hello === undefined) {
+          failed = true;
+          for (const each of waiting.splice(0)) this.#fail(each, `the machine did not start; ${machine.console().slice(-2_000)}`);
+          break;
+        }
+        while (waiting.length > 0) {
+          const each = waiting.shift()!;
+          const passed = await this.#one(each, { agent: () => machine.agent, machine, place, clocks });
+          failed ||= !passed;
+          if (!machine.isOn || (!passed && !(await answers(machine.agent)))) break;
+        }
+      } finally {
+        await machine.cutPower();
+        if (this.#words.keep || failed) this.#kept.push(folder);
+        else rmSync(folder, { recursive: true });
+      }
+    }
+  }
+
+  async #switchOn(machine: Machine, kind: MachineKind): Promise<Hello | undefined> {
+    const beganMs = performance.now();
+    try {
+      const hello = await machine.on();
+      this.#report.boots.push({ machine: kind, hostS: (performance.now() - beganMs) / 1e3, uptimeS: hello.uptimeS });
+      this.#say(`${kind} machine: ${hello.kernel} after ${((performance.now() - beganMs) / 1e3).toFixed(1)} s (its own clock: ${hello.uptimeS.toFixed(1)} s)`);
+      return hello;
+    } catch (error) {
+      this.#say(`${kind} machine: ${(error as Error).message}`);
+      return undefined;
+    }
+  }
+
+  async onBench(found: readonly Found[]): Promise<void> {
+    const { target, folder, can } = this.#words;
+    const bench: Bench = await openBench(target!);
+    const { kernel, processor } = bench.agent.hello!;
+    this.#report.where = `${target!.host}, Linux ${kernel} on ${processor}`;
+    const clocks = new Clocks();
+    bench.agent.onClock = (machineS) => clocks.add(machineS, performance.now());
+    for (const each of found) {
+      const { runsOnBench, bench: byHand } = each.behaviour;
+      if (runsOnBench) await this.#one(each, { agent: () => bench.agent, machine: undefined, place: { repository: folder!, node: "node", ownModules: undefined }, clocks, can });
+      else this.#skip(each, `by hand on a bench: ${byHand}`);
+    }
+    await bench.end();
+  }
+
+  // ---- One behaviour --------------------------------------------------------------------------------------------------------------
+
+  async #one(found: Found, { agent, machine, place, clocks, can = [] }: { agent: () => Agent; machine: Machine | undefined; place: Place; clocks: Clocks; can?: readonly string[] }): Promise<boolean> {
+    const { behaviour } = found;
+    const timeline = new Timeline(() => performance.now());
+    const atMs = performance.now() - this.#beganMs;
+    const rig = new Rig({ agent, machine, place, timeline, clocks, can });
+    if (machine) machine.onEvent = ({ event, data }) => timeline.note("machine", `${event} ${JSON.stringify(data)}`, event === "WATCHDOG" || event === "RESET" ? "bad" : "plain");
+    const boots = machine?.boots;
+    let why = "";
+    const recorder = await recordCan(agent(), behaviour.isLoad === true);
+    const kernelLog = followKernel(agent(), timeline);
+    const timeoutMs = behaviour.timeoutMs ?? BEHAVIOUR_TIMEOUT_MS;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      await Promise.race([behaviour.run(rig), new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`not within ${timeoutMs / 1e3} s`)), timeoutMs);
+      })]);
+      if (machine && machine.boots !== boots && behaviour.needs.endsMachine !== true) throw new Error("the machine was reset meanwhile");
+    } catch (error) {
+      why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      timeline.note("rig", why.split("\n")[0]!, "bad");
+    } finally {
+      clearTimeout(timer);
+    }
+    const ms = timeline.ms;
+    kernelLog();
+    if (recorder && machine?.isOn !== false) await bringCanLog(agent(), timeline, clocks).catch((error: Error) => timeline.note("rig", `no CAN log: ${error.message}`));
+    await agent().endAll();
+    if (machine) machine.onEvent = undefined;
+    this.#add({
+      file: found.file, name: behaviour.name, machine: behaviour.needs.machine, verdict: why === "" ? "passed" : "failed", why, atMs, ms, bench: behaviour.bench, steps: rig.steps, figures: rig.figures,
+      entries: timeline.sorted(), frames: timeline.frames, log: rig.log,
+    });
+    return why === "";
+  }
+
+  #skip({ file, behaviour: { name, needs, bench } }: Found, why: string): void {
+    this.#add({ file, name, machine: needs.machine, verdict: "skipped", why, atMs: performance.now() - this.#beganMs, ms: 0, bench, steps: [], figures: [], entries: [], frames: { total: 0, shown: 0 }, log: "" });
+  }
+  #fail(found: Found, why: string): void {
+    this.#skip(found, why);
+    this.#report.results.at(-1)!.verdict = "failed";
+  }
+
+  #add(result: Result): void {
+    this.#report.results.push(result);
+    const { verdict, name, ms, figures, why } = result;
+    this.#say(`${verdict === "passed" ? "ok    " : verdict === "failed" ? "FAILED" : "skip  "} ${name}${verdict === "skipped" ? "" : ` (${(ms / 1e3).toFixed(1)} s)`}`);
+    for (const [key, value] of figures) this.#say(`         ${key}: ${value}`);
+    if (verdict === "failed") this.#say(why.split("\n").map((line) => `         ${line}`).join("\n"));
+  }
+
+  // ---- The end --------------------------------------------------------------------------------------------------------------------
+
+  finish(): number {
+    const report = this.#report;
+    report.ms = performance.now() - this.#beganMs;
+    const out = this.#words.out ?? join(made, "report");
+    mkdirSync(out, { recursive: true });
+    writeFileSync(join(out, "report.html"), page(report));
+    writeFileSync(join(out, "junit.xml"), junit(report));
+    writeFileSync(join(out, "results.json"), `${JSON.stringify(report, null, 1)}\n`);
+    if (this.#words.json) process.stdout.write(`${JSON.stringify(report)}\n`);
+    this.#say(`${count(report, "passed")} passed, ${count(report, "failed")} failed, ${count(report, "skipped")} skipped in ${Math.round(report.ms / 1e3)} s; ${join(out, "report.html")}`);
+    for (const folder of this.#kept) this.#say(`${folder} keeps what a machine left`);
+    return count(report, "failed") === 0 ? 0 : 1;
+  }
+}
+
+async function answers(agent: Agent): Promise<boolean> {
+  try {
+    return (await agent.run("true", { timeoutMs: 10_000 })).code === 0;
+  } catch {
+    // Then it does not: the next behaviour gets another machine.
+    return false;
+  }
+}
+
+/** The kernel's CAN log of all interfaces, in a file of the machine; false: not recorded. */
+async function recordCan(agent: Agent, isLoad: boolean): Promise<boolean> {
+  if (isLoad) return false;
+  const { code } = await agent.run("modprobe can-raw && command -v candump >/dev/null");
+  if (code !== 0) return false;
+  agent.start(`exec candump -D -L any,0:0,#FFFFFFFF >${CAN_LOG}`);
+  return true;
+}
+
+async function bringCanLog(agent: Agent, timeline: Timeline, clocks: Clocks): Promise<void> {
+  const { out } = await agent.run(`head -c ${CAN_LOG_BYTES_MAX} ${CAN_LOG}; rm -f ${CAN_LOG}`);
+  timeline.addCanLog(out, clocks);
+}
+
+/** New lines of the kernel's log, as they come; the answer ends it. */
+function followKernel(agent: Agent, timeline: Timeline): () => void {
+  const running = agent.start("exec dmesg --follow-new --notime");
+  running.onLine = (line) => timeline.note("kernel", line);
+  return () => running.signal("SIGTERM");
+}
+
+process.exit(await main());

@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readWords } from "./words.ts";
+
+test("words choose, options are read in any order", () => {
+  assert.deepEqual(readWords(["busOff", "--keep", "--out", "/somewhere", "crc", "--json", "--times", "3"]), {
+    only: ["busOff", "crc"], list: false, fetch: false, json: true, keep: true, out: "/somewhere", target: undefined, can: [], folder: undefined, times: 3,
+  });
+});
+
+test("a bench is named with its interfaces and its folder", () => {
+  const words = readWords(["--target", "ssh://root@arm.local:2222", "--can", "can0,can1", "--folder", "/opt/ipcnet"]);
+  assert.ok(typeof words !== "string");
+  assert.deepEqual([words.target, words.can, words.folder], [{ host: "root@arm.local", port: 2222 }, ["can0", "can1"], "/opt/ipcnet"]);
+  const numeric = readWords(["--target", "ssh://root@[fe80::1]", "--can", "can0", "--folder", "/opt/ipcnet"]);
+  assert.deepEqual(typeof numeric !== "string" && numeric.target, { host: "root@fe80::1", port: undefined });
+});
+
+test("what is wrong is said in a sentence", () => {
+  const wrong: [string[], RegExp][] = [
+    [["--fast"], /--fast is not known/],
+    [["--out"], /needs a value/],
+    [["--out", "--json"], /needs a value/],
+    [["--times", "0"], /1 to 1000/],
+    [["--target", "ssh://root@arm"], /needs --can/],
+    [["--target", "ssh://root@arm", "--can", "can0"], /needs --folder/],
+    [["--can", "can0"], /--target is missing/],
+    [["--target", "http://arm"], /--target is ssh/],
+    [["--target", "ssh://-oProxyCommand=x"], /--target is ssh/],
+    [["--target", "ssh://a", "--can", "can0;reboot", "--folder", "/x"], /--can is/],
+    [["--target", "ssh://a", "--can", "a,b,c", "--folder", "/x"], /--can is/],
+    [["--target", "ssh://a", "--can", "can0", "--folder", "x y"], /absolute/],
+  ];
+  for (const [argv, said] of wrong) {
+    const words = readWords(argv);
+    assert.ok(typeof words === "string", argv.join(" "));
+    assert.match(words, said);
+  }
+});

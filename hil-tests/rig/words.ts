@@ -1,0 +1,81 @@
+/** The command line of `npm run hil`, as a value. */
+
+export interface Words {
+  /** Only behaviours whose file or sentence contains one of them. */
+  only: string[];
+  list: boolean;
+  fetch: boolean;
+  json: boolean;
+  keep: boolean;
+  /** Where the report goes. */
+  out: string | undefined;
+  /** A real bench instead of a virtual machine. */
+  target: { host: string; port: number | undefined } | undefined;
+  /** The bench's CAN interfaces, two on one bus. */
+  can: string[];
+  /** Where the built repository lies on the bench. */
+  folder: string | undefined;
+  /** How often each is run: for what must hold each time. */
+  times: number;
+}
+
+export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--out DIR] [--times N] [--fetch]
+              [--target ssh://USER@HOST[:PORT] --can can0,can1 --folder /path/of/the/built/repository]
+
+  WORD      only behaviours whose file or sentence contains one of the words
+  --list    says what there is, which machine each needs, and how it is done on a bench; runs nothing
+  --json    the results on standard output as JSON, everything else on standard error
+  --keep    keeps the machines' folders (console, logs, CAN log)
+  --out     the folder of the report (default dist/hil/report)
+  --times   runs each so often
+  --fetch   unpacks the kernel's package below dist first
+  --target  a real bench, by ssh; whoever runs it is root there. What needs a virtual machine is listed as skipped, with the way to do it by hand
+`;
+
+/** What the words mean, or one sentence about what is wrong with them. */
+export function readWords(argv: readonly string[]): Words | string {
+  const words: Words = { only: [], list: false, fetch: false, json: false, keep: false, out: undefined, target: undefined, can: [], folder: undefined, times: 1 };
+  const rest = [...argv];
+  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    if (!word.startsWith("--")) {
+      words.only.push(word);
+      continue;
+    }
+    if (word === "--list" || word === "--fetch" || word === "--json" || word === "--keep") {
+      words[word.slice(2) as "list" | "fetch" | "json" | "keep"] = true;
+      continue;
+    }
+    if (!["--out", "--target", "--can", "--folder", "--times"].includes(word)) return `${word} is not known`;
+    const value = rest.shift();
+    if (value === undefined || value.startsWith("--")) return `${word} needs a value`;
+    const trouble = take(words, word, value);
+    if (trouble !== undefined) return trouble;
+  }
+  if (words.target && words.can.length === 0) return "--target needs --can: the names of the bench's CAN interfaces, two on one bus";
+  if (words.target && words.folder === undefined) return "--target needs --folder: where the built repository lies there";
+  if (!words.target && (words.can.length > 0 || words.folder !== undefined)) return "--can and --folder are those of a bench: --target is missing";
+  return words;
+}
+
+function take(words: Words, word: string, value: string): string | undefined {
+  if (word === "--out") words.out = value;
+  else if (word === "--folder") {
+    if (!/^\/[\w./-]+$/.test(value)) return "--folder is an absolute path";
+    words.folder = value;
+  } else if (word === "--times") {
+    const times = Number(value);
+    if (!Number.isInteger(times) || times < 1 || times > 1000) return "--times is a number from 1 to 1000";
+    words.times = times;
+  } else if (word === "--can") {
+    const names = value.split(",");
+    // IFNAMSIZ of the kernel is 16 with the zero. They are put into scripts.
+    if (names.length > 2 || names.some((name) => !/^[A-Za-z0-9_.-]{1,15}$/.test(name))) return "--can is one or two interface names with a comma between them";
+    words.can = names;
+  } else {
+    const match = /^ssh:\/\/((?:[A-Za-z0-9_.-]+@)?[A-Za-z0-9.-]+|(?:[A-Za-z0-9_.-]+@)?\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/.exec(value);
+    // ssh would take a host that begins with a minus for one of its options.
+    if (!match || match[1]!.startsWith("-")) return "--target is ssh://USER@HOST or ssh://USER@HOST:PORT";
+    words.target = { host: match[1]!.replace(/\[|\]/g, ""), port: match[2] === undefined ? undefined : Number(match[2]) };
+  }
+  return undefined;
+}
