@@ -23,8 +23,8 @@ import { globalOptions } from "./terminal.ts";
 
 const CONFIG = "/etc/ipcnet/ipcnet.yaml";
 const KEPT = "/var/lib/ipcnet/setup.json";
-/** A Node process on a small computer starts within seconds. */
-const HEALTHY_MS = 60_000;
+/** As long as the units give it; a Node process on a small computer starts within seconds. */
+const HEALTHY_MS = 180_000;
 const LOOK_MS = 100;
 
 interface SetupOptions {

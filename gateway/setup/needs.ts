@@ -61,6 +61,10 @@ export function needsOf(config: Config, { watchdog }: Pick<Answers, "watchdog">)
       ...(serialDevices ? ["SupplementaryGroups=dialout", ...["char-ttyUSB", "char-ttyACM", "char-ttyAMA", "char-ttyTHS", "char-ttyS", "char-pts"].map((each) => `DeviceAllow=${each} rw`)] : []), ...granted.map((each) => `DeviceAllow=${each} rw`),
     ]);
   }
+  if (config.socket.group !== undefined && config.socket.group !== SERVICE_GROUP) {
+    // chown to a group that one belongs to takes no capability, but the call itself.
+    open(brainLines, `The client socket belongs to the group ${config.socket.group}`, [`SupplementaryGroups=${config.socket.group}`, "SystemCallFilter=@chown"]);
+  }
   if (config.policy !== undefined) open(brainLines, "A policy may tell programs apart by their units: /proc of other users", ["ProtectProc=default"]);
 
   const text = (lines: readonly string[]): string => `${MARK}\n[Service]\n${lines.join("\n")}\n`;
@@ -74,6 +78,9 @@ export function needsOf(config: Config, { watchdog }: Pick<Answers, "watchdog">)
     reasons,
   };
 }
+
+/** Of ipcnetd@.service. */
+const SERVICE_GROUP = "ipcnet";
 
 /** All units that setup decides about. */
 export const allUnits = ["ipcnet-bus.service", "ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"] as const;

@@ -119,6 +119,9 @@ test("what the configuration names is opened for the service that needs it, and 
   const granted = of(`${pair}\nresources: [ { name: camera, device: /dev/video0, modes: [read] } ]`).brain;
   assert.match(granted, /^DeviceAllow=\/dev\/video0 rw$/m);
   assert.doesNotMatch(granted, /dialout/);
+  // The client socket for another group than the service's own.
+  assert.equal(of(`${pair}\nsocket: { mode: "0660", group: ipcnet }`).brain, "");
+  assert.match(of(`${pair}\nsocket: { mode: "0660", group: operators }`).brain, /^SupplementaryGroups=operators\nSystemCallFilter=@chown$/m);
   for (const { reflex, brain } of [fed, local]) for (const text of [reflex, brain]) assert.ok(text === "" || text.startsWith(`${MARK}\n[Service]\n`));
 });
 

@@ -93,7 +93,9 @@ static int check_replaceable(const char *path) {
 
 static int make_ready(int fd, const char *temporary, mode_t mode, gid_t group, int backlog, struct ipcnet_seqpacket_bound *bound) {
   struct stat made;
-  if (group != (gid_t)-1 && lchown(temporary, (uid_t)-1, group) != 0) return -errno;
+  if (lstat(temporary, &made) != 0) return -errno;
+  /* Not for the group that it has: a service's filter of system calls may refuse chown as such. */
+  if (group != (gid_t)-1 && made.st_gid != group && lchown(temporary, (uid_t)-1, group) != 0) return -errno;
   /* After chown, which would clear bits; before listen, so that nobody connects under bind's default mode. */
   if (chmod(temporary, mode) != 0) return -errno;
   if (lstat(temporary, &made) != 0) return -errno;
