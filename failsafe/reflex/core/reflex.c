@@ -159,7 +159,8 @@ static void leave(struct ipcnet_reflex *self, enum ipcnet_twin_role to) {
   }
   if (to == IPCNET_TWIN_YIELDING) ipcnet_reflex_claim_farewell(self, IPCNET_HANDOVER);
   if (owned && to == IPCNET_TWIN_STOPPED) ipcnet_reflex_claim_farewell(self, IPCNET_RELEASE);
-  for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) ipcnet_reflex_bus_park(self, bus);
+  /* Outvoted it may be cut off: what waits in the controller would come out when the cable is whole again, however old. The lock is still ours: nobody on this host is interrupted. */
+  for (uint32_t bus = 0; bus < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); bus++) ipcnet_reflex_bus_park(self, bus, to == IPCNET_TWIN_OUTVOTED);
   self->arming = IPCNET_DISARMED; /* the image keeps what was */
   self->plan.running = false;
   self->adopt_wanted = false;

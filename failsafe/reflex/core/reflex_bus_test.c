@@ -236,6 +236,35 @@ static void outvoted_and_off(void)
   rig_link(&rig, ARM_BUS, IPCNET_LINK_BUS_STATE, 3);
 }
 
+/*
+ * Who is outvoted with something on its way may be cut off: what the controller has in hand would come out, however old, when the cable is whole again. Only where something is on its way, where the
+ * bus was trusted so far (else it has been asked for), and not when the twin is handed a bus that works.
+ */
+static void test_outvoted_empties_what_is_on_its_way(void)
+{
+  static const struct {
+    enum ipcnet_twin_event event;
+    unsigned without_echo_ms, purges_before, purges;
+  } CASES[] = {
+    {IPCNET_TWIN_SELF_FENCED, 0, 0, 0}, {IPCNET_TWIN_SELF_FENCED, 2, 0, 1}, {IPCNET_TWIN_HIGHER_EPOCH, 2, 0, 1}, {IPCNET_TWIN_SELF_FENCED, 60, 1, 1}, {IPCNET_TWIN_YIELD_ASKED, 2, 0, 0}};
+  for (unsigned i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+    rig_armed_calm(&rig);
+    rig.echoes[ARM_BUS] = CASES[i].without_echo_ms == 0;
+    for (unsigned ms = 0; ms < CASES[i].without_echo_ms; ms++) {
+      struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+      rig_give(&rig, &command);
+      rig_run(&rig, 1000);
+    }
+    CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE], CASES[i].purges_before);
+    rig.answers_twin = false;
+    rig_event(&rig, CASES[i].event);
+    CHECK_INT(rig_state(&rig).role, CASES[i].event == IPCNET_TWIN_YIELD_ASKED ? IPCNET_TWIN_YIELDING : IPCNET_TWIN_OUTVOTED);
+    CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE], CASES[i].purges);
+    CHECK_INT(rig.bus_effects[AUX_BUS][IPCNET_EFFECT_PURGE], 0);
+    rig_end(&rig);
+  }
+}
+
 /* Who hears nobody because the controller is off would otherwise wait for ever. */
 static void test_outvoted_mends_a_bus_that_is_off(void)
 {
@@ -308,6 +337,7 @@ static void test_a_standby_goes_on_with_nothing(void)
 
 int main(void)
 {
+  test_outvoted_empties_what_is_on_its_way();
   test_outvoted_mends_a_bus_that_is_off();
   test_mending_has_an_end();
   test_a_standby_goes_on_with_nothing();
