@@ -71,6 +71,7 @@ export class PrivateBus {
   stop(): void {
     this.#system?.close();
     this.daemon.kill("SIGKILL");
-    rmSync(this.folder, { recursive: true, force: true });
+    // Who gives a lock back writes it down here, and may do so this very moment.
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 50, retryDelay: 20 });
   }
 }
