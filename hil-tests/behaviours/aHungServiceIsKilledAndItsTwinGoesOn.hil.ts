@@ -10,7 +10,7 @@ export default behaviour({
   async run(rig) {
     const installed = await InstalledPackage.in(rig);
     await installed.healthy();
-    const active = async (): Promise<"a" | "b"> => (await rig.eventually("an active gateway", async () => (await installed.ask<{ active: "a" | "b" }>("gateway/failover")).active));
+    const active = async (): Promise<"a" | "b"> => (await installed.until("an active gateway", async () => (await installed.ask<{ active: "a" | "b" }>("gateway/failover")).active));
     await rig.step("the standby: WatchdogSec", async () => {
       const unit = `ipcnetd@${(await active()) === "a" ? "b" : "a"}.service` as const;
       const pid = await installed.mainPid(unit);
@@ -24,12 +24,12 @@ export default behaviour({
       const unit = `ipcnetd@${name}.service` as const;
       const pid = await installed.mainPid(unit);
       await rig.sh(`kill -STOP ${pid}`);
-      await rig.eventually("the other one is active", async () => (await active()) !== name);
+      await installed.until("the other one is active", async () => (await active()) !== name);
       await installed.startedAgain(unit, pid);
       await installed.paired();
     });
     await rig.step("the owner of the buses: its twin takes over, and it comes back as the standby", async () => {
-      const owner = async (): Promise<"a" | "b"> => rig.eventually("an owner", async () => (await installed.ask<{ reflexes: { instance: "a" | "b"; role: string }[] }>("gateway/failover", "gateway/reflex")).reflexes?.find(({ role }) => role === "owner")?.instance);
+      const owner = async (): Promise<"a" | "b"> => installed.until("an owner", async () => (await installed.ask<{ reflexes: { instance: "a" | "b"; role: string }[] }>("gateway/failover", "gateway/reflex")).reflexes?.find(({ role }) => role === "owner")?.instance);
       const name = await owner();
       const unit = `ipcnet-reflex@${name}.service` as const;
       const pid = await installed.mainPid(unit);

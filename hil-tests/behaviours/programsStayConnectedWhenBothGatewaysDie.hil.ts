@@ -22,14 +22,14 @@ export default behaviour({
     const lines: string[] = [];
     const program = rig.start("exec /usr/bin/python3 /tmp/keeper.py", { input: true });
     program.onLine = (line) => void lines.push(line);
-    await rig.eventually("the program is connected", () => lines.includes("connected"), () => program.err);
+    await installed.until("the program is connected", () => lines.includes("connected"), () => program.err);
     program.write("?\n");
-    await rig.eventually("an answer", () => lines.length === 2, () => program.err);
-    await rig.eventually("its descriptors in the store", async () => Number(await installed.show("ipcnetd@a.service", "NFileDescriptorStore")) + Number(await installed.show("ipcnetd@b.service", "NFileDescriptorStore")) > 3);
+    await installed.until("an answer", () => lines.length === 2, () => program.err);
+    await installed.until("its descriptors in the store", async () => Number(await installed.show("ipcnetd@a.service", "NFileDescriptorStore")) + Number(await installed.show("ipcnetd@b.service", "NFileDescriptorStore")) > 3);
     const pids = [await installed.mainPid("ipcnetd@a.service"), await installed.mainPid("ipcnetd@b.service")];
     await rig.sh(`kill -9 ${pids.join(" ")}`);
     program.write("?\n");
-    await rig.eventually("the same connection is answered", () => lines.length === 3, () => program.err);
+    await installed.until("the same connection is answered", () => lines.length === 3, () => program.err);
     assert.ok(!pids.includes(Number(lines[2])), `${lines[2]} answered, ${pids.join(" and ")} were killed`);
     await installed.paired();
     program.signal("SIGTERM");

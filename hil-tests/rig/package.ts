@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { eventually } from "../waiting.ts";
 import type { Rig } from "./rig.ts";
 
 const root = join(import.meta.dirname, "../../../..");
@@ -67,9 +68,14 @@ export class InstalledPackage {
     return seconds;
   }
 
+  /** As the rig's, with the patience for a machine in which four gateways and bus processes run. */
+  until<Answer>(what: string, ask: () => Answer | Promise<Answer>, last?: () => unknown): Promise<Exclude<Answer, undefined | false>> {
+    return eventually(what, ask, { timeoutMs: SLOW_MS, ...(last ? { last } : {}) });
+  }
+
   /** Until each one has its other one. */
   async paired(): Promise<void> {
-    await this.#rig.eventually("both pairs", async () => {
+    await this.until("both pairs", async () => {
       const { active, standby, reflexes = [] } = await this.ask<Failover>("gateway/failover", "gateway/reflex");
       return active !== undefined && standby?.ready === true && reflexes.length === 2 && reflexes.every(({ there, healthy, tableIsOurs, twinSeenMsAgo }) => there && healthy && tableIsOurs && twinSeenMsAgo !== undefined);
     });
@@ -98,7 +104,7 @@ print(json.dumps(answer, default=str))' ${words.join(" ")}`, { quiet: true });
   }
   /** Another process than `pid`, and READY. */
   async startedAgain(unit: Unit, pid: number): Promise<void> {
-    await this.#rig.eventually(`${unit} again`, async () => {
+    await this.until(`${unit} again`, async () => {
       const text = await this.#rig.sh(`systemctl show -P MainPID -P ActiveState ${unit}`, { quiet: true });
       const [now, state] = [/^\d+$/m.exec(text)?.[0], /^[a-z]+$/m.exec(text)?.[0]];
       return state === "active" && now !== "0" && now !== String(pid);
