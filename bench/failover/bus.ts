@@ -102,6 +102,11 @@ class Bench {
     return eventually("armed", async () => (await armIfPossible(this.#program, "bench")) === "armed", { timeoutMs: START_MS, last: () => this.rig.logs() });
   }
 
+  /** What the gateway says of its last takeover. */
+  async failover(): Promise<unknown> {
+    return ((await this.#program.request("gateway/failover", {}, { timeoutMs: START_MS })) as { takeover?: unknown }).takeover;
+  }
+
   async stop(): Promise<void> {
     clearInterval(this.#commanding);
     const endUs = systemClock.nowUs();
@@ -149,6 +154,7 @@ export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, 
     busy = startStress(burnerKinds(burners), { folder: rig.folder, niceness: burnersNice });
     for (const kind of kinds) {
       bench.ttlMs = ttlMs ?? TTL_MS[kind];
+      let noticedBefore = 0;
       for (let i = 1; i <= faults; i++) {
         await rig.rehearsed();
         await bench.armed();
@@ -156,6 +162,7 @@ export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, 
         await pause(windowMs);
         watch.begin(kind, systemClock.nowUs());
         const endMs = performance.now() + windowMs;
+        const struckAt = new Date().toISOString();
         try {
           gapsMs.get(kind)!.push((await strike(rig, load, kind, random())).gapMs);
         } catch (error) {
@@ -163,6 +170,9 @@ export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, 
         }
         await pause(Math.max(bench.ttlMs, endMs - performance.now()));
         watch.begin(STARTING, systemClock.nowUs());
+        const noticed = noticedIn(watch.phases.get(kind)!);
+        if (noticed > noticedBefore) progress(`${kind} ${i} was noticed on the bus; struck at ${struckAt}; the takeover: ${JSON.stringify(await bench.failover())}; the gateways said:\n${rig.logs()}\n`);
+        noticedBefore = noticed;
         if (i % PROGRESS_EVERY > 0 && i < faults && faults > PROGRESS_EVERY) continue;
         const { late, poses, disarms, ownerChanges } = watch.phases.get(kind)!;
         progress(`${kind}: ${i} of ${faults}, late ${late} (${watch.phases.get(QUIET)!.late} without a fault), poses ${poses}, disarms ${disarms}, owners changed ${ownerChanges}, load ${loadavg()[0]!.toFixed(1)}, ${load.findings.length} findings\n`);
@@ -202,6 +212,11 @@ export const busRows: readonly { name: string; of: (phase: BusPhase) => string; 
   // A gateway that hangs is noticed after half a second, a joint waits for a fifth.
   { name: "joints that held by themselves", of: ({ deadManStops }) => String(deadManStops) },
 ];
+
+/** All that must be zero in a window with a fault. */
+function noticedIn(phase: BusPhase): number {
+  return busRows.reduce((sum, { none }) => sum + (none?.(phase) ?? 0), 0);
+}
 
 function refusedOf(refused: ReadonlyMap<string, number>): number {
   return [...refused.values()].reduce((sum, count) => sum + count, 0);
