@@ -157,6 +157,7 @@ class Run {
   async #one(found: Found, { agent, machine, place, clocks, can = [] }: { agent: () => Agent; machine: Machine | undefined; place: Place; clocks: Clocks; can?: readonly string[] }): Promise<boolean> {
     const { behaviour } = found;
     const timeline = new Timeline(() => performance.now());
+    if (this.#words.follow) timeline.onEntry = ({ atMs, lane, text, tone }) => void (tone === "frame" || tone === "errorFrame" || this.#say(`  ${(atMs / 1e3).toFixed(1).padStart(7)} ${lane.padEnd(8)} ${text}`));
     const atMs = performance.now() - this.#beganMs;
     const rig = new Rig({ agent, machine, place, timeline, clocks, can });
     if (machine) machine.onEvent = ({ event, data }) => timeline.note("machine", `${event} ${JSON.stringify(data)}`, event === "WATCHDOG" || event === "RESET" ? "bad" : "plain");
