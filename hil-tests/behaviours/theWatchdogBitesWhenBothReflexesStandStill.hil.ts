@@ -7,7 +7,7 @@ import type { Rig } from "../rig/rig.ts";
 const HEARTBEAT_S = 10;
 
 /** Prints the reflexes that run: those that lead their group. */
-export const LEADERS = "for p in /proc/[0-9]*; do case $(readlink $p/exe) in */ipcnet-reflex) [ \"$(cut -d' ' -f5 $p/stat)\" = ${p#/proc/} ] && basename $p;; esac; done";
+const LEADERS = "for p in /proc/[0-9]*; do case $(readlink $p/exe) in */ipcnet-reflex) [ \"$(cut -d' ' -f5 $p/stat)\" = ${p#/proc/} ] && basename $p;; esac; done";
 
 export default behaviour({
   name: "one of the pair feeds the hardware watchdog, the other goes on when it dies, an orderly stop ends it, two that stand still are a reset, and the next start knows why",
