@@ -7,7 +7,7 @@ import type { Rig } from "../rig/rig.ts";
 const HEARTBEAT_S = 10;
 
 /** Prints the reflexes that run: those that lead their group. */
-const LEADERS = "for p in /proc/[0-9]*; do case $(readlink $p/exe) in */ipcnet-reflex) [ \"$(cut -d' ' -f5 $p/stat)\" = ${p#/proc/} ] && basename $p;; esac; done";
+export const LEADERS = "for p in /proc/[0-9]*; do case $(readlink $p/exe) in */ipcnet-reflex) [ \"$(cut -d' ' -f5 $p/stat)\" = ${p#/proc/} ] && basename $p;; esac; done";
 
 export default behaviour({
   name: "one of the pair feeds the hardware watchdog, the other goes on when it dies, an orderly stop ends it, two that stand still are a reset, and the next start knows why",
@@ -16,6 +16,7 @@ export default behaviour({
   timeoutMs: 30 * 60_000,
   async run(rig) {
     await rig.sh(`modprobe i6300esb heartbeat=${HEARTBEAT_S}`);
+    rig.ownClock();
     const first = await start(rig);
     const dead = await feeder(rig);
     await rig.step("its twin feeds it on when the feeding reflex is killed", async () => {

@@ -274,7 +274,7 @@ void ipcnet_reflex_time_echo(struct ipcnet_reflex *self, uint8_t bus, const stru
 
 void ipcnet_reflex_bus_load(struct ipcnet_reflex *self);
 void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t bus, bool trusted);
-void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t bus, bool empty);
+void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t bus, bool purge); /* purge: what of it is still on its way, if the bus is trusted */
 /* What bus_health is told of a bus that is ours: an event that says all by itself, one with a number, an error frame. */
 void ipcnet_reflex_bus_note(struct ipcnet_reflex *self, uint32_t bus, enum ipcnet_bus_event_kind kind);
 void ipcnet_reflex_bus_step(struct ipcnet_reflex *self, uint32_t bus, enum ipcnet_bus_event_kind kind, uint32_t a);
