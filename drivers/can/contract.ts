@@ -30,6 +30,8 @@ export interface CanHarness {
   disturb?: () => Promise<void> | void;
   /** False for links that cannot carry remote frames. Default true. */
   remote?: boolean;
+  /** Of the remote frame that is tried. Default 3; 0 for a controller's model that keeps data of remote frames which have none, and hands over each frame after it one too late. */
+  remoteLengthBytes?: number;
   stop: () => Promise<void>;
 }
 
@@ -83,7 +85,7 @@ export function testCanDriverContract(name: string, makeHarness: () => Promise<C
   contract("remote frames carry a length and no data", async (harness, { frames }) => {
     const { driver } = harness;
     await driver.start();
-    const remote = { timeUs: soonUs(), canId: 0x321, flags: CanFlag.remote, data: new Uint8Array(0), lengthBytes: 3 };
+    const remote = { timeUs: soonUs(), canId: 0x321, flags: CanFlag.remote, data: new Uint8Array(0), lengthBytes: harness.remoteLengthBytes ?? 3 };
     if (harness.remote === false) {
       assert.equal(driver.send(remote), "unsupported");
       return;

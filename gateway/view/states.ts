@@ -68,6 +68,11 @@ export function findings(report: StatusReport): Finding[] {
     const severity = node.required && node.state === "lost" ? "bad" : "warn";
     found.push({ severity, text: `${node.required ? "required" : "optional"} node ${printable(node.name)} is ${nodeLook(node).word}` });
   }
+  for (const { name, identity, errors = [], required } of report.nodes) {
+    if (identity?.state === "mismatch") found.push({ severity: required ? "bad" : "warn", text: `node ${printable(name)} is not the configured one: ${(identity.mismatch ?? []).map(printable).join(", ")}` });
+    if (identity?.state === "noAnswer") found.push({ severity: "warn", text: `node ${printable(name)} does not say who it is` });
+    for (const { code, text } of errors) found.push({ severity: "warn", text: `node ${printable(name)}: ${printable(text)} (EMCY 0x${code.toString(16).toUpperCase().padStart(4, "0")})` });
+  }
   for (const reflex of report.reflexes) {
     const name = `reflex ${reflex.instance}`;
     if (!reflex.there) found.push({ severity: report.reflexes.some(({ role }) => role === "owner") ? "warn" : "bad", text: `${name} does not answer: ${printable(reflex.reason)}` });

@@ -8,8 +8,8 @@ export default behaviour({
   async run(rig) {
     const [ours, peers] = await rig.pair("sja1000");
     await rig.modules();
-    await rig.tests("contract", { environment: { IPCNET_HIL_OURS: ours, IPCNET_HIL_PEERS: peers, IPCNET_HIL_KIND: "sja1000" }, known: [
-      { pattern: /remote frames/, why: "the emulated SJA1000 hands over each frame one too late after a remote frame; candump sees the same" },
+    rig.ownClock();
+    await rig.tests("contract", { environment: { IPCNET_HIL_OURS: ours, IPCNET_HIL_PEERS: peers, IPCNET_HIL_KIND: "sja1000", IPCNET_HIL_MODEL: "1" }, known: [
       { pattern: /bus-off/, why: "the emulated SJA1000 is not really off the bus, frames of before may still leave" },
     ] });
   },

@@ -146,9 +146,9 @@ export class Agent {
     return running;
   }
 
-  /** Runs it to its end. Fails when it takes longer, or when the machine does not answer at all. */
-  async run(script: string, { timeoutMs = RUN_TIMEOUT_MS }: { timeoutMs?: number } = {}): Promise<Ended> {
-    const running = this.start(script, { timeoutMs });
+  /** Runs it to its end. Fails when it takes longer, or when the machine does not answer at all. `machineFactor`: by its own clock it may take so many times as long. */
+  async run(script: string, { timeoutMs = RUN_TIMEOUT_MS, machineFactor = 1 }: { timeoutMs?: number; machineFactor?: number } = {}): Promise<Ended> {
+    const running = this.start(script, { timeoutMs: timeoutMs * machineFactor });
     const timer = setTimeout(() => running.lost(`no answer within ${(timeoutMs * HOST_PATIENCE_FACTOR) / 1e3} s`), timeoutMs * HOST_PATIENCE_FACTOR);
     try {
       return await running.ended;

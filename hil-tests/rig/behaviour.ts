@@ -18,6 +18,8 @@ export type Device =
   | "watchdog"
   /** A USB serial adapter that can be pulled out. */
   | "usbSerial"
+  /** A network of its own, into which the host can be let. */
+  | "network"
   /** A disk that keeps what a power cut leaves. */
   | "disk";
 

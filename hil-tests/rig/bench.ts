@@ -10,8 +10,14 @@ export interface Bench {
   end(): Promise<void>;
 }
 
+/** ssh; IPCNET_HIL_SSH_CONFIG names a configuration file instead of the user's own. */
+function ssh(): string[] {
+  const file = process.env["IPCNET_HIL_SSH_CONFIG"];
+  return ["ssh", ...(file === undefined ? [] : ["-F", file]), "-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=5"];
+}
+
 /** `command`: what is ssh here; for tests another program that takes a command line. */
-export async function openBench({ host, port }: { host: string; port: number | undefined }, command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=5"]): Promise<Bench> {
+export async function openBench({ host, port }: { host: string; port: number | undefined }, command = ssh()): Promise<Bench> {
   const [program, ...words] = [...command, ...(port === undefined ? [] : ["-p", String(port)]), host];
   // The agent's text goes over as an argument, so that nothing has to be copied there before: its input is for orders.
   const text = readFileSync(join(sources, "guest/agent.py")).toString("base64");

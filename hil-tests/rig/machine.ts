@@ -8,6 +8,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { copyFileSync, existsSync, openSync, readFileSync, rmSync, ftruncateSync, closeSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../waiting.ts";
 import { Agent, type Hello } from "./agent.ts";
@@ -33,7 +34,7 @@ const running = new Set<ChildProcess>();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(signal, () => {
     for (const child of running) child.kill("SIGKILL");
-    process.exit(130);
+    process.exit(128 + constants.signals[signal]);
   });
 }
 
@@ -105,6 +106,8 @@ export class Machine {
       "-device", "qemu-xhci,id=usb", "-chardev", `socket,id=usbSerial,path=${join(folder, "usb")},server=on,wait=off`, "-device", "usb-serial,chardev=usbSerial,id=usbSerial0,bus=usb.0,always-plugged=on",
       // What it has flushed is on the host's side: what a power cut takes is what it had not.
       "-drive", `if=none,id=disk,file=${join(folder, "disk")},format=raw,cache=writeback`, "-device", "virtio-blk-pci,drive=disk",
+      // Nothing goes out; a behaviour may let something in (hostfwd_add).
+      "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
       "-device", "i6300esb", "-action", "watchdog=reset",
       "-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random",
       "-device", "virtio-serial-pci", "-chardev", `socket,id=agent,path=${join(folder, "agent")},server=on,wait=off`, "-device", `virtserialport,chardev=agent,name=${AGENT_PORT}`,

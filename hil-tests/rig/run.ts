@@ -26,6 +26,8 @@ const CAN_LOG_BYTES_MAX = 8 << 20;
 /** Machines that this rig cannot build yet. */
 const NOT_YET: Partial<Record<MachineKind, string>> = { arm64: "no arm64 machine in this rig yet", two: "no second machine in this rig yet" };
 
+const foldersInUse = new Set<string>();
+
 async function main(): Promise<number> {
   const words = readWords(process.argv.slice(2));
   if (typeof words === "string") {
@@ -99,6 +101,7 @@ class Run {
     const waiting = [...found];
     while (waiting.length > 0) {
       const folder = mkdtempSync(join(tmpdir(), "ipcnet-hil-"));
+      foldersInUse.add(folder);
       const machine = new Machine({ kernel, boot: kind === "systemd" ? "systemd" : "plain", folder });
       const clocks = new Clocks();
       machine.onClock = (machineS) => clocks.add(machineS, performance.now());
@@ -120,6 +123,7 @@ class Run {
         await machine.cutPower();
         if (this.#words.keep || failed) this.#kept.push(folder);
         else rmSync(folder, { recursive: true });
+        foldersInUse.delete(folder);
       }
     }
   }
@@ -157,6 +161,7 @@ class Run {
   async #one(found: Found, { agent, machine, place, clocks, can = [] }: { agent: () => Agent; machine: Machine | undefined; place: Place; clocks: Clocks; can?: readonly string[] }): Promise<boolean> {
     const { behaviour } = found;
     const timeline = new Timeline(() => performance.now());
+    if (this.#words.follow) timeline.onEntry = ({ atMs, lane, text, tone }) => void (tone === "frame" || tone === "errorFrame" || this.#say(`  ${(atMs / 1e3).toFixed(1).padStart(7)} ${lane.padEnd(8)} ${text}`));
     const atMs = performance.now() - this.#beganMs;
     const rig = new Rig({ agent, machine, place, timeline, clocks, can });
     if (machine) machine.onEvent = ({ event, data }) => timeline.note("machine", `${event} ${JSON.stringify(data)}`, event === "WATCHDOG" || event === "RESET" ? "bad" : "plain");
@@ -253,4 +258,8 @@ function followKernel(agent: Agent, timeline: Timeline): () => void {
   return () => running.signal("SIGTERM");
 }
 
+// Whatever ends this, no machine's folder is left that nobody wants to see.
+process.on("exit", () => {
+  for (const folder of foldersInUse) rmSync(folder, { recursive: true, force: true });
+});
 process.exit(await main());

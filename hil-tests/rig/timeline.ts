@@ -48,6 +48,8 @@ export class Timeline {
   readonly entries: Entry[] = [];
   /** Frames of the kernel's log, and how many of them are among the entries. */
   frames = { total: 0, shown: 0 };
+  /** Called with each entry as it is made. */
+  onEntry: ((entry: Entry) => void) | undefined;
   readonly #beganMs: number;
   readonly #now: () => number;
 
@@ -62,7 +64,9 @@ export class Timeline {
   }
 
   note(lane: string, text: string, tone: Entry["tone"] = "plain", atHostMs = this.#now()): void {
-    this.entries.push({ atMs: atHostMs - this.#beganMs, lane, text, tone });
+    const entry = { atMs: atHostMs - this.#beganMs, lane, text, tone };
+    this.entries.push(entry);
+    this.onEntry?.(entry);
   }
 
   /** The kernel's CAN log as `candump -L` writes it, with the machine's times. Lines that are none are left out. */

@@ -4,7 +4,7 @@ import { readWords } from "./words.ts";
 
 test("words choose, options are read in any order", () => {
   assert.deepEqual(readWords(["busOff", "--keep", "--out", "/somewhere", "crc", "--json", "--times", "3"]), {
-    only: ["busOff", "crc"], list: false, fetch: false, json: true, keep: true, out: "/somewhere", target: undefined, can: [], folder: undefined, times: 3,
+    only: ["busOff", "crc"], list: false, fetch: false, json: true, keep: true, follow: false, out: "/somewhere", target: undefined, can: [], folder: undefined, times: 3,
   });
 });
 

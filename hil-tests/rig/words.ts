@@ -7,6 +7,8 @@ export interface Words {
   fetch: boolean;
   json: boolean;
   keep: boolean;
+  /** Says what happens while it happens. */
+  follow: boolean;
   /** Where the report goes. */
   out: string | undefined;
   /** A real bench instead of a virtual machine. */
@@ -19,13 +21,14 @@ export interface Words {
   times: number;
 }
 
-export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--out DIR] [--times N] [--fetch]
+export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--follow] [--out DIR] [--times N] [--fetch]
               [--target ssh://USER@HOST[:PORT] --can can0,can1 --folder /path/of/the/built/repository]
 
   WORD      only behaviours whose file or sentence contains one of the words
   --list    says what there is, which machine each needs, and how it is done on a bench; runs nothing
   --json    the results on standard output as JSON, everything else on standard error
   --keep    keeps the machines' folders (console, logs, CAN log)
+  --follow  says what happens while it happens, CAN frames aside
   --out     the folder of the report (default dist/hil/report)
   --times   runs each so often
   --fetch   unpacks the kernel's package below dist first
@@ -34,15 +37,15 @@ export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--out
 
 /** What the words mean, or one sentence about what is wrong with them. */
 export function readWords(argv: readonly string[]): Words | string {
-  const words: Words = { only: [], list: false, fetch: false, json: false, keep: false, out: undefined, target: undefined, can: [], folder: undefined, times: 1 };
+  const words: Words = { only: [], list: false, fetch: false, json: false, keep: false, follow: false, out: undefined, target: undefined, can: [], folder: undefined, times: 1 };
   const rest = [...argv];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     if (!word.startsWith("--")) {
       words.only.push(word);
       continue;
     }
-    if (word === "--list" || word === "--fetch" || word === "--json" || word === "--keep") {
-      words[word.slice(2) as "list" | "fetch" | "json" | "keep"] = true;
+    if (word === "--list" || word === "--fetch" || word === "--json" || word === "--keep" || word === "--follow") {
+      words[word.slice(2) as "list" | "fetch" | "json" | "keep" | "follow"] = true;
       continue;
     }
     if (!["--out", "--target", "--can", "--folder", "--times"].includes(word)) return `${word} is not known`;

@@ -11,8 +11,8 @@ import { CLAIM_ID } from "../../reflexProcesses.ts";
 const LIFE_US = 100_000;
 
 export class Motor {
-  /** Frames of others, since the beginning. */
-  readonly seen: { canId: number; data: Uint8Array }[] = [];
+  /** Frames of others, since the beginning, each with the kernel's time of reception. */
+  readonly seen: { canId: number; data: Uint8Array; timeUs: number }[] = [];
   joint: Joint;
   readonly #folder: string;
   readonly #interface: string;
@@ -20,10 +20,10 @@ export class Motor {
   #cancel: (() => void) | undefined;
 
   /** `folder`: where arm.dbc lies. */
-  constructor(folder: string, canInterface: string) {
+  constructor(folder: string, canInterface: string, positionRad = 0) {
     this.#folder = folder;
     this.#interface = canInterface;
-    this.joint = this.#newJoint(0);
+    this.joint = this.#newJoint(positionRad);
   }
 
   #newJoint(positionRad: number): Joint {
@@ -65,7 +65,7 @@ export class Motor {
       for (let index = 0; index < bus.batch.count; index++) {
         const frame = readFrame(bus.batch.bytes, bus.batch.view, index * FRAME_STRIDE_BYTES);
         if ((frame.flags & (CanFlag.echo | CanFlag.error)) !== 0) continue;
-        this.seen.push({ canId: frame.canId, data: Uint8Array.from(frame.data) });
+        this.seen.push({ canId: frame.canId, data: Uint8Array.from(frame.data), timeUs: frame.timeUs });
         for (const answer of this.joint.receive(frame, systemClock.nowUs())) this.#send(answer);
       }
     }

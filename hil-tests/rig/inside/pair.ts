@@ -1,10 +1,11 @@
 /**
  * In the machine: a pair of reflexes and the gateway's end of them in this process. No gateway, and nothing else that a tenth of a processor could not carry.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { busPhases } from "../../../drivers/can/busHealth.ts";
 import { ReflexBus } from "../../../failsafe/reflex/client/bus.ts";
 import { ReflexClient } from "../../../failsafe/reflex/client/client.ts";
@@ -12,12 +13,45 @@ import { ReflexSupervisor } from "../../../failsafe/reflex/client/supervisor.ts"
 import { loadConfiguration } from "../../../gateway/build/configuration.ts";
 import { systemClock } from "../../../schemas/clock.ts";
 import { compileMessage, type MessageCodec } from "../../../schemas/dbc/index.ts";
+import { armConfiguration, type Configuration } from "../../armRig.ts";
+import { withReflex } from "../../reflexProcesses.ts";
 import { eventually } from "../../waiting.ts";
 
 const program = join(import.meta.dirname, "../../../../native/ipcnet-reflex");
-export const PATIENCE_MS = 120_000;
+export const PATIENCE_MS = 300_000;
 /** Of a command: this process may be held up for seconds. */
 export const LIFE_MS = 15_000;
+
+export interface PairOptions {
+  /** A command that starts the reflexes, with fewer rights for instance. */
+  through?: readonly string[];
+  /** Where they keep epochs and journal. Default: state, below the folder. */
+  state?: string;
+  /** More of their arguments. */
+  words?: readonly string[];
+  /** False: they run already. */
+  starts?: boolean;
+}
+
+/** The arm's base joint on an interface of the kernel, its bus owned by a pair. Programs run at a tenth of their speed in the machine, and the host may be busy: so its deadlines are generous. */
+export function pairConfiguration(canInterface: string): Configuration {
+  const made = armConfiguration(["base"], canInterface);
+  Object.assign(made.buses[0]!, { driver: "socketcan", interface: canInterface, deadAfterMs: 3_000, txQueueFrames: 64 });
+  made.nodes[0]!["timeoutMs"] = 10_000;
+  made.commands[0]!["ttlMsMax"] = LIFE_MS;
+  withReflex(made, "pair");
+  Object.assign(made["redundancy"] as object, { twinDeadlineMs: 1_000, brainTimeoutMs: 60_000 });
+  made.safePose["budgetMs"] = 4_000;
+  for (const step of made.safePose["steps"] as Record<string, unknown>[]) step["deadlineMs"] = 2_000;
+  return made;
+}
+
+/** One of the pair, and nothing that would start it again. */
+export function spawnReflex(folder: string, instance: "a" | "b", { state = join(folder, "state"), through = [], words = [] }: PairOptions = {}): ChildProcessByStdio<null, Readable, Readable> {
+  mkdirSync(state, { recursive: true });
+  const [command, ...args] = [...through, program, "--instance", instance, "--run", folder, "--state", state, "--no-realtime", ...words];
+  return spawn(command!, args, { stdio: ["ignore", "pipe", "pipe"] });
+}
 
 export class Pair {
   readonly supervisor: ReflexSupervisor;
@@ -29,13 +63,13 @@ export class Pair {
   readonly #codec: MessageCodec;
   readonly #children = new Map<"a" | "b", ChildProcess>();
   readonly #folder: string;
-  readonly #through: readonly string[];
+  readonly #options: PairOptions;
   #log = "";
   #token = 0;
   #ended = false;
 
-  /** `through`: a command that starts the reflexes, with fewer rights for instance. */
-  static async start(folder: string, configuration: string, through: readonly string[] = []): Promise<Pair> {
+  /** `folder`: of the configuration and of the reflexes' sockets. */
+  static async start(folder: string, configuration: string, options: PairOptions = {}): Promise<Pair> {
     const file = join(folder, "ipcnet.yaml");
     writeFileSync(file, configuration);
     const loaded = loadConfiguration(file);
@@ -46,27 +80,24 @@ export class Pair {
       runFolder: folder, instances: ["a", "b"], clock: systemClock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: config.redundancy.brainTimeoutMs,
       event: ({ severity, code, text }) => void events.push(`${severity} ${code}: ${text}`),
     });
-    const pair = new Pair({ client, events, codec: compileMessage(parts.messages.of("arm").get("base_Command")!.message), folder, through });
+    const pair = new Pair({ client, events, codec: compileMessage(parts.messages.of("arm").get("base_Command")!.message), folder, options });
     await pair.#bus.start();
-    for (const instance of ["a", "b"] as const) pair.startOne(instance);
+    if (options.starts !== false) for (const instance of ["a", "b"] as const) pair.startOne(instance);
     return pair;
   }
 
-  private constructor({ client, events, codec, folder, through }: { client: ReflexClient; events: string[]; codec: MessageCodec; folder: string; through: readonly string[] }) {
+  private constructor({ client, events, codec, folder, options }: { client: ReflexClient; events: string[]; codec: MessageCodec; folder: string; options: PairOptions }) {
     this.client = client;
     this.events = events;
     this.#codec = codec;
     this.#folder = folder;
-    this.#through = through;
+    this.#options = options;
     this.#bus = new ReflexBus({ client, bus: 0, name: "arm", bitrateBps: 500_000, fd: false, clock: systemClock, onRefused: (_token, reason) => void this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1) });
     this.supervisor = new ReflexSupervisor({ client, clock: systemClock, missing: () => [], clearCommands: () => {}, stateChanged: (from, to, why) => void events.push(`${from} → ${to}: ${why}`), autoDisarmAfterSilentMs: 0 });
   }
 
   startOne(instance: "a" | "b"): void {
-    const state = join(this.#folder, "state");
-    mkdirSync(state, { recursive: true });
-    const [command, ...args] = [...this.#through, program, "--instance", instance, "--run", this.#folder, "--state", state, "--no-realtime"];
-    const child = spawn(command!, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawnReflex(this.#folder, instance, this.#options);
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (this.#log += text));
     this.#children.set(instance, child);
     // As whatever keeps it running does: on this machine a twin may be found standing still although it is only slow.
@@ -126,6 +157,11 @@ export class Pair {
     const closed = once(child, "close");
     child.kill("SIGKILL");
     await closed;
+  }
+
+  /** Both stand still, at once. */
+  freeze(): void {
+    for (const child of this.#children.values()) child.kill("SIGSTOP");
   }
 
   async end(): Promise<void> {

@@ -7,33 +7,20 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { armConfiguration, commandId, PROBE_ID, yamlOf } from "../../armRig.ts";
+import { commandId, PROBE_ID, yamlOf } from "../../armRig.ts";
 import { testFolder } from "../../daemon.ts";
-import { CLAIM_ID, withReflex } from "../../reflexProcesses.ts";
+import { CLAIM_ID } from "../../reflexProcesses.ts";
 import { Motor } from "./motor.ts";
-import { LIFE_MS, Pair, PATIENCE_MS } from "./pair.ts";
+import { Pair, pairConfiguration, PATIENCE_MS } from "./pair.ts";
 
 const examples = join(import.meta.dirname, "../../../../../examples/arm");
 const OURS = process.env["IPCNET_HIL_OURS"]!;
 const MOTORS = process.env["IPCNET_HIL_PEERS"]!;
 const ip = (...words: string[]): void => void execFileSync("ip", words);
 const folder = testFolder();
-const configuration = configured();
+const configuration = yamlOf(pairConfiguration(OURS));
 const motor = new Motor(examples, MOTORS);
 let pair: Pair;
-
-function configured(): string {
-  const made = armConfiguration(["base"], OURS);
-  Object.assign(made.buses[0]!, { driver: "socketcan", interface: OURS, deadAfterMs: 3_000, txQueueFrames: 64 });
-  made.nodes[0]!["timeoutMs"] = 10_000;
-  made.commands[0]!["ttlMsMax"] = LIFE_MS;
-  withReflex(made, "pair");
-  // Programs run at a tenth of their speed here, and the host may be busy.
-  Object.assign(made["redundancy"] as object, { twinDeadlineMs: 1_000, brainTimeoutMs: 60_000 });
-  made.safePose["budgetMs"] = 4_000;
-  for (const step of made.safePose["steps"] as Record<string, unknown>[]) step["deadlineMs"] = 2_000;
-  return yamlOf(made);
-}
 
 const commands = (from = 0) => motor.seen.slice(from).filter(({ canId }) => canId === commandId("base"));
 const targets = (from: number): number[] => [...new Set(commands(from).map(({ data }) => new DataView(data.buffer, data.byteOffset).getInt16(4, true) / 1e4))];
@@ -156,7 +143,7 @@ test("bus-off: refused, purged, restarted, proven, and armed again by a person",
 
 test("without the right to purge nothing is armed: the pair says what it lacks", async () => {
   await pair.end();
-  pair = await Pair.start(folder.path, configuration, ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", "--"]);
+  pair = await Pair.start(folder.path, configuration, { through: ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", "--"] });
   await pair.until("what is missing", () => pair.supervisor.missing().some((text) => /purge/.test(text)));
   await pair.supervisor.reset("test");
   assert.match((await pair.supervisor.arm("test")).join(), /CAP_NET_ADMIN/);
