@@ -5,7 +5,7 @@
  * One timer serves everything that is due: held commands, the safe pose, stale values, silent nodes.
  */
 import type { Clock } from "../schemas/clock.ts";
-import type { ClientReport, LaneReport, PolicyReport, QuotaReport, ReflexReport, StatusReport, SupervisionReport } from "../schemas/messages/statusReport.ts";
+import type { ClientReport, LaneReport, NodeReport, PolicyReport, QuotaReport, ReflexReport, StatusReport, SupervisionReport } from "../schemas/messages/statusReport.ts";
 import type { ArmingState } from "../failsafe/arming/machine.ts";
 import type { PoseVerdict } from "../failsafe/safePose/sequence.ts";
 import type { StopCategory } from "../failsafe/shutdown/compiled.ts";
@@ -65,6 +65,8 @@ export interface GatewayParts {
   epoch(): number;
   /** Which nodes are there has changed. */
   nodesChanged(): void;
+  /** Who they are, what they complain of, new firmware for them. */
+  care: { nodeEvent(event: NodeEvent): void; report(node: string, nowUs: number): Partial<NodeReport> };
   /** Goes on with what a predecessor has left of the robot; the state that it was in, undefined: it has not said. */
   restoreRobot(): ArmingState | undefined;
   /** What supervises its own tasks; undefined: nothing does. */
@@ -278,7 +280,7 @@ export class Gateway {
     return buildStatus({
       identity, startedUs: this.#startedUs, links,
       state: () => supervisor.state, stateReason: () => supervisor.reason, cause: () => supervisor.cause, missing: () => supervisor.missing(),
-      nodes: (nowUs) => nodes.report(nowUs), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(), reflexes: () => this.#parts.reflexes(),
+      nodes: (nowUs) => nodes.report(nowUs).map((report) => ({ ...report, ...this.#parts.care.report(report.name, nowUs) })), rejects: (nowUs) => rejects.report(nowUs), clients: () => front.clients(), policy: () => policy.report(), quota: () => front.quota(), lanes: () => front.lanes(), services: () => front.services(), reflexes: () => this.#parts.reflexes(),
       supervision: () => this.#parts.supervision(), epoch: () => this.#parts.epoch(), topicCount: () => table.size, process: () => stats.report(),
     }, clock.nowUs());
   }
@@ -328,6 +330,7 @@ export class Gateway {
     const words = { appeared: "is there", lost: `is lost: nothing for ${node.timeoutMs} ms`, returned: "is back", duplicate: "seems to be there twice: two nodes with one number (EMCY 0x8150)" } as const;
     const text = event.type === "stateChanged" ? `is ${event.state}` : words[event.type];
     this.#parts.nodesChanged();
+    this.#parts.care.nodeEvent(event);
     this.event({ severity: event.type === "duplicate" ? "error" : event.type === "lost" ? (node.required ? "error" : "warning") : "info", code: `node${event.type[0]!.toUpperCase()}${event.type.slice(1)}`, source: node.name, text: `node ${node.name} on ${node.link} ${text}` });
     const stillThere = event.type !== "lost" && event.type !== "duplicate" && (event.type !== "stateChanged" || event.state === "operational");
     if ((node.required || event.type === "duplicate") && armed && !stillThere) this.#parts.supervisor.lost(`node ${node.name} ${text}`, event.atUs, event.type === "duplicate" ? undefined : node.link);

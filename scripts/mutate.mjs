@@ -19,15 +19,16 @@ const here = join(root, "failsafe/reflex/mutation");
 const out = join(dist, "mutation");
 /** What is mutated, and which tests are asked first; then all others. Static tables are data: they have tests of every cell. */
 const targets = {
-  "reflex_gate.c": ["gate_edge", "gate", "takeover", "model"],
-  "reflex_watch.c": ["watch_edge", "watch", "arming", "claim"],
+  "reflex_gate.c": ["gate_edge", "gate", "service", "takeover", "model"],
+  "reflex_watch.c": ["watch_edge", "watch", "service", "arming", "claim"],
   "reflex_arming.c": ["arming_edge", "arming", "takeover", "claim"],
   "reflex_bus.c": ["bus_edge", "bus", "compose_edge", "gate", "arming"],
   "reflex_claim.c": ["claim_edge", "claim", "takeover", "arming"],
+  "reflex_time.c": ["time"],
   "reflex_plan.c": ["plan_edge", "plan", "plan_cut"],
   "reflex_twin.c": ["twin", "takeover", "claim"],
   "reflex_image.c": ["image", "takeover", "arming", "claim"],
-  "reflex_table.c": ["table_edge", "table"],
+  "reflex_table.c": ["table_edge", "table", "time", "service"],
   "reflex_field.c": ["table_edge", "table"],
   "reflex_protect.c": ["protect", "table", "gate", "watch"],
   "reflex.c": ["compose_edge", "bus_edge", "takeover", "claim", "arming", "gate", "watch", "bus", "deadline"],

@@ -21,8 +21,13 @@ export const parts = [
   { name: "5, 6 update: journal, images, receiving", sources: ["ipcnet_node_boot.c", "ipcnet_node_update.c"], calls: ["init", "on_probation", "confirm", "revert"].map((name) => `ipcnet_node_update_${name}`) },
 ];
 /** These stand by themselves. */
-const serial = { name: "serial line, with E2E profile 8", sources: ["ipcnet_serial.c", e2e, crc], calls: ["init", "push", "poll", "send", "take"].map((name) => `ipcnet_serial_${name}`) };
-const bootLoader = { name: "boot loader alone: choice of the slot", sources: ["ipcnet_node_boot.c", "ipcnet_node_bytes.c"], calls: ["ipcnet_node_boot"] };
+export const alone = [
+  { name: "boot loader: choice of the slot", sources: ["ipcnet_node_boot.c", "ipcnet_node_bytes.c"], calls: ["ipcnet_node_boot"], profile: "P05" },
+  { name: "serial line: sessions, dead-man, messages, with E2E profile 8 and a table of 1 KiB", sources: ["ipcnet_serial.c", e2e, crc], calls: ["init", "push", "poll", "send", "take"].map((name) => `ipcnet_serial_${name}`), profile: "P08" },
+  { name: "MQTT: payloads of measurements, with E2E profile 8 and a table of 1 KiB", sources: ["ipcnet_mqtt.c", e2e, crc], calls: ["begin", "map", "array", "text", "unsigned", "signed", "float", "bool", "end"].map((name) => `ipcnet_mqtt_${name}`), profile: "P08" },
+  { name: "MQTT: the same and commands", sources: ["ipcnet_mqtt.c", e2e, crc], calls: ["begin", "map", "array", "text", "unsigned", "signed", "float", "bool", "end", "begin_command", "end_command"].map((name) => `ipcnet_mqtt_${name}`), profile: "P08" },
+  ...["mcp2515", "bxcan", "xcan"].map((name) => ({ name: `CAN controller ${name}`, sources: [`can/ipcnet_${name}.c`], calls: [`ipcnet_${name}_start`, `ipcnet_${name}_can`], profile: "P05" })),
+];
 
 function run(command, args) {
   const result = spawnSync(command, args, { encoding: "utf8" });
@@ -35,7 +40,7 @@ function linkedBytes(list, folder, profile = "P05") {
   const output = join(folder, "kit.elf");
   const sources = list.flatMap(({ sources: names }) => names).map((name) => (name.startsWith("/") ? name : join(kit, name)));
   const calls = list.flatMap(({ calls: names }) => names);
-  run(compiler, [...flags, `-DIPCNET_E2E_${profile}`, ...["drivers/nodekit", "schemas/e2e/c", "schemas/crc/c"].map((name) => `-I${join(root, name)}`), ...sources, "-o", output, "-nostdlib", "-Wl,--gc-sections", `-Wl,-e,${calls[0]}`,
+  run(compiler, [...flags, `-DIPCNET_E2E_${profile}`, ...["drivers/nodekit", "drivers/nodekit/can", "schemas/e2e/c", "schemas/crc/c"].map((name) => `-I${join(root, name)}`), ...sources, "-o", output, "-nostdlib", "-Wl,--gc-sections", `-Wl,-e,${calls[0]}`,
     ...calls.map((name) => `-Wl,-u,${name}`), ...["memcpy", "memmove", "memset", "memcmp"].map((name) => `-Wl,--defsym=${name}=0`), "-lgcc"]);
   const [text, data] = run("arm-none-eabi-size", [output]).split("\n")[1].trim().split(/\s+/).map(Number);
   return text + data;
@@ -49,7 +54,7 @@ export function measure() {
     const sums = parts.map((_, index) => linkedBytes(parts.slice(0, index + 1), folder));
     const version = run(compiler, ["-dumpfullversion"]).trim();
     const rows = parts.map(({ name }, index) => ({ name, bytes: sums[index] - (sums[index - 1] ?? 0), sum: sums[index] }));
-    return { version, rows, bootLoader: linkedBytes([bootLoader], folder), serial: linkedBytes([serial], folder, "P08") };
+    return { version, rows, alone: alone.map((part) => ({ name: part.name, bytes: linkedBytes([part], folder, part.profile) })) };
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -59,10 +64,10 @@ const begin = "<!-- sizes: npm run nodekit:size -->\n";
 const end = "<!-- end of sizes -->";
 const readme = join(kit, "README.md");
 
-function table({ version, rows, bootLoader: boot, serial: line }) {
+function table({ version, rows, alone: others }) {
   const number = (value) => value.toLocaleString("en");
   return [`${compiler} ${version}, \`${flags.filter((flag) => flag.startsWith("-mcpu") || flag === "-Os").join(" ")}\`, linked without what is not called:`, "", "| part | bytes | with all above |", "|---|---|---|",
-    ...rows.map(({ name, bytes, sum }) => `| ${name} | ${number(bytes)} | ${number(sum)} |`), "", `${bootLoader.name[0].toUpperCase()}${bootLoader.name.slice(1)}: ${number(boot)} bytes. By itself, the ${serial.name}: ${number(line)} bytes, a table of 1 KiB in it. Memory: see the structs.`, ""].join("\n");
+    ...rows.map(({ name, bytes, sum }) => `| ${name} | ${number(bytes)} | ${number(sum)} |`), "", "| by itself | bytes |", "|---|---|", ...others.map(({ name, bytes }) => `| ${name} | ${number(bytes)} |`), "", "Memory: see the structs.", ""].join("\n");
 }
 
 /** What stands in the README, and of which compiler it is. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeClaim } from "../../drivers/nodekit/claimFrame.ts";
-import { type BusPhase, BusWatch, targetOf } from "./busWatch.ts";
+import { type BusPhase, BusWatch, targetOf, together } from "./busWatch.ts";
 
 const CLAIM_ID = 0x10;
 const [COMMAND_ID, STATE_ID] = [0x22, 0x21];
@@ -110,4 +110,16 @@ test("what lies between the windows is nobody's", () => {
   command(2_020, 1);
   watch.refused(2_010e3, "not now");
   assert.deepEqual([[...watch.phases.keys()], of(watch, "kill").ms, of(watch, "kill").sent], [["quiet", "kill"], 1_000, 0]);
+});
+
+test("how long the program itself sent nothing, and several windows as one", () => {
+  const { watch, sent, command } = bench();
+  for (const atMs of [980, 1_000, 1_300, 1_320]) sent(atMs, 1);
+  const again = watch.begin("kill again", 1_400e3);
+  watch.refused(1_410e3, "not now");
+  sent(1_420, 2);
+  command(1_421, 2);
+  assert.deepEqual([of(watch, "quiet"), of(watch, "kill"), again].map(({ programGapMsMax }) => programGapMsMax), [0, 300, 100]);
+  const { ms, sent: count, programGapMsMax, refused, delaysMs, late } = together([of(watch, "kill"), again]);
+  assert.deepEqual({ ms, count, programGapMsMax, refused, delays: delaysMs.length, late }, { ms: 400, count: 4, programGapMsMax: 300, refused: new Map([["not now", 1]]), delays: 4, late: 3 });
 });

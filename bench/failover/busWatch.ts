@@ -7,6 +7,8 @@
  * was the last one there (a gateway died between handing it on and noting that: the other one hands it on once more), and *out of order* when a newer command was there before it. A beat (the owner's CLAIM frames, the one cyclic message of the bus process) is late when it comes more than half a period after its time, unless the
  * simulated joints, whose messages are cyclic too and whose process has the bus in it, stood still as long.
  *
+ * The program, too, may stand still on a busy machine. Then nothing is late, but set-points end and the robot poses: whoever judges a phase has to look at `programGapMsMax` first.
+ *
  * A command belongs to the phase in which it was sent, a gap between two frames to the one in which it ended.
  */
 import { CanFlag } from "../../drivers/can/frame.ts";
@@ -37,6 +39,8 @@ export interface BusPhase {
   ownerChanges: number;
   /** A joint that held by itself: nothing fresh had come for its dead-man's time. */
   deadManStops: number;
+  /** The longest that the program itself sent nothing: its set-points were over then whoever was alive. */
+  programGapMsMax: number;
 }
 
 export interface BusWatchOptions {
@@ -86,6 +90,7 @@ export class BusWatch {
   #stateUs: number | undefined;
   /** The longest silence of the joints since the last beat. */
   #robotGapMs = 0;
+  #programUs: number | undefined;
   #owner: { epoch: number; owner: number; armed: boolean } | undefined;
   #posing = false;
 
@@ -98,19 +103,22 @@ export class BusWatch {
     }
   }
 
-  /** From now on it is this phase's; undefined: nobody's. */
-  begin(name: string | undefined, nowUs: number): void {
+  /** From now on it is this phase's, which it returns; undefined: nobody's. */
+  begin(name: string | undefined, nowUs: number): BusPhase {
     const last = this.#history.at(-1);
     if (last) last.phase.ms += (nowUs - last.fromUs) / 1e3;
     let phase = name === undefined ? newPhase() : this.phases.get(name);
     if (!phase) this.phases.set(name!, (phase = newPhase()));
     this.#history.push({ fromUs: nowUs, phase });
+    return phase;
   }
 
   /** Command `number` of a joint is handed to the gateway; it lives until `deadlineUs`. */
   sent(name: string, number: number, sentUs: number, deadlineUs: number): void {
     const phase = this.#phaseAt(sentUs);
     phase.sent += 1;
+    if (this.#programUs !== undefined) phase.programGapMsMax = Math.max(phase.programGapMsMax, (sentUs - this.#programUs) / 1e3);
+    this.#programUs = sentUs;
     this.#joint(name).pending.push({ code: codeOf(number), sentUs, deadlineUs, phase, isLate: false });
   }
 
@@ -134,6 +142,11 @@ export class BusWatch {
   /** Every frame until `nowUs` has been told. */
   sweep(nowUs: number): void {
     for (const { pending } of this.#commands.values()) for (const each of pending) if (each.deadlineUs < nowUs) tellLate(each);
+  }
+
+  /** By joint: commands that were not seen on the bus yet, and since when there was none, ms. */
+  waiting(nowUs: number): Record<string, { commands: number; silentMs: number }> {
+    return Object.fromEntries([...this.#commands.values()].map(({ name, pending, lastFrameUs }) => [name, { commands: pending.length, silentMs: Math.round((nowUs - (lastFrameUs ?? nowUs)) / 1e3) }]));
   }
 
   #joint(name: string): JointState {
@@ -210,6 +223,22 @@ function tellLate(each: Pending): void {
   each.isLate = true;
 }
 
-function newPhase(): BusPhase {
-  return { ms: 0, sent: 0, late: 0, refused: new Map(), delaysMs: [], gapMsMax: 0, stale: 0, outOfOrder: 0, repeated: 0, beatGapsMs: [], lateBeats: 0, robotGapMsMax: 0, poseFrames: 0, poses: 0, disarms: 0, ownerChanges: 0, deadManStops: 0 };
+export function newPhase(): BusPhase {
+  return {
+    ms: 0, sent: 0, late: 0, refused: new Map(), delaysMs: [], gapMsMax: 0, stale: 0, outOfOrder: 0, repeated: 0, beatGapsMs: [], lateBeats: 0, robotGapMsMax: 0, poseFrames: 0, poses: 0, disarms: 0, ownerChanges: 0, deadManStops: 0,
+    programGapMsMax: 0,
+  };
+}
+
+/** Several phases as one. */
+export function together(phases: readonly BusPhase[]): BusPhase {
+  const sum = newPhase();
+  for (const phase of phases) {
+    for (const key of ["ms", "sent", "late", "stale", "outOfOrder", "repeated", "lateBeats", "poseFrames", "poses", "disarms", "ownerChanges", "deadManStops"] as const) sum[key] += phase[key];
+    for (const key of ["gapMsMax", "robotGapMsMax", "programGapMsMax"] as const) sum[key] = Math.max(sum[key], phase[key]);
+    for (const [why, count] of phase.refused) sum.refused.set(why, (sum.refused.get(why) ?? 0) + count);
+    for (const delay of phase.delaysMs) sum.delaysMs.push(delay);
+    for (const gap of phase.beatGapsMs) sum.beatGapsMs.push(gap);
+  }
+  return sum;
 }

@@ -4,7 +4,7 @@ import { isThere, order, type Running } from "./order.ts";
 
 const well: Running = {
   gateway: { state: "disarmed", active: "a", standby: { instance: "b", ready: true } },
-  reflexes: [{ instance: "a", there: true, healthy: true, tableIsOurs: true, role: "standby" }, { instance: "b", there: true, healthy: true, tableIsOurs: true, role: "owner" }],
+  reflexes: [{ instance: "a", there: true, healthy: true, tableIsOurs: true, role: "standby", twinSeenMsAgo: 1 }, { instance: "b", there: true, healthy: true, tableIsOurs: true, role: "owner", twinSeenMsAgo: 1 }],
   units: ["ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"],
 };
 const words = (running: Running): string[] | string => {
@@ -48,6 +48,8 @@ test("what is waited for", () => {
   assert.ok(isThere("reflexStandby", well) && isThere("brainStandby", well) && isThere("answers", well));
   assert.ok(!isThere("reflexStandby", { ...well, reflexes: well.reflexes.slice(1) }));
   assert.ok(!isThere("reflexStandby", { ...well, reflexes: [{ ...well.reflexes[0]!, tableIsOurs: false }, well.reflexes[1]!] }));
+  const { twinSeenMsAgo: _unseen, ...alone } = well.reflexes[0]!;
+  assert.ok(!isThere("reflexStandby", { ...well, reflexes: [alone, well.reflexes[1]!] }), "a standby that does not know its owner takes nothing over");
   assert.ok(!isThere("brainStandby", { ...well, gateway: { ...well.gateway!, standby: { instance: "b", ready: false } } }));
   assert.ok(!isThere("answers", { ...well, gateway: undefined }));
 });

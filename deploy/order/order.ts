@@ -3,7 +3,7 @@
 export interface Running {
   /** Of the gateway: what `ipcnet failover status --json` and `ipcnet status --json` say; undefined: nobody answers. */
   gateway: { state: string; active: string; standby: { instance: string; ready: boolean } | undefined } | undefined;
-  reflexes: readonly { instance: string; there: boolean; healthy: boolean; tableIsOurs: boolean; role: string }[];
+  reflexes: readonly { instance: string; there: boolean; healthy: boolean; tableIsOurs: boolean; role: string; twinSeenMsAgo?: number }[];
   /** Units that run. */
   units: readonly string[];
 }
@@ -32,7 +32,7 @@ export function order({ gateway, reflexes, units }: Running): Order {
   const gaps: string[] = [];
   const steps: Step[] = [];
   const owner = reflexes.find(({ role }) => role === "owner");
-  const twin = reflexes.find(({ there, healthy, role }) => there && healthy && role === "standby");
+  const twin = reflexes.find(({ there, healthy, role, twinSeenMsAgo }) => there && healthy && role === "standby" && twinSeenMsAgo !== undefined);
   if (buses.length >= 2 && owner !== undefined && twin !== undefined && owner.healthy) {
     steps.push(
       { do: "restart", unit: reflexUnit(twin.instance) }, { do: "wait", for: "reflexStandby" }, { do: "switch", which: "reflex" },
@@ -63,7 +63,7 @@ export function isThere(what: Extract<Step, { do: "wait" }>["for"], { gateway, r
     case "brainStandby":
       return gateway?.standby?.ready === true;
     case "reflexStandby":
-      return reflexes.some(({ role, healthy }) => role === "owner" && healthy) && reflexes.some(({ there, healthy, tableIsOurs, role }) => there && healthy && tableIsOurs && role === "standby");
+      return reflexes.some(({ role, healthy }) => role === "owner" && healthy) && reflexes.some(({ there, healthy, tableIsOurs, role, twinSeenMsAgo }) => there && healthy && tableIsOurs && role === "standby" && twinSeenMsAgo !== undefined);
     default:
       return what satisfies never;
   }

@@ -20,10 +20,12 @@ export interface PackageOptions {
   work: string;
   /** Where the package goes. */
   out: string;
+  /** For a machine that is too slow to unpack it (hil-tests/rig); the same files. */
+  uncompressed?: boolean;
 }
 
 /** Returns the package's path. Throws with one sentence when something is missing. */
-export async function buildPackage({ arch, native, work, out }: PackageOptions): Promise<string> {
+export async function buildPackage({ arch, native, work, out, uncompressed = false }: PackageOptions): Promise<string> {
   const root = projectRoot();
   const target = targets[arch];
   const tree = join(work, "tree");
@@ -90,7 +92,8 @@ export async function buildPackage({ arch, native, work, out }: PackageOptions):
   mkdirSync(out, { recursive: true });
   const deb = join(out, `ipcnet_${version()}_${arch}.deb`);
   // One thread: with several, xz cuts the data into blocks by the number of processors.
-  run("dpkg-deb", ["--root-owner-group", "-Zxz", "-z6", "--threads-max=1", "--build", tree, deb], { ...process.env, SOURCE_DATE_EPOCH: String(wallTimeS) }, ["--root-owner-group", "-Zxz", "-z6", "--build", tree, deb]);
+  const packing = uncompressed ? ["-Znone"] : ["-Zxz", "-z6"];
+  run("dpkg-deb", ["--root-owner-group", ...packing, "--threads-max=1", "--build", tree, deb], { ...process.env, SOURCE_DATE_EPOCH: String(wallTimeS) }, ["--root-owner-group", ...packing, "--build", tree, deb]);
   process.stdout.write(`${deb}: ${(statSync(deb).size / 1e6).toFixed(1)} MB, ${(installedKiB / 1024).toFixed(0)} MiB installed, sha256 ${createHash("sha256").update(readFileSync(deb)).digest("hex")}\n`);
   return deb;
 }

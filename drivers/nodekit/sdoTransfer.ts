@@ -26,6 +26,7 @@ export const SDO_READ_BYTES_MAX = 4_096;
 
 const TIMED_OUT = 0x05040000;
 const UNEXPECTED = 0x05040001;
+const GIVEN_UP = 0x08000000;
 
 type Stage = "begin" | "reading" | "segments" | "blockEnd" | "done";
 
@@ -87,6 +88,11 @@ export class SdoTransfer {
   /** Time passed. A transfer that times out tells the node so. */
   poll(nowUs: number): void {
     if (!this.#result && nowUs - this.#heardUs >= SDO_TIMEOUT_US) this.#fail({ ok: false, code: "timedOut" }, TIMED_OUT);
+  }
+
+  /** Gives up; the node is told so. */
+  abort(): void {
+    if (!this.#result) this.#fail({ ok: false, code: "unexpected" }, GIVEN_UP);
   }
 
   /** Whether the answer was understood. */

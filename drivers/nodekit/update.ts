@@ -1,11 +1,12 @@
 /**
  * Brings a new image to a node and sees that it works (docs/specs/node-update.md), pure: `take` gives frames to send, `hear` gets every frame of the bus, `poll` passes time.
  *
- * The course is one generator that says what it needs next (an answer, a boot-up message, a node that stays operational); the class around it provides that. Whatever goes wrong, the node itself ends with an image that was confirmed.
+ * The course says what it needs next (an answer, a boot-up message, a node that stays operational); `NodeCourse` provides that. Whatever goes wrong, the node itself ends with an image that was confirmed.
  */
-import { canopenIds, encodeNmt, type NmtCommand, type NodeFrame } from "./canopen.ts";
+import { encodeNmt } from "./canopen.ts";
+import { NodeCourse, number, sdo, type Course } from "./course.ts";
 import { decodeImage, type ImageFault } from "./image.ts";
-import { SdoTransfer, type SdoRequest, type SdoResult } from "./sdoTransfer.ts";
+import type { SdoResult } from "./sdoTransfer.ts";
 
 export const refusals = ["fine", "wrongState", "noHeader", "otherProduct", "tooLong", "tooOld", "wrongCrc", "notTrusted", "flashFailed", "trialPending", "tooShort"] as const;
 export type Refusal = (typeof refusals)[number];
@@ -69,37 +70,17 @@ export interface UpdateOptions {
   steadyWithinUs?: number;
 }
 
-const ATTEMPTS = 3;
 const CONFIRM = Uint8Array.from(Buffer.from("CONF"));
-const OPERATIONAL = 5;
 
-type Need = { need: "sdo"; request: SdoRequest } | { need: "nmt"; command: NmtCommand } | { need: "bootUp"; withinUs: number } | { need: "steady"; forUs: number; withinUs: number };
-type Course<T> = Generator<Need, T, unknown>;
-
-function* sdo(request: SdoRequest): Course<SdoResult> {
-  let result: SdoResult;
-  let attempt = 0;
-  do {
-    result = (yield { need: "sdo", request }) as SdoResult;
-    attempt += 1;
-  } while (!result.ok && result.code !== "aborted" && attempt < ATTEMPTS);
-  return result;
-}
-
-function* report(): Course<FirmwareReport | undefined> {
+export function* readReport(): Course<FirmwareReport | undefined> {
   const result = yield* sdo({ type: "read", index: 0x2f00, subindex: 1 });
   return result.ok ? decodeReport(result.bytes) : undefined;
-}
-
-function* number(index: number, subindex: number): Course<number | undefined> {
-  const result = yield* sdo({ type: "read", index, subindex });
-  return result.ok && result.bytes.length === 4 ? new DataView(result.bytes.buffer, result.bytes.byteOffset).getUint32(0, true) : undefined;
 }
 
 /** What a refused transfer was refused for: the node knows it better than the abort code says. */
 function* refusal(result: SdoResult, during: string): Course<UpdateResult> {
   if (result.ok || result.code !== "aborted") return { ok: false, code: "noAnswer", during };
-  const now = yield* report();
+  const now = yield* readReport();
   return { ok: false, code: "refused", refusal: now?.refused ?? "fine", abortCode: result.abortCode };
 }
 
@@ -110,7 +91,7 @@ function* course({ image, restartUs = 5e6, steadyUs = 10e6, steadyWithinUs = 30e
   const product = yield* number(0x1018, 2);
   if (vendor === undefined || product === undefined) return { ok: false, code: "noAnswer", during: "identity" };
   if (vendor !== decoded.vendor || product !== decoded.product) return { ok: false, code: "wrongNode", vendor, product };
-  const before = yield* report();
+  const before = yield* readReport();
   if (!before) return { ok: false, code: "noAnswer", during: "report" };
   if (before.onProbation) return { ok: false, code: "onProbation", report: before };
   if (before.version === decoded.version && Buffer.from(before.sha256).equals(decoded.sha256)) return { ok: false, code: "sameImage", report: before };
@@ -125,103 +106,28 @@ function* course({ image, restartUs = 5e6, steadyUs = 10e6, steadyWithinUs = 30e
     return why;
   }
   if ((yield { need: "bootUp", withinUs: restartUs }) !== true) return { ok: false, code: "notRestarted" };
-  const after = yield* report();
+  const after = yield* readReport();
   if (!after) return { ok: false, code: "noAnswer", during: "report of the new image" };
   if (!after.onProbation || !Buffer.from(after.sha256).equals(decoded.sha256)) return { ok: false, code: "reverted", report: after };
   if ((yield { need: "steady", forUs: steadyUs, withinUs: steadyWithinUs }) !== true) return { ok: false, code: "unsteady" };
   const confirmed = yield* sdo({ type: "write", index: 0x2f01, subindex: 1, bytes: CONFIRM });
-  const end = yield* report();
+  const end = yield* readReport();
   // A confirmation whose answer was lost is refused when it is repeated: what the node reports counts.
   if (end && !end.onProbation && end.outcome === "confirmed") return { ok: true, report: end };
   return yield* refusal(confirmed.ok ? { ok: false, code: "unexpected" } : confirmed, "confirmation");
 }
 
-export class NodeUpdate {
+export class NodeUpdate extends NodeCourse<UpdateResult> {
   readonly #node: number;
-  readonly #course: Course<UpdateResult>;
-  readonly #out: NodeFrame[] = [];
-  #need: Need | undefined;
-  #transfer: SdoTransfer | undefined;
-  #sinceUs = 0;
-  #steadySinceUs: number | undefined;
-  #heartbeatUs = 0;
-  #result: UpdateResult | undefined;
 
   constructor(options: UpdateOptions, nowUs: number) {
+    super(options.node, course(options), nowUs);
     this.#node = options.node;
-    this.#course = course(options);
-    this.#next(undefined, nowUs);
   }
 
-  get result(): UpdateResult | undefined {
-    return this.#result;
-  }
-
-  /** Of the image's transfer, 0…1. */
-  get progress(): number {
-    return this.#transfer?.progress ?? 0;
-  }
-
-  /** To be sent now; also once more after there is a result. */
-  take(max = Infinity): NodeFrame[] {
-    const frames = this.#out.splice(0, max);
-    return this.#transfer ? [...frames, ...this.#transfer.take(max - frames.length)] : frames;
-  }
-
-  hear(frame: NodeFrame, nowUs: number): void {
-    if (frame.id === canopenIds.heartbeat + this.#node && frame.data.length === 1) this.#heartbeat(frame.data[0]! & 0x7f, nowUs);
-    this.#transfer?.hear(frame, nowUs);
-    this.#settle(nowUs);
-  }
-
-  poll(nowUs: number): void {
-    this.#transfer?.poll(nowUs);
-    this.#settle(nowUs);
-    const need = this.#need;
-    if (need?.need === "bootUp" && nowUs - this.#sinceUs >= need.withinUs) this.#next(false, nowUs);
-    else if (need?.need === "steady" && nowUs - this.#sinceUs >= need.withinUs) this.#next(false, nowUs);
-    else if (need?.need === "steady" && this.#steadySinceUs !== undefined && nowUs - this.#heartbeatUs > STEADY_GAP_US) this.#next(false, nowUs);
-  }
-
-  #heartbeat(state: number, nowUs: number): void {
-    this.#heartbeatUs = nowUs;
-    const need = this.#need;
-    if (need?.need === "bootUp" && state === 0) this.#next(true, nowUs);
-    else if (need?.need === "steady") {
-      if (state === OPERATIONAL) this.#steadySinceUs ??= nowUs;
-      if (state === 0 || (state !== OPERATIONAL && this.#steadySinceUs !== undefined)) this.#next(false, nowUs);
-      else if (this.#steadySinceUs !== undefined && nowUs - this.#steadySinceUs >= need.forUs) this.#next(true, nowUs);
-    }
-  }
-
-  #settle(nowUs: number): void {
-    const transfer = this.#transfer;
-    if (!transfer?.result) return;
-    // What it still has to say (an abort) goes out before the next transfer begins.
-    this.#out.push(...transfer.take());
-    this.#transfer = undefined;
-    this.#next(transfer.result, nowUs);
-  }
-
-  #next(outcome: unknown, nowUs: number): void {
-    let answer = outcome;
-    for (;;) {
-      const step = this.#course.next(answer);
-      this.#sinceUs = nowUs;
-      this.#steadySinceUs = undefined;
-      if (step.done === true) {
-        this.#need = undefined;
-        this.#result = step.value;
-        return;
-      }
-      this.#need = step.value;
-      if (step.value.need === "sdo") this.#transfer = new SdoTransfer(this.#node, step.value.request, nowUs);
-      if (step.value.need !== "nmt") return;
-      this.#out.push(encodeNmt(step.value.command, this.#node));
-      answer = undefined;
-    }
+  /** Gives up: what it says now (an abort, and NMT start) puts a node that has not been told to start the image back to work. One that has been is left alone, and returns to the old image by itself. */
+  override abort(): void {
+    super.abort();
+    this.say(encodeNmt("start", this.#node));
   }
 }
-
-/** Longest silence of a node that counts as steady. */
-const STEADY_GAP_US = 2e6;

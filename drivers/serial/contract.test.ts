@@ -17,7 +17,7 @@ type Harness = DriverHarness<SerialMessage, SerialOutgoing>;
 const BAUD_BPS = 3_000_000;
 
 async function harness({ own, far, ...rest }: { own: BytePort | string; far: BytePort } & Pick<Harness, "breakLink" | "restoreLink"> & { free?: () => void }): Promise<Harness> {
-  const common = { dataId: 0x1234, baudBps: BAUD_BPS, silenceTimeoutMs: 400 };
+  const common = { dataId: 0x1234, baudBps: BAUD_BPS, silenceTimeoutMs: 3_000 };
   const driver: SerialDriver = createSerialDriver({ name: "own", port: own, role: "gateway", ...common });
   const peer = createSerialDriver({ name: "far", port: far, role: "device", optional: true, ...common });
   const received: number[] = [];

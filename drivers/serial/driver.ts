@@ -224,10 +224,16 @@ class PortDriver implements SerialDriver {
 
   #write(bytes: Uint8Array): void {
     const attempt = this.#attempt;
-    this.#opened?.write(bytes, (fault) => {
+    const written = (fault?: string): void => {
       if (attempt !== this.#attempt) return;
       const nowUs = this.#clock.nowUs();
       this.#run(fault === undefined ? this.#link.wrote(bytes.length, nowUs) : this.#link.lost(fault, nowUs));
-    });
+    };
+    try {
+      this.#opened?.write(bytes, written);
+    } catch (error) {
+      // Whatever an adapter does, it is the line that is lost, not the gateway.
+      written(String(error));
+    }
   }
 }

@@ -16,6 +16,10 @@ export const SERIAL_LIMITS = {
   helloIntervalMs: 200,
   /** An Arduino's boot loader holds the line for up to 2 s after each opening: reopening sooner would keep it there. */
   reopenAfterMs: 5000,
+  /** A timer that comes so late was not late by itself (they are 1 – 2 ms): this process stood still. */
+  lateMs: 10,
+  /** What then waits in the kernel is read within some turns of the loop, however many links there are. */
+  catchUpMs: 50,
   /** Attempts in a row before they become rare. */
   reopenBudget: 20,
   restMs: 10_000,

@@ -8,7 +8,7 @@ import { DriverError } from "../driver.ts";
 import { seededRandom } from "../../schemas/random.ts";
 import type { SerialDriver, SerialDriverOptions } from "./driver.ts";
 import { createSerialDriver } from "./driver.ts";
-import type { SerialMessage, SerialReject } from "./link.ts";
+import type { LinkEffect, SerialMessage, SerialReject } from "./link.ts";
 import { HELLO_ID, SerialFrameWriter, encodeHello, serialCodec } from "./frame.ts";
 import { SerialLink } from "./link.ts";
 import type { LinkEvent, LinkState } from "./linkTable.ts";
@@ -106,6 +106,38 @@ test("an answer to a hello is not put off by a stream of other messages, however
     if (link.counters.hellosOut > 2) answeredAtUs = nowUs;
   }
   assert.ok(answeredAtUs > 0 && answeredAtUs <= 32_000, `answered after ${answeredAtUs} µs`);
+});
+
+test("a gateway that stood still reads what came meanwhile before it calls the device silent; a device calls the gateway silent all the same", () => {
+  for (const role of ["gateway", "device"] as const) {
+    const link = new SerialLink({ role, name: role, dataId: 1, baudBps: 1_000_000, silenceTimeoutMs: 500, newSession: () => 5, random: () => 0.5 });
+    const peer = new SerialFrameWriter(serialCodec(1, role === "gateway" ? "device" : "gateway"));
+    const take = (effects: readonly LinkEffect[], nowUs: number): void => {
+      for (const effect of effects) if (effect.do === "write") link.wrote(effect.bytes.length, nowUs);
+    };
+    const hear = (nowUs: number): void => take(link.received(hello(), nowUs), nowUs);
+    const poll = (nowUs: number): void => take(link.poll(nowUs), nowUs);
+    const hello = (): Uint8Array => peer.write(HELLO_ID, encodeHello({ role: role === "gateway" ? "device" : "gateway", bodyBytesMax: 64, session: 9, heardSession: 5, name: "hand" }));
+    link.start(0);
+    take(link.opened(0), 0);
+    hear(1_000);
+    assert.equal(link.state, "up");
+    poll(900_000);
+    assert.equal(link.state, role === "gateway" ? "up" : "silent");
+    if (role === "device") continue;
+    assert.ok(link.nextDeadlineUs()! <= 950_000);
+    hear(901_000);
+    poll(1_401_000);
+    assert.equal(link.state, "silent", "in time, and nothing had come");
+    hear(1_402_000);
+    assert.equal(link.state, "up");
+    for (const nowUs of [2_000_000, 2_049_000]) {
+      poll(nowUs);
+      assert.equal(link.state, "up");
+    }
+    poll(2_100_000);
+    assert.equal(link.state, "silent", "late again, and still nothing: once is enough");
+  }
 });
 
 test("what waits for a peer is dropped when it begins a new session: it was meant for the one before", () => {
@@ -380,4 +412,28 @@ test("the table: each state can be reached, and stopped can be reached from each
       if (from === "up" && cell.to !== "up") assert.ok(cell.do.includes("dropQueue"), `${from} → ${cell.to} keeps commands`);
     }
   }
+});
+
+test("a port that throws when it is written to is lost, and opened again", async () => {
+  const clock = new ManualClock();
+  const line = memoryLine({ clock, random: seededRandom(1) });
+  let faults = 2;
+  const port: BytePort = {
+    path: line.a.path,
+    async open(handlers) {
+      const opened = await line.a.open(handlers);
+      return { ...opened, write: (bytes, done) => {
+        if (faults-- > 0) throw new Error("the adapter has gone mad");
+        opened.write(bytes, done);
+      } };
+    },
+  };
+  const gateway = end(port, clock, seededRandom(1), { role: "gateway" });
+  const device = end(line.b, clock, seededRandom(2), { role: "device", name: "device" });
+  await Promise.all([gateway.it.start(), device.it.start()]);
+  await pass(clock, 5_000);
+  assert.ok(faults < 0);
+  assert.equal(state(gateway), "up");
+  assert.match(gateway.events.map(({ text }) => text).join("\n"), /gone mad/);
+  await Promise.all([gateway.it.stop(), device.it.stop()]);
 });

@@ -95,6 +95,8 @@ export class SerialLink {
   #toldSession = 0;
   #peer: Hello | undefined;
   #heardAtUs = 0;
+  /** Not silent before this: we were late ourselves, and what came meanwhile is still to be read. */
+  #excusedUntilUs = 0;
   #sentAtUs = 0;
   #helloDueUs = Infinity;
   /** The peer waits for it: whatever else is sent, it stays due. */
@@ -211,7 +213,7 @@ export class SerialLink {
     }
     if (this.#state === "opening" && nowUs >= this.#sinceUs + limits.openTimeoutMs * 1e3) return this.#then("deaf", nowUs, `opening took longer than ${limits.openTimeoutMs} ms`);
     if (isOpen && this.#unwrittenBytes > 0 && nowUs >= this.#takenAtUs + limits.writeTimeoutMs * 1e3) return this.#then("lost", nowUs, `the port took nothing for ${limits.writeTimeoutMs} ms`);
-    if (isOpen && nowUs >= this.#quietAtUs()) {
+    if (isOpen && nowUs >= this.#quietAtUs() && !this.#excuses(nowUs)) {
       if (this.#state === "up") this.#step("silence", nowUs, `nothing valid received for ${this.#options.silenceTimeoutMs} ms`);
       else return this.#then("deaf", nowUs, `no answer for ${limits.reopenAfterMs} ms: opened anew`);
     }
@@ -220,7 +222,14 @@ export class SerialLink {
 
   /** Silence timeout while up; afterwards, or without an answer, the time to open anew. */
   #quietAtUs(): number {
-    return this.#heardAtUs + (this.#state === "up" ? this.#options.silenceTimeoutMs : this.#limits.reopenAfterMs) * 1e3;
+    return Math.max(this.#excusedUntilUs, this.#heardAtUs + (this.#state === "up" ? this.#options.silenceTimeoutMs : this.#limits.reopenAfterMs) * 1e3);
+  }
+
+  /** Who comes late to judge has stood still, and does not accuse: the peer may have spoken all the time. Once for each time that it was heard. (A device accuses all the same: it obeys nobody whom it has not heard.) */
+  #excuses(nowUs: number): boolean {
+    if (this.#options.role !== "gateway" || this.#state !== "up" || this.#excusedUntilUs > this.#heardAtUs || nowUs - this.#quietAtUs() < this.#limits.lateMs * 1e3) return false;
+    this.#excusedUntilUs = nowUs + this.#limits.catchUpMs * 1e3;
+    return true;
   }
 
   #then(event: LinkEvent, nowUs: number, why: string): LinkEffect[] {

@@ -37,14 +37,14 @@ function plugIn(pty: Pty, name: string): string {
 }
 
 async function device(pty: Pty): Promise<SerialDriver> {
-  const it = createSerialDriver({ name: "device", port: streamPort("pty", pty.stream), dataId, role: "device", baudBps: 3_000_000, silenceTimeoutMs: 300 });
+  const it = createSerialDriver({ name: "device", port: streamPort("pty", pty.stream), dataId, role: "device", baudBps: 3_000_000, silenceTimeoutMs: 3_000 });
   await it.start();
   open.push(() => pty.close(), () => it.stop());
   return it;
 }
 
 async function gateway(port: string): Promise<{ it: SerialDriver; received: SerialMessage[] }> {
-  const it = createSerialDriver({ name: "gateway", port, dataId, baudBps: 3_000_000, silenceTimeoutMs: 300 });
+  const it = createSerialDriver({ name: "gateway", port, dataId, baudBps: 3_000_000, silenceTimeoutMs: 3_000 });
   const received: SerialMessage[] = [];
   it.onFrames((message) => received.push(message));
   await it.start();

@@ -167,7 +167,7 @@ export class GatewayActive {
     this.#accept();
     for (const session of this.sessions.values()) if (!session.socket.isOpen) this.#leave(session);
     let budget = TURN_PACKETS;
-    for (const session of this.sessions.values()) while (budget-- > 0 && session.looked < session.socket.toGateway.length) yield* this.#handle(session);
+    for (const session of this.sessions.values()) while (session.looked < session.socket.toGateway.length && budget-- > 0) yield* this.#handle(session);
     yield* this.#commit();
     if (this.#wantedHeir) yield* this.#snapshot(this.#wantedHeir);
     this.place = "idle";

@@ -237,7 +237,8 @@ export class PairInstance {
     if (event === "refused") this.#refusal = text;
     if (event === "inSync") this.#prepare();
     this.#role = cell.to;
-    if (cell.to === "standby") this.#gateway!.follow();
+    // Before everything is in sync: whoever may have to go on then knows already how the robot is.
+    if (cell.to === "following") this.#gateway!.follow();
     for (const effect of cell.do) this.#perform(effect);
   }
 

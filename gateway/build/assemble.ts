@@ -9,7 +9,7 @@ import type { DriverEvent } from "../../drivers/driver.ts";
 import type { ArmingState } from "../../failsafe/arming/machine.ts";
 import type { Link, LinkPorts } from "../links/link.ts";
 import type { CommandPath } from "../commands/commandPath.ts";
-import { Gateway } from "../gateway.ts";
+import { type Due, Gateway } from "../gateway.ts";
 import { NodeMonitor } from "../nodes/monitor.ts";
 import { EventLog, type EventInput, type GatewayEvent } from "../observe/events.ts";
 import { ProcessStats } from "../observe/processStats.ts";
@@ -23,6 +23,7 @@ import { TopicTable } from "../topics/table.ts";
 import { PolicyKeeper } from "../policy/keeper.ts";
 import { buildCanLink } from "./buses.ts";
 import type { AcceptedConfig } from "./configuration.ts";
+import { CareOfNodes } from "./careOfNodes.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { noteRobot, restoreRobot } from "./robotHandover.ts";
 import { buildMqttLinks } from "./mqttLinks.ts";
@@ -97,7 +98,12 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const links: Link[] = [];
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
   const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event: told, epoch: () => epoch.value, outdated }));
-  const common = { config, heartbeats, table, rejects, clock, gate, waits: () => supervisor.settling, ports, reflex, watch: pair?.watch };
+  const care = new CareOfNodes(config.nodes, {
+    nowUs: () => clock.nowUs(), event, reschedule: () => gateway?.reschedule(),
+    allowed: () => supervisor.state === "disarmed" && !supervisor.settling && epoch.value > 0,
+    line: (bus) => frameLinks.get(bus)?.line,
+  });
+  const common = { config, heartbeats, table, rejects, clock, gate, waits: () => supervisor.settling, ports, reflex, watch: pair?.watch, nodesSay: care };
   for (const bus of config.buses) {
     const link = await buildCanLink(bus, { ...common, messagesOf: (name) => parts.messages.of(name) });
     frameLinks.set(bus.name, link);
@@ -133,7 +139,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     if (pair) noteRobot(pair.keeper, { supervisor, nodes });
   };
   const isOurs = (link: string): boolean => reflex?.busRow(link) === undefined;
-  const missing = (): string[] => [...nodes.missing(isOurs), ...links.filter(({ name }) => isOurs(name)).flatMap((link) => link.missing()), ...planMissing(config, paths)];
+  const missing = (): string[] => [...nodes.missing(isOurs), ...links.filter(({ name }) => isOurs(name)).flatMap((link) => link.missing()), ...care.missing((node) => nodes.isThere(node)), ...planMissing(config, paths)];
   const supervisor: SupervisorPort = reflex
     ? new ReflexSupervisor({ ...shared, client: reflex.client, clock, missing, autoDisarmAfterSilentMs: config.arming.autoDisarmAfterSilentMs })
     : new Supervisor({ ...shared, missing, pose }, config.arming);
@@ -147,16 +153,16 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   reflex?.client.onChange(() => {
     for (const { instance, status } of reflex.client.ends) if (status && (status.features & features.tableDamaged) !== 0) compromise.tableDamaged(instance, status.pid);
   });
-  const routes = buildRoutes({ config, table, publisher, frameLinks, clock, gate });
+  const routes: Due[] = [care, ...buildRoutes({ config, table, publisher, frameLinks, clock, gate })];
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
   policy.access.onDenied = (who, what) => compromise.denied(peerWords(who), what);
-  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
+  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, care: care.nodes, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
   gateway = new Gateway({
     beginEpoch: () => {
       epoch.begin(pair?.predecessorEpoch() ?? 0);
       pair?.epochBegan(epoch.value);
     },
-    nodesChanged: changed,
+    nodesChanged: changed, care,
     restoreRobot: () => restoreRobot(pair?.inherited()?.inheritance, { supervisor, nodes }, clock.nowUs()),
     epoch: () => epoch.value, supervision: () => pair && { state: pair.supervision.state, faults: pair.supervision.faults() },
     prepareMs: () => running.config.safePose.prepareMs,

@@ -1,4 +1,5 @@
 /** From the buses of the configuration to links: which frames mean what, who is alive by which of them, what may be sent. */
+import { canopenIds, decodeEmcy, type Emcy, type NodeFrame } from "../../drivers/nodekit/canopen.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import { compileMessage } from "../../schemas/dbc/index.ts";
 import { checkedMessage, type BusMessage } from "../../schemas/messages/check/databases.ts";
@@ -28,16 +29,27 @@ export interface BusParts {
   /** Buses that the reflex owns are reached through it. */
   reflex?: ReflexParts | undefined;
   watch?: WatchLink | undefined;
+  /** What CANopen nodes say besides their heartbeats. */
+  nodesSay: NodesSay;
+}
+
+export interface NodesSay {
+  emcy(nodeIndex: number, emcy: Emcy, timeUs: number): void;
+  /** A heartbeat or an SDO answer, for the conversation that runs on this bus. */
+  heard(bus: string, frame: NodeFrame, timeUs: number): void;
+  /** There may be room for the next frame of it. */
+  moved(bus: string): void;
 }
 
 const STANDARD_ID_MAX = 0x7ff;
-/** CiA 301: heartbeat of node n on 0x700 + n, one byte. */
-const HEARTBEAT_BASE = 0x700;
+const EMCY_BYTES = 8;
+const SDO_BYTES = 8;
 
 export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> {
   const { table, rejects, clock } = parts;
   const messages = parts.messagesOf(bus.name);
   const commands = sendableOf(parts.config, "bus", bus.name).map((sendable) => canCommand(sendable, messages.get(sendable.message)!, parts.reflex?.busRow(bus.name) !== undefined));
+  const described = new Set([...messages.values()].flatMap(({ message }) => (message.extended ? [] : [message.canId])));
   const commanded = new Set(commands.map(({ name }) => name));
   const incoming: IncomingMessage[] = [];
   const rawHandlers: RawHandler[] = [];
@@ -51,13 +63,19 @@ export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> 
   // Who commands the bus is the reflexes' matter; their frames are no unknown ones here.
   if (throughReflex !== undefined && bus.claimId !== undefined) rawHandlers.push(...claimHandlers(bus.claimId));
   for (const { nodeIndex, nodeNumber } of parts.heartbeats.canopen(bus.name)) {
-    const canId = HEARTBEAT_BASE + nodeNumber;
+    const canId = canopenIds.heartbeat + nodeNumber;
+    const isCared = parts.config.nodes[nodeIndex]!.identity !== undefined || parts.config.nodes[nodeIndex]!.update;
+    // What the database describes means what it says there.
+    rawHandlers.push(...careHandlers(bus.name, { nodeIndex, nodeNumber, isCared }, parts.nodesSay).filter((each) => !described.has(each.canId)));
     // A database that describes the heartbeat too makes it a topic; the byte is looked at all the same.
-    const described = incoming.find((message) => message.canId === canId && !message.extended);
-    const handle = (bytes: Uint8Array, at: number, timeUs: number): void => parts.heartbeats.canopenSeen(nodeIndex, bytes[at]!, timeUs);
-    if (described) {
-      const before = described.accepted;
-      described.accepted = (bytes, at, lengthBytes, timeUs) => {
+    const message = incoming.find((each) => each.canId === canId && !each.extended);
+    const handle = (bytes: Uint8Array, at: number, timeUs: number): void => {
+      parts.heartbeats.canopenSeen(nodeIndex, bytes[at]!, timeUs);
+      if (isCared) parts.nodesSay.heard(bus.name, { id: canId, data: bytes.slice(at, at + 1) }, timeUs);
+    };
+    if (message) {
+      const before = message.accepted;
+      message.accepted = (bytes, at, lengthBytes, timeUs) => {
         before?.(bytes, at, lengthBytes, timeUs);
         handle(bytes, at, timeUs);
       };
@@ -69,9 +87,11 @@ export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> 
       } });
     }
   }
+  if (bus.time) rawHandlers.push({ canId: bus.time.id, extended: bus.time.id > STANDARD_ID_MAX, handle: () => undefined });
   const reflexBus = throughReflex === undefined ? undefined : parts.reflex!.driver(bus, throughReflex, (token, reason) => link?.refusedLater(token, reason));
   link = new CanLink({
     driver: reflexBus ?? (await makeCanDriver(bus, clock)), ...(reflexBus ? { following: reflexBus } : {}), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, waits: parts.waits, ports: parts.ports,
+    ...(reflexBus ? {} : { time: bus.time }), careMoved: () => parts.nodesSay.moved(bus.name),
     receive: { watch: parts.watch?.(bus.name, ({ key }) => frameName(key)), messages: incoming, rawHandlers, table, rejects, rawTopic: bus.publishRaw ? table.declare({ name: `can/${bus.name}/raw`, encoding: "canframe" }) : undefined },
   });
   return link;
@@ -102,6 +122,19 @@ function rejecting({ message }: BusMessage, reason: RejectReason, seen?: (timeUs
 /** Frames with a claim id are taken, and nothing is made of them. */
 function claimHandlers(claimId: number): RawHandler[] {
   return [0, 1, 2, 3].map((owner) => ({ canId: claimId + owner, extended: claimId > STANDARD_ID_MAX, handle: () => undefined }));
+}
+
+/** What a CANopen node says besides its heartbeat. */
+function careHandlers(bus: string, { nodeIndex, nodeNumber, isCared }: { nodeIndex: number; nodeNumber: number; isCared: boolean }, say: NodesSay): RawHandler[] {
+  const handler = (canId: number, lengthBytes: number, take: (frame: NodeFrame, timeUs: number) => void): RawHandler => ({ canId, extended: false, handle: (bytes, at, length, timeUs) => {
+    if (length !== lengthBytes) return "badLength";
+    take({ id: canId, data: bytes.slice(at, at + length) }, timeUs);
+    return undefined;
+  } });
+  return [
+    handler(canopenIds.emcy + nodeNumber, EMCY_BYTES, (frame, timeUs) => say.emcy(nodeIndex, decodeEmcy(frame)!, timeUs)),
+    ...(isCared ? [handler(canopenIds.sdoAnswer + nodeNumber, SDO_BYTES, (frame, timeUs) => say.heard(bus, frame, timeUs))] : []),
+  ];
 }
 
 /** The reflex protects by itself, at the moment of sending. */

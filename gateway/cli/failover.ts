@@ -5,6 +5,7 @@ import { CliError, ExitCode, type Register } from "./command.ts";
 import { withGateway, type Session } from "./connection.ts";
 import { toJson } from "./json.ts";
 import { askReflexes, reflexText } from "./reflex.ts";
+import { isAlone } from "../view/states.ts";
 import { printable } from "../view/text.ts";
 import type { PairReport } from "../front/pairServices.ts";
 
@@ -33,7 +34,7 @@ export const register: Register = (program, context) => {
         const reflexes = await unlessAlone(askReflexes(session));
         const lines = [report ? words(report) : "the gateway runs alone (redundancy.brains: single)", ...(reflexes ? reflexText(reflexes, session, context) : ["it opens the buses itself (redundancy.reflex: none)"])];
         context.stdout.write(session.json ? `${toJson({ ...report, ...(reflexes ? { reflexes } : {}) })}\n` : `${lines.join("\n")}\n`);
-        const ready = (report?.standby?.ready ?? reflexes !== undefined) && (reflexes?.every(({ there, healthy }) => there && healthy) ?? true);
+        const ready = (report?.standby?.ready ?? reflexes !== undefined) && (reflexes?.every((each) => each.there && each.healthy && !isAlone(each, reflexes)) ?? true);
         context.exitCode = ready ? ExitCode.ok : ExitCode.problem;
       }));
   failover

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import type { ReflexReport } from "../../schemas/messages/statusReport.ts";
 import { epochTrouble } from "../build/reflex/epochWidth.ts";
 import { showTable } from "../../failsafe/reflex/table/show.ts";
+import { isAlone } from "../view/states.ts";
 import { fitLine, paint } from "../view/style.ts";
 import { reflexLines } from "../view/sections.ts";
 import { columnsOf, printable } from "../view/text.ts";
@@ -21,7 +22,7 @@ export const register: Register = (program, context) => {
     .action((_options, command: Command) => withGateway(command, context, async (session) => {
       const reports = await askReflexes(session);
       context.stdout.write(session.json ? `${toJson(reports)}\n` : `${reflexText(reports, session, context).join("\n")}\n`);
-      context.exitCode = reports.every(({ there, healthy, tableIsOurs }) => there && healthy && tableIsOurs) ? ExitCode.ok : ExitCode.problem;
+      context.exitCode = reports.every((each) => each.there && each.healthy && each.tableIsOurs && !isAlone(each, reports)) ? ExitCode.ok : ExitCode.problem;
     }));
   reflex
     .command("table")

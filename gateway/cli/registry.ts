@@ -26,6 +26,7 @@ export const registry: readonly RegistryEntry[] = [
   { verbs: ["trace"], group: groups.look, online: true, load: () => import("./trace.ts") },
   { verbs: ["hz"], group: groups.look, online: true, load: () => import("./hz.ts") },
   { verbs: ["events"], group: groups.look, online: true, load: () => import("./events.ts") },
+  { verbs: ["nodes", "node"], group: groups.look, online: true, load: () => import("./nodes.ts") },
   { verbs: ["clients"], group: groups.look, online: true, load: () => import("./clients.ts") },
   { verbs: ["services", "find", "call"], group: groups.look, online: true, load: () => import("./calls.ts") },
   { verbs: ["pub"], group: groups.act, online: true, load: () => import("./pub.ts") },

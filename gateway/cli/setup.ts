@@ -14,6 +14,7 @@ import { complete, isAsked, loadAnswers, questions, saveAnswers, type Answers, t
 import { changesOf, differenceOf, type Change } from "../setup/changes.ts";
 import { configurationText } from "../setup/configuration.ts";
 import { boardKind, hardwareOf, type Hardware } from "../setup/hardware.ts";
+import { missingOf } from "../setup/health.ts";
 import { allUnits, DROP_IN, MARK, needsOf, type Needs } from "../setup/needs.ts";
 import { printable } from "../view/text.ts";
 import { CliError, ExitCode, type CliContext, type Register } from "./command.ts";
@@ -285,8 +286,8 @@ async function settleServices({ units }: Needs, { start, hardware, reexec, chang
   // Another configuration: the two gateways could not stand in for each other. Stopped in order, by way of the safe pose.
   if (runs && changed && !call("stop", "ipcnet.target")) say("the services did not stop in order: journalctl -u 'ipcnet*'");
   if (!call("start", "ipcnet.target", ...units)) throw new CliError(ExitCode.problem, "the services do not start", "journalctl -u 'ipcnet*' -e");
-  while (stateOfGateway() === undefined) {
-    if (performance.now() - beganMs > HEALTHY_MS) throw new CliError(ExitCode.problem, `the gateway does not answer after ${HEALTHY_MS / 1e3} s`, "journalctl -u 'ipcnet*' -e");
+  for (let missing = missingOf(askGateway("failover", "status"), units); missing !== undefined; missing = missingOf(askGateway("failover", "status"), units)) {
+    if (performance.now() - beganMs > HEALTHY_MS) throw new CliError(ExitCode.problem, `${missing}, ${HEALTHY_MS / 1e3} s after the start`, "journalctl -u 'ipcnet*' -e");
     await new Promise((resolvePause) => setTimeout(resolvePause, LOOK_MS));
   }
   say(`running after ${((performance.now() - beganMs) / 1e3).toFixed(1)} s: ipcnet status says how it is, ipcnet doctor what the machine lacks`);
@@ -294,10 +295,15 @@ async function settleServices({ units }: Needs, { start, hardware, reexec, chang
 
 /** Undefined: nobody answers. */
 function stateOfGateway(): string | undefined {
+  return (askGateway("status") as { state?: string } | undefined)?.state;
+}
+
+/** What a verb of this program answers the services' own client; undefined: not yet. */
+function askGateway(...words: readonly string[]): unknown {
   if (!existsSync("/run/ipcnet/ipcnet.sock")) return undefined;
-  const { stdout } = spawnSync("/usr/bin/ipcnet", ["status", "--json"], { encoding: "utf8", timeout: 10_000 });
+  const { stdout } = spawnSync("/usr/bin/ipcnet", [...words, "--json"], { encoding: "utf8", timeout: 10_000 });
   try {
-    return (JSON.parse(stdout) as { state?: string }).state;
+    return JSON.parse(stdout) as unknown;
   } catch {
     return undefined; // not yet
   }

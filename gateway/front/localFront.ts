@@ -31,6 +31,8 @@ import type { TopicTable } from "../topics/table.ts";
 import { Grants } from "../resources/grants.ts";
 import type { PairPort } from "./pairServices.ts";
 import type { ReflexPort } from "./reflexServices.ts";
+import type { NodeCare } from "../nodes/care.ts";
+import { NodeUpdateService } from "./nodeServices.ts";
 import { callService, gatewayServices } from "./services.ts";
 import { defaultSocketPath } from "./socketPath.ts";
 
@@ -49,6 +51,7 @@ export interface LocalFrontOptions {
   pair?: FrontPair | undefined;
   /** What owns the CAN buses, if it is not this process. */
   reflex?: ReflexPort | undefined;
+  care: NodeCare;
 }
 
 /** What the front needs of the pair. */
@@ -105,6 +108,7 @@ export class LocalFront implements Front {
       throw new DriverError("socketUnavailable", error.message, "is another gateway running? ipcnet status shows it; otherwise choose another socket.path", { cause: error });
     }
     const system = thisSystem();
+    const nodeUpdate = new NodeUpdateService(this.#options.care, () => clock.nowUs());
     const services = gatewayServices({
       status: () => gateway().status(),
       events: () => gateway().recentEvents(),
@@ -115,7 +119,7 @@ export class LocalFront implements Front {
         return { file, hash, config };
       },
       reload: (file) => gateway().reload(file),
-      policy: (body) => policyService(body, policy.engine, system), pair: pair?.port, reflex: this.#options.reflex,
+      policy: (body) => policyService(body, policy.engine, system), pair: pair?.port, reflex: this.#options.reflex, nodeUpdate: (body) => nodeUpdate.call(body),
     });
     const directTopics = new DirectTopicTable(table, clock, publisher);
     if (inherited) restoreTopics(inherited.inheritance, table, directTopics);

@@ -34,6 +34,8 @@ export interface ServicePorts {
   pair?: PairPort | undefined;
   /** What owns the CAN buses, if it is not this process. */
   reflex?: ReflexPort | undefined;
+  /** Replaces the firmware of nodes. */
+  nodeUpdate(body: Readonly<Record<string, unknown>>): ServiceReply;
   /** Judges a file and says what taking it over would need; applies what can be applied while running. */
   reload(path: string): ServiceReply;
 }
@@ -66,6 +68,7 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
     }],
     ["gateway/failover", (body) => failoverService(body, ports.pair)],
     ["gateway/reflex", (body) => reflexService(body, ports.reflex)],
+    ["gateway/node-update", (body) => ports.nodeUpdate(body)],
     ["gateway/quarantine", (body) => quarantineService(body, ports.pair)],
     ["gateway/safe-pose", async (body, who) => {
       const { category } = body;

@@ -10,6 +10,8 @@ import { BusLoadBudget, frameBitsMax } from "../commands/budget.ts";
 import { CommandPath, type OutgoingMessage } from "../commands/commandPath.ts";
 import { CanReceiver, type CanReceiverOptions } from "../pipeline/canReceiver.ts";
 import type { Link, LinkPorts } from "./link.ts";
+import { LINE_TOKENS, NodeLine } from "./nodeLine.ts";
+import { NodeTime } from "./nodeTime.ts";
 
 export interface CanCommand {
   name: string;
@@ -34,6 +36,10 @@ export interface CanLinkOptions {
   /** Whether that is about to be known: see CommandPath. */
   waits(): boolean;
   ports: LinkPorts;
+  /** The time is told to the nodes of this bus so often; absent: it is not, or the reflex does it. */
+  time?: { id: number; periodMs: number } | undefined;
+  /** A frame for the care of nodes was on the bus, or never will be: there may be room for the next. */
+  careMoved?(): void;
   /** How another instance's bus is listened to; absent: it is not. */
   following?: { follow(): void; goOnAfter(timeUs: number): void };
 }
@@ -46,6 +52,9 @@ export class CanLink implements Link {
   readonly path: CommandPath | undefined;
   readonly receiver: CanReceiver;
   readonly driver: CanDriver;
+  /** The way of frames for the care of nodes. */
+  readonly line: NodeLine;
+  readonly #time: NodeTime | undefined;
   readonly #options: CanLinkOptions;
   #foreignCommandUs = -Infinity;
   #foreignCommand = "";
@@ -60,6 +69,8 @@ export class CanLink implements Link {
     this.#options = options;
     this.name = driver.name;
     this.driver = driver;
+    this.line = new NodeLine(driver);
+    this.#time = options.time && new NodeTime(driver, options.time, clock.nowUs());
     this.path = options.commands.length === 0 ? undefined : new CommandPath({
       messages: options.commands.map((command) => outgoing(command, driver)),
       budget: new BusLoadBudget({ bitrateBps: options.bitrateBps ?? 0, loadPercentMax: options.busLoadMaxPercent }),
@@ -67,7 +78,11 @@ export class CanLink implements Link {
     });
     this.receiver = new CanReceiver({
       ...options.receive, bus: driver.name,
-      onEcho: (token, timeUs) => this.path?.settled(token, Math.max(timeUs, clock.nowUs())),
+      onEcho: (token, timeUs) => {
+        if (token < LINE_TOKENS) return this.path?.settled(token, Math.max(timeUs, clock.nowUs()));
+        this.#time?.echo(token, timeUs, clock.nowUs());
+        if (this.line.settled(token)) options.careMoved?.();
+      },
       onErrorFrame: () => {
         // Counted by the receiver; the driver's health machine draws the conclusions.
       },
@@ -123,6 +138,7 @@ export class CanLink implements Link {
 
   /** The frame with this token will never go out: whoever took it has refused it, or lost it. */
   refusedLater(token: number, reason: string): void {
+    if (this.line.settled(token)) return this.#options.careMoved?.();
     this.path?.refusedLater(token, reason, this.#options.clock.nowUs());
   }
 
@@ -136,10 +152,12 @@ export class CanLink implements Link {
 
   poll(nowUs: number): void {
     this.path?.poll(nowUs);
+    if (this.#isStarted) this.#time?.poll(nowUs);
   }
 
   nextDeadlineUs(nowUs: number): number | undefined {
-    return this.path?.nextDeadlineUs(nowUs);
+    const due = [this.path?.nextDeadlineUs(nowUs), this.#isStarted ? this.#time?.deadlineUs : undefined].filter((each) => each !== undefined);
+    return due.length === 0 ? undefined : Math.min(...due);
   }
 
   rearm(): void {
@@ -165,7 +183,7 @@ export class CanLink implements Link {
     return {
       kind: "can", name: this.name, driver: this.driver.kind, state: health.state, reason: health.reason,
       loadPercent: this.#rates.loadPercent, receivedRateHz: this.#rates.receivedHz, sentRateHz: this.#rates.sentHz,
-      counters: { ...health.counters, frames, accepted, rejected, unknown, errorFrames, late, lost },
+      counters: { ...health.counters, frames, accepted, rejected, unknown, errorFrames, late, lost, ...(this.#time ? { timePairs: this.#time.pairs } : {}) },
     };
   }
 
@@ -173,7 +191,10 @@ export class CanLink implements Link {
     if (event.code === "stateChanged") this.#phase = event.details?.["phase"];
     // Whatever was on its way is settled one way or the other: nothing may wait for an echo that cannot come. (Before it is known how things are, nothing is.)
     const settles = event.code === "purged" || event.code === "transmitDropped" || (event.code === "stateChanged" && event.state !== "up" && event.state !== "degraded");
-    if (settles && !this.#waits) this.path?.clear();
+    if (settles && !this.#waits) {
+      this.path?.clear();
+      this.line.clear();
+    }
     this.#options.ports.event(this, event);
   }
 }

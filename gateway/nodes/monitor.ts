@@ -61,6 +61,11 @@ export class NodeMonitor {
     return presence.suspected && !suspectedBefore ? { type: "duplicate", node: presence.node, atUs: nowUs } : event;
   }
 
+  /** Whether a node of this name was heard, and not for too long ago. */
+  isThere(name: string): boolean {
+    return this.#presences.some(({ node, state }) => node.name === name && state !== "unknown" && state !== "lost");
+  }
+
   /** For a successor: who is there. */
   states(): Record<string, NodeState> {
     return Object.fromEntries(this.#presences.map(({ node, state }) => [node.name, state]));

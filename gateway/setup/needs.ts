@@ -35,9 +35,13 @@ export function needsOf(config: Config, { watchdog }: Pick<Answers, "watchdog">)
   if (reflex !== "none" && kernelBuses.length > 0 && sends) {
     open(reflexLines, "Commands on a CAN interface: what waits in a dead bus is purged, never sent late, and that takes CAP_NET_ADMIN (not within a user namespace)", ["AmbientCapabilities=CAP_NET_ADMIN", "CapabilityBoundingSet=CAP_NET_ADMIN", "PrivateUsers=no"]);
   }
-  const devices = [...(reflex !== "none" && watchdog === "reflex" ? ["char-watchdog"] : []), ...(reflex !== "none" && config.safePose.powerFail !== undefined ? ["char-gpiochip"] : [])];
+  const devices = [
+    ...(reflex !== "none" && watchdog === "reflex" ? [{ path: "/dev/watchdog0", group: "char-watchdog" }] : []),
+    ...(reflex !== "none" && config.safePose.powerFail !== undefined ? [{ path: config.safePose.powerFail.chip, group: "char-gpiochip" }] : []),
+  ];
   if (devices.length > 0) {
-    open(reflexLines, `Devices of the bus process: ${devices.map((each) => each.slice("char-".length)).join(", ")}`, ["PrivateDevices=no", "DevicePolicy=closed", ...devices.map((each) => `DeviceAllow=${each} rw`)]);
+    // One device beside the few that everybody has, not the whole of /dev (PrivateDevices=no). "-": a machine without it still starts, and the bus process says what it misses.
+    open(reflexLines, `Devices of the bus process: ${devices.map(({ path }) => path).join(", ")}`, devices.flatMap(({ path, group }) => [`BindPaths=-${path}`, `DeviceAllow=${group} rw`]));
   }
   // /dev/watchdog0, not /dev/watchdog: the class that DeviceAllow= names has the numbered devices.
   const more = [...(reflex !== "none" && watchdog === "reflex" ? ["--watchdog /dev/watchdog0"] : []), ...(reflex === "single" ? ["--alone"] : [])];
@@ -65,7 +69,6 @@ export function needsOf(config: Config, { watchdog }: Pick<Answers, "watchdog">)
     // chown to a group that one belongs to takes no capability, but the call itself.
     open(brainLines, `The client socket belongs to the group ${config.socket.group}`, [`SupplementaryGroups=${config.socket.group}`, "SystemCallFilter=@chown"]);
   }
-  if (config.policy !== undefined) open(brainLines, "A policy may tell programs apart by their units: /proc of other users", ["ProtectProc=default"]);
 
   const text = (lines: readonly string[]): string => `${MARK}\n[Service]\n${lines.join("\n")}\n`;
   return {

@@ -9,6 +9,7 @@ import { complete, isAsked, loadAnswers, parseBuses, parseSerial, questions, sav
 import { changesOf, differenceOf } from "./changes.ts";
 import { configurationText } from "./configuration.ts";
 import { boardKind, hardwareOf, type Hardware } from "./hardware.ts";
+import { missingOf } from "./health.ts";
 import { MARK, needsOf } from "./needs.ts";
 
 const nothing: Hardware = { board: undefined, can: [], serial: [], watchdog: undefined, preemptRt: false, systemd: false };
@@ -100,7 +101,10 @@ test("what the configuration names is opened for the service that needs it, and 
   assert.deepEqual(of(pair), { reflex: "", brain: "", units: ["ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"] });
   // The watchdog: the device and the argument, in the reflex alone.
   const fed = of(pair, "reflex");
-  assert.match(fed.reflex, /^PrivateDevices=no\nDevicePolicy=closed\nDeviceAllow=char-watchdog rw$/m);
+  assert.match(fed.reflex, /^BindPaths=-\/dev\/watchdog0\nDeviceAllow=char-watchdog rw$/m);
+  const plain = withLinks(pair);
+  const powerFail = { chip: "/dev/gpiochip4", line: 17, activeLow: true, debounceUs: 0 };
+  assert.match(needsOf({ ...plain, safePose: { ...plain.safePose, powerFail } }, { watchdog: "none" }).dropIns.get("ipcnet-reflex@.service")!, /^BindPaths=-\/dev\/gpiochip4\nDeviceAllow=char-gpiochip rw$/m);
   assert.match(fed.reflex, /^ExecStart=\nExecStart=.*--watchdog \/dev\/watchdog0 \$REFLEX_OPTIONS$/m);
   assert.equal(fed.brain, "");
   assert.equal(of(pair, "systemd").reflex, "");
@@ -131,6 +135,21 @@ test("a reflex that may send gets the capability to purge, one that listens does
   assert.equal(needsOf(config, { watchdog: "none" }).dropIns.size, 0);
   const sends: Config = { ...config, safePose: { ...config.safePose, plan: "arm.plan.yaml" } };
   assert.match(needsOf(sends, { watchdog: "none" }).dropIns.get("ipcnet-reflex@.service")!, /^AmbientCapabilities=CAP_NET_ADMIN\nCapabilityBoundingSet=CAP_NET_ADMIN\nPrivateUsers=no$/m);
+});
+
+test("running means that each one has its other one", () => {
+  const units = ["ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"];
+  const reflex = (instance: string, role: string): object => ({ instance, there: true, healthy: true, tableIsOurs: true, role, twinSeenMsAgo: 1 });
+  const well = { active: "a", standby: { instance: "b", ready: true }, reflexes: [reflex("a", "owner"), reflex("b", "standby")] };
+  assert.equal(missingOf(well, units), undefined);
+  assert.equal(missingOf({}, ["ipcnetd@a.service"]), undefined);
+  const wrong: [unknown, RegExp][] = [
+    [undefined, /does not answer/], [{ error: { message: "x" } }, /does not answer/], [{ ...well, standby: undefined }, /second gateway/], [{ ...well, standby: { instance: "b", ready: false } }, /second gateway/],
+    [{ ...well, reflexes: [well.reflexes[0]] }, /missing/], [{ ...well, reflexes: well.reflexes.map((each) => ({ ...each, twinSeenMsAgo: undefined })) }, /a does not see its twin/],
+    [{ ...well, reflexes: well.reflexes.map((each) => ({ ...each, role: "standby" })) }, /owns/], [{ ...well, reflexes: [reflex("a", "owner"), { instance: "b", there: false }] }, /b does not answer/],
+    [{ ...well, reflexes: [reflex("a", "owner"), { ...reflex("b", "standby"), tableIsOurs: false }] }, /b is not ready/],
+  ];
+  for (const [answer, what] of wrong) assert.match(missingOf(answer, units) ?? "", what);
 });
 
 test("a file of a person's is kept before it is replaced, each time under a new name, and never removed", () => {

@@ -1,5 +1,5 @@
 /** How each state looks (shape, style) and reads (word), and what in a report deserves attention. */
-import type { GatewayState, LinkReport, NodeReport, NodeState, StatusReport } from "../../schemas/messages/statusReport.ts";
+import type { GatewayState, LinkReport, NodeReport, NodeState, ReflexReport, StatusReport } from "../../schemas/messages/statusReport.ts";
 import type { DriverState } from "../../drivers/driver.ts";
 import type { Style } from "./style.ts";
 import { printable } from "./text.ts";
@@ -68,11 +68,17 @@ export function findings(report: StatusReport): Finding[] {
     const severity = node.required && node.state === "lost" ? "bad" : "warn";
     found.push({ severity, text: `${node.required ? "required" : "optional"} node ${printable(node.name)} is ${nodeLook(node).word}` });
   }
+  for (const { name, identity, errors = [], required } of report.nodes) {
+    if (identity?.state === "mismatch") found.push({ severity: required ? "bad" : "warn", text: `node ${printable(name)} is not the configured one: ${(identity.mismatch ?? []).map(printable).join(", ")}` });
+    if (identity?.state === "noAnswer") found.push({ severity: "warn", text: `node ${printable(name)} does not say who it is` });
+    for (const { code, text } of errors) found.push({ severity: "warn", text: `node ${printable(name)}: ${printable(text)} (EMCY 0x${code.toString(16).toUpperCase().padStart(4, "0")})` });
+  }
   for (const reflex of report.reflexes) {
     const name = `reflex ${reflex.instance}`;
     if (!reflex.there) found.push({ severity: report.reflexes.some(({ role }) => role === "owner") ? "warn" : "bad", text: `${name} does not answer: ${printable(reflex.reason)}` });
     else if (!reflex.tableIsOurs) found.push({ severity: "warn", text: `${name} works by another table than this gateway's` });
     else if (!reflex.healthy) found.push({ severity: "warn", text: `${name} (${printable(reflex.role)}) is not healthy` });
+    else if (isAlone(reflex, report.reflexes)) found.push({ severity: "bad", text: `${name} does not see its twin: neither takes over from the other` });
   }
   for (const { entity, state, checkpoint, why } of report.supervision?.faults ?? []) found.push({ severity: state === "expired" ? "bad" : "warn", text: `supervision of ${printable(entity)} ${state} at ${printable(checkpoint)}: ${printable(why)}` });
   if (report.policy.refused !== "") found.push({ severity: "warn", text: `the policy file is not in force as it is now: ${printable(report.policy.refused)}` });
@@ -80,4 +86,9 @@ export function findings(report: StatusReport): Finding[] {
     if (client.droppedMessages > 0) found.push({ severity: "warn", text: `client ${printable(client.name)} was too slow for ${client.droppedMessages} messages` });
   }
   return [...found.filter(({ severity }) => severity === "bad"), ...found.filter(({ severity }) => severity === "warn")];
+}
+
+/** Whether both bus processes answer, and this one does not know of the other: a pair that is none. */
+export function isAlone({ there, twinSeenMsAgo }: Pick<ReflexReport, "there" | "twinSeenMsAgo">, reflexes: readonly Pick<ReflexReport, "there">[]): boolean {
+  return there && twinSeenMsAgo === undefined && reflexes.filter((each) => each.there).length > 1;
 }

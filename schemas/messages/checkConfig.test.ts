@@ -95,6 +95,14 @@ const wrong: readonly (readonly [name: string, text: string, faults: readonly st
   ["bus and serial of one name", `${head}buses: [ { name: a, interface: can0 } ]\nserial: [ { name: a, port: /dev/x } ]\n`, ["duplicateName 4:19"]],
   ["node of an unknown link", `${head}${buses}nodes:\n  - { name: n, link: c, heartbeat: { canopen: 1 }, timeoutMs: 100 }\n`, ["unknownLink 7:22"]],
   ["two nodes of one CANopen number", `${head}${buses}nodes:\n  - { name: m, link: a, heartbeat: { canopen: 1 }, timeoutMs: 100 }\n  - { name: n, link: a, heartbeat: { canopen: 1 }, timeoutMs: 100 }\n`, ["duplicateName 8:47"]],
+  // Care of nodes
+  ["who a node is, of one that does not speak CANopen", `${head}${buses}nodes:\n  - { name: n, link: a, heartbeat: { topic: can/a/raw }, timeoutMs: 100, identity: {}, update: true }\n`, ["keyNeeded 7:74", "keyNeeded 7:88"]],
+  ["care on a bus that listens", `${head}buses: [ { name: a, interface: can0, listenOnly: true } ]\nnodes: [ { name: n, link: a, heartbeat: { canopen: 1 }, timeoutMs: 100, identity: {} } ]\n`, ["listenOnlyBus 4:83"]],
+  ["an SDO channel in use", `${head}buses: [ { name: a, interface: can0, databases: [ { dbc: other.dbc, template: { id: "message_id + 0x5E0", nodes: { x: 0 } } } ] } ]\nnodes: [ { name: n, link: a, heartbeat: { canopen: 1 }, timeoutMs: 100, update: true } ]\n`, ["duplicateName 4:81"]],
+  ["time on a bus that only listens, by a driver that dates nothing", `${head}buses: [ { name: a, driver: socketcand, interface: "h:1/b", listenOnly: true, time: {} } ]\n`, ["listenOnlyBus 3:85", "timeUnsupported 3:85"]],
+  ["time with a claim's id", `${head}buses: [ { name: a, interface: can0, claimId: 0x10, time: { id: 0x12 } } ]\n`, ["duplicateName 3:65"]],
+  ["time with a heartbeat's id", `${head}buses: [ { name: a, interface: can0, time: { id: 0x701 } } ]\nnodes: [ { name: n, link: a, heartbeat: { canopen: 1 }, timeoutMs: 100 } ]\n`, ["duplicateName 3:50"]],
+  ["time with a message's id", `${head}buses: [ { name: a, interface: can0, time: { id: 0x21 }, databases: [ { dbc: other.dbc } ] } ]\n`, ["duplicateName 3:50"]],
   // Links
   ["one interface twice", `${head}buses:\n  - { name: a, interface: can0 }\n  - { name: b, interface: can0 }\n`, ["sameInterface 5:27"]],
   ["slcan and serial on one device", `${head}buses: [ { name: a, driver: slcan, interface: /dev/x, bitrateBps: 500000 } ]\nserial: [ { name: s, port: /dev//x } ]\n`, ["sameInterface 4:28"]],

@@ -16,6 +16,7 @@ import { checkMachine } from "./check/machine.ts";
 import { checkMqtt, checkMqttTopics, loadSchemas } from "./check/mqttRules.ts";
 import { checkRedundancy } from "./check/redundancy.ts";
 import { checkNames } from "./check/names.ts";
+import { checkNodeCare } from "./check/nodeCare.ts";
 import { checkRoutes } from "./check/routes.ts";
 import { JsonSchemas } from "./check/schemaFiles.ts";
 import { collectTopics, isReserved, reservedLevels } from "./check/topics.ts";
@@ -101,6 +102,7 @@ export function checkConfig({ text, file, readFile, machine }: CheckInputs): Che
   checkNodes(context, { links, messages, topics });
   checkSafePose(context, messages, topics);
   checkRedundancy(context, messages);
+  checkNodeCare(context, messages);
   checkMqtt(context, links);
   checkMqttTopics(context, topics);
   if (config.redundancy.reflex !== "none") checkPoseConditions(context, { messages, topics });

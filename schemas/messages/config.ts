@@ -107,10 +107,35 @@ export interface Bus {
   host: number;
   /** There is another host on this bus: silent after so long without a node that follows us. Absent: this is the only host. */
   selfFenceMs?: number;
+  time?: BusTime;
   /** Also publish each frame as it came, on can/<name>/raw. Default: true. */
   publishRaw: boolean;
   /** What the frames mean. */
   databases: readonly DatabaseFile[];
+}
+
+/** The gateway's time, told to the nodes of a bus (docs/specs/node-time.md). Absent: it is not. */
+export interface BusTime {
+  /** Between two of them. Default: 100. */
+  periodMs: number;
+  /** Identifier of both frames; above 0x7FF: 29 bits. Default: 20. */
+  id: number;
+}
+
+/** Who the node on this number has to be (CANopen objects 0x1018, 0x100A, 0x2F00). Read by SDO when it appears, while the robot is disarmed; what is absent is read and shown, not compared. */
+export interface NodeIdentity {
+  /** Vendor (0x1018, 1). */
+  vendor?: number;
+  /** Product (0x1018, 2). */
+  product?: number;
+  /** Revision (0x1018, 3). */
+  revision?: number;
+  /** Serial number (0x1018, 4). */
+  serial?: number;
+  /** Version of its firmware, as ipcnet nodes shows it. */
+  firmware?: string;
+  /** refuseArming: nothing is armed while another node answers, or while a required one has not said who it is. tell: only an event and the status say so. Default: "refuseArming". */
+  onMismatch: "refuseArming" | "tell";
 }
 
 /** What shows that a node is alive; exactly one of the keys. */
@@ -136,6 +161,9 @@ export interface Node {
   timeoutMs: number;
   /** Arming is refused without it, and losing it starts the safe pose. Default: true. */
   required: boolean;
+  identity?: NodeIdentity;
+  /** Its firmware may be replaced over the bus (ipcnet node update), while the robot is disarmed. Default: false. */
+  update: boolean;
 }
 
 /** A field of a serial message; fields follow each other without gaps, little-endian. */

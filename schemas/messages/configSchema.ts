@@ -67,8 +67,23 @@ const definitions: Record<string, Schema> = {
     "claimId?": whole("a CAN id, a multiple of 4", "CAN id of the frames by which the reflex says who commands the bus (CLAIM, docs/specs/claim.md); the owner's number, 0 to 3, is added. Above 0x7FF: 29 bits. Absent: none are sent.", 0, 0x1ffffffc, { examples: [0x10] }),
     host: whole("0 or 1", "Of two hosts on this bus, which one this is; the lower one claims first.", 0, 1, { default: 0 }),
     "selfFenceMs?": milliseconds("There is another host on this bus: silent after so long without a node that follows us. Absent: this is the only host.", 1, 1000, { examples: [12] }),
+    "time?": ref("BusTime"),
     publishRaw: flag(true, "Also publish each frame as it came, on can/<name>/raw."),
     databases: list(ref("DatabaseFile"), { description: "What the frames mean.", title: "a list of databases", maxItems: 64, default: none }),
+  }),
+
+  BusTime: object("The gateway's time, told to the nodes of a bus (docs/specs/node-time.md). Absent: it is not.", {
+    periodMs: milliseconds("Between two of them.", 10, 1000, { default: 100 }),
+    id: whole("a CAN id", "Identifier of both frames; above 0x7FF: 29 bits.", 0, 0x1fffffff, { default: 0x14 }),
+  }),
+
+  NodeIdentity: object("Who the node on this number has to be (CANopen objects 0x1018, 0x100A, 0x2F00). Read by SDO when it appears, while the robot is disarmed; what is absent is read and shown, not compared.", {
+    "vendor?": whole("a whole number, 0 to 4294967295 (0x… is welcome)", "Vendor (0x1018, 1).", 0, 0xffffffff),
+    "product?": whole("a whole number, 0 to 4294967295 (0x… is welcome)", "Product (0x1018, 2).", 0, 0xffffffff),
+    "revision?": whole("a whole number, 0 to 4294967295 (0x… is welcome)", "Revision (0x1018, 3).", 0, 0xffffffff),
+    "serial?": whole("a whole number, 0 to 4294967295 (0x… is welcome)", "Serial number (0x1018, 4).", 0, 0xffffffff),
+    "firmware?": text("a version", "Version of its firmware, as ipcnet nodes shows it.", { maxLength: 64, examples: ["1.2.3"] }),
+    onMismatch: { type: "string", enum: ["refuseArming", "tell"], title: "refuseArming or tell", description: "refuseArming: nothing is armed while another node answers, or while a required one has not said who it is. tell: only an event and the status say so.", default: "refuseArming" },
   }),
 
   Heartbeat: {
@@ -85,6 +100,8 @@ const definitions: Record<string, Schema> = {
     heartbeat: ref("Heartbeat"),
     timeoutMs: milliseconds("Silent for so long: lost.", 1, hourMs),
     required: flag(true, "Arming is refused without it, and losing it starts the safe pose."),
+    "identity?": ref("NodeIdentity"),
+    update: flag(false, "Its firmware may be replaced over the bus (ipcnet node update), while the robot is disarmed."),
   }),
 
   SerialField: object("A field of a serial message; fields follow each other without gaps, little-endian.", {

@@ -17,6 +17,32 @@ export interface LinkReport {
   counters: Readonly<Record<string, number>>;
 }
 
+/** Who a node says it is, where the configuration asks. */
+export interface NodeIdentityReport {
+  state: "unread" | "noAnswer" | "known" | "mismatch";
+  vendor?: number;
+  product?: number;
+  revision?: number | undefined;
+  serial?: number | undefined;
+  /** What it calls itself. */
+  name?: string;
+  /** Version of what runs on it. */
+  firmware?: string;
+  /** Of a node that takes firmware over the bus: which of its two slots runs, and whether what runs has still to be confirmed. */
+  slot?: number;
+  onProbation?: boolean;
+  /** What is not as configured, in words. */
+  mismatch?: readonly string[];
+}
+
+/** An error that a CANopen node has told of (EMCY) and that is not over. */
+export interface NodeErrorReport {
+  code: number;
+  text: string;
+  msAgo: number;
+  count: number;
+}
+
 export interface NodeReport {
   name: string;
   link: string;
@@ -24,6 +50,13 @@ export interface NodeReport {
   required: boolean;
   lastSeenMsAgo: number | undefined;
   rateHz: number;
+  identity?: NodeIdentityReport | undefined;
+  /** Absent: none. */
+  errors?: readonly NodeErrorReport[];
+  /** Bits of its error register (object 0x1001), in words, as it told them last; absent: none is set. */
+  errorRegister?: readonly string[];
+  /** Its firmware is being replaced: share of the image that it has, 0…1. */
+  updateProgress?: number | undefined;
 }
 
 export interface RejectReport {

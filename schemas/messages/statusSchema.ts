@@ -26,6 +26,18 @@ const definitions: Record<string, Schema> = {
     required: { type: "boolean", description: "Arming is refused without it." },
     "lastSeenMsAgo?": number("Age of its last sign of life; absent before the first."),
     rateHz: number("Signs of life a second."),
+    "identity?": object("Who it says it is, where the configuration asks.", {
+      state: { type: "string", enum: ["unread", "noAnswer", "known", "mismatch"], description: "Known and as configured, known and not as configured, or not known." },
+      "vendor?": whole("Object 0x1018, 1."), "product?": whole("Object 0x1018, 2."), "revision?": whole("Object 0x1018, 3."), "serial?": whole("Object 0x1018, 4."),
+      "name?": text("What it calls itself (0x1008)."), "firmware?": text("Version of what runs on it."),
+      "slot?": whole("Which of its two slots runs."), "onProbation?": { type: "boolean", description: "What runs has still to be confirmed." },
+      "mismatch?": list({ type: "string" }, { description: "What is not as configured." }),
+    }),
+    "errors?": list(object("An error that it has told of and that is not over.", {
+      code: whole("Error code of CiA 301."), text: text("What it means."), msAgo: number("How long ago it was told first."), count: whole("How often."),
+    }), { description: "Errors by EMCY; absent: none." }),
+    "errorRegister?": list({ type: "string" }, { description: "Bits of object 0x1001 that are set, in words; absent: none." }),
+    "updateProgress?": { type: "number", description: "Its firmware is being replaced: share of the image that it has.", minimum: 0, maximum: 1 },
   }),
   Reject: object("Frames or messages refused for one reason.", {
     link: text("Where they came from."),

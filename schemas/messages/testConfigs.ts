@@ -9,7 +9,7 @@ export const everyKey: Config = {
   buses: [
     {
       name: "arm", driver: "emulator", interface: "bus.sock", bitrateBps: 500000, dataBitrateBps: 2000000, fd: true, listenOnly: false, optional: true,
-      txQueueFrames: 8, busLoadMaxPercent: 62.5, deadAfterMs: 30, busOff: { restartMinMs: 50, restartMaxMs: 400, restartBudget: 3 }, claimId: 0x10, host: 1, selfFenceMs: 12, publishRaw: false,
+      txQueueFrames: 8, busLoadMaxPercent: 62.5, deadAfterMs: 30, busOff: { restartMinMs: 50, restartMaxMs: 400, restartBudget: 3 }, claimId: 0x10, host: 1, selfFenceMs: 12, time: { periodMs: 50, id: 0x15 }, publishRaw: false,
       databases: [{ dbc: "arm.dbc", checks: "arm.checks.yaml", lint: "required", template: { id: "node_id << 5 | message_id", nodes: { shoulder: 1, elbow: 2 }, extended: false, messages: ["State"] } }],
     },
   ],
@@ -30,9 +30,9 @@ export const everyKey: Config = {
     commands: { via: ["broker"], allow: [{ user: "pendant", topics: ["cmd/arm/#"] }] },
   },
   nodes: [
-    { name: "shoulder", link: "arm", heartbeat: { canopen: 1 }, timeoutMs: 300, required: true },
-    { name: "elbow", link: "arm", heartbeat: { message: "elbow_State" }, timeoutMs: 100, required: true },
-    { name: "imu", link: "broker", heartbeat: { topic: "mqtt/broker/imu" }, timeoutMs: 500, required: false },
+    { name: "shoulder", link: "arm", heartbeat: { canopen: 1 }, timeoutMs: 300, required: true, identity: { vendor: 0x1234, product: 7, revision: 1, serial: 99, firmware: "1.2.3", onMismatch: "tell" }, update: true },
+    { name: "elbow", link: "arm", heartbeat: { message: "elbow_State" }, timeoutMs: 100, required: true, update: false },
+    { name: "imu", link: "broker", heartbeat: { topic: "mqtt/broker/imu" }, timeoutMs: 500, required: false, update: false },
   ],
   topics: [{ name: "app/target", encoding: "json", exclusive: true, schema: "target.schema.json", writers: [{ user: "robot" }] }],
   commands: [

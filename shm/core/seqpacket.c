@@ -217,6 +217,16 @@ static uint64_t ticks_since_boot(void) {
   return (uint64_t)now.tv_sec * per_second + (uint64_t)now.tv_nsec * per_second / 1000000000u;
 }
 
+/* Whether the other end is still open. */
+static int is_connected(int fd) {
+  struct pollfd item = { .fd = fd, .events = POLLRDHUP };
+  int ready;
+  do {
+    ready = poll(&item, 1, 0);
+  } while (ready < 0 && errno == EINTR);
+  return ready >= 0 && (item.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) == 0;
+}
+
 /* Fills pidfd and start_ticks, or leaves them -1 and 0. */
 static void open_pidfd(int fd, enum ipcnet_seqpacket_pidfd how, struct ipcnet_seqpacket_peer *peer) {
   uint64_t connected_ticks = ticks_since_boot();
@@ -231,7 +241,11 @@ static void open_pidfd(int fd, enum ipcnet_seqpacket_pidfd how, struct ipcnet_se
   snprintf(name, sizeof name, "/proc/%d", (int)peer->pid);
   int folder = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
   uint64_t start_ticks = folder < 0 ? 0 : start_ticks_of(folder);
-  int fitting = start_ticks != 0 && (!by_number || (start_ticks <= connected_ticks && has_user(folder, peer->uid)));
+  int fitting;
+  if (start_ticks != 0) fitting = !by_number || (start_ticks <= connected_ticks && has_user(folder, peer->uid));
+  /* /proc does not show it (hidepid= and a user namespace of its own, or undumpable). Only of our own user, whom we could kill in any case: the process that opened its end was alive
+     after we got the pidfd if that end is still open, so the number was not another's yet. */
+  else fitting = peer->uid == geteuid() && (!by_number || is_connected(fd));
   if (folder >= 0) close(folder);
   /* Alive now: so its number was its own while /proc was read. */
   if (!fitting || ipcnet_seqpacket_is_alive(pidfd) != 1) {

@@ -69,7 +69,8 @@ enum ipcnet_seqpacket_pidfd {
   IPCNET_SEQPACKET_PIDFD_NONE = 0,
   /* By SO_PEERPIDFD (Linux 6.5), else as below. */
   IPCNET_SEQPACKET_PIDFD_WANTED = 1,
-  /* As on older kernels: pidfd_open of the pid, and then /proc must say that this process has the user of the connection and started before this call. */
+  /* As on older kernels: pidfd_open of the pid, and then /proc must say that this process has the user of the connection and started before this call. Where /proc hides it (hidepid=,
+     as in units with ProtectProc=) and it is of our own user, its end of the connection must still be open instead; start_ticks is 0 then. */
   IPCNET_SEQPACKET_PIDFD_BY_NUMBER = 2,
 };
 

@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -103,6 +105,56 @@ static void a_pidfd_tells_when_the_peer_dies(void) {
   }
   close(listener);
   CHECK(ipcnet_seqpacket_unlink(path, &bound) == 0 && open_descriptors() == before);
+}
+
+/* A mount namespace in which /proc shows nobody, as a unit with ProtectProc=invisible shows no process of another user namespace. 0: this system forbids it. */
+static int hide_processes(void) {
+  uid_t user = geteuid();
+  if (unshare(CLONE_NEWNS) != 0) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return 0;
+    char map[64];
+    int length = snprintf(map, sizeof map, "%u %u 1", (unsigned)user, (unsigned)user), fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, map, (size_t)length) != length) return 0;
+    close(fd);
+  }
+  return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("none", "/proc", "tmpfs", 0, NULL) == 0;
+}
+
+static void a_peer_that_proc_does_not_show_is_known_by_its_connection(void) {
+  const char *path = in_folder("h.sock");
+  const enum ipcnet_seqpacket_pidfd ways[2] = { IPCNET_SEQPACKET_PIDFD_WANTED, IPCNET_SEQPACKET_PIDFD_BY_NUMBER };
+  struct ipcnet_seqpacket_bound bound;
+  int gate[2], status, server, listener = ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 4, &bound);
+  CHECK(listener >= 0 && pipe(gate) == 0);
+  pid_t client = start_client(path, gate);
+  do {
+    server = ipcnet_seqpacket_accept(listener);
+  } while (server == -EAGAIN);
+  pid_t blind = fork();
+  if (blind == 0) {
+    struct ipcnet_seqpacket_peer peer;
+    close(gate[1]);
+    if (!hide_processes()) _exit(77);
+    for (int i = 0; i < 2; i++) {
+      CHECK(ipcnet_seqpacket_peer_of(server, ways[i], &peer) == 0 && peer.pid == client && peer.start_ticks == 0);
+      CHECK(peer.pidfd >= 0 && ipcnet_seqpacket_is_alive(peer.pidfd) == 1);
+      close(peer.pidfd);
+    }
+    /* The end is closed: the number may be anybody's by now. */
+    int pair[2];
+    CHECK(ipcnet_seqpacket_pair(pair) == 0 && close(pair[1]) == 0);
+    CHECK(ipcnet_seqpacket_peer_of(pair[0], IPCNET_SEQPACKET_PIDFD_BY_NUMBER, &peer) == 0 && peer.pid != 0 && peer.pidfd == -1);
+    _exit(0);
+  }
+  CHECK(waitpid(blind, &status, 0) == blind && WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) printf("  a_peer_that_proc_does_not_show: skipped, this system lets nobody mount\n");
+  else CHECK(WEXITSTATUS(status) == 0);
+  close(gate[1]);
+  CHECK(waitpid(client, &status, 0) == client);
+  close(gate[0]);
+  close(server);
+  close(listener);
+  CHECK(ipcnet_seqpacket_unlink(path, &bound) == 0);
 }
 
 static void groups_of_another_user_are_seen(void) {
@@ -426,6 +478,7 @@ int main(void) {
   signal(SIGPIPE, SIG_DFL); /* a send that raised it would end the test */
   a_client_connects_and_both_know_each_other();
   a_pidfd_tells_when_the_peer_dies();
+  a_peer_that_proc_does_not_show_is_known_by_its_connection();
   groups_of_another_user_are_seen();
   a_live_socket_is_never_replaced_and_a_dead_one_is();
   what_is_not_a_socket_is_left_alone();

@@ -15,7 +15,7 @@ export interface PeerIdentity {
   readonly gid: number;
   /** Supplementary groups. */
   readonly groups: readonly number[];
-  /** When the process started, in clock ticks since boot: with the pid it names a process for good. Only with a pidfd. */
+  /** When the process started, in clock ticks since boot: with the pid it names a process for good. Only with a pidfd, and where /proc shows that process. */
   readonly startTime?: number | undefined;
   /**
    * The process itself: becomes readable when it dies, and is never another process's. The connection's, closed with it. Accepted connections have it, unless the process was gone by then
@@ -354,5 +354,6 @@ function readPeer(shared: Hub, id: number, pidfd: keyof typeof pidfdCode): PeerI
   if (groupCount < 0) throw new SocketError(-groupCount, "cannot read who the peer is");
   const [pid, uid, gid, pidfdPlusOne, ticksLow, ticksHigh] = peerWords as unknown as [number, number, number, number, number, number];
   const identity = { pid, uid, gid, groups: Array.from(peerWords.subarray(6, 6 + groupCount)) };
-  return pidfdPlusOne === 0 ? identity : { ...identity, startTime: ticksHigh * 2 ** 32 + ticksLow, pidfd: Descriptor.ofHeld(pidfdPlusOne - 1) };
+  const startTime = ticksHigh * 2 ** 32 + ticksLow;
+  return pidfdPlusOne === 0 ? identity : { ...identity, ...(startTime === 0 ? {} : { startTime }), pidfd: Descriptor.ofHeld(pidfdPlusOne - 1) };
 }

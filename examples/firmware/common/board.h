@@ -25,11 +25,14 @@ enum board_cause board_cause(void);
 /* Restarts the chip, as BOARD_REQUESTED. Does not return. */
 void board_restart(void);
 
-/* The chip restarts by itself when nobody feeds for so long; before that the motor is switched off. */
+/*
+ * The chip restarts by itself when nobody feeds for so long. Where its watchdog warns first, the motor is switched off then; elsewhere the reset does it, which lets go of the pins: the bridge's enable needs
+ * a resistor that pulls it to off.
+ */
 void board_watchdog_start(uint32_t timeout_ms);
 void board_watchdog_feed(void);
 
-/* The serial line, if there is one: one byte each, false when there is none, or no room. */
+/* The serial line, of boards that have one (firmware that needs it does not link on others): one byte each, false when none has come, or there is no room. */
 bool board_uart_get(uint8_t *byte);
 bool board_uart_put(uint8_t byte);
 

@@ -27,6 +27,11 @@ void restart_begin(void) {
   restart_note(RESTART_NONE);
 }
 
+void restart_reasons(bool watchdog, bool power_on) {
+  if (cause == BOARD_REQUESTED || cause == BOARD_FAULT) return;
+  cause = watchdog ? BOARD_WATCHDOG : power_on ? BOARD_POWER_ON : BOARD_RESET_PIN;
+}
+
 void restart_now(uint32_t why) {
   restart_note(why);
   __asm volatile("dsb" ::: "memory");

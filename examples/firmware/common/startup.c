@@ -3,18 +3,13 @@
  *
  * A fault restarts the chip: what has lost its way must not go on to drive a motor. Why it restarted is kept in memory that a restart does not clear (common/restart.h).
  */
+#include "cortexm.h"
 #include "restart.h"
-
-#include <stdint.h>
+#include "systick.h"
 
 extern uint32_t link_stack_top[], link_data_start[], link_data_end[], link_data_load[], link_bss_start[], link_bss_end[];
 
 int main(void);
-/* Of the board, by the number of the interrupt; and what must happen before a chip that hangs is restarted. */
-void board_interrupt(uint32_t number);
-void board_tick(void);
-void board_last_breath(void);
-
 void reset_handler(void);
 
 void reset_handler(void) {
@@ -38,6 +33,10 @@ static void nmi_handler(void) {
   for (;;) {}
 }
 
+__attribute__((weak)) void board_interrupt(uint32_t number) {
+  (void)number;
+}
+
 static void interrupt_handler(void) {
   uint32_t exception;
   __asm volatile("mrs %0, ipsr" : "=r"(exception));
@@ -46,6 +45,6 @@ static void interrupt_handler(void) {
 
 #define I interrupt_handler
 __attribute__((section(".vectors"), used)) static void (*const vectors[16 + 32])(void) = {
-  (void (*)(void))link_stack_top, reset_handler, nmi_handler, fault_handler, fault_handler, fault_handler, fault_handler, 0, 0, 0, 0, fault_handler, fault_handler, 0, fault_handler, board_tick,
+  (void (*)(void))link_stack_top, reset_handler, nmi_handler, fault_handler, fault_handler, fault_handler, fault_handler, 0, 0, 0, 0, fault_handler, fault_handler, 0, fault_handler, systick_tick,
   I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I,
 };

@@ -3,10 +3,11 @@
  * Registers: ARM DDI 0479 (CMSDK UART and watchdog).
  */
 #include "../common/board.h"
+#include "../common/cortexm.h"
+#include "../common/registers.h"
 #include "../common/restart.h"
 #include "../common/systick.h"
 
-#define REGISTER(address) (*(volatile uint32_t *)(address))
 #define UART_DATA REGISTER(0x40004000u)
 #define UART_STATE REGISTER(0x40004004u)   /* 1: the transmitter is full, 2: a byte has come */
 #define UART_CONTROL REGISTER(0x40004008u)
@@ -23,14 +24,6 @@ enum { CLOCK_MHZ = 25, BAUD_BPS = 115200, UART_RECEIVED = 0, RING_BYTES = 512 };
 /* From the interrupt to the main loop: 44 ms of the line. One side writes each index. */
 static volatile uint8_t ring[RING_BYTES];
 static volatile uint32_t ring_in, ring_out, ring_lost;
-
-void board_interrupt(uint32_t number);
-void board_tick(void);
-void board_last_breath(void);
-
-void board_tick(void) {
-  systick_tick();
-}
 
 void board_interrupt(uint32_t number) {
   if (number != UART_RECEIVED) return;
@@ -54,10 +47,6 @@ void board_start(void) {
   systick_start(CLOCK_MHZ);
 }
 
-uint32_t board_now_us(void) {
-  return systick_now_us();
-}
-
 /*
  * The number of starts since the power came, and how long things took to come. Whoever asks after the first byte from outside has the sender's clock in it; a chip with a random number generator has better.
  */
@@ -68,14 +57,6 @@ uint32_t board_entropy(void) {
     mixed ^= mixed >> 15;
   }
   return mixed != 0 ? mixed : 1u;
-}
-
-enum board_cause board_cause(void) {
-  return restart_cause();
-}
-
-void board_restart(void) {
-  restart_now(RESTART_REQUESTED);
 }
 
 /* Half of the time until its first warning (NMI: common/startup.c), which nobody answers; the other half until it restarts the chip. */
@@ -100,8 +81,4 @@ bool board_uart_put(uint8_t byte) {
   if ((UART_STATE & 1u) != 0) return false;
   UART_DATA = byte;
   return true;
-}
-
-void board_sleep(void) {
-  __asm volatile("wfi" ::: "memory");
 }

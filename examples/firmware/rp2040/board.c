@@ -2,15 +2,16 @@
  * RP2040 (Raspberry Pi Pico) with an MCP2515 and its 16 MHz crystal on SPI0: GP16 MISO, GP17 chip select, GP18 clock, GP19 MOSI. Registers: RP2040 data sheet. Compiled and linked; its CAN driver is tested
  * against a model of the MCP2515; never run on a chip.
  *
- * Clock: the 12 MHz crystal, without PLL: a joint needs no more. The watchdog stops the time too when the chip is halted by a debugger.
+ * Clock: the 12 MHz crystal, without PLL: a joint needs no more. The watchdog's time stands still while a debugger halts the chip.
  */
 #include "../common/board.h"
 #include "../common/board_can.h"
+#include "../common/cortexm.h"
+#include "../common/registers.h"
 #include "../common/restart.h"
 #include "../common/systick.h"
 #include "ipcnet_mcp2515.h"
 
-#define REGISTER(address) (*(volatile uint32_t *)(address))
 #define CLEAR(address) REGISTER((address) + 0x3000u) /* the atomic alias that clears bits */
 #define SET(address) REGISTER((address) + 0x2000u)
 #define RESETS 0x4000C000u
@@ -43,7 +44,6 @@
 enum { CLOCK_MHZ = 12, CHIP_SELECT = 17, FUNCTION_SPI = 1, FUNCTION_SIO = 5, MCP2515_CRYSTAL_HZ = 16000000 };
 enum { RESET_IO = 1 << 5, RESET_PADS = 1 << 8, RESET_SPI0 = 1 << 16 };
 
-static enum board_cause cause;
 static uint32_t watchdog_counts;
 extern uint32_t link_vectors[];
 
@@ -52,25 +52,12 @@ __attribute__((naked, used, section(".boot"))) static void entry(void) {
   __asm volatile("ldr r0, =link_vectors\n ldr r1, =0xE000ED08\n str r0, [r1]\n ldmia r0!, {r1, r2}\n msr msp, r1\n bx r2\n .ltorg");
 }
 
-void board_interrupt(uint32_t number);
-void board_tick(void);
-void board_last_breath(void);
-
-void board_tick(void) {
-  systick_tick();
-}
-
-void board_interrupt(uint32_t number) {
-  (void)number;
-}
-
 /* Where the bridge of the motor is switched off by its enable pin. */
 void board_last_breath(void) {}
 
 void board_start(void) {
   REGISTER(0xE000ED08u) = (uint32_t)(uintptr_t)link_vectors; /* also when the boot ROM has come here past `entry` */
-  const uint32_t reason = WATCHDOG_REASON;
-  cause = restart_cause() == BOARD_REQUESTED || restart_cause() == BOARD_FAULT ? restart_cause() : (reason & 1u) != 0 ? BOARD_WATCHDOG : restart_cause() == BOARD_POWER_ON ? BOARD_POWER_ON : BOARD_RESET_PIN;
+  restart_reasons((WATCHDOG_REASON & 1u) != 0, restart_cause() == BOARD_POWER_ON);
   XOSC_STARTUP = 47;                                   /* × 256 cycles: 1 ms */
   XOSC_CTRL = 0xFABu << 12 | 0xAA0u;
   while ((XOSC_STATUS & 1u << 31) == 0) {}
@@ -90,23 +77,11 @@ void board_start(void) {
   systick_start(CLOCK_MHZ);
 }
 
-uint32_t board_now_us(void) {
-  return systick_now_us();
-}
-
 /* The ring oscillator runs beside the crystal; its phase is noise. */
 uint32_t board_entropy(void) {
   uint32_t mixed = 0;
   for (int i = 0; i < 256; i++) mixed = (mixed << 1 | mixed >> 31) ^ (ROSC_RANDOM & 1u) ^ systick_cycles();
   return mixed != 0 ? mixed : 1u;
-}
-
-enum board_cause board_cause(void) {
-  return cause;
-}
-
-void board_restart(void) {
-  restart_now(RESTART_REQUESTED);
 }
 
 void board_watchdog_start(uint32_t timeout_ms) {
@@ -124,20 +99,6 @@ void board_watchdog_start(uint32_t timeout_ms) {
 
 void board_watchdog_feed(void) {
   WATCHDOG_LOAD = watchdog_counts;
-}
-
-/* Its serial ports are not used here. */
-bool board_uart_get(uint8_t *byte) {
-  (void)byte;
-  return false;
-}
-bool board_uart_put(uint8_t byte) {
-  (void)byte;
-  return false;
-}
-
-void board_sleep(void) {
-  __asm volatile("wfi" ::: "memory");
 }
 
 static void transfer(void *context, const uint8_t *out, uint8_t *in, size_t length) {

@@ -5,11 +5,12 @@
  */
 #include "../common/board.h"
 #include "../common/board_can.h"
+#include "../common/cortexm.h"
+#include "../common/registers.h"
 #include "../common/restart.h"
 #include "../common/systick.h"
 #include "ipcnet_bxcan.h"
 
-#define REGISTER(address) (*(volatile uint32_t *)(address))
 #define RCC_CR REGISTER(0x40021000u)
 #define RCC_CFGR REGISTER(0x40021004u)
 #define RCC_APB2ENR REGISTER(0x40021018u)
@@ -27,28 +28,13 @@
 
 enum { CLOCK_MHZ = 72, APB1_HZ = 36000000 };
 
-static enum board_cause cause;
-
-void board_interrupt(uint32_t number);
-void board_tick(void);
-void board_last_breath(void);
-
-void board_tick(void) {
-  systick_tick();
-}
-
-/* No interrupt is switched on but the tick. */
-void board_interrupt(uint32_t number) {
-  (void)number;
-}
-
 /* Where the bridge of the motor is switched off by its enable pin. */
 void board_last_breath(void) {}
 
 void board_start(void) {
   const uint32_t reasons = RCC_CSR;
   RCC_CSR = reasons | 1u << 24;                       /* RMVF: the next start sees its own */
-  cause = restart_cause() == BOARD_REQUESTED || restart_cause() == BOARD_FAULT ? restart_cause() : (reasons & 1u << 29) != 0 ? BOARD_WATCHDOG : (reasons & 1u << 27) != 0 ? BOARD_POWER_ON : BOARD_RESET_PIN;
+  restart_reasons((reasons & 1u << 29) != 0, (reasons & 1u << 27) != 0);
   RCC_CR |= 1u << 16;                                 /* crystal */
   while ((RCC_CR & 1u << 17) == 0) {}
   FLASH_ACR = 0x12;                                   /* two wait states, prefetch */
@@ -64,22 +50,10 @@ void board_start(void) {
   systick_start(CLOCK_MHZ);
 }
 
-uint32_t board_now_us(void) {
-  return systick_now_us();
-}
-
 uint32_t board_entropy(void) {
   uint32_t mixed = UNIQUE_ID[0] ^ UNIQUE_ID[1] ^ UNIQUE_ID[2] ^ restart_count() * 0x9E3779B1u;
   for (int i = 0; i < 64; i++) mixed = (mixed ^ systick_cycles()) * 0x85EBCA6Bu ^ mixed >> 15;
   return mixed != 0 ? mixed : 1u;
-}
-
-enum board_cause board_cause(void) {
-  return cause;
-}
-
-void board_restart(void) {
-  restart_now(RESTART_REQUESTED);
 }
 
 void board_watchdog_start(uint32_t timeout_ms) {
@@ -96,33 +70,9 @@ void board_watchdog_feed(void) {
   IWDG_KR = 0xAAAA;
 }
 
-/* Its serial ports are not used here. */
-bool board_uart_get(uint8_t *byte) {
-  (void)byte;
-  return false;
-}
-bool board_uart_put(uint8_t byte) {
-  (void)byte;
-  return false;
-}
-
-void board_sleep(void) {
-  __asm volatile("wfi" ::: "memory");
-}
-
-static uint32_t read_can(void *context, uint32_t offset) {
-  (void)context;
-  return REGISTER(CAN1 + offset);
-}
-
-static void write_can(void *context, uint32_t offset, uint32_t value) {
-  (void)context;
-  REGISTER(CAN1 + offset) = value;
-}
-
 bool board_can_start(struct ipcnet_can *can, uint32_t bitrate_bps) {
   static struct ipcnet_bxcan controller;
-  const struct ipcnet_bxcan_options options = { .registers = { .read = read_can, .write = write_can }, .clock_hz = APB1_HZ, .bitrate_bps = bitrate_bps };
+  const struct ipcnet_bxcan_options options = { .registers = REGISTERS_AT(CAN1), .clock_hz = APB1_HZ, .bitrate_bps = bitrate_bps };
   *can = ipcnet_bxcan_can(&controller);
   return ipcnet_bxcan_start(&controller, &options);
 }

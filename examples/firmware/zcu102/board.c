@@ -4,9 +4,9 @@
  */
 #include "../common/board.h"
 #include "../common/board_can.h"
+#include "../common/registers.h"
 #include "ipcnet_xcan.h"
 
-#define REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
 #define CAN0 0xFF060000u
 #define GICD 0xF9010000u
 #define GICC 0xF9020000u
@@ -69,35 +69,15 @@ void board_watchdog_start(uint32_t timeout_ms) {
 }
 void board_watchdog_feed(void) {}
 
-/* Its serial ports are not used here. */
-bool board_uart_get(uint8_t *byte) {
-  (void)byte;
-  return false;
-}
-bool board_uart_put(uint8_t byte) {
-  (void)byte;
-  return false;
-}
-
 /* For a millisecond. */
 void board_sleep(void) {
   const uint64_t ticks = frequency_hz / 1000u;
   __asm volatile("msr cntp_tval_el0, %0\n mov x9, #1\n msr cntp_ctl_el0, x9\n isb\n wfi" ::"r"(ticks) : "x9", "memory");
 }
 
-static uint32_t read_can(void *context, uint32_t offset) {
-  (void)context;
-  return REGISTER(CAN0 + offset);
-}
-
-static void write_can(void *context, uint32_t offset, uint32_t value) {
-  (void)context;
-  REGISTER(CAN0 + offset) = value;
-}
-
 bool board_can_start(struct ipcnet_can *can, uint32_t bitrate_bps) {
   static struct ipcnet_xcan controller;
-  const struct ipcnet_xcan_options options = { .registers = { .read = read_can, .write = write_can }, .clock_hz = CAN_CLOCK_HZ, .bitrate_bps = bitrate_bps, .identifiers_unshifted = true };
+  const struct ipcnet_xcan_options options = { .registers = REGISTERS_AT(CAN0), .clock_hz = CAN_CLOCK_HZ, .bitrate_bps = bitrate_bps, .identifiers_unshifted = true };
   *can = ipcnet_xcan_can(&controller);
   return ipcnet_xcan_start(&controller, &options);
 }

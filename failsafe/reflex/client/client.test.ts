@@ -213,6 +213,17 @@ test("whoever goes on for another brain knows whether it is armed when an owner 
   assert.equal(supervisor.settling, false, "who has followed knows it");
 });
 
+test("whoever has followed and knows of no arming asks the owner once more: it may have been armed in records that are still to be read", async (t) => {
+  const { client, supervisor, start } = await rig(t);
+  const fake = await start("a");
+  await eventually("it is known to be disarmed", () => client.owner?.status !== undefined && supervisor.state === "disarmed");
+  fake.arming = "armed";
+  supervisor.takenOver({ state: "armed", reason: "before" }, systemClock.nowUs());
+  assert.deepEqual([supervisor.settling, supervisor.armed], [true, false]);
+  await eventually("heard", () => !supervisor.settling);
+  assert.deepEqual([supervisor.armed, supervisor.reason], [true, "before"]);
+});
+
 test("a takeover is one event, and the state does not flicker with what the standby had said of itself", async (t) => {
   const { client, start, supervisor, states, codes, told } = await rig(t, { pair: true });
   const [a, b] = [await start("a"), await start("b", "standby")];

@@ -39,13 +39,14 @@ export class FakeReflex {
   diesOfTrigger = false;
   role: ReflexRole;
   epoch: number;
-  arming: ReflexArming = "disarmed";
   rows: TableRows | undefined;
   run = { plan: NONE, trigger: NONE };
   readonly #clock: Clock;
   readonly #server: SeqpacketServer;
   readonly #frames: LaneWriter;
   #hash = new Uint8Array(32);
+  #arming: ReflexArming = "disarmed";
+  #sinceUs: number;
   #connections: SeqpacketConnection[] = [];
   #readers: LaneReader[] = [];
 
@@ -58,10 +59,20 @@ export class FakeReflex {
     this.#server = server;
     this.#frames = frames;
     this.#clock = clock;
+    this.#sinceUs = clock.nowUs();
     this.instance = instance;
     this.role = role;
     this.epoch = epoch;
     server.onConnection((connection) => this.#accept(connection));
+  }
+
+  get arming(): ReflexArming {
+    return this.#arming;
+  }
+
+  set arming(arming: ReflexArming) {
+    this.#arming = arming;
+    this.#sinceUs = this.#clock.nowUs();
   }
 
   /** As kill -9. */
@@ -90,7 +101,7 @@ export class FakeReflex {
     this.run = { plan, trigger };
     const data = new Uint8Array(stateStruct.sizeBytes);
     writeStruct(stateStruct, new DataView(data.buffer), 0, {
-      arming: armings.indexOf(this.arming), role: roles.indexOf(this.role), triggerLatched: 0, malfunction: 0, epoch: this.epoch, trigger, plan, missingCount: this.lacks.length, generation: 1, sinceUs: Math.floor(this.#clock.nowUs()),
+      arming: armings.indexOf(this.arming), role: roles.indexOf(this.role), triggerLatched: 0, malfunction: 0, epoch: this.epoch, trigger, plan, missingCount: this.lacks.length, generation: 1, sinceUs: Math.floor(this.#sinceUs),
     });
     this.report("state", data);
   }
@@ -196,7 +207,7 @@ export class FakeReflex {
     const missing = empty.missing.map((none, index) => this.lacks[index] ?? none);
     return {
       ...empty, major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR, instance: this.instance === "a" ? 0 : 1, role: roles.indexOf(this.role), arming: armings.indexOf(this.arming), epoch: this.epoch, healthy: 1, tableHash: this.#hash, ...this.run,
-      busPhases: empty.busPhases.map(() => this.busPhase), brainEpoch: this.brainEpoch, nowUs: Math.floor(this.#clock.nowUs()), pid: process.pid, missingCount: this.lacks.length, missing,
+      busPhases: empty.busPhases.map(() => this.busPhase), brainEpoch: this.brainEpoch, nowUs: Math.floor(this.#clock.nowUs()), sinceUs: Math.floor(this.#sinceUs), pid: process.pid, missingCount: this.lacks.length, missing,
     };
   }
 }

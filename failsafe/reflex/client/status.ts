@@ -25,7 +25,7 @@ export type ReflexArming = (typeof armings)[number];
 export const malfunctions = ["none", "foreignCommand", "store", "selfTest"] as const;
 
 /** Why a command was refused, by enum ipcnet_reflex_refusal; the words of the gateway's own refusals where they mean the same. */
-export const refusals = ["none", "notOwner", "notArmed", "busDead", "unknownCommand", "otherTable", "badLength", "outOfRange", "expired", "superseded", "repeated", "oldBrain", "dropped", "queueFull"] as const;
+export const refusals = ["none", "notOwner", "notArmed", "busDead", "unknownCommand", "otherTable", "badLength", "outOfRange", "expired", "superseded", "repeated", "oldBrain", "dropped", "queueFull", "notDisarmed"] as const;
 export type ReflexRefusal = (typeof refusals)[number];
 
 /** By enum ipcnet_reflex_missing. */

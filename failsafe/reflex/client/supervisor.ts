@@ -31,8 +31,8 @@ export interface ReflexSupervisorOptions {
 const VERDICT_GRACE_MS = 5_000;
 /** From the answer to an order until the state is told. */
 const STATE_WAIT_MS = 1_000;
-/** From a takeover of the brain until the owner is heard at the latest: it answers within milliseconds of being asked, after a change of owners within TAKEOVER_MS_MAX. */
-const SETTLE_MS = 1_000;
+/** From a takeover of the brain until the owner is heard at the latest: it answers within milliseconds of being asked, after a change of owners within TAKEOVER_MS_MAX; and twice that for a machine so busy that we are late to hear it. No command outlives its own deadline meanwhile. */
+const SETTLE_MS = 3_000;
 
 interface ToldStep {
   state: StepState;
@@ -49,9 +49,10 @@ export class ReflexSupervisor {
   #silentMs: number;
   #lastCommandUs = 0;
   #disarming = false;
-  /** An owner has told its state, to us. */
+  /** Since when an owner's word counts as news: from our takeover on. What was heard before it may have changed since, in records that are still to be read. */
+  #takenOverUs = Number.NEGATIVE_INFINITY;
+  /** An owner has told its state since then. */
   #isTold = false;
-  #settlesUntilUs = Number.NEGATIVE_INFINITY;
   /** What a predecessor has told, until the reflex has. */
   #before: { state: ArmingState; reason: string } | undefined;
   /** What we asked for last. */
@@ -75,7 +76,9 @@ export class ReflexSupervisor {
   /** Another brain is followed, which has told people that the robot is in this state; only what differs is news. */
   takenOver(before: { state: ArmingState; reason: string } | undefined, nowUs: number): void {
     this.#lastCommandUs = nowUs;
-    this.#settlesUntilUs = nowUs + SETTLE_MS * 1e3;
+    this.#takenOverUs = nowUs;
+    this.#isTold = false;
+    this.#options.client.owner?.askStatus();
     if (before?.state === this.#state) this.#reason = before.reason;
     else this.#before = before;
   }
@@ -97,9 +100,9 @@ export class ReflexSupervisor {
     return this.#state === "armed";
   }
 
-  /** Taken over from a brain, and no owner was heard yet: what `armed` says is only what a gateway begins with. */
+  /** Taken over from a brain, and no owner was heard since: that it is not armed is only what a gateway begins with, or what was so a moment ago. (Armed, nothing waits: the reflex judges each command itself.) */
   get settling(): boolean {
-    return !this.#isTold && this.#options.clock.nowUs() < this.#settlesUntilUs;
+    return !this.#isTold && !this.armed && this.#options.clock.nowUs() < this.#takenOverUs + SETTLE_MS * 1e3;
   }
 
   get cause(): PoseCause | undefined {
@@ -269,6 +272,7 @@ export class ReflexSupervisor {
     // Reports come by the lane, the status by the socket: the later word counts, should a report have been lost.
     if (state && (!status || status.sinceUs <= state.sinceUs)) this.#told(state);
     else if (status) this.#enter({ to: armings[status.arming] ?? "fault", trigger: status.trigger, plan: status.plan, sinceUs: status.sinceUs });
+    this.#isTold ||= status !== undefined && status.nowUs >= this.#takenOverUs;
     for (const listener of this.#stateListeners.slice()) listener();
   }
 
@@ -278,7 +282,7 @@ export class ReflexSupervisor {
 
   #enter({ to, trigger, plan, sinceUs }: { to: ArmingState; trigger: number; plan: number; sinceUs: number }): void {
     const from = this.#state;
-    this.#isTold = true;
+    this.#isTold ||= sinceUs >= this.#takenOverUs;
     this.#causeIs(to, trigger);
     if (to === "safePose" && this.#run?.plan !== plan) {
       // Steps may be told before the state is.

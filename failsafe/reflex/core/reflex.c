@@ -222,6 +222,7 @@ void ipcnet_reflex_settle(struct ipcnet_reflex *self) {
   if (ipcnet_reflex_lease_over(self)) return;
   ipcnet_reflex_arming_turn(self);
   ipcnet_reflex_gate_turn(self);
+  ipcnet_reflex_time_turn(self); /* last: whatever else is due goes first */
   take_steps(self);
 }
 
@@ -241,6 +242,7 @@ void ipcnet_reflex_frames(struct ipcnet_reflex *self, uint8_t bus, const struct 
       ipcnet_reflex_bus_step(self, bus, frame.token == IPCNET_CAN_PROBE_TOKEN ? IPCNET_EVENT_PROBE_ECHO : IPCNET_EVENT_TX_ECHO, 1);
       if (frame.token == IPCNET_CAN_PROBE_TOKEN) continue; /* nobody else's business */
       if ((frame.token & ((1u << TOKEN_ROW_BITS) - 1u)) == TOKEN_CLAIM) ipcnet_reflex_claim_echo(self, bus);
+      if ((frame.token & ((1u << TOKEN_ROW_BITS) - 1u)) == TOKEN_TIME) ipcnet_reflex_time_echo(self, bus, &frame);
       ipcnet_reflex_gate_echo(self, &frame);
     } else {
       received = true;
@@ -264,9 +266,9 @@ void ipcnet_reflex_tick(struct ipcnet_reflex *self, uint64_t now_us) {
 }
 
 uint64_t ipcnet_reflex_next_deadline_us(const struct ipcnet_reflex *self) {
-  uint64_t due[5] = {ipcnet_reflex_bus_next_us(self), ipcnet_reflex_watch_next_us(self), ipcnet_reflex_claim_next_us(self), ipcnet_reflex_arming_next_us(self), ipcnet_reflex_gate_next_us(self)};
+  uint64_t due[6] = {ipcnet_reflex_bus_next_us(self), ipcnet_reflex_watch_next_us(self), ipcnet_reflex_claim_next_us(self), ipcnet_reflex_arming_next_us(self), ipcnet_reflex_gate_next_us(self), ipcnet_reflex_time_next_us(self)};
   uint64_t next = UINT64_MAX;
-  for (uint32_t i = 0; i < 5; i++) {
+  for (uint32_t i = 0; i < 6; i++) {
     if (due[i] < next) next = due[i];
   }
   return next;

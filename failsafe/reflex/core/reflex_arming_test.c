@@ -644,6 +644,54 @@ static void test_our_own_command_from_the_link_before(void)
   rig_end(&rig);
 }
 
+/* The newest frame of the shoulder's command that was handed over. */
+static struct ipcnet_can_frame newest_command(void)
+{
+  struct ipcnet_can_frame frame = *rig_last_sent(&rig, ARM_BUS, 0x101);
+  frame.token = 0;
+  return frame;
+}
+
+/* Of two that were given up in a row either may come after all, once; one that was echoed, or thrown away with the queue, may not. */
+static void test_which_of_our_commands_may_come_back(void)
+{
+  enum { GIVEN_UP, GIVEN_UP_AND_ANOTHER_COMES, PURGED };
+  for (int how = GIVEN_UP; how <= PURGED; how++) {
+    rig_armed(&rig);
+    struct ipcnet_reflex_command command = rig_make(&rig, 0);
+    rig_give(&rig, &command);
+    rig_run(&rig, 20000);
+    struct ipcnet_can_frame echoed = newest_command();
+    rig.echoes[ARM_BUS] = false;
+    command = rig_make(&rig, 0);
+    rig_give(&rig, &command);
+    struct ipcnet_can_frame overtaken = newest_command();
+    CHECK(memcmp(echoed.data, overtaken.data, 8) != 0);
+    if (how == PURGED) {
+      rig.flying_count[ARM_BUS] = 0;
+      rig_link(&rig, ARM_BUS, IPCNET_LINK_PURGED, 0);
+      rig_hear(&rig, &overtaken);
+      CHECK_INT(rig_state(&rig).malfunction, IPCNET_MALFUNCTION_FOREIGN_COMMAND);
+      rig_end(&rig);
+      continue;
+    }
+    rig_order(&rig, IPCNET_ORDER_TRIGGER, IPCNET_REFLEX_ON_REQUEST, 1); /* the pose overtakes it */
+    struct ipcnet_can_frame of_the_pose = newest_command();
+    CHECK(memcmp(of_the_pose.data, overtaken.data, 8) != 0);
+    rig_link(&rig, ARM_BUS, IPCNET_LINK_DOWN, 0);
+    rig.flying_count[ARM_BUS] = 0;
+    rig_link(&rig, ARM_BUS, IPCNET_LINK_UP, 2);
+    if (how == GIVEN_UP) {
+      rig_hear(&rig, &overtaken);
+      rig_hear(&rig, &of_the_pose);
+    }
+    CHECK_INT(rig_state(&rig).malfunction, IPCNET_MALFUNCTION_NONE);
+    rig_hear(&rig, &echoed);
+    CHECK_INT(rig_state(&rig).malfunction, IPCNET_MALFUNCTION_FOREIGN_COMMAND);
+    rig_end(&rig);
+  }
+}
+
 static void test_foreign_commands_of_others(void)
 {
   rig_ready(&rig);
@@ -928,6 +976,7 @@ int main(void)
   test_calls();
   test_foreign_command_with_our_epoch();
   test_our_own_command_from_the_link_before();
+  test_which_of_our_commands_may_come_back();
   test_foreign_commands_of_others();
   test_healthy();
   test_orders_need_ownership();

@@ -73,10 +73,10 @@ void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t number, bool tru
   if (bus->link.bus_state_known) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, bus->link.bus_state);
 }
 
-void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t number, bool empty) {
+void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t number, bool purge) {
   struct bus_state *bus = &self->buses[number];
   /* (Where the bus is not trusted any more that has been asked for already.) */
-  if (empty && bus->owned && bus->health.unconfirmed_frames > 0 && ipcnet_bus_health_accepts(&bus->health)) self->os.bus_effect(self->os.context, (uint8_t)number, IPCNET_EFFECT_PURGE);
+  if (purge && bus->owned && bus->health.unconfirmed_frames > 0 && ipcnet_bus_health_accepts(&bus->health)) self->os.bus_effect(self->os.context, (uint8_t)number, IPCNET_EFFECT_PURGE);
   bus->owned = bus->mending = false;
   bus->claimed = false;
   bus->claim_in_flight = false;

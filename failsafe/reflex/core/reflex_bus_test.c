@@ -261,6 +261,10 @@ static void test_outvoted_empties_what_is_on_its_way(void)
     CHECK_INT(rig_state(&rig).role, CASES[i].event == IPCNET_TWIN_YIELD_ASKED ? IPCNET_TWIN_YIELDING : IPCNET_TWIN_OUTVOTED);
     CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE], CASES[i].purges);
     CHECK_INT(rig.bus_effects[AUX_BUS][IPCNET_EFFECT_PURGE], 0);
+    /* Outvoted again while its epoch is being stored, it has sent nothing that could wait. */
+    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+    rig_event(&rig, IPCNET_TWIN_HIGHER_EPOCH);
+    CHECK_INT(rig.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE], CASES[i].purges);
     rig_end(&rig);
   }
 }

@@ -116,7 +116,7 @@ static uint64_t key_of(const struct ipcnet_can_frame *frame) {
   return ipcnet_can_key(frame->can_id | (frame->flags & IPCNET_CAN_EXTENDED ? CAN_EFF_FLAG : 0), frame->length_bytes, frame->data);
 }
 
-/* Protects, writes what a successor must know into the page, hands over. `set_point_us`: until when the value holds; 0 for a pose, which is no set-point. */
+/* Protects, writes what a successor must know into the page, hands over. `set_point_us`: until when the value holds; 0 for a pose and for the care of nodes, which are no set-points. */
 static enum ipcnet_can_verdict transmit(struct ipcnet_reflex *self, uint32_t row, const uint8_t *payload, uint64_t deadline_us, uint64_t set_point_us, uint32_t brain_token) {
   struct message_state *message = &self->messages[row];
   struct ipcnet_reflex_page_message *shown = &self->page->messages[row];
@@ -161,9 +161,18 @@ static enum ipcnet_reflex_refusal refusal_for(enum ipcnet_can_verdict verdict) {
   }
 }
 
-/* Whether a command for this bus may go out now. Looked at when it comes and again when it leaves: what happened in between has dropped it, but this is the lock that counts. */
-static bool may_leave(const struct ipcnet_reflex *self, uint32_t bus) {
-  return ipcnet_twin_may_send(self->role) && self->arming == IPCNET_ARMED && self->malfunction == IPCNET_MALFUNCTION_NONE && ipcnet_reflex_bus_open(self, bus);
+static bool is_service(const struct ipcnet_reflex_message *rules) {
+  return rules->flags & IPCNET_REFLEX_SERVICE;
+}
+
+/* The one state in which this kind of command may pass: what moves while armed, care of nodes while disarmed. The two never share the bus. */
+static bool state_allows(const struct ipcnet_reflex *self, bool service) {
+  return self->arming == (service ? IPCNET_DISARMED : IPCNET_ARMED) && self->malfunction == IPCNET_MALFUNCTION_NONE;
+}
+
+/* Whether a command may go out now. Looked at when it comes and again when it leaves: what happened in between has dropped it, but this is the lock that counts. */
+static bool may_leave(const struct ipcnet_reflex *self, const struct ipcnet_reflex_message *rules) {
+  return ipcnet_twin_may_send(self->role) && state_allows(self, is_service(rules)) && ipcnet_reflex_bus_open(self, rules->bus);
 }
 
 /* Whose turn it is where the load is used up: who found too little is served before others, or many small frames would starve a large one. NONE: nobody waits for it. */
@@ -190,11 +199,11 @@ static void flush(struct ipcnet_reflex *self, uint32_t row) {
     give_up(self, row, IPCNET_REFUSED_EXPIRED);
     return;
   }
-  if (!may_leave(self, rules->bus)) return; /* a shadow */
+  if (!may_leave(self, rules)) return; /* a shadow */
   if (message->in_flight || self->now_us < message->next_allowed_us || !takes_load(self, row)) return;
   message->waiting = false;
   done_with(self, row, message->brain_epoch, message->sequence);
-  enum ipcnet_can_verdict verdict = transmit(self, row, message->data, message->deadline_us, message->deadline_us, message->token);
+  enum ipcnet_can_verdict verdict = transmit(self, row, message->data, message->deadline_us, is_service(rules) ? 0 : message->deadline_us, message->token);
   if (verdict != IPCNET_CAN_QUEUED) {
     refuse(self, refusal_for(verdict), message->token, (uint16_t)row);
     return;
@@ -223,7 +232,8 @@ static enum ipcnet_reflex_refusal judge(const struct ipcnet_reflex *self, const 
   const struct ipcnet_reflex_message *rules = known ? &self->table.messages[command->message] : NULL;
   if (!shadow) {
     if (!ipcnet_twin_may_send(self->role)) return IPCNET_REFUSED_NOT_OWNER;
-    if (self->arming != IPCNET_ARMED || self->malfunction != IPCNET_MALFUNCTION_NONE) return IPCNET_REFUSED_NOT_ARMED;
+    bool service = known && is_service(rules);
+    if (!state_allows(self, service)) return service ? IPCNET_REFUSED_NOT_DISARMED : IPCNET_REFUSED_NOT_ARMED;
     if (known && !ipcnet_reflex_bus_open(self, rules->bus)) return IPCNET_REFUSED_BUS;
   }
   if (!known || (rules->flags & IPCNET_REFLEX_POSE_ONLY)) return IPCNET_REFUSED_UNKNOWN;

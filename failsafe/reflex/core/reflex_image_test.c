@@ -471,8 +471,25 @@ static void test_times_of_this_boot_and_of_another(void)
   }
 }
 
+/* The newest brain that anybody here obeyed: what a sound image on the disk says, until a newer one has been obeyed. */
+static void test_the_newest_brain_that_was_obeyed(void)
+{
+  pair();
+  struct ipcnet_reflex_image image = a.journal;
+  image.brain_epoch = b.reflex->brain_epoch + 2;
+  ipcnet_reflex_restore(b.reflex, &image, b.now_us); /* not sealed */
+  CHECK_INT(ipcnet_reflex_brain_epoch(b.reflex), b.reflex->brain_epoch);
+  reseal(&image);
+  ipcnet_reflex_restore(b.reflex, &image, b.now_us);
+  CHECK_INT(ipcnet_reflex_brain_epoch(b.reflex), image.brain_epoch);
+  rig_order(&b, IPCNET_ORDER_BRAIN_BEAT, (uint32_t)image.brain_epoch + 1, 0);
+  CHECK_INT(ipcnet_reflex_brain_epoch(b.reflex), image.brain_epoch + 1);
+  end_pair();
+}
+
 int main(void)
 {
+  test_the_newest_brain_that_was_obeyed();
   test_the_first_owner_of_all();
   test_memory_before_disk();
   test_the_disk_is_looked_at_once();

@@ -6,6 +6,7 @@
  *   reflex_watch.c    received frames: measured values, conditions, nodes, strangers who use our identifiers
  *   reflex_arming.c   arming, triggers, orders, what is missing
  *   reflex_claim.c    CLAIM frames of ours and of others
+ *   reflex_time.c     the time, told to nodes
  *   reflex_bus.c      bus_health of each bus and what it wants
  *   reflex_image.c    images, our page, what is taken over from another's
  *   reflex_protect.c  E2E rows;  reflex_field.c  values in frames;  reflex_table.c  the table
@@ -35,7 +36,8 @@ _Static_assert(INDEX_SLOTS >= 2 * IPCNET_REFLEX_MESSAGES_MAX && INDEX_SLOTS >= 2
 
 #define TOKEN_ROW_BITS 10u
 #define TOKEN_CLAIM 1023u /* instead of a row */
-_Static_assert(IPCNET_REFLEX_MESSAGES_MAX < TOKEN_CLAIM, "rows fit");
+#define TOKEN_TIME 1022u
+_Static_assert(IPCNET_REFLEX_MESSAGES_MAX < TOKEN_TIME, "rows fit");
 
 /* ---- State ------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -101,6 +103,10 @@ struct bus_state {
   /* Others' claims, by owner. */
   struct { bool heard, armed; uint8_t counter; uint16_t epoch; uint64_t heard_us; } others[4];
   uint64_t foreign_until_us; /* a stranger used our identifiers lately */
+  /* The time we tell. `time_token`: of the SYNC whose echo is awaited; 0 none. */
+  uint8_t time_counter;
+  uint32_t time_token, time_high;
+  uint64_t time_due_us, time_sent_us;
 };
 
 struct ipcnet_reflex_index { uint16_t slots[INDEX_SLOTS]; };
@@ -256,11 +262,19 @@ bool ipcnet_reflex_lease_over(const struct ipcnet_reflex *self);
 /* Another host, whose epoch is newer than `epoch`, owned the bus until just now and was armed. */
 bool ipcnet_reflex_other_host_armed(const struct ipcnet_reflex *self, uint16_t epoch);
 
+/* ---- reflex_time.c ----------------------------------------------------------------------------------------------------------------------- */
+
+/* Sends what is due, while owner. */
+void ipcnet_reflex_time_turn(struct ipcnet_reflex *self);
+uint64_t ipcnet_reflex_time_next_us(const struct ipcnet_reflex *self);
+/* An echo with TOKEN_TIME: if it is the SYNC that is awaited, the FOLLOW_UP says when it was on the bus. */
+void ipcnet_reflex_time_echo(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frame);
+
 /* ---- reflex_bus.c ------------------------------------------------------------------------------------------------------------------------ */
 
 void ipcnet_reflex_bus_load(struct ipcnet_reflex *self);
 void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t bus, bool trusted);
-void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t bus, bool empty);
+void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t bus, bool purge); /* purge: what of it is still on its way, if the bus is trusted */
 /* What bus_health is told of a bus that is ours: an event that says all by itself, one with a number, an error frame. */
 void ipcnet_reflex_bus_note(struct ipcnet_reflex *self, uint32_t bus, enum ipcnet_bus_event_kind kind);
 void ipcnet_reflex_bus_step(struct ipcnet_reflex *self, uint32_t bus, enum ipcnet_bus_event_kind kind, uint32_t a);

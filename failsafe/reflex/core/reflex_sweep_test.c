@@ -1,9 +1,11 @@
 /*
  * For what may move a motor: every standard identifier and a sample of extended ones, received and commanded, in every arming state × role × phase of the bus. Nothing
- * may be sent but what a few plain lines say may be sent there.
+ * may be sent but what a few plain lines say may be sent there: also of the time, and of the care of nodes.
  */
 #include "../../../drivers/can/core/check.h"
 #include "core_rig.h"
+
+enum { SERVICE = LAMP + 1, TIME_ID = 0x14 };
 
 static struct core_rig rig;
 static struct table_rig table;
@@ -35,11 +37,12 @@ static bool may_be_sent(const struct sent_frame *sent, struct situation before, 
   bool reachable = trusts(before.phase) || trusts(after.phase) || before.phase == IPCNET_BUS_PROVEN || after.phase == IPCNET_BUS_PROVEN;
   if (sent->bus == EAR_BUS || !reachable) return false;
   if (sent->bus == ARM_BUS && frame->can_id == 0x010) return frame->flags == 0 && frame->length_bytes == 8;
-  for (uint16_t row = SHOULDER; row <= LAMP; row++) {
+  if (sent->bus == ARM_BUS && frame->can_id == TIME_ID) return frame->flags == 0 && frame->length_bytes == 8 && (before.role == IPCNET_TWIN_OWNER || after.role == IPCNET_TWIN_OWNER) && (trusts(before.phase) || trusts(after.phase));
+  for (uint16_t row = SHOULDER; row <= SERVICE; row++) {
     const struct ipcnet_reflex_message *message = &table.messages[row];
     if (message->bus != sent->bus || message->can_id != frame->can_id || message->can_flags != frame->flags || message->length_bytes != frame->length_bytes) continue;
     bool posing = (before.arming == IPCNET_SAFE_POSE || after.arming == IPCNET_SAFE_POSE) && (row == SHOULDER || row == BRAKE);
-    bool commanded = before.arming == IPCNET_ARMED && row != BRAKE && trusts(before.phase);
+    bool commanded = before.arming == (row == SERVICE ? IPCNET_DISARMED : IPCNET_ARMED) && row != BRAKE && trusts(before.phase);
     return posing || commanded;
   }
   return false;
@@ -93,7 +96,7 @@ static void sweep(struct situation to)
     rig_hear(&rig, &frame);
     judge(before, from, "heard", frame.can_id);
     struct ipcnet_reflex_command command = rig_make(&rig, (uint16_t)(extended ? draw() : i));
-    if (command.message > LAMP) command.length_bytes = (uint8_t)(draw() % 70);
+    if (command.message > SERVICE) command.length_bytes = (uint8_t)(draw() % 70);
     from = rig.sent_count;
     before = situation();
     rig_give(&rig, &command);
@@ -101,7 +104,7 @@ static void sweep(struct situation to)
     if (i % 16 != 0) continue;
     rig.now_us += 100;
     rig_echo(&rig);
-    command = rig_make(&rig, (uint16_t)(draw() % 5)); /* one that may pass */
+    command = rig_make(&rig, (uint16_t)(draw() % 6)); /* one that may pass */
     from = rig.sent_count;
     before = situation();
     rig_give(&rig, &command);
@@ -112,6 +115,9 @@ static void sweep(struct situation to)
 int main(void)
 {
   rig_arm_table(&table);
+  table.buses[ARM_BUS].time_id = TIME_ID;
+  table.buses[ARM_BUS].time_period_us = 10000;
+  rig_message(&table, "service", ARM_BUS, 0x605, 8)->flags = IPCNET_REFLEX_SERVICE;
   table.messages[SHOULDER].expired_trigger = IPCNET_REFLEX_NONE;
   rig_ready_with(&rig, &table, 0);
   rig.plant = rig.brain = false;

@@ -115,13 +115,21 @@ static bool id_is_of_a_claim(const struct ipcnet_reflex_bus *bus, uint32_t can_i
   return same_id(can_id & ~3u, can_flags, bus->claim_id, bus->flags & IPCNET_REFLEX_BUS_CLAIM_EXTENDED ? IPCNET_CAN_EXTENDED : 0);
 }
 
+static uint8_t flags_of_id(uint32_t can_id) {
+  return can_id > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0;
+}
+
 static uint8_t probe_flags(const struct ipcnet_reflex_bus *bus) {
-  return ipcnet_reflex_probe_id(bus) > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0;
+  return flags_of_id(ipcnet_reflex_probe_id(bus));
+}
+
+static bool id_is_of_time(const struct ipcnet_reflex_bus *bus, uint32_t can_id, uint8_t can_flags) {
+  return bus->time_period_us != 0 && same_id(can_id, can_flags, bus->time_id, flags_of_id(bus->time_id));
 }
 
 /* Whether the bus process sends this identifier by itself. */
 static bool id_is_ours(const struct ipcnet_reflex_bus *bus, uint32_t can_id, uint8_t can_flags) {
-  return id_is_of_a_claim(bus, can_id, can_flags) || same_id(can_id, can_flags, ipcnet_reflex_probe_id(bus), probe_flags(bus));
+  return id_is_of_a_claim(bus, can_id, can_flags) || id_is_of_time(bus, can_id, can_flags) || same_id(can_id, can_flags, ipcnet_reflex_probe_id(bus), probe_flags(bus));
 }
 
 /* ---- Header and sections ---------------------------------------------------------------------------------------------------------------- */
@@ -195,7 +203,10 @@ static bool look_at_bus(struct look *look, uint32_t row) {
   if (id_is_of_a_claim(bus, ipcnet_reflex_probe_id(bus), probe_flags(bus))) return refuse(look, "duplicate", here, row);
   /* With another host on the bus only the nodes can say who owns it: they must be told. */
   if (bus->self_fence_us != 0 && (!claims || !within(bus->self_fence_us, TIME_MIN_US, 1000000u))) return refuse(look, "range", here, row);
-  if ((bus->flags & IPCNET_REFLEX_BUS_LISTEN_ONLY) && claims) return refuse(look, "flags", here, row);
+  if ((bus->flags & IPCNET_REFLEX_BUS_LISTEN_ONLY) && (claims || bus->time_period_us != 0)) return refuse(look, "flags", here, row);
+  if (bus->time_period_us == 0 ? bus->time_id != 0 : !within(bus->time_period_us, 10 * TIME_MIN_US, 1000000u) || bus->time_id > CAN_EFF_MASK) return refuse(look, "range", here, row);
+  uint32_t probe_id = ipcnet_reflex_probe_id(bus);
+  if (id_is_of_time(bus, probe_id, probe_flags(bus)) || (bus->time_period_us != 0 && id_is_of_a_claim(bus, bus->time_id, flags_of_id(bus->time_id)))) return refuse(look, "duplicate", here, row);
   for (uint32_t other = 0; other < row; other++) {
     if (strcmp(ipcnet_reflex_table_text(&look->table, bus->name), ipcnet_reflex_table_text(&look->table, look->table.buses[other].name)) == 0) return refuse(look, "duplicate", here, row);
   }
@@ -232,6 +243,12 @@ static bool trigger_fits(const struct look *look, uint16_t row, enum ipcnet_refl
   return look->table.triggers[row].kind == kind && (look->table.triggers[row].subject == subject || look->table.triggers[row].subject == IPCNET_REFLEX_NONE);
 }
 
+/* What care of a node consists of: nothing that anybody would obey as a command. */
+static bool is_plain(const struct ipcnet_reflex_message *message) {
+  return (message->flags & IPCNET_REFLEX_POSE_ONLY) == 0 && message->e2e.profile == IPCNET_REFLEX_E2E_NONE && field_absent(message->epoch) && field_absent(message->owner) &&
+         message->expired_trigger == IPCNET_REFLEX_NONE;
+}
+
 static bool look_at_message(struct look *look, uint32_t row) {
   const enum ipcnet_reflex_section here = IPCNET_REFLEX_MESSAGES;
   const struct ipcnet_reflex_message *message = &look->table.messages[row];
@@ -241,7 +258,8 @@ static bool look_at_message(struct look *look, uint32_t row) {
   if (bus->flags & IPCNET_REFLEX_BUS_LISTEN_ONLY) return refuse(look, "listenOnly", here, row);
   if (!kind_of_frame_valid(bus, message->can_id, message->can_flags, message->length_bytes)) return refuse(look, "frame", here, row);
   if (id_is_ours(bus, message->can_id, message->can_flags)) return refuse(look, "duplicate", here, row);
-  if ((message->flags & ~(uint32_t)IPCNET_REFLEX_POSE_ONLY) != 0) return refuse(look, "flags", here, row);
+  if ((message->flags & ~(uint32_t)(IPCNET_REFLEX_POSE_ONLY | IPCNET_REFLEX_SERVICE)) != 0) return refuse(look, "flags", here, row);
+  if ((message->flags & IPCNET_REFLEX_SERVICE) && !is_plain(message)) return refuse(look, "flags", here, row);
   if (message->reserved16 != 0 || message->reserved32 != 0 || !all_zero(message->reserved, sizeof message->reserved)) return refuse(look, "reserved", here, row);
   if (!within(message->ttl_us_max, TIME_MIN_US, TIME_MAX_US) || message->interval_us_min > TIME_MAX_US || !within(message->bits, 1, FRAME_BITS_MAX)) return refuse(look, "range", here, row);
   if (!counting_field_fits(message->epoch, 16, message->length_bytes) || !counting_field_fits(message->owner, 8, message->length_bytes)) return refuse(look, "field", here, row);
@@ -314,6 +332,7 @@ static bool look_at_send(struct look *look, uint32_t row) {
   const struct ipcnet_reflex_send *send = &look->table.sends[row];
   if (send->message >= rows(look, IPCNET_REFLEX_MESSAGES)) return refuse(look, "reference", here, row);
   const struct ipcnet_reflex_message *message = &look->table.messages[send->message];
+  if (message->flags & IPCNET_REFLEX_SERVICE) return refuse(look, "flags", here, row); /* a pose is no time for it */
   if (send->length_bytes != message->length_bytes || !run_fits(send->payload, send->length_bytes, look->table.bytes_length)) return refuse(look, "length", here, row);
   /* A pose keeps within the same limits as everybody else. */
   return ipcnet_reflex_checks_hold(&look->table, message, look->table.bytes + send->payload) ? true : refuse(look, "range", here, row);

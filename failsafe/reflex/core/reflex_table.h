@@ -89,12 +89,14 @@ struct ipcnet_reflex_bus { /* 64 bytes */
   uint8_t reserved8;
   uint32_t self_fence_us;   /* another host is on this bus: silent after so long without a node that follows us; 1 000 … 1 000 000. 0: we are the only host */
   uint32_t probe_id;        /* an identifier that nobody uses, for probes (above 0x7FF: extended); 0: 0x7FF */
-  uint8_t reserved[24];
+  uint32_t time_id;         /* of the frames that tell nodes the time (docs/specs/node-time.md; above 0x7FF: extended); without a period 0 */
+  uint32_t time_period_us;  /* 10 000 … 1 000 000; 0: none are sent */
+  uint8_t reserved[16];
 };
 
 enum ipcnet_reflex_bus_flags { IPCNET_REFLEX_BUS_FD = 1, IPCNET_REFLEX_BUS_LISTEN_ONLY = 2, IPCNET_REFLEX_BUS_CLAIM_EXTENDED = 4 };
 #define IPCNET_REFLEX_NO_CLAIM_ID 0xFFFFFFFFu
-/* Identifiers the reflex sends by itself: claim_id | owner (so claim_id is a multiple of 4), and the probe's. No message and no watch may have them. */
+/* Identifiers the reflex sends by itself: claim_id | owner (so claim_id is a multiple of 4), the probe's, and the time's. No message and no watch may have them. */
 
 /* How a frame is protected; profiles as numbered in schemas/e2e/c: 0 none, 1 P01, 2 P02, 4 P04, 5 P05, 6 P06, 7 P07, 8 P08, 11 P11, 22 P22. */
 struct ipcnet_reflex_e2e { /* 24 bytes */
@@ -131,7 +133,12 @@ struct ipcnet_reflex_message { /* 96 bytes */
   struct ipcnet_reflex_e2e e2e;
   uint8_t reserved[28];
 };
-enum ipcnet_reflex_message_flags { IPCNET_REFLEX_POSE_ONLY = 1 /* no command may send it */ };
+enum ipcnet_reflex_message_flags {
+  IPCNET_REFLEX_POSE_ONLY = 1, /* no command may send it */
+  /* For the care of nodes (who they are, new firmware): a command may send it while the robot is DISARMED and in no other state; no plan sends it. It moves nothing, so it has neither epoch nor owner, no
+     protection of ours and no set-point; and others on the bus, a service tool for one, may send its like. */
+  IPCNET_REFLEX_SERVICE = 2,
+};
 
 /* Something that must hold for a frame's payload before it is sent (E2E, epoch and owner fields excepted: they are filled in). */
 struct ipcnet_reflex_check { /* 32 bytes */

@@ -196,7 +196,7 @@ static void test_buses(void)
   REFUSED(BUS(1).host = 2, "range", IPCNET_REFLEX_BUSES, 1);
   REFUSED(BUS(1).flags |= 8, "flags", IPCNET_REFLEX_BUSES, 1);
   REFUSED(BUS(1).reserved8 = 1, "reserved", IPCNET_REFLEX_BUSES, 1);
-  REFUSED(BUS(1).reserved[23] = 1, "reserved", IPCNET_REFLEX_BUSES, 1);
+  REFUSED(BUS(1).reserved[15] = 1, "reserved", IPCNET_REFLEX_BUSES, 1);
   REFUSED(BUS(1).reserved[0] = 1, "reserved", IPCNET_REFLEX_BUSES, 1);
   REFUSED(BUS(1).bitrate_bps = 20000001, "range", IPCNET_REFLEX_BUSES, 1);
   REFUSED(BUS(1).data_bitrate_bps = 20000001, "range", IPCNET_REFLEX_BUSES, 1);

@@ -140,6 +140,7 @@ uint64_t ipcnet_reflex_watch_next_us(const struct ipcnet_reflex *self) {
 /* Owner: somebody else commands. Not owner: the owner does, and we learn where its counters are. */
 static void command_of_another(struct ipcnet_reflex *self, uint16_t row, const struct ipcnet_can_frame *frame) {
   const struct ipcnet_reflex_message *rules = &self->table.messages[row];
+  if (rules->flags & IPCNET_REFLEX_SERVICE) return; /* a service tool's, or another host's: it moves nothing */
   uint32_t counter = 0;
   bool intact = frame->length_bytes == rules->length_bytes &&
                 ipcnet_reflex_e2e_inspect(&rules->e2e, self->table.bytes, frame->data, frame->length_bytes, &counter) == IPCNET_E2E_INSPECTED_OK;

@@ -62,13 +62,13 @@ void ipcnet_twin_link_kill_silent(struct ipcnet_twin_link *self) {
   hang_up(self);
 }
 
-/* The page is believed only with the process behind it: same user, same number, same start. */
+/* The page is believed only with the process behind it: same user, same number, same start (0: /proc hides it from us, as in a unit with a user namespace of its own). */
 static bool adopt(struct ipcnet_twin_link *self, int page_fd) {
   struct ipcnet_seqpacket_peer peer;
   if (self->alive || self->old != NULL) return false;
   if (ipcnet_seqpacket_peer_of(self->socket, IPCNET_SEQPACKET_PIDFD_WANTED, &peer) < 0) return false;
   const struct ipcnet_reflex_page *page = ipcnet_page_map(page_fd);
-  if (page == NULL || peer.pidfd < 0 || peer.uid != geteuid() || page->pid != (uint32_t)peer.pid || page->pid_start != peer.start_ticks) {
+  if (page == NULL || peer.pidfd < 0 || peer.uid != geteuid() || page->pid != (uint32_t)peer.pid || (peer.start_ticks != 0 && page->pid_start != peer.start_ticks)) {
     ipcnet_page_unmap(page);
     if (peer.pidfd >= 0) close(peer.pidfd);
     return false;

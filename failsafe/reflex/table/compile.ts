@@ -16,7 +16,7 @@ import { fieldOf, noField } from "./field.ts";
 import { checkHolds } from "./judge.ts";
 import { tableHash } from "./hash.ts";
 import {
-  busDrivers, busFlags, dataIdModes, fieldFlags, messageFlags, NO_CLAIM_ID, nodeFlags, NONE, onTimeouts, profileNumbers, sectionRowsMax, stepFlags, tableFlags, triggerFlags, type E2eRow, type FieldRow, type TableRows,
+  busDrivers, busFlags, dataIdModes, fieldFlags, messageFlags, NO_CLAIM_ID, nodeFlags, NONE, onTimeouts, profileNumbers, sectionRowsMax, stepFlags, tableFlags, triggerFlags, type CheckRow, type E2eRow, type FieldRow, type TableRows,
 } from "./layout.ts";
 import { writeTable } from "./write.ts";
 
@@ -37,6 +37,8 @@ export interface ReflexBusInput {
   host: number;
   /** Undefined: there is no other host on this bus. */
   selfFenceMs: number | undefined;
+  /** The time is told to nodes so often, on this id (above 0x7FF: 29 bits); undefined: it is not. */
+  time: { id: number; periodMs: number } | undefined;
 }
 
 /** A message that is sent or received, with how it is protected; `e2e` undefined: by the bus alone. */
@@ -65,6 +67,16 @@ export interface ReflexCommandInput extends ReflexMessage {
   poseOnly: boolean;
 }
 
+/** A frame of 11-bit id for the care of nodes: it may pass while the robot is disarmed, and in no other state. What may stand in it is for `checks` to say (`service.ts`). */
+export interface ReflexServiceInput {
+  name: string;
+  bus: string;
+  canId: number;
+  lengthBytes: number;
+  bits: number;
+  checks: readonly CheckRow[];
+}
+
 export interface ReflexNodeInput {
   name: string;
   bus: string;
@@ -86,6 +98,7 @@ export interface ReflexTableInput {
   twinDeadlineMs: number;
   buses: readonly ReflexBusInput[];
   commands: readonly ReflexCommandInput[];
+  services: readonly ReflexServiceInput[];
   /** Every message that nodes, conditions or witnesses may refer to. Only those that are referred to get a row; those with an epoch signal always (witnesses). */
   measured: readonly ReflexMessage[];
   nodes: readonly ReflexNodeInput[];
@@ -139,6 +152,8 @@ const U8_MAX = 0xff;
 const WITNESS_TIMEOUT_MS = 500;
 /** Longest life, age, hold and silence that the table takes. */
 const TIME_MS_MAX = 60_000;
+/** A frame for a node that waits longer than this is asked for again by whoever needs it (drivers/nodekit/sdoTransfer.ts). */
+const SERVICE_TTL_US = 500_000;
 /** For probes where a message has 0x7FF itself. */
 const STANDARD_PROBE_ID = 0x7ff;
 const EXTENDED_PROBE_ID = 0x1fffffff;
@@ -178,6 +193,7 @@ class Compiler {
     for (const [row, { bus, message }] of commands.entries()) this.#messages.set(`${bus}/${message.name}`, row);
     this.#expandTriggers(plans.triggers);
     for (const command of commands) this.#command(command);
+    for (const service of this.#input.services) this.#service(service);
     for (const node of this.#nodes) this.#node(node);
     for (const plan of plans.plans) this.#plan(plan);
     this.#addTriggers();
@@ -212,12 +228,13 @@ class Compiler {
       name: this.#table.text(bus.name), interface: this.#table.text(bus.interface), bitrateBps: bus.bitrateBps ?? 0, dataBitrateBps: bus.dataBitrateBps ?? 0, deadAfterUs: bus.deadAfterMs * 1e3,
       claimId: claimId ?? NO_CLAIM_ID, loadPermilleMax: bus.bitrateBps === undefined ? 0 : Math.floor(bus.busLoadMaxPercent * 10), txQueueFrames: bus.txQueueFrames, driver: busDrivers.indexOf(bus.driver),
       flags: (bus.fd ? busFlags.fd : 0) | (bus.listenOnly ? busFlags.listenOnly : 0) | (claimId !== undefined && claimId >= EXTENDED_FROM ? busFlags.extendedClaimId : 0), host: bus.host,
-      selfFenceUs: (bus.selfFenceMs ?? 0) * 1e3, probeId: this.#isUsed(bus.name, STANDARD_PROBE_ID) ? EXTENDED_PROBE_ID : 0,
+      selfFenceUs: (bus.selfFenceMs ?? 0) * 1e3, probeId: this.#isUsed(bus.name, STANDARD_PROBE_ID) || bus.time?.id === STANDARD_PROBE_ID ? EXTENDED_PROBE_ID : 0,
+      timeId: bus.time?.id ?? 0, timePeriodUs: (bus.time?.periodMs ?? 0) * 1e3,
     });
   }
 
   #isUsed(bus: string, canId: number): boolean {
-    return [...this.#input.commands, ...this.#input.measured].some((each) => each.bus === bus && each.message.canId === canId && !each.message.extended);
+    return this.#input.services.some((each) => each.bus === bus && each.canId === canId) || [...this.#input.commands, ...this.#input.measured].some((each) => each.bus === bus && each.message.canId === canId && !each.message.extended);
   }
 
   #busOf(name: string, about: TableSubject): number {
@@ -237,6 +254,14 @@ class Compiler {
       name: this.#table.text(message.name), canId: message.canId, canFlags: canFlags(message), lengthBytes, bus: this.#busOf(bus, about), flags: poseOnly ? messageFlags.poseOnly : 0,
       ttlUsMax: Math.round(ttlMsMax * 1e3), intervalUsMin: Math.round(1e6 / rateHzMax), bits, checksFirst: this.#table.addAll("checks", checks), checksCount: checks.length,
       ...this.#claimFields(command, about), expiredTrigger: this.#triggerFor("expired", this.#messages.get(`${bus}/${message.name}`)!), e2e: this.#e2e(command, about),
+    });
+  }
+
+  /** After the commands: triggers refer to those by their rows. */
+  #service({ name, bus, canId, lengthBytes, bits, checks }: ReflexServiceInput): void {
+    this.#table.add("messages", {
+      name: this.#table.text(name), canId, canFlags: 0, lengthBytes, bus: this.#busOf(bus, { kind: "bus", name: bus }), flags: messageFlags.service, ttlUsMax: SERVICE_TTL_US, intervalUsMin: 0, bits,
+      checksFirst: this.#table.addAll("checks", checks), checksCount: checks.length, epoch: noField, owner: noField, expiredTrigger: NONE, e2e: noProtection,
     });
   }
 

@@ -29,7 +29,7 @@ export const fieldStruct = struct("ipcnet_reflex_field", { startBit: "u16", bits
 
 export const busStruct = struct("ipcnet_reflex_bus", {
   name: "u32", interface: "u32", bitrateBps: "u32", dataBitrateBps: "u32", deadAfterUs: "u32", claimId: "u32", loadPermilleMax: "u16", txQueueFrames: "u16", driver: "u8", flags: "u8", host: "u8", reserved8: { reserved: 1 },
-  selfFenceUs: "u32", probeId: "u32", reserved: { reserved: 24 },
+  selfFenceUs: "u32", probeId: "u32", timeId: "u32", timePeriodUs: "u32", reserved: { reserved: 16 },
 });
 export const messageStruct = struct("ipcnet_reflex_message", {
   name: "u32", canId: "u32", canFlags: "u8", lengthBytes: "u8", bus: "u8", flags: "u8", ttlUsMax: "u32", intervalUsMin: "u32", bits: "u32", checksFirst: "u16", checksCount: "u16",
@@ -96,7 +96,7 @@ export const tableFlags = { resumeArmed: 1, drills: 2 } as const;
 export const busFlags = { fd: 1, listenOnly: 2, extendedClaimId: 4 } as const;
 export const busDrivers = ["socketcan", "emulator"] as const;
 export const fieldFlags = { bigEndian: 1, signed: 2, ieee: 4 } as const;
-export const messageFlags = { poseOnly: 1 } as const;
+export const messageFlags = { poseOnly: 1, service: 2 } as const;
 export const nodeFlags = { required: 1, canopen: 2, mustBeOperational: 4 } as const;
 export const stepFlags = { mandatory: 1, fallbackOnly: 2 } as const;
 export const triggerFlags = { latched: 1, onlyWhileArmed: 2, pin: 4, activeLow: 8, named: 16 } as const;

@@ -27,9 +27,10 @@ function show({ head, hash, rows }: { head: { generation: number; flags: number;
     buses: rows.buses.map((bus) => ({
       name: text(bus.name), driver: busDrivers[bus.driver] ?? "?", interface: text(bus.interface), bitrateBps: bus.bitrateBps, fd: (bus.flags & busFlags.fd) !== 0, listenOnly: (bus.flags & busFlags.listenOnly) !== 0,
       claimId: bus.claimId === NO_CLAIM_ID ? null : bus.claimId, host: bus.host, selfFenceMs: bus.selfFenceUs / 1e3, deadAfterMs: bus.deadAfterUs / 1e3, loadPercentMax: bus.loadPermilleMax / 10,
+      ...(bus.timePeriodUs === 0 ? {} : { timeId: bus.timeId, timePeriodMs: bus.timePeriodUs / 1e3 }),
     })),
     messages: rows.messages.map((message) => ({
-      name: text(message.name), bus: text(rows.buses[message.bus]?.name ?? 0), canId: message.canId, lengthBytes: message.lengthBytes, poseOnly: (message.flags & messageFlags.poseOnly) !== 0, ttlMsMax: message.ttlUsMax / 1e3,
+      name: text(message.name), bus: text(rows.buses[message.bus]?.name ?? 0), canId: message.canId, lengthBytes: message.lengthBytes, poseOnly: (message.flags & messageFlags.poseOnly) !== 0, ...((message.flags & messageFlags.service) === 0 ? {} : { onlyDisarmed: true }), ttlMsMax: message.ttlUsMax / 1e3,
       rateHzMax: Math.round(1e6 / Math.max(1, message.intervalUsMin)), checks: message.checksCount, protection: profileOf(message.e2e), epochBits: message.epoch.bits, ownerBits: message.owner.bits,
       ...(message.expiredTrigger === NONE ? {} : { whenExpired: text(rows.triggers[message.expiredTrigger]?.name ?? 0) }),
     })),

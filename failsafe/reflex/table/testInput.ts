@@ -4,10 +4,11 @@ import { drawFrom, type Draw } from "../../../schemas/dbc/random.ts";
 import type { CompiledPlan, CompiledPlanSet, CompiledStep, CompiledTrigger } from "../../shutdown/compiled.ts";
 import type { ReflexBusInput, ReflexCommandInput, ReflexMessage, ReflexTableInput } from "./compile.ts";
 import { randomMessage } from "./randomMessage.ts";
+import { serviceRows } from "./service.ts";
 
 export const testBus: ReflexBusInput = {
   name: "arm", driver: "emulator", interface: "bus.sock", bitrateBps: 500_000, dataBitrateBps: undefined, fd: false, listenOnly: false, txQueueFrames: 16, deadAfterMs: 20, busLoadMaxPercent: 70,
-  claimId: 0x10, host: 0, selfFenceMs: undefined,
+  claimId: 0x10, host: 0, selfFenceMs: undefined, time: undefined,
 };
 
 const [move, state] = parseDbc(new TextEncoder().encode([
@@ -30,7 +31,7 @@ export const stopPlan: CompiledPlan = { name: "stop", category: 2, budgetUs: 1_0
 const trigger = (on: CompiledTrigger["on"], priority: number): CompiledTrigger => ({ name: on, on, plan: 0, priority, latched: true, onlyArmed: false });
 
 export const testInput: ReflexTableInput = {
-  generation: 1, resumeArmed: true, drills: true, brainTimeoutMs: 1_000, beatPeriodMs: 20, twinDeadlineMs: 10, buses: [testBus], commands: [testCommand], measured: [testState],
+  generation: 1, resumeArmed: true, drills: true, brainTimeoutMs: 1_000, beatPeriodMs: 20, twinDeadlineMs: 10, buses: [testBus], commands: [testCommand], services: [], measured: [testState],
   nodes: [{ name: "joint", bus: "arm", heartbeat: { canopen: 1 }, timeoutMs: 300, required: true }],
   plans: { plans: [stopPlan], triggers: [trigger("nodeLost", 150), trigger("busDead", 170), trigger("stop", 90), trigger("expired", 30), trigger("request", 10)] },
   powerFail: undefined,
@@ -52,7 +53,8 @@ export function randomInput(seed: number): ReflexTableInput {
   const plans: CompiledPlanSet = { plans: [{ ...stopPlan, steps, lastRung: sends, budgetUs: 60_000_000 }], triggers: testInput.plans.triggers };
   return {
     ...testInput, generation: draw(2 ** 31), commands: [testCommand, ...commands], plans,
-    buses: [testBus, { ...testBus, name: "fd", fd: true, claimId: draw(2) === 0 ? undefined : 0x1000, selfFenceMs: undefined, dataBitrateBps: 2_000_000 }],
+    services: serviceRows([{ name: "joint", bus: "arm", number: 1, update: draw(2) === 0 }, { name: "other", bus: "fd", number: 1 + draw(127), update: true }], () => 135),
+    buses: [{ ...testBus, time: draw(2) === 0 ? undefined : { id: 0x14, periodMs: 10 + draw(990) } }, { ...testBus, name: "fd", fd: true, claimId: draw(2) === 0 ? undefined : 0x1000, selfFenceMs: undefined, dataBitrateBps: 2_000_000 }],
     nodes: [...testInput.nodes, { name: "second", bus: "arm", heartbeat: { message: "State" }, timeoutMs: 1 + draw(60_000), required: draw(2) === 0 }],
   };
 }

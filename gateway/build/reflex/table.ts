@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { compilePlansOf } from "../../../failsafe/shutdown/compile.ts";
 import type { CompiledPlanSet } from "../../../failsafe/shutdown/compiled.ts";
 import { compileTable, type CompiledTable, type ReflexBusInput, type ReflexCommandInput, type ReflexMessage, type ReflexNodeInput, type ReflexTableInput, type TableFault } from "../../../failsafe/reflex/table/compile.ts";
+import { serviceRows, type CaredNode } from "../../../failsafe/reflex/table/service.ts";
 import { compileMessage } from "../../../schemas/dbc/index.ts";
 import { checkedMessage, type BusMessage } from "../../../schemas/messages/check/databases.ts";
 import { isReflexBus } from "../../../schemas/messages/check/redundancy.ts";
@@ -29,13 +30,19 @@ function tableInput(config: Config, { messages }: CheckedParts, plans: CompiledP
   const commands = buses.flatMap((bus) => commandsOf(config, bus, plans).map((sendable) => command(bus.name, messages.of(bus.name).get(sendable.message)!, sendable)));
   const commanded = new Set(commands.map(({ bus, message }) => `${bus}/${message.name}`));
   return {
-    generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, commands, plans, buses: buses.map(busInput), powerFail: config.safePose.powerFail,
+    generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, commands, plans, services: serviceRows(caredNodes(config, buses), (lengthBytes) => frameBitsMax(lengthBytes, false)), buses: buses.map(busInput), powerFail: config.safePose.powerFail,
     measured: buses.flatMap(({ name }) => [...messages.of(name).values()].filter(({ message }) => !commanded.has(`${name}/${message.name}`)).flatMap((entry) => protectedMessage(name, entry) ?? [])),
     nodes: config.nodes.flatMap((node): ReflexNodeInput[] => {
       const { name, link, heartbeat, timeoutMs, required } = node;
       return "topic" in heartbeat || !buses.some((bus) => bus.name === link) ? [] : [{ name, bus: link, heartbeat, timeoutMs, required }];
     }),
   };
+}
+
+/** Nodes that are asked who they are, or given firmware. */
+function caredNodes({ nodes }: Config, buses: readonly Bus[]): CaredNode[] {
+  return nodes.flatMap(({ name, link, heartbeat, identity, update }) =>
+    ("canopen" in heartbeat && (identity !== undefined || update) && buses.some((bus) => bus.name === link) ? [{ name, bus: link, number: heartbeat.canopen, update }] : []));
 }
 
 /** What is listed, and what only the plans send. */
@@ -48,9 +55,9 @@ function commandsOf(config: Config, bus: Bus, plans: CompiledPlanSet): Sendable[
 }
 
 function busInput(bus: Bus): ReflexBusInput {
-  const { name, driver, interface: opened, bitrateBps, dataBitrateBps, fd, listenOnly, txQueueFrames, deadAfterMs, busLoadMaxPercent, claimId, host, selfFenceMs } = bus;
+  const { name, driver, interface: opened, bitrateBps, dataBitrateBps, fd, listenOnly, txQueueFrames, deadAfterMs, busLoadMaxPercent, claimId, host, selfFenceMs, time } = bus;
   // A socket's path counts from where the gateway was started; the reflex was started elsewhere.
-  return { name, driver: driver === "emulator" ? "emulator" : "socketcan", interface: driver === "emulator" ? resolve(opened) : opened, bitrateBps, dataBitrateBps, fd, listenOnly, txQueueFrames, deadAfterMs, busLoadMaxPercent, claimId, host, selfFenceMs };
+  return { name, driver: driver === "emulator" ? "emulator" : "socketcan", interface: driver === "emulator" ? resolve(opened) : opened, bitrateBps, dataBitrateBps, fd, listenOnly, txQueueFrames, deadAfterMs, busLoadMaxPercent, claimId, host, selfFenceMs, time };
 }
 
 /** A message with its protection; undefined: protected in a way that the reflex does not know (checksums of vendors), or by nothing that anybody vouched for. */
