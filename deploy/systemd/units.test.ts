@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { projectRoot } from "../../gateway/cli/root.ts";
 import { allUnits, needsOf, REFLEX_START } from "../../gateway/setup/needs.ts";
+import { sources } from "../package/tree.ts";
 import { checkConfig } from "../../schemas/messages/checkConfig.ts";
 import type { Config } from "../../schemas/messages/config.ts";
 
@@ -83,6 +84,11 @@ test("every unit that setup decides about is shipped, and belongs to the target"
 
 test("the target is stopped last: whoever stops it waits until all is at rest", () => {
   for (const unit of ["ipcnet-bus.service", "ipcnet-reflex@.service", "ipcnetd@.service"]) assert.match(readFileSync(join(folder, unit), "utf8"), /^After=ipcnet\.target\b/m, unit);
+});
+
+test("the gateways are stopped one after the other, so that the last one is alone and runs the safe pose", () => {
+  assert.match(readFileSync(join(folder, "ipcnetd@b.service.d/10-order.conf"), "utf8"), /^\[Unit\]\nAfter=ipcnetd@a\.service$/m);
+  assert.ok(sources.some(([, to]) => to === "usr/lib/systemd/system/ipcnetd@b.service.d/10-order.conf"), "it is in the package");
 });
 
 test("the gateway's unit shows it other processes, or no client is known by its own", () => assert.doesNotMatch(readFileSync(join(folder, "ipcnetd@.service"), "utf8"), /^ProtectProc=/m));
