@@ -10,7 +10,7 @@ import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
 import { CanFlag } from "../drivers/can/frame.ts";
 import { encodeImage } from "../drivers/nodekit/image.ts";
 import { SIM_NODE } from "../drivers/nodekit/simNode.ts";
-import { projectRoot } from "../schemas/e2e/testData.ts";
+import { projectRoot } from "../schemas/testData.ts";
 import { testFolder } from "./daemon.ts";
 import { NodeProcess } from "./nodeProcess.ts";
 

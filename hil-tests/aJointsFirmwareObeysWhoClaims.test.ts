@@ -10,7 +10,7 @@ import { CanFlag } from "../drivers/can/frame.ts";
 import { ArmRig, moveTo } from "./armRig.ts";
 import { CLAIM_ID } from "./reflexProcesses.ts";
 import { eventually } from "./waiting.ts";
-import { projectRoot } from "../schemas/e2e/testData.ts";
+import { projectRoot } from "../schemas/testData.ts";
 import { NODE_NUMBERS } from "../examples/arm/messages.ts";
 import { dataIds, dataIdsPath } from "../examples/firmware/joint/dataIds.ts";
 

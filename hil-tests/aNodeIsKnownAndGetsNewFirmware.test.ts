@@ -8,7 +8,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { encodeImage } from "../drivers/nodekit/image.ts";
-import { projectRoot } from "../schemas/e2e/testData.ts";
+import { projectRoot } from "../schemas/testData.ts";
 import { SIM_NODE } from "../drivers/nodekit/simNode.ts";
 import type { NodeReport, StatusReport } from "../schemas/messages/statusReport.ts";
 import { ArmRig } from "./armRig.ts";

@@ -1,18 +1,13 @@
 /** The recording of a real car and what is known of it, for the tests that replay it. */
 import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { parseCandumpLine } from "../drivers/can/candump.ts";
+import { projectRoot } from "../schemas/testData.ts";
 
 export interface RecordedFrame {
   timeS: number;
   canId: number;
   data: Uint8Array;
-}
-
-function projectRoot(): string {
-  let at = import.meta.dirname;
-  while (!existsSync(join(at, "package.json"))) at = dirname(at);
-  return at;
 }
 
 export const sharedData = join(projectRoot(), "../shared/data");

@@ -1,15 +1,9 @@
 /** A short run of the fuzzer over every target, with a fixed seed; `npm run fuzz` is the long one. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
-
-function projectRoot(): string {
-  let at = import.meta.dirname;
-  while (!existsSync(join(at, "package.json"))) at = dirname(at);
-  return at;
-}
+import { projectRoot } from "../schemas/testData.ts";
 
 test("a few hundred inputs each: no crash, no hang, no growth", async () => {
   const child = spawn(process.execPath, [join(projectRoot(), "scripts/fuzz.mjs"), "--inputs", "400", "--seed", "20261122"], { stdio: ["ignore", "pipe", "pipe"] });

@@ -4,7 +4,7 @@ import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
 import { CanFlag } from "../drivers/can/frame.ts";
 import { SimNode } from "../drivers/nodekit/simNode.ts";
 import { systemClock } from "../schemas/clock.ts";
-import { toHex } from "../schemas/e2e/testData.ts";
+import { toHex } from "../schemas/testData.ts";
 
 /** Between two turns of the node's main loop. */
 const TURN_MS = 5;

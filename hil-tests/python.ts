@@ -1,7 +1,7 @@
 /** Runs Python programs for tests: the interpreter that is there, with the package of this repository. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { projectRoot } from "../schemas/e2e/testData.ts";
+import { projectRoot } from "../schemas/testData.ts";
 
 export const pythonPackage = join(projectRoot(), "shm/python");
 

@@ -2,22 +2,16 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
 import { connect } from "../shm/client/index.ts";
 import { pairConfiguration } from "../bench/failover/pairRig.ts";
 import { testFolder } from "./daemon.ts";
 import { LinesOfChild } from "./lines.ts";
 import { eventually } from "./waiting.ts";
+import { projectRoot } from "../schemas/testData.ts";
 
 const hasPython = spawnSync("python3", ["--version"]).status === 0;
-
-/** The nearest folder upwards that holds package.json: the script lies beside the source. */
-function projectRoot(): string {
-  let at = import.meta.dirname;
-  while (!existsSync(join(at, "package.json"))) at = dirname(at);
-  return at;
-}
 
 test("both instances are gone: the next one goes on with the same connections", { skip: hasPython ? false : "needs python3" }, async (t) => {
   const folder = testFolder();

@@ -2,27 +2,22 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { test } from "node:test";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { projectRoot } from "../schemas/testData.ts";
 import { testFolder } from "./daemon.ts";
 import { LinesOfChild } from "./lines.ts";
 import { eventually, isAlive } from "./waiting.ts";
 
-const hasPython = spawnSync("python3", ["--version"]).status === 0;
+const skip = spawnSync("python3", ["--version"]).status === 0 ? false : "needs python3";
 
-/** The nearest folder upwards that holds package.json: the script lies beside the source. */
-function projectRoot(): string {
-  let at = import.meta.dirname;
-  while (!existsSync(join(at, "package.json"))) at = dirname(at);
-  return at;
-}
-
-test("ready, stopping, more time, in this order", { skip: hasPython ? false : "needs python3" }, async (t) => {
+/** A gateway started by the script, which lies beside the source; `environment`: more of what a unit would give it. */
+async function started(t: TestContext, environment: readonly string[] = []): Promise<{ pid: number; said(): Promise<string[]> }> {
   const folder = testFolder();
   t.after(() => folder.remove());
   const config = join(folder.path, "ipcnet.yaml");
   writeFileSync(config, `version: 1\nrobot: told\nsocket: { path: "${join(folder.path, "ipcnet.sock")}", mode: "0600" }\n`);
-  const daemon = [process.execPath, join(import.meta.dirname, "../gateway/bin/ipcnetd.js"), "--config", config];
+  const daemon = ["env", ...environment, process.execPath, join(import.meta.dirname, "../gateway/bin/ipcnetd.js"), "--config", config];
   let pid: number | undefined;
   t.after(() => {
     if (pid !== undefined && existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
@@ -30,36 +25,29 @@ test("ready, stopping, more time, in this order", { skip: hasPython ? false : "n
   const systemd = new LinesOfChild(t, spawn("python3", [join(projectRoot(), "hil-tests/fakeSystemd.py"), join(folder.path, "notify.sock"), ...daemon], { stdio: ["pipe", "pipe", "pipe"] }));
   const order = <T>(what: object): Promise<T> => systemd.ask<T>(JSON.stringify(what));
   pid = await order<number>({ do: "start" });
-  const said = (): Promise<string[]> => order<string[]>({ do: "said" });
+  return { pid, said: () => order<string[]>({ do: "said" }) };
+}
+
+test("ready, stopping, more time, in this order", { skip }, async (t) => {
+  const { pid, said } = await started(t);
   await eventually("that it is ready", async () => (await said()).includes("READY=1"), { timeoutMs: 60_000 });
   process.kill(pid, "SIGTERM");
-  await eventually("its end", async () => !(await isAlive(pid!)), { timeoutMs: 60_000 });
+  await eventually("its end", async () => !(await isAlive(pid)), { timeoutMs: 60_000 });
   const [ready, stopping, more] = await said();
   assert.equal(ready, "READY=1");
   assert.match(stopping!, /^STOPPING=1\nSTATUS=stopped \(SIGTERM\)/);
   assert.match(more!, /^EXTEND_TIMEOUT_USEC=[1-9]\d+$/);
 });
 
-test("that the event loop turns is said as often as the manager wants to hear it", { skip: hasPython ? false : "needs python3" }, async (t) => {
-  const folder = testFolder();
-  t.after(() => folder.remove());
-  const config = join(folder.path, "ipcnet.yaml");
-  writeFileSync(config, `version: 1\nrobot: told\nsocket: { path: "${join(folder.path, "ipcnet.sock")}", mode: "0600" }\n`);
-  // As a unit with WatchdogSec= hands it on; env, because the script starts what it is given.
-  const daemon = ["env", "WATCHDOG_USEC=150000", process.execPath, join(import.meta.dirname, "../gateway/bin/ipcnetd.js"), "--config", config];
-  let pid: number | undefined;
-  t.after(() => {
-    if (pid !== undefined && existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
-  });
-  const systemd = new LinesOfChild(t, spawn("python3", [join(projectRoot(), "hil-tests/fakeSystemd.py"), join(folder.path, "notify.sock"), ...daemon], { stdio: ["pipe", "pipe", "pipe"] }));
-  const order = <T>(what: object): Promise<T> => systemd.ask<T>(JSON.stringify(what));
-  pid = await order<number>({ do: "start" });
-  const alive = async (): Promise<number> => (await order<string[]>({ do: "said" })).filter((text) => text === "WATCHDOG=1").length;
+test("that the event loop turns is said as often as the manager wants to hear it", { skip }, async (t) => {
+  // As a unit with WatchdogSec= hands it on.
+  const { pid, said } = await started(t, ["WATCHDOG_USEC=150000"]);
+  const alive = async (): Promise<number> => (await said()).filter((text) => text === "WATCHDOG=1").length;
   await eventually("that it lives, three times", async () => (await alive()) >= 3, { timeoutMs: 60_000 });
   // A process that is stopped says nothing: what has been sent is counted once it stands still.
   process.kill(pid, "SIGSTOP");
-  await eventually("that it stands still", () => / T /.test(readFileSync(`/proc/${pid!}/stat`, "latin1")), { timeoutMs: 60_000 });
-  const said = await alive();
+  await eventually("that it stands still", () => / T /.test(readFileSync(`/proc/${pid}/stat`, "latin1")), { timeoutMs: 60_000 });
+  const before = await alive();
   process.kill(pid, "SIGCONT");
-  await eventually("that it lives again", async () => (await alive()) > said, { timeoutMs: 60_000 });
+  await eventually("that it lives again", async () => (await alive()) > before, { timeoutMs: 60_000 });
 });

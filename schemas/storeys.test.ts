@@ -3,15 +3,9 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { test } from "node:test";
+import { projectRoot } from "./testData.ts";
 
 const storeys = ["schemas", "shm", "drivers", "failsafe", "gateway"];
-
-/** The nearest folder upwards that holds package.json: tests run from dist, the sources lie beside it. */
-function projectRoot(): string {
-  let at = import.meta.dirname;
-  while (!existsSync(join(at, "package.json"))) at = dirname(at);
-  return at;
-}
 
 function sources(folder: string): string[] {
   if (!existsSync(folder)) return [];

@@ -107,9 +107,9 @@ class Bench {
   }
 
   /** What is known of a fault that was noticed: how the takeover went, and where commands were last seen. */
-  async inquest({ refused }: BusPhase): Promise<unknown> {
+  async inquest({ refused, delaysMs, gapMsMax, programGapMsMax, robotGapMsMax }: BusPhase): Promise<unknown> {
     const [{ takeover }, { links, reflexes }] = (await Promise.all(["gateway/failover", "gateway/status"].map((service) => this.#program.request(service, {}, { timeoutMs: START_MS })))) as [{ takeover?: unknown }, { links: unknown; reflexes: unknown }];
-    return { takeover, refused: Object.fromEntries(refused), waiting: this.watch.waiting(systemClock.nowUs()), links, reflexes };
+    return { longestMs: { delay: Math.max(0, ...delaysMs), betweenFrames: gapMsMax, program: programGapMsMax, robot: robotGapMsMax }, takeover, refused: Object.fromEntries(refused), waiting: this.watch.waiting(systemClock.nowUs()), links, reflexes };
   }
 
   async stop(): Promise<void> {

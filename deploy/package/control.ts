@@ -19,7 +19,8 @@ export function control({ version, target, installedKiB, libc }: ControlFacts): 
     // systemd: sysusers and tmpfiles at installation, the units, and its newest key used is one of 249. iproute2: sets CAN interfaces up.
     Depends: [`libc6 (>= ${libc.join(".")})`, "libgcc-s1", "libstdc++6 (>= 9)", "systemd (>= 249)", "iproute2 (>= 5.10)"].join(", "),
     // udev: without it nobody asks for the set-up of a CAN interface that appears; setup still does it for those that are there.
-    Recommends: "udev, python3 (>= 3.9), dbus",
+    // polkit: without it logind lets nobody but root delay the end of the system, and the pose has only the order of the units.
+    Recommends: "udev, python3 (>= 3.9), dbus, polkitd | policykit-1",
     Suggests: "can-utils, mosquitto-clients",
     Section: "net",
     Priority: "optional",

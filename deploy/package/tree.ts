@@ -1,6 +1,6 @@
 /** What goes where in the package, as far as it is not made on the way. Pure. */
 
-const units = ["ipcnet-reflex@.service", "ipcnetd@.service", "ipcnet-bus.service", "ipcnet-can@.service", "ipcnet.target"];
+const units = ["ipcnet-reflex@.service", "ipcnetd@.service", "ipcnetd@b.service.d/10-order.conf", "ipcnet-bus.service", "ipcnet-can@.service", "ipcnet.target"];
 
 /** From the repository → in the package. */
 export const sources: readonly (readonly [from: string, to: string])[] = [

@@ -6,7 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { projectRoot } from "../../gateway/cli/root.ts";
-import { allUnits, REFLEX_START } from "../../gateway/setup/needs.ts";
+import { allUnits, needsOf, REFLEX_START } from "../../gateway/setup/needs.ts";
+import { sources } from "../package/tree.ts";
+import { checkConfig } from "../../schemas/messages/checkConfig.ts";
+import type { Config } from "../../schemas/messages/config.ts";
 
 const folder = join(projectRoot(), "deploy/systemd");
 const version = Number(/^systemd (\d+)/.exec(spawnSync("systemd-analyze", ["--version"], { encoding: "utf8" }).stdout ?? "")?.[1] ?? "0");
@@ -25,6 +28,35 @@ test("each unit is at most so open", { skip }, (t) => {
     const score = Number(/: (\d+\.\d+) \w+/.exec(stdout)?.[1] ?? "NaN");
     assert.ok(score <= tenthsMax[name]! / 10, `${name}: exposure ${score} (exit ${String(status)}) ${stderr}`);
     t.diagnostic(`${name}: ${score}`);
+  }
+});
+
+/** With what setup opens for a configuration; docs/decisions/0043-debian-package.md says what the dearer ones would take. */
+const opened: readonly { what: string; unit: "ipcnet-reflex@.service" | "ipcnetd@.service"; tenthsMax: number; more?: string; watchdog?: "reflex"; alter?: (config: Config) => Config }[] = [
+  { what: "the hardware watchdog", unit: "ipcnet-reflex@.service", tenthsMax: 11, watchdog: "reflex" },
+  { what: "a power-fail line", unit: "ipcnet-reflex@.service", tenthsMax: 11, alter: (config) => ({ ...config, safePose: { ...config.safePose, powerFail: { chip: "/dev/gpiochip0", line: 17, activeLow: true, debounceUs: 0 } } }) },
+  { what: "commands on a real bus", unit: "ipcnet-reflex@.service", tenthsMax: 15, alter: (config) => ({ ...config, safePose: { ...config.safePose, plan: "arm.plan.yaml" } }) },
+  { what: "commands on a real bus, the watchdog", unit: "ipcnet-reflex@.service", tenthsMax: 15, watchdog: "reflex", alter: (config) => ({ ...config, safePose: { ...config.safePose, plan: "arm.plan.yaml" } }) },
+  { what: "an MQTT broker here", unit: "ipcnetd@.service", tenthsMax: 15, more: "mqtt: { broker: { listen: { host: 127.0.0.1, port: 1883 } } }" },
+  { what: "an MQTT broker elsewhere", unit: "ipcnetd@.service", tenthsMax: 16, more: "mqtt: { clients: [ { name: cloud, url: \"mqtt://192.0.2.7:1883\" } ] }" },
+  { what: "serial links", unit: "ipcnetd@.service", tenthsMax: 15, more: "serial: [ { name: hand, port: /dev/ttyACM0, optional: true } ]" },
+  { what: "a camera to grant", unit: "ipcnetd@.service", tenthsMax: 14, more: "resources: [ { name: camera, device: /dev/video0, modes: [read] } ]" },
+];
+
+test("each unit is at most so open with what setup opens in it", { skip }, (t) => {
+  const at = mkdtempSync(join(tmpdir(), "ipcnet-units-"));
+  t.after(() => rmSync(at, { recursive: true }));
+  for (const { what, unit, tenthsMax: most, more = "", watchdog = "none", alter = (config: Config): Config => config } of opened) {
+    const { config, faults } = checkConfig({ text: `version: 1\nrobot: r\nbuses: [ { name: arm, interface: can0, optional: true } ]\nredundancy: { reflex: pair, brains: pair }\n${more}\n`, file: "/etc/ipcnet/ipcnet.yaml", readFile: () => ({ fault: "none" }) });
+    assert.ok(config, `${what}: ${faults.map(({ code }) => code).join(" ")}`);
+    const dropIn = needsOf(alter(config), { watchdog }).dropIns.get(unit);
+    assert.ok(dropIn, `${what} opens nothing`);
+    // What comes later in a unit is what a drop-in says.
+    writeFileSync(join(at, unit), `${readFileSync(join(folder, unit), "utf8").replace(/\n\[Install\][^]*$/, "\n")}${dropIn}`);
+    const { stdout } = spawnSync("systemd-analyze", ["security", "--offline=true", "--no-pager", `./${unit}`], { encoding: "utf8", cwd: at });
+    const score = Number(/: (\d+\.\d+) \w+/.exec(stdout)?.[1] ?? "NaN");
+    t.diagnostic(`${what}: ${unit} ${score}`);
+    assert.ok(score <= most / 10, `${what}: ${unit} ${score}`);
   }
 });
 
@@ -49,6 +81,17 @@ test("every unit that setup decides about is shipped, and belongs to the target"
   // What a drop-in replaces is what is there.
   assert.ok(readFileSync(join(folder, "ipcnet-reflex@.service"), "utf8").includes(`\n${REFLEX_START} $REFLEX_OPTIONS\n`));
 });
+
+test("the target is stopped last: whoever stops it waits until all is at rest", () => {
+  for (const unit of ["ipcnet-bus.service", "ipcnet-reflex@.service", "ipcnetd@.service"]) assert.match(readFileSync(join(folder, unit), "utf8"), /^After=ipcnet\.target\b/m, unit);
+});
+
+test("the gateways are stopped one after the other, so that the last one is alone and runs the safe pose", () => {
+  assert.match(readFileSync(join(folder, "ipcnetd@b.service.d/10-order.conf"), "utf8"), /^\[Unit\]\nAfter=ipcnetd@a\.service$/m);
+  assert.ok(sources.some(([, to]) => to === "usr/lib/systemd/system/ipcnetd@b.service.d/10-order.conf"), "it is in the package");
+});
+
+test("the gateway's unit shows it other processes, or no client is known by its own", () => assert.doesNotMatch(readFileSync(join(folder, "ipcnetd@.service"), "utf8"), /^ProtectProc=/m));
 
 test("nothing asks for what systemd 249 does not know", () => {
   for (const name of readdirSync(folder).filter((each) => each.endsWith(".service"))) {

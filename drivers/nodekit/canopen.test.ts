@@ -1,7 +1,7 @@
 /** Frames of a node, as rows that the C kit as a process must give for the same questions, and that the TypeScript ends read and write. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromHex, toHex, vectors } from "../../schemas/e2e/testData.ts";
+import { fromHex, toHex, vectors } from "../../schemas/testData.ts";
 import { decodeEmcy, encodeNmt, sdoAborts, type NmtCommand } from "./canopen.ts";
 import { decodeImage, encodeImage } from "./image.ts";
 import { SimNode } from "./simNode.ts";

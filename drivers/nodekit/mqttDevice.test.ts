@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fromHex, projectRoot } from "../../schemas/e2e/testData.ts";
+import { fromHex, projectRoot } from "../../schemas/testData.ts";
 import { seededRandom } from "../../schemas/random.ts";
 import { decodeCbor } from "../mqtt/cbor.ts";
 import { decodeCommand } from "../mqtt/command.ts";

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { e2eProtector } from "../../schemas/e2e/index.ts";
-import { fromHex, projectRoot } from "../../schemas/e2e/testData.ts";
+import { fromHex, projectRoot } from "../../schemas/testData.ts";
 import { claimKinds, decodeClaim, encodeClaim, epochNewer } from "./claimFrame.ts";
 import { NOBODY, NodeRules } from "./nodeRules.ts";
 import { commandConfigs, commandsOf, nativeVectors, nativeVectorsPath, randomRows, scenarios, stateOf } from "./vectors.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test, type TestContext } from "node:test";
 import { systemClock } from "../../schemas/clock.ts";
-import { projectRoot, toHex } from "../../schemas/e2e/testData.ts";
+import { projectRoot, toHex } from "../../schemas/testData.ts";
 import { seededRandom } from "../../schemas/random.ts";
 import { until } from "../../schemas/testing.ts";
 import { openPty, type Pty } from "../pty/index.ts";

@@ -8,7 +8,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { projectRoot, toHex, vectors } from "../../schemas/e2e/testData.ts";
+import { projectRoot, toHex, vectors } from "../../schemas/testData.ts";
 import { seededRandom } from "../../schemas/random.ts";
 import { cobsEncode, cobsEncodedBytesMax, cobsFrame } from "../serial/cobs.ts";
 import { FRAME_BYTES_MIN, serialCodec, SerialFrameWriter } from "../serial/frame.ts";

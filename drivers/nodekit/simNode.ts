@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fromHex, projectRoot, toHex } from "../../schemas/e2e/testData.ts";
+import { fromHex, projectRoot, toHex } from "../../schemas/testData.ts";
 import type { NodeFrame } from "./canopen.ts";
 
 export const SIM_NODE = 5;

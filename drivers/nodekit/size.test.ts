@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { projectRoot } from "../../schemas/e2e/testData.ts";
+import { projectRoot } from "../../schemas/testData.ts";
 
 const BYTES_MAX = 8_192;
 

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { SIM_NODE, SimNode } from "./simNode.ts";
 import { decodeTime, encodeTime, TIME_ID_DEFAULT, TimeSync } from "./timeSync.ts";
 import { encodeImage } from "./image.ts";
-import { toHex } from "../../schemas/e2e/testData.ts";
+import { toHex } from "../../schemas/testData.ts";
 
 test("a SYNC each period, a FOLLOW_UP for each that was confirmed, none when the upper half changed between", () => {
   const sync = new TimeSync({ owner: 1, periodUs: 100_000 }, 0);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { e2eProtector } from "../../schemas/e2e/index.ts";
-import { toHex } from "../../schemas/e2e/testData.ts";
+import { toHex } from "../../schemas/testData.ts";
 import { seededRandom } from "../../schemas/random.ts";
 import { canopenIds, decodeEmcy, encodeNmt, type NodeFrame } from "./canopen.ts";
 import { decodeImage, encodeImage, IMAGE_HEADER_BYTES, SIGNATURE_BYTES } from "./image.ts";

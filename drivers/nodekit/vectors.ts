@@ -12,7 +12,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { e2eCheck, e2eProtector, type E2eConfig } from "../../schemas/e2e/index.ts";
-import { fromHex, projectRoot, toHex, vectors } from "../../schemas/e2e/testData.ts";
+import { fromHex, projectRoot, toHex, vectors } from "../../schemas/testData.ts";
 import { seededRandom } from "../../schemas/random.ts";
 import { claimKinds, encodeClaim } from "./claimFrame.ts";
 import { type CommandVerdict, type Heard, type NodeCommand, NodeRules, type Outputs } from "./nodeRules.ts";

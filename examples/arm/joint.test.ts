@@ -8,7 +8,7 @@ import { encodeClaim } from "../../drivers/nodekit/claimFrame.ts";
 import { NOBODY } from "../../drivers/nodekit/nodeRules.ts";
 import { applyTemplate, compileMessage, parseDbc } from "../../schemas/dbc/index.ts";
 import { loadChecks } from "../../schemas/e2e/index.ts";
-import { projectRoot } from "../../schemas/e2e/testData.ts";
+import { projectRoot } from "../../schemas/testData.ts";
 import { checkedMessage } from "../../schemas/messages/check/databases.ts";
 import { DEAD_MAN_MS, Joint } from "./joint.ts";
 import { jointCodecs } from "./messages.ts";

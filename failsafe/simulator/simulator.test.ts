@@ -1,7 +1,7 @@
 /** A few minutes' worth of the simulator, and that it finds what is wrong. The long run is `npm run sim -- --seeds 10000`. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { projectRoot } from "../../schemas/e2e/testData.ts";
+import { projectRoot } from "../../schemas/testData.ts";
 import { loadCoreAddon } from "../reflex/addon/core.ts";
 import { found } from "./found.ts";
 import { MutantBuilder, mutants } from "./mutants.ts";

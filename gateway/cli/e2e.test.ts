@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { E2eConfig } from "../../schemas/e2e/index.ts";
-import { vectors } from "../../schemas/e2e/testData.ts";
+import { vectors } from "../../schemas/testData.ts";
 import { runCli } from "./main.ts";
 import { memoryContext, type MemoryContext } from "./memory.ts";
 

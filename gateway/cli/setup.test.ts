@@ -73,6 +73,19 @@ test("a configuration of a person's own is judged, and copied with the files tha
   assert.ok(!existsSync(join(root, "other")));
 });
 
+test("the end of the input ends it in words, and what is neither yes nor no is asked again", async (t) => {
+  const { root, files, terminal } = robot(t);
+  const first = terminal();
+  const run = runCli(["setup", "--root", root, "--robot", "arm", "--buses", "none", "--serial", "none", "--watchdog", "none", "--no-start"], first);
+  await eventually("whether to write", () => first.stderr.text.includes("Write this?"));
+  first.stdin.write("maybe\n");
+  await eventually("that it is asked again", () => first.stderr.text.split("Write this?").length === 3);
+  first.stdin.end();
+  assert.equal(await run, 1);
+  assert.match(first.stderr.text, /interrupted: nothing was written/);
+  assert.deepEqual(files().filter((path) => !path.endsWith("setup.json")), []);
+});
+
 test("an interrupted run is gone on with", async (t) => {
   const { root, read, context, terminal } = robot(t);
   const first = terminal();

@@ -130,37 +130,55 @@ async function ask({ options, hardware, context, kept, say }: Asking): Promise<A
   const open = all.filter((question) => !given.has(question.key) && isAsked(question, hardware) && (options.config === undefined || question.key === "watchdog" || question.key === "start"));
   if (options.yes === true || options.dryRun === true || open.length === 0) return complete(given, all);
   if (!("isTTY" in context.stdin && context.stdin.isTTY)) throw new CliError(ExitCode.usage, "there is nobody to ask: standard input is no terminal", "ipcnet setup --yes takes what is proposed; ipcnet setup --help lists the flags");
-  const terminal = createInterface({ input: context.stdin, output: context.stderr });
-  try {
+  return withTerminal(context, async (type) => {
     for (const question of open) {
-      given.set(question.key, await askOne(question, terminal, context));
+      given.set(question.key, await askOne(question, type, context));
       // Whatever comes now, this one is not asked again.
       keep(kept, saveAnswers(given));
     }
+    return complete(given, all);
+  });
+}
+
+/** Types a question; what is typed in return, without the spaces around it. */
+type Type = (question: string) => Promise<string>;
+
+/** Ctrl-C and Ctrl-D end it in words of ours; without the latter's event a question would stay open for ever. */
+async function withTerminal<Result>({ stdin, stderr, signal }: CliContext, body: (type: Type) => Promise<Result>): Promise<Result> {
+  const terminal = createInterface({ input: stdin, output: stderr });
+  const closed = new AbortController();
+  terminal.once("close", () => closed.abort());
+  try {
+    return await body(async (question) => (await terminal.question(question, { signal: AbortSignal.any([signal, closed.signal]) })).trim());
+  } catch (error) {
+    if ((error as Error).name !== "AbortError") throw error;
+    stderr.write("\n");
+    throw new CliError(ExitCode.problem, "interrupted: nothing was written", "your answers are kept: ipcnet setup goes on from there");
   } finally {
     terminal.close();
   }
-  return complete(given, all);
 }
 
-async function askOne({ text, help, shown, proposal, parse }: Question, terminal: ReturnType<typeof createInterface>, { signal, stderr }: CliContext): Promise<string> {
+async function askOne({ text, help, shown, proposal, parse }: Question, type: Type, { stderr }: CliContext): Promise<string> {
   for (;;) {
-    const typed = (await terminal.question(`\n${text} (${help})\n  [${shown}]: `, { signal })).trim();
+    const typed = await type(`\n${text} (${help})\n  [${shown}]: `);
     const answer = typed === "" ? (Array.isArray(proposal) && proposal.length === 0 ? "none" : shown) : typed;
     const parsed = parse(answer);
     if (typeof parsed !== "string") return answer;
-    stderr.write(`  ${parsed}\n`);
+    stderr.write(`  ${printable(typed)}: ${parsed}\n`);
   }
 }
 
-async function agree({ stdin, stderr, signal }: CliContext, question: string): Promise<boolean> {
-  if (!("isTTY" in stdin && stdin.isTTY)) throw new CliError(ExitCode.usage, "there is nobody to ask: standard input is no terminal", "ipcnet setup --yes");
-  const terminal = createInterface({ input: stdin, output: stderr });
-  try {
-    return /^(?:y|yes|)$/i.test((await terminal.question(`${question} [yes]: `, { signal })).trim());
-  } finally {
-    terminal.close();
-  }
+async function agree(context: CliContext, question: string): Promise<boolean> {
+  if (!("isTTY" in context.stdin && context.stdin.isTTY)) throw new CliError(ExitCode.usage, "there is nobody to ask: standard input is no terminal", "ipcnet setup --yes");
+  return withTerminal(context, async (type) => {
+    for (;;) {
+      const typed = await type(`${question} [yes]: `);
+      if (/^(?:y|yes|)$/i.test(typed)) return true;
+      if (/^no?$/i.test(typed)) return false;
+      context.stderr.write("  yes or no\n");
+    }
+  });
 }
 
 function keep(path: string, text: string): void {
@@ -291,6 +309,9 @@ async function settleServices({ units }: Needs, { start, hardware, reexec, chang
     await new Promise((resolvePause) => setTimeout(resolvePause, LOOK_MS));
   }
   say(`running after ${((performance.now() - beganMs) / 1e3).toFixed(1)} s: ipcnet status says how it is, ipcnet doctor what the machine lacks`);
+  // Whoever called it by sudo will go on without.
+  const person = process.env["SUDO_USER"];
+  if (person !== undefined && person !== "root" && /^[a-z_][a-z0-9_-]*$/.test(person)) say(`to use it without sudo: sudo usermod -aG ipcnet ${person}, then log in again`);
 }
 
 /** Undefined: nobody answers. */

@@ -1,5 +1,5 @@
 /** One thing that was looked at. */
-export const groupNames = ["node", "kernel", "can", "serial", "mqtt", "realtime", "watchdog", "permissions", "reflex", "gateway"] as const;
+export const groupNames = ["node", "kernel", "can", "serial", "mqtt", "realtime", "watchdog", "permissions", "reflex", "units", "gateway"] as const;
 
 export type Group = (typeof groupNames)[number];
 

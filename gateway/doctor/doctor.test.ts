@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { checkConfig } from "../../schemas/messages/checkConfig.ts";
+import type { Config } from "../../schemas/messages/config.ts";
+import { needsOf } from "../setup/needs.ts";
 import type { Check, Group } from "./check.ts";
 import { groupNames } from "./check.ts";
 import { examine, tally } from "./examine.ts";
@@ -156,3 +159,36 @@ test("bus processes: the program, their folders, and what each was granted", asy
   ]);
   assert.equal(one(await look(change(machine, { "/build/native/ipcnet-reflex": undefined }), { only: "reflex" }), "reflex.program").result, "problem");
 });
+
+test("a configuration that was changed behind setup's back", async () => {
+  const wants = (...units: string[]): Record<string, string> => Object.fromEntries(units.map((unit) => [`/etc/systemd/system/ipcnet.target.wants/${unit}`, ""]));
+  const all = ["ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"];
+  const robot = (redundancy: string, more = ""): string => `version: 1\nrobot: r\nbuses: [ { name: arm, interface: can0, optional: true } ]\nredundancy: { ${redundancy} }\n${more}`;
+  const installed = { "/usr/lib/systemd/system/ipcnet.target": "" };
+  const reflexDropIn = "/etc/systemd/system/ipcnet-reflex@.service.d/50-ipcnet-setup.conf";
+  const brainDropIn = "/etc/systemd/system/ipcnetd@.service.d/50-ipcnet-setup.conf";
+  const at = async (files: Record<string, string>): Promise<[string, string][]> => (await look(change(wellMachine(), files), { only: "units" })).filter(({ result }) => result !== "ok").map(({ id, result }) => [id, result]);
+  assert.deepEqual(await at({}), []);
+  assert.deepEqual(await at(installed), [["units.installed", "warning"]]);
+  const config = "/etc/ipcnet/ipcnet.yaml";
+  const well = { ...installed, ...wants(...all), [config]: robot("reflex: pair, brains: pair") };
+  assert.deepEqual(await at(well), []);
+  assert.deepEqual(await at({ ...installed, ...wants(...all) }), [["units.configuration", "unknown"]]);
+  assert.deepEqual(await at({ ...well, [config]: "version: 1\nbusses: []\n" }), [["units.configuration", "problem"]]);
+  // The gateway itself would have to open the bus, and may not; the bus processes still start.
+  assert.deepEqual(await at({ ...well, [config]: robot("reflex: none, brains: pair") }), [["units.ipcnetd@.service", "problem"], ["units.enabled", "problem"]]);
+  assert.deepEqual(await at({ ...well, ...wants("ipcnet-bus.service") }), [["units.enabled", "problem"]]);
+  assert.deepEqual(await at({ ...well, [config]: robot("reflex: pair, brains: pair", "serial: [ { name: hand, port: /dev/ttyACM0, optional: true } ]\n") }), [["units.ipcnetd@.service", "problem"]]);
+  assert.deepEqual(await at({ ...well, [brainDropIn]: "# Written by ipcnet setup\n[Service]\nSupplementaryGroups=dialout\n" }), [["units.ipcnetd@.service", "warning"]]);
+  // Who feeds the watchdog is setup's to know: it is kept.
+  const fed = needsOf(configOfText(robot("reflex: pair, brains: pair")), { watchdog: "reflex" }).dropIns.get("ipcnet-reflex@.service")!;
+  assert.deepEqual(await at({ ...well, [reflexDropIn]: fed }), []);
+  const checks = await look(change(wellMachine(), { ...well, [reflexDropIn]: fed, ...wants("ipcnet-bus.service") }), { only: "units" });
+  assert.equal(one(checks, "units.enabled").fix, "sudo ipcnet setup --yes --config /etc/ipcnet/ipcnet.yaml --watchdog reflex");
+});
+
+function configOfText(text: string): Config {
+  const { config } = checkConfig({ text, file: "/etc/ipcnet/ipcnet.yaml", readFile: () => ({ fault: "none" }) });
+  assert.ok(config);
+  return config;
+}

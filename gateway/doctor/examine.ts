@@ -10,6 +10,7 @@ import { permissionChecks } from "./permissions.ts";
 import { realtimeChecks } from "./realtime.ts";
 import { reflexChecks } from "./reflex.ts";
 import { serialChecks } from "./serial.ts";
+import { unitChecks } from "./units.ts";
 import { watchdogChecks } from "./watchdog.ts";
 
 export interface Examination {
@@ -37,6 +38,7 @@ export async function examine({ machine, addonFolder, version, askGateway, only 
     watchdog: async () => watchdogChecks(machine),
     permissions: async () => permissionChecks(machine, facts),
     reflex: async () => reflexChecks(machine, addonFolder, await gateway()),
+    units: async () => unitChecks(machine),
     gateway: async () => gatewayChecks(await gateway(), version),
   };
   const wanted = only === undefined ? (Object.keys(groups) as Group[]) : [only];

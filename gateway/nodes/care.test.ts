@@ -4,7 +4,7 @@ import { test, type TestContext } from "node:test";
 import type { NodeFrame } from "../../drivers/nodekit/canopen.ts";
 import { encodeImage } from "../../drivers/nodekit/image.ts";
 import { SIM_NODE, SimNode } from "../../drivers/nodekit/simNode.ts";
-import { toHex } from "../../schemas/e2e/testData.ts";
+import { toHex } from "../../schemas/testData.ts";
 import type { Node, NodeIdentity } from "../../schemas/messages/config.ts";
 import type { EventInput } from "../observe/events.ts";
 import { NodeCare, type CareLine } from "./care.ts";

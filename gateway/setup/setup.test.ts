@@ -102,7 +102,9 @@ test("what the configuration names is opened for the service that needs it, and 
   // The watchdog: the device and the argument, in the reflex alone.
   const fed = of(pair, "reflex");
   assert.match(fed.reflex, /^BindPaths=-\/dev\/watchdog0\nDeviceAllow=char-watchdog rw$/m);
-  assert.match(of(`${pair}\nsafePose: { powerFail: { chip: /dev/gpiochip4, line: 17 } }`).reflex, /^BindPaths=-\/dev\/gpiochip4\nDeviceAllow=char-gpiochip rw$/m);
+  const plain = withLinks(pair);
+  const powerFail = { chip: "/dev/gpiochip4", line: 17, activeLow: true, debounceUs: 0 };
+  assert.match(needsOf({ ...plain, safePose: { ...plain.safePose, powerFail } }, { watchdog: "none" }).dropIns.get("ipcnet-reflex@.service")!, /^BindPaths=-\/dev\/gpiochip4\nDeviceAllow=char-gpiochip rw$/m);
   assert.match(fed.reflex, /^ExecStart=\nExecStart=.*--watchdog \/dev\/watchdog0 \$REFLEX_OPTIONS$/m);
   assert.equal(fed.brain, "");
   assert.equal(of(pair, "systemd").reflex, "");

@@ -28,7 +28,7 @@ export default behaviour({
       const [ours, theirs] = await rig.pair("sja1000");
       const port = await serve(rig);
       writeFileSync(join(folder, "key"), await rig.sh("cat /tmp/ssh/user", { quiet: true }), { mode: 0o600 });
-      writeFileSync(join(folder, "config"), `Host *\n  IdentityFile ${join(folder, "key")}\n  UserKnownHostsFile ${join(folder, "known")}\n  StrictHostKeyChecking accept-new\n`);
+      writeFileSync(join(folder, "config"), `Host *\n  IdentityFile ${join(folder, "key")}\n  UserKnownHostsFile ${join(folder, "known")}\n  StrictHostKeyChecking accept-new\n  ServerAliveCountMax 200\n`);
       await rig.step("the rig's command, with --target", async () => {
         const { code, text } = await command(["--target", `ssh://root@127.0.0.1:${port}`, "--can", `${ours},${theirs}`, "--folder", rig.place.repository, "--out", join(folder, "report"), ...FILES, "aBadLink"], { IPCNET_HIL_SSH_CONFIG: join(folder, "config") });
         rig.log += text;

@@ -6,8 +6,8 @@ import type { Rig } from "../rig/rig.ts";
 /** Of the device. Nobody else feeds it. */
 const HEARTBEAT_S = 10;
 
-/** Prints the reflexes that run: those that lead their group. */
-export const LEADERS = "for p in /proc/[0-9]*; do case $(readlink $p/exe) in */ipcnet-reflex) [ \"$(cut -d' ' -f5 $p/stat)\" = ${p#/proc/} ] && basename $p;; esac; done";
+/** Prints the reflexes that run: what they start beside themselves has other names. */
+const LEADERS = "pgrep -x ipcnet-reflex";
 
 export default behaviour({
   name: "one of the pair feeds the hardware watchdog, the other goes on when it dies, an orderly stop ends it, two that stand still are a reset, and the next start knows why",

@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { projectRoot } from "../../schemas/e2e/testData.ts";
+import { projectRoot } from "../../schemas/testData.ts";
 import { noPython, pythonEnvironment } from "../python.ts";
 
 export const languages = ["typescript", "c", "cpp", "python"] as const;

@@ -8,6 +8,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { copyFileSync, existsSync, openSync, readFileSync, rmSync, ftruncateSync, closeSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../waiting.ts";
 import { Agent, type Hello } from "./agent.ts";
@@ -33,7 +34,7 @@ const running = new Set<ChildProcess>();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(signal, () => {
     for (const child of running) child.kill("SIGKILL");
-    process.exit(130);
+    process.exit(128 + constants.signals[signal]);
   });
 }
 

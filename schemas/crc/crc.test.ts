@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { fromHex, vectors } from "../e2e/testData.ts";
+import { fromHex, vectors } from "../testData.ts";
 import * as crc from "./index.ts";
 
 interface Row {

@@ -1,45 +1,21 @@
 /** The reference vectors (6,443 frames decoded by an independent implementation) and the 122 files of the field, both beside the project. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { gunzipSync } from "node:zlib";
 import { readRecord } from "../records/layout.ts";
 import { compileMessage, lintDatabase, loadDbcFile, type Database, type MessageCodec } from "./index.ts";
+import { referenceFiles, referenceFolder, referenceFrames, referenceValues } from "./referenceData.ts";
 
-function dataFolder(): string {
-  let at = import.meta.dirname;
-  while (!existsSync(join(at, "package.json"))) at = dirname(at);
-  return join(at, "../shared/data/dbc");
-}
-
-const folder = dataFolder();
-const skip = existsSync(folder) ? false : "the folder ../shared/data is not beside the project";
-
-interface Vector {
-  f: string;
-  id: number;
-  ext: boolean;
-  msg: string;
-  data: string;
-  raw: Record<string, number | string>;
-  phy: Record<string, number | string>;
-}
-
-const words: Readonly<Record<string, number>> = { NaN: NaN, nan: NaN, Infinity, inf: Infinity, "-Infinity": -Infinity, "-inf": -Infinity };
-
-/** Large integers, NaN and infinities are strings in the reference file. */
-function expected(values: Vector["raw"]): Record<string, number | bigint> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, typeof value === "number" ? value + 0 : words[value] ?? BigInt(value)]));
-}
+const folder = referenceFolder() ?? "";
+const skip = folder === "" ? "the folder ../shared/data is not beside the project" : false;
 
 test("every reference frame decodes to the reference's values, and encodes to the same bits", { skip }, () => {
   const databases = new Map<string, Database>();
   const codecs = new Map<string, { codec: MessageCodec; ones: MessageCodec }>();
-  const vectors = gunzipSync(readFileSync(join(folder, "expected.jsonl.gz"))).toString().trim().split("\n");
+  const vectors = referenceFrames(folder);
   let wholly = 0;
-  for (const line of vectors) {
-    const vector = JSON.parse(line) as Vector;
+  for (const vector of vectors) {
     const told = `${vector.f} ${vector.msg} ${vector.data}`;
     let database = databases.get(vector.f);
     if (database === undefined) databases.set(vector.f, (database = loadDbcFile(join(folder, vector.f))));
@@ -55,8 +31,8 @@ test("every reference frame decodes to the reference's values, and encodes to th
     const data = Buffer.from(vector.data, "hex");
     const decoded = codec.decode(data, 0, data.length);
     assert.ok(decoded.ok, told);
-    assert.deepEqual(decoded.raw, expected(vector.raw), told);
-    assert.deepEqual(decoded.signals, expected(vector.phy), told);
+    assert.deepEqual(decoded.raw, referenceValues(vector.raw), told);
+    assert.deepEqual(decoded.signals, referenceValues(vector.phy), told);
 
     const encoded = codec.encode(decoded.signals);
     const filled = ones.encode(decoded.signals);
@@ -79,7 +55,7 @@ test("every reference frame decodes to the reference's values, and encodes to th
 });
 
 test("every file of the field loads, and what was mended is told with its line", { skip }, () => {
-  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".dbc"));
+  const files = referenceFiles(folder);
   assert.ok(files.length >= 122);
   for (const file of files) {
     const database = loadDbcFile(join(folder, file));

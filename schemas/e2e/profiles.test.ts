@@ -6,7 +6,7 @@ import { Verdict } from "./codec.ts";
 import type { E2eConfig } from "./config.ts";
 import { layoutOf, profileFacts, profileNames, validateE2eConfig } from "./config.ts";
 import { E2eConfigError, e2eCodec } from "./profiles.ts";
-import { fromHex, sharedData, toHex, vectors } from "./testData.ts";
+import { fromHex, sharedData, toHex, vectors } from "../testData.ts";
 
 interface Row {
   name: string;

@@ -9,7 +9,7 @@ import { e2eCheck, e2eProtector } from "./frameCheck.ts";
 import { channelEvents, channelStates, ChannelStateMachine, channelTable, NO_NEW_DATA, printChannelTable } from "./stateMachine.ts";
 import type { ChannelInput, StateMachineConfig } from "./stateMachine.ts";
 import { CheckResult, checkResultName, E2eStatus, e2eStatusOf, isAccepted } from "./status.ts";
-import { projectRoot, vectors } from "./testData.ts";
+import { projectRoot, vectors } from "../testData.ts";
 
 interface CounterSequence {
   name: string;

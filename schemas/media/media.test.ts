@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { fromHex, toHex } from "../e2e/testData.ts";
+import { fromHex, toHex } from "../testData.ts";
 import { fuzzTargets } from "./fuzz.ts";
 import {
   decodeFile, decodeTensor, decodeVideo, isFileContent, isFileName, isMediaEncoding, itemBytes, mediaCodec, mediaSchemaHash, tensorTypeName, tensorTypeNames, tensorTypeOf, unmetConstraint,

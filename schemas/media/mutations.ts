@@ -1,6 +1,6 @@
 /** For tests of other implementations: good payloads, changed at random, and what TypeScript makes of them. */
 import * as fc from "fast-check";
-import { fromHex, toHex } from "../e2e/testData.ts";
+import { fromHex, toHex } from "../testData.ts";
 import { goodRows, spell } from "./testValues.ts";
 
 /** Rows `ENCODING HEX SPELLED`, as c/vectors.ts writes them. */

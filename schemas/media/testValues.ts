@@ -1,5 +1,5 @@
 /** For tests: the vectors, and decoded values spelled as the vectors spell them. */
-import { fromHex, toHex, vectors } from "../e2e/testData.ts";
+import { fromHex, toHex, vectors } from "../testData.ts";
 import type { MediaEncoding } from "./codec.ts";
 import { decodeAudio, decodeFile, decodeHaptic, decodePoints, decodeTensor, decodeVideo } from "./index.ts";
 import type { MediaFaultCode } from "./index.ts";

@@ -1,16 +1,11 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { e2eCodec } from "../../schemas/e2e/index.ts";
 import { nativeSeal } from "./seal.ts";
-
-function projectRoot(): string {
-  let at = import.meta.dirname;
-  while (!existsSync(join(at, "package.json"))) at = dirname(at);
-  return at;
-}
+import { projectRoot } from "../../schemas/testData.ts";
 
 interface Row { name: string; config: { profile: string; dataId: number; offsetBytes?: number }; counter: number; frame: string }
 

@@ -1,20 +1,15 @@
 /** The firmware's frames against the gateway's codecs: what one end seals the other one opens, what is spoilt, stale or out of range nobody takes. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { generateC } from "../../../schemas/codegen/c/index.ts";
 import { applyTemplate, compileMessage, parseDbc, type Message } from "../../../schemas/dbc/index.ts";
 import { CheckResult, loadChecks, type CheckSet } from "../../../schemas/e2e/index.ts";
 import { checkedMessage } from "../../../schemas/messages/check/databases.ts";
-
-function projectRoot(): string {
-  let at = import.meta.dirname;
-  while (!existsSync(join(at, "package.json"))) at = dirname(at);
-  return at;
-}
+import { projectRoot } from "../../../schemas/testData.ts";
 
 const root = projectRoot();
 const sources = join(root, "examples/arm/firmware");

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { schemaDataId } from "../../../gateway/build/mqttLinks.ts";
-import { projectRoot } from "../../../schemas/e2e/testData.ts";
+import { projectRoot } from "../../../schemas/testData.ts";
 
 const root = projectRoot();
 const sketch = "examples/firmware/esp32/torso_imu/torso_imu.ino";

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { canDiscriminator, derivedDataId } from "../../../schemas/e2e/dataId.ts";
-import { projectRoot } from "../../../schemas/e2e/testData.ts";
+import { projectRoot } from "../../../schemas/testData.ts";
 import { applyTemplate, parseDbc } from "../../../schemas/dbc/index.ts";
 import { checkedMessage } from "../../../schemas/messages/check/databases.ts";
 import { NODE_NUMBERS } from "../../arm/messages.ts";

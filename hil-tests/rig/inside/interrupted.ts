@@ -1,5 +1,5 @@
 /**
- * In the machine: a safe pose that a reset of the machine interrupts. `interrupted.js FOLDER STATE begin` says where the joint is while it is parked, until the reset;
+ * In the machine: a safe pose that a reset of the machine interrupts. `interrupted.js FOLDER STATE begin` stops both reflexes while the joint is on its way, and says where it is left;
  * `interrupted.js FOLDER STATE finish POSITION` starts the reflexes again beside a joint that stands there, without a gateway first, and says what they made of it.
  * One line of JSON for each thing that happens. IPCNET_HIL_OURS and _PEERS name the two ends of the bus.
  */
@@ -12,8 +12,8 @@ import { Pair, pairConfiguration, PATIENCE_MS, spawnReflex } from "./pair.ts";
 
 const [folder, state, part, position] = process.argv.slice(2) as [string, string, "begin" | "finish", string | undefined];
 const examples = join(import.meta.dirname, "../../../../../examples/arm");
-/** Slow, so that there is time to be interrupted. */
-const PARKING_RAD_S = 0.05;
+/** Slow enough to be interrupted on the way. */
+const PARKING_RAD_S = 0.3;
 const FROM_RAD = 0.8;
 const say = (message: object): void => void process.stdout.write(`${JSON.stringify(message)}\n`);
 
@@ -32,14 +32,15 @@ const options = { state, words: ["--watchdog", "/dev/watchdog"] };
 if (part === "begin") {
   const pair = await Pair.start(folder, yamlOf(configuration), options);
   await pair.arm();
-  const program = pair.commanding(FROM_RAD, 1.5);
+  pair.commanding(FROM_RAD, 1.5);
   await pair.until("there", () => Math.abs(motor.joint.positionRad - FROM_RAD) < 0.01);
   say({ at: motor.joint.positionRad });
-  await program.stop();
-  // Whoever is asked is gone before it can answer.
+  // Whoever is asked is gone before it can answer; commands are refused from now on.
   pair.supervisor.safePose("a test of the reset").catch(() => undefined);
   await pair.until("on its way", () => motor.joint.positionRad < FROM_RAD - 0.1);
-  setInterval(() => say({ parking: motor.joint.positionRad }), 100);
+  // From here, because the machine's time flies beside the rig's.
+  pair.freeze();
+  say({ left: motor.joint.positionRad });
 } else {
   // No gateway: what they know they have from the disk.
   const reflexes = (["a", "b"] as const).map((instance) => spawnReflex(folder, instance, options));

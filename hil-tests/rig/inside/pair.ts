@@ -18,7 +18,7 @@ import { withReflex } from "../../reflexProcesses.ts";
 import { eventually } from "../../waiting.ts";
 
 const program = join(import.meta.dirname, "../../../../native/ipcnet-reflex");
-export const PATIENCE_MS = 120_000;
+export const PATIENCE_MS = 300_000;
 /** Of a command: this process may be held up for seconds. */
 export const LIFE_MS = 15_000;
 
@@ -157,6 +157,11 @@ export class Pair {
     const closed = once(child, "close");
     child.kill("SIGKILL");
     await closed;
+  }
+
+  /** Both stand still, at once. */
+  freeze(): void {
+    for (const child of this.#children.values()) child.kill("SIGSTOP");
   }
 
   async end(): Promise<void> {

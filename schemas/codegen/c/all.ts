@@ -10,7 +10,8 @@ import { Worker, isMainThread, parentPort } from "node:worker_threads";
 import { loadDbcFile } from "../../dbc/index.ts";
 import { WARNINGS } from "./harness.ts";
 import type { Arithmetic } from "./model.ts";
-import { generated, referenceFiles, referenceFolder, referenceVectors, runReference } from "./reference.ts";
+import { referenceFiles, referenceFolder } from "../../dbc/referenceData.ts";
+import { framesByFile, generated, runReference } from "./reference.ts";
 
 interface Compiler {
   name: string;
@@ -46,15 +47,15 @@ async function runJob({ folder, file, index, work, compilers }: Job): Promise<{ 
     for (const { name, text } of made.files) writeFileSync(join(work, name), text);
     for (const { name, command, flags } of few) await compile(`${file}, ${arithmetic}, ${name}`, command, [...flags, ...WARNINGS, "-c", `g${index}.c`, ...(flags.includes("-fsyntax-only") ? [] : ["-o", `g${index}.o`])], work);
   }
-  const vectors = referenceVectorsOnce(folder).get(file) ?? [];
+  const vectors = framesOnce(folder).get(file) ?? [];
   const frames = vectors.length === 0 ? 0 : runReference(folder, file, vectors, { folder: join(work, `h${index}`), flags: ["-O0"] });
   rmSync(join(work, `h${index}`), { recursive: true, force: true });
   return { frames, messages, signals };
 }
 
-let vectorsByFile: ReturnType<typeof referenceVectors> | undefined;
-function referenceVectorsOnce(folder: string): ReturnType<typeof referenceVectors> {
-  vectorsByFile ??= referenceVectors(folder);
+let vectorsByFile: ReturnType<typeof framesByFile> | undefined;
+function framesOnce(folder: string): ReturnType<typeof framesByFile> {
+  vectorsByFile ??= framesByFile(folder);
   return vectorsByFile;
 }
 

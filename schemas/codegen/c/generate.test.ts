@@ -11,7 +11,7 @@ import { layoutFromMessage } from "../../records/layout.ts";
 import { generateC, type COptions, type GeneratedC } from "./generate.ts";
 import { buildHarness, frameAnswer, reasonOf, WARNINGS } from "./harness.ts";
 import { snakeCase } from "./names.ts";
-import { projectRoot } from "./reference.ts";
+import { projectRoot } from "../../testData.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ipcnet-gen-"));
 after(() => rmSync(folder, { recursive: true }));

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { referenceFiles, referenceFolder, referenceVectors, runReference } from "./reference.ts";
+import { referenceFiles, referenceFolder } from "../../dbc/referenceData.ts";
+import { framesByFile, runReference } from "./reference.ts";
 
 const reference = referenceFolder();
 const skip = reference === undefined ? "the folder ../shared/data is not beside the project" : false;
@@ -16,7 +17,7 @@ const SAMPLE = ["foobar.dbc", "issue_184_extended_mux_cascaded.dbc", "issue_184_
 
 test("reference frames decode to the reference's values and pack to the same bits", { skip }, () => {
   const files = referenceFiles(reference!);
-  const vectors = referenceVectors(reference!);
+  const vectors = framesByFile(reference!);
   let frames = 0;
   let used = 0;
   for (const name of SAMPLE) {

@@ -1,47 +1,20 @@
 /** For tests: the databases and decoded frames of the field, beside the project, through generated C. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { gunzipSync } from "node:zlib";
+import { join } from "node:path";
 import { loadDbcFile, type Database } from "../../dbc/index.ts";
 import { compileMessage } from "../../dbc/codec.ts";
+import { referenceFrames, referenceValues, type ReferenceFrame } from "../../dbc/referenceData.ts";
 import { frameTrouble } from "./compare.ts";
 import { generateC, type GeneratedC } from "./generate.ts";
 import { buildHarness, frameAnswer, type HarnessOptions } from "./harness.ts";
 import type { Arithmetic } from "./model.ts";
 
-export interface Vector {
-  f: string;
-  id: number;
-  ext: boolean;
-  msg: string;
-  data: string;
-  raw: Record<string, number | string>;
-  phy: Record<string, number | string>;
-}
-
-export function projectRoot(): string {
-  let at = import.meta.dirname;
-  while (!existsSync(join(at, "package.json"))) at = dirname(at);
-  return at;
-}
-
-/** Where the databases lie; undefined on a machine without them. */
-export function referenceFolder(): string | undefined {
-  const folder = join(projectRoot(), "../shared/data/dbc");
-  return existsSync(folder) ? folder : undefined;
-}
-
-export function referenceFiles(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".dbc")).sort();
-}
-
-export function referenceVectors(folder: string): Map<string, Vector[]> {
-  const byFile = new Map<string, Vector[]>();
-  for (const line of gunzipSync(readFileSync(join(folder, "expected.jsonl.gz"))).toString().trim().split("\n")) {
-    const vector = JSON.parse(line) as Vector;
-    const list = byFile.get(vector.f);
-    if (list === undefined) byFile.set(vector.f, [vector]);
-    else list.push(vector);
+/** The reference frames of each database. */
+export function framesByFile(folder: string): Map<string, ReferenceFrame[]> {
+  const byFile = new Map<string, ReferenceFrame[]>();
+  for (const frame of referenceFrames(folder)) {
+    const list = byFile.get(frame.f);
+    if (list === undefined) byFile.set(frame.f, [frame]);
+    else list.push(frame);
   }
   return byFile;
 }
@@ -59,13 +32,11 @@ export function withoutRanges(database: Database): Database {
   return { ...database, messages: database.messages.map((message) => ({ ...message, signals: message.signals.map((signal) => ({ ...signal, minimum: undefined, maximum: undefined })) })) };
 }
 
-const words: Readonly<Record<string, number>> = { NaN: NaN, nan: NaN, Infinity, inf: Infinity, "-Infinity": -Infinity, "-inf": -Infinity };
-
 /**
  * Generates C without ranges for one file, decodes its reference frames with it and packs them again. Returns how many frames were compared; throws at the first that differs, from the
  * reference itself or, in its last digit, from the TypeScript codec.
  */
-export function runReference(folder: string, file: string, vectors: readonly Vector[], options: HarnessOptions & { arithmetic?: Arithmetic }): number {
+export function runReference(folder: string, file: string, vectors: readonly ReferenceFrame[], options: HarnessOptions & { arithmetic?: Arithmetic }): number {
   const database = withoutRanges(loadDbcFile(join(folder, file)));
   const made = generated(database, "ref", options.arithmetic);
   const harness = buildHarness([made], options);
@@ -79,10 +50,11 @@ export function runReference(folder: string, file: string, vectors: readonly Vec
     const data = Buffer.from(vector.data, "hex");
     const trouble = frameTrouble(message, data, answer);
     if (trouble !== undefined) throw new Error(`${told}: ${trouble}`);
+    const raw = referenceValues(vector.raw);
     for (const [place, signal] of message.signals.entries()) {
-      const given = vector.raw[signal.signal.name];
+      const given = raw[signal.signal.name];
       if (given === undefined || signal.signal.kind.startsWith("float")) continue;
-      const expected = typeof given === "number" ? String(given + 0) : given in words ? String(words[given]) : given;
+      const expected = String(given);
       if (answer.read.values[place] !== expected) throw new Error(`${told}: raw ${signal.signal.name} is ${answer.read.values[place]}, the reference says ${expected}`);
     }
     // What was decoded gives the frame again in every bit that a signal has.

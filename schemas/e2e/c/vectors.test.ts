@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { projectRoot } from "../testData.ts";
+import { projectRoot } from "../../testData.ts";
 import { nativeVectors, nativeVectorsPath, randomRows } from "./vectors.ts";
 
 const root = projectRoot();

@@ -19,7 +19,7 @@ import { CounterJudge } from "../counter.ts";
 import { e2eCodec } from "../profiles.ts";
 import { channelStates, ChannelStateMachine, NO_NEW_DATA, stateMachineDefaults } from "../stateMachine.ts";
 import type { ChannelInput, StateMachineConfig } from "../stateMachine.ts";
-import { projectRoot, toHex, vectors } from "../testData.ts";
+import { projectRoot, toHex, vectors } from "../../testData.ts";
 
 export const nativeVectorsPath = "schemas/e2e/c/vectors.txt";
 

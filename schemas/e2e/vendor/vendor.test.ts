@@ -5,7 +5,7 @@ import { Verdict } from "../codec.ts";
 import { loadChecks } from "../checks.ts";
 import type { FrameCheck } from "../frameCheck.ts";
 import { CheckResult } from "../status.ts";
-import { fromHex, sharedData, toHex, vectors } from "../testData.ts";
+import { fromHex, sharedData, toHex, vectors } from "../../testData.ts";
 import { vendorCodec } from "./checksum.ts";
 import { vendorChecksum } from "./index.ts";
 import type { ParameterValue } from "./index.ts";

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { projectRoot } from "../../e2e/testData.ts";
+import { projectRoot } from "../../testData.ts";
 import { mutatedRows } from "../mutations.ts";
 import { mediaVectors, mediaVectorsPath } from "./vectors.ts";
 

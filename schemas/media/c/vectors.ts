@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { projectRoot, toHex } from "../../e2e/testData.ts";
+import { projectRoot, toHex } from "../../testData.ts";
 import { badRows, goodRows } from "../testValues.ts";
 
 export const mediaVectorsPath = "schemas/media/c/vectors.txt";

@@ -1,0 +1,123 @@
+/**
+ * The Debian package in the machine: installed once a boot, set up, and asked how it is. Whatever is asked is asked by a small Python program: a Node process takes seconds of a machine that is emulated.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { eventually } from "../waiting.ts";
+import type { Rig } from "./rig.ts";
+
+const root = join(import.meta.dirname, "../../../..");
+const out = join(root, "dist/hil");
+/** A machine that is emulated on a busy host needs minutes for what takes a small computer seconds. */
+export const SLOW_MS = 20 * 60_000;
+
+export const units = ["ipcnet-bus.service", "ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"] as const;
+export type Unit = (typeof units)[number];
+
+/** The package of what is compiled now; built if it is older. Not compressed: unpacking would take the machine a minute. */
+function builtPackage(): string {
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+  const deb = join(out, `ipcnet_${version}_amd64.deb`);
+  const made = existsSync(deb) ? statSync(deb).mtimeMs : 0;
+  const isNewer = (path: string): boolean => existsSync(path) && statSync(path).mtimeMs > made;
+  const sources = readdirSync(join(root, "deploy"), { recursive: true, encoding: "utf8" }).map((name) => join(root, "deploy", name)).filter((path) => statSync(path).isFile());
+  if ([join(root, "dist/ts/.stamp"), join(root, "dist/native/ipcnet-reflex"), join(root, "dist/native/ipcnet_shm.node"), ...sources].some(isNewer)) {
+    const { status, stderr } = spawnSync(process.execPath, [join(root, "deploy/build.mjs"), "--arch", "amd64", "--uncompressed", "--out", out], { encoding: "utf8", stdio: ["ignore", "ignore", "pipe"] });
+    assert.equal(status, 0, `the package cannot be built: ${stderr}`);
+  }
+  return deb;
+}
+
+export class InstalledPackage {
+  readonly #rig: Rig;
+
+  private constructor(rig: Rig) {
+    this.#rig = rig;
+  }
+
+  /** Installed and set up in this boot; what an earlier behaviour left is stopped. `setUp`: words for `ipcnet setup`; absent: as installed, nothing started. */
+  static async in(rig: Rig): Promise<InstalledPackage> {
+    const made = new InstalledPackage(rig);
+    const { code } = await rig.run("dpkg-query -W -f '${Status}' ipcnet 2>/dev/null | grep -q 'install ok installed'", { quiet: true });
+    if (code !== 0) await made.install();
+    return made;
+  }
+
+  /** dpkg -i, over what is there; the machine's own time that it took, s. */
+  async install(): Promise<number> {
+    const deb = builtPackage();
+    copyFileSync(deb, join(this.#rig.machine.folder, basename(deb)));
+    // Indexing the host's manual pages is no part of what is tried, and takes longer than all the rest.
+    return this.timed(`rm -f /var/lib/man-db/auto-update; dpkg -i --force-unsafe-io /shared/${basename(deb)}`);
+  }
+
+  /** Runs it and returns how long it took by the machine's clock, s. */
+  async timed(script: string): Promise<number> {
+    const text = await this.#rig.sh(`began=$(cut -d' ' -f1 /proc/uptime); { ${script}; } >/tmp/timed.log 2>&1 || { cat /tmp/timed.log >&2; exit 1; }; echo $began $(cut -d' ' -f1 /proc/uptime)`, { timeoutMs: SLOW_MS });
+    const [began = 0, ended = 0] = text.trim().split(/\s+/).map(Number);
+    return ended - began;
+  }
+
+  /** As `ipcnet setup --yes` leaves it: healthy, or it fails. Seconds of the machine. Nothing happens where it is so already. */
+  async healthy(): Promise<number> {
+    const isSo = await this.#rig.run(`test -e /etc/systemd/system/multi-user.target.wants/ipcnet.target && ${units.map((unit) => `systemctl is-active -q ${unit}`).join(" && ")}`, { quiet: true });
+    const seconds = isSo.code === 0 ? 0 : await this.timed("ipcnet setup --yes --robot rig --watchdog none --start");
+    await this.paired();
+    return seconds;
+  }
+
+  /** As the rig's, with the patience for a machine in which four gateways and bus processes run. */
+  until<Answer>(what: string, ask: () => Answer | Promise<Answer>, last?: () => unknown): Promise<Exclude<Answer, undefined | false>> {
+    return eventually(what, ask, { timeoutMs: SLOW_MS, ...(last ? { last } : {}) });
+  }
+
+  /** Until each one has its other one. */
+  async paired(): Promise<void> {
+    await this.until("both pairs", async () => {
+      const { active, standby, reflexes = [] } = await this.ask<Failover>("gateway/failover", "gateway/reflex");
+      return active !== undefined && standby?.ready === true && reflexes.length === 2 && reflexes.every(({ there, healthy, tableIsOurs, twinSeenMsAgo }) => there && healthy && tableIsOurs && twinSeenMsAgo !== undefined);
+    });
+  }
+
+  /** What the gateway answers; the fields of the second service's list under `reflexes`. Empty: nobody answers. */
+  async ask<Answer extends object>(service: string, list?: string): Promise<Partial<Answer>> {
+    const words = [service, ...(list === undefined ? [] : [list])];
+    const { code, out: text } = await this.#rig.run(`/usr/bin/python3 -c '
+import ipcnet, json, sys
+client = ipcnet.connect(name="rig")
+answer = client.request(sys.argv[1], {}, timeout=60)
+if len(sys.argv) > 2: answer = dict(answer, reflexes=client.request(sys.argv[2], {}, timeout=60))
+print(json.dumps(answer, default=str))' ${words.join(" ")}`, { quiet: true });
+    return code === 0 ? (JSON.parse(text) as Answer) : {};
+  }
+
+  async show(unit: string, property: string): Promise<string> {
+    return (await this.#rig.sh(`systemctl show -P ${property} ${unit}`, { quiet: true })).trim();
+  }
+  async mainPid(unit: Unit): Promise<number> {
+    return Number(await this.show(unit, "MainPID"));
+  }
+  async isActive(unit: Unit): Promise<boolean> {
+    return (await this.show(unit, "ActiveState")) === "active";
+  }
+  /** Another process than `pid`, and READY. */
+  async startedAgain(unit: Unit, pid: number): Promise<void> {
+    await this.until(`${unit} again`, async () => {
+      const text = await this.#rig.sh(`systemctl show -P MainPID -P ActiveState ${unit}`, { quiet: true });
+      const [now, state] = [/^\d+$/m.exec(text)?.[0], /^[a-z]+$/m.exec(text)?.[0]];
+      return state === "active" && now !== "0" && now !== String(pid);
+    });
+  }
+  /** Of a unit, since this boot, or of all. */
+  async journal(unit = "ipcnet*"): Promise<string> {
+    return this.#rig.sh(`journalctl -u '${unit}' -o short-monotonic --no-pager | grep -v ipcnet-rig-agent || true`, { quiet: true });
+  }
+}
+
+interface Failover {
+  active: string;
+  standby: { ready: boolean };
+  reflexes: { there: boolean; healthy: boolean; tableIsOurs: boolean; twinSeenMsAgo?: number }[];
+}

@@ -1,0 +1,36 @@
+/** The end of a machine with the package on it, as its console tells it: what was said to the very last. */
+import assert from "node:assert/strict";
+import type { Rig } from "./rig.ts";
+import { InstalledPackage } from "./package.ts";
+
+/** From now on the journal goes to the machine's console too, which outlives it. */
+async function toConsole(rig: Rig): Promise<void> {
+  await rig.sh("mkdir -p /etc/systemd/journald.conf.d; printf '[Journal]\\nForwardToConsole=yes\\nTTYPath=/dev/ttyS0\\nMaxLevelConsole=info\\n' >/etc/systemd/journald.conf.d/console.conf; systemctl restart systemd-journald");
+}
+
+/** Healthy, then `end` is asked for and has come; what the console said meanwhile is judged. */
+export async function endsInTheSafePose(rig: Rig, end: () => Promise<void>): Promise<void> {
+  const installed = await InstalledPackage.in(rig);
+  await installed.healthy();
+  await rig.step("both gateways delay the end of the system", async () => {
+    await installed.until("two locks", async () => ((await rig.sh("systemd-inhibit --list --no-legend --no-pager", { quiet: true })).match(/\bipcnet\b.*\bshutdown\b.*\bdelay\b/g) ?? []).length === 2);
+  });
+  await toConsole(rig);
+  const from = rig.machine.console().length;
+  await end();
+  await rig.step("the pose first, then the gateways, then the bus processes", () => {
+    const text = rig.machine.console().slice(from);
+    const at = (what: RegExp): number => {
+      const found = what.exec(text);
+      assert.ok(found, `${String(what)} is not among: ${text.slice(-6_000)}`);
+      return found.index;
+    };
+    const posed = at(/→ posed: /);
+    const gateways = [at(/Stopped ipcnetd@a\.service/), at(/Stopped ipcnetd@b\.service/)];
+    const buses = [at(/Stopping ipcnet-reflex@a\.service/), at(/Stopping ipcnet-reflex@b\.service/)];
+    assert.ok(posed < Math.min(...gateways), "the pose is reached before a gateway has ended");
+    assert.ok(Math.max(...gateways) < Math.min(...buses), "the bus processes are asked to end when the gateways have");
+    return Promise.resolve();
+  });
+}
+
