@@ -83,11 +83,14 @@ for (const reflex of [undefined, "single"] as const) {
     await eventually("disarmed", async () => (await status()).state === "disarmed");
 
     // Disarmed: it gets it, and meanwhile nothing can be armed.
-    const updating = ipcnet("node", "update", "elbow", image, "--steady-ms", "1000", "--json");
+    const update = (): ReturnType<typeof ipcnet> => ipcnet("node", "update", "elbow", image, "--steady-ms", "1000", "--json");
+    const updating = update();
     const missing = await eventually("it is being replaced", async () => (await status()).missingForArming.find((sentence) => sentence.includes("is being replaced")), { timeoutMs: 60_000, last: log });
     assert.equal(missing, "the firmware of node elbow is being replaced");
     await assert.rejects(rig.client.request("gateway/arm"), /is being replaced|not operational|preOperational|is not there/);
-    const done = await updating;
+    let done = await updating;
+    // A machine that is busy enough may let a node's time-outs pass; then the update says so and nothing has changed.
+    for (let i = 0; i < 5 && done.out.includes('"noAnswer"'); i++) done = await update();
     assert.equal(done.code, 0, `${done.out}${done.err}${rig.daemon.log()}`);
     const lines = done.out.trim().split("\n").map((line) => JSON.parse(line) as { state: string; version?: string; slot?: number });
     assert.deepEqual([lines.at(-1)?.state, lines.at(-1)?.version, lines.at(-1)?.slot], ["done", "2.0.3", 1]);

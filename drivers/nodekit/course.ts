@@ -13,14 +13,17 @@ const STEADY_GAP_US = 2e6;
 export type Need = { need: "sdo"; request: SdoRequest } | { need: "nmt"; command: NmtCommand } | { need: "bootUp"; withinUs: number } | { need: "steady"; forUs: number; withinUs: number };
 export type Course<T> = Generator<Need, T, unknown>;
 
-/** One transfer, three times if nobody answers. */
+/** Sequence, CRC, length: what the node got is not what was sent (segments that were late and came twice), which says nothing of the next try. */
+const GARBLED: readonly number[] = [0x05040003, 0x05040004, 0x06070010];
+
+/** One transfer, three times if nobody answers or it came garbled. */
 export function* sdo(request: SdoRequest): Course<SdoResult> {
   let result: SdoResult;
   let attempt = 0;
   do {
     result = (yield { need: "sdo", request }) as SdoResult;
     attempt += 1;
-  } while (!result.ok && result.code !== "aborted" && attempt < ATTEMPTS);
+  } while (!result.ok && (result.code !== "aborted" || GARBLED.includes(result.abortCode)) && attempt < ATTEMPTS);
   return result;
 }
 

@@ -1,6 +1,6 @@
 /** Who a node is and what runs on it, read by SDO (CiA 301 objects 0x1018, 0x1008, 0x100A, and the kit's report 0x2F00). Pure. */
 import { NodeCourse, number, sdo, type Course } from "./course.ts";
-import { readReport, type FirmwareReport } from "./update.ts";
+import { decodeReport, type FirmwareReport } from "./update.ts";
 
 export interface NodeIdentity {
   vendor: number;
@@ -21,9 +21,10 @@ export type IdentityResult = { ok: true; identity: NodeIdentity } | { ok: false 
 /** Longest name that is believed. */
 const TEXT_CHARACTERS_MAX = 64;
 
-function* text(index: number): Course<string> {
+/** Empty: it has no such object; undefined: nobody answered. */
+function* text(index: number): Course<string | undefined> {
   const result = yield* sdo({ type: "read", index, subindex: 0 });
-  return result.ok ? printable(result.bytes) : "";
+  return result.ok ? printable(result.bytes) : result.code === "aborted" ? "" : undefined;
 }
 
 function* course(): Course<IdentityResult> {
@@ -33,7 +34,12 @@ function* course(): Course<IdentityResult> {
   if (product === undefined) return { ok: false };
   const revision = yield* number(0x1018, 3);
   const serial = yield* number(0x1018, 4);
-  return { ok: true, identity: { vendor, product, revision, serial, name: yield* text(0x1008), software: yield* text(0x100a), report: yield* readReport() } };
+  const name = yield* text(0x1008);
+  const software = name === undefined ? undefined : yield* text(0x100a);
+  const report = software === undefined ? undefined : yield* sdo({ type: "read", index: 0x2f00, subindex: 1 });
+  // Half an answer is none: what is missing would look like another node.
+  if (name === undefined || software === undefined || !report || (!report.ok && report.code !== "aborted")) return { ok: false };
+  return { ok: true, identity: { vendor, product, revision, serial, name, software, report: report.ok ? decodeReport(report.bytes) : undefined } };
 }
 
 export class IdentityReading extends NodeCourse<IdentityResult> {

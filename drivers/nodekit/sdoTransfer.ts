@@ -76,13 +76,20 @@ export class SdoTransfer {
 
   /** Any frame of the bus; those of others are ignored. */
   hear({ id, data }: NodeFrame, nowUs: number): void {
-    if (id !== canopenIds.sdoAnswer + this.#node || this.#result || data.length !== 8) return;
+    if (id !== canopenIds.sdoAnswer + this.#node || this.#result || data.length !== 8 || this.#isOfAnother(data)) return;
     this.#heardUs = nowUs;
     if (data[0] === 0x80) {
       this.#end({ ok: false, code: "aborted", abortCode: word(data, 4) });
       return;
     }
     if (!this.#answer(data)) this.#fail({ ok: false, code: "unexpected" }, UNEXPECTED);
+  }
+
+  /** The late answer to a transfer that was given up: what names an object names another one. (Answers within a transfer name none.) */
+  #isOfAnother(data: Uint8Array): boolean {
+    if (this.#stage !== "begin" && data[0] !== 0x80) return false;
+    const { index, subindex } = this.#request;
+    return (data[1]! | (data[2]! << 8)) !== index || data[3] !== subindex;
   }
 
   /** Time passed. A transfer that times out tells the node so. */
@@ -125,9 +132,8 @@ export class SdoTransfer {
   }
 
   #begun(data: Uint8Array): boolean {
-    const { type, index, subindex } = this.#request;
+    const { type } = this.#request;
     const first = data[0]!;
-    if ((data[1]! | (data[2]! << 8)) !== index || data[3] !== subindex) return false;
     if (type === "write") {
       if (first !== 0x60) return false;
       this.#end({ ok: true, bytes: new Uint8Array(0) });

@@ -219,3 +219,14 @@ test("a motion command that fails to come: one safe pose, told as EMCY", () => o
   assert.equal(decodeEmcy({ id: 0x80, data: new Uint8Array(8) }), undefined);
   assert.equal(decodeEmcy({ id: 0x85, data: new Uint8Array(7) }), undefined);
 }));
+
+test("the late answer to a transfer that was given up is not taken for the next one's", () => {
+  const transfer = new SdoTransfer(SIM_NODE, { type: "read", index: 0x1018, subindex: 2 }, 0);
+  assert.equal(transfer.take().length, 1);
+  const answer = (first: number, index: number, subindex: number, value: number): NodeFrame => ({ id: canopenIds.sdoAnswer + SIM_NODE, data: Uint8Array.of(first, index & 0xff, index >> 8, subindex, value, 0, 0, 0) });
+  transfer.hear(answer(0x43, 0x1018, 1, 9), 10);
+  transfer.hear(answer(0x80, 0x1008, 0, 1), 20);
+  assert.equal(transfer.result, undefined);
+  transfer.hear(answer(0x43, 0x1018, 2, 7), 30);
+  assert.deepEqual(transfer.result, { ok: true, bytes: Uint8Array.of(7, 0, 0, 0) });
+});

@@ -72,7 +72,7 @@ export interface UpdateOptions {
 
 const CONFIRM = Uint8Array.from(Buffer.from("CONF"));
 
-export function* readReport(): Course<FirmwareReport | undefined> {
+function* readReport(): Course<FirmwareReport | undefined> {
   const result = yield* sdo({ type: "read", index: 0x2f00, subindex: 1 });
   return result.ok ? decodeReport(result.bytes) : undefined;
 }
