@@ -82,7 +82,7 @@ export function robotTable({ joints, host, shared, resumeArmed, generation }: Ro
   const build = new TableBuilder();
   build.add("buses", {
     name: build.text("arm"), interface: build.text("can0"), bitrateBps: BITRATE_BPS, dataBitrateBps: 0, deadAfterUs: DEAD_AFTER_US, claimId: CLAIM_ID, loadPermilleMax: 700, txQueueFrames: TX_QUEUE_FRAMES,
-    driver: 0, flags: 0, host, selfFenceUs: shared ? SELF_FENCE_US : 0, probeId: 0, timeId: 0, timePeriodUs: 0x7ff,
+    driver: 0, flags: 0, host, selfFenceUs: shared ? SELF_FENCE_US : 0, probeId: 0x7ff, timeId: 0, timePeriodUs: 0,
   });
   for (let n = 0; n < joints; n++) addJoint(build, n);
   addPlan(build, joints);
