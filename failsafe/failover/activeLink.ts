@@ -20,6 +20,8 @@ export interface ActiveLinkOptions {
   seal: PacketSeal;
   /** The clients' listening socket, and its path. */
   listener(): { descriptor: Descriptor; path: string };
+  /** Whether a standby that was told to end may go: false where this instance counts on it, because it hands over to it. */
+  mayLeave(): boolean;
   /** Whoever has it is active. With a copy the standby has it without an interval, however long this process takes to let go of it. */
   lock: Descriptor;
   /** A standby came, is ready, was refused, or went. */
@@ -65,6 +67,7 @@ export class ActiveLink {
     link.onMessage((message, descriptors) => {
       closeAll(descriptors);
       if (message.op === "hello") this.#hello(link, message);
+      else if (message.op === "leaving" && this.#standby?.link === link && this.#options.mayLeave()) link.connection.close();
     }, (text) => this.#options.event("standbyRefused", text));
   }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { lockFile, nativeSeal, OwnPage, SeqpacketServer } from "../../shm/sockets/index.ts";
 import { ActiveLink } from "./activeLink.ts";
 import { Keeper } from "./keeper.ts";
@@ -11,13 +11,25 @@ import { Word } from "./page.ts";
 import { Standby } from "./standby.ts";
 import { TakeoverTrace } from "./trace.ts";
 
-test("a standby that was let go is out, and has nothing to go on with", async () => {
+/** A process has one. */
+const page = new OwnPage();
+
+interface Pair {
+  active: ActiveLink;
+  standby: Standby;
+  told: string[];
+  /** Resolves when the standby was told so many things. */
+  until(count: number): Promise<void>;
+}
+
+async function pair(t: TestContext, mayLeave: () => boolean = () => true): Promise<Pair> {
   const folder = mkdtempSync(join(tmpdir(), "ipcnet-letgo-"));
   const seal = nativeSeal();
-  const page = new OwnPage();
   const clients = SeqpacketServer.listen(join(folder, "clients.sock"), { mode: 0o600 });
   const path = join(folder, "pair.sock");
-  const active = new ActiveLink({ path, instance: "a", topics: "t", lock: lockFile(join(folder, "active.lock"))!, page, keeper: new Keeper({ page, seal }), seal, listener: () => ({ descriptor: clients.descriptor(), path: clients.path }), event: () => undefined });
+  const active = new ActiveLink({
+    path, instance: "a", topics: "t", lock: lockFile(join(folder, "active.lock"))!, page, keeper: new Keeper({ page, seal }), seal, listener: () => ({ descriptor: clients.descriptor(), path: clients.path }), mayLeave, event: () => undefined,
+  });
   const told: string[] = [];
   let tell: () => void = () => undefined;
   const standby = new Standby({
@@ -30,14 +42,40 @@ test("a standby that was let go is out, and has nothing to go on with", async ()
   const until = async (count: number): Promise<void> => {
     while (told.length < count) await new Promise<void>((resolve) => (tell = resolve));
   };
+  t.after(() => {
+    standby.close();
+    clients.close();
+    rmSync(folder, { recursive: true });
+  });
   await until(1);
+  return { active, standby, told, until };
+}
+
+test("a standby that was let go is out, and has nothing to go on with", async (t) => {
+  const { active, standby, told, until } = await pair(t);
   assert.equal(page.words[Word.heir], 1);
   active.close();
   await until(2);
   assert.deepEqual(told, ["inSync", "refused"]);
   assert.equal(page.words[Word.heir], 0);
   assert.equal(standby.legacy(), undefined);
-  standby.close();
-  clients.close();
-  rmSync(folder, { recursive: true });
+});
+
+test("a standby that wants to leave is let go at once, but not by an active that counts on it", async (t) => {
+  let asked = 0;
+  let isHandingOver = true;
+  let looked: () => void = () => undefined;
+  const { active, standby, told, until } = await pair(t, () => {
+    asked += 1;
+    looked();
+    return !isHandingOver;
+  });
+  standby.leave();
+  while (asked < 1) await new Promise<void>((resolve) => (looked = resolve));
+  assert.deepEqual([page.words[Word.heir], active.standby?.isReady, told], [1, true, ["inSync"]], "it is still the heir");
+  isHandingOver = false;
+  standby.leave();
+  await until(2);
+  assert.deepEqual([told, page.words[Word.heir], active.standby], [["inSync", "refused"], 0, undefined]);
+  active.close();
 });

@@ -23,7 +23,9 @@ export type LinkMessage =
   /** With as many descriptors: these are their numbers. */
   | { op: "descriptors"; numbers: number[] }
   /** Everything that was there when the standby came has been handed over. */
-  | { op: "synced" };
+  | { op: "synced" }
+  /** From a standby that was told to end. The active lets it go by ending the link, unless it is handing over just then: then it ends itself, and the standby goes on. */
+  | { op: "leaving" };
 
 export class PairLink {
   readonly connection: SeqpacketConnection;
@@ -95,6 +97,7 @@ function isMessage(value: unknown): value is LinkMessage {
       return Array.isArray(numbers) && numbers.every((each) => Number.isInteger(each));
     case "journal":
     case "synced":
+    case "leaving":
       return true;
     default:
       return false;

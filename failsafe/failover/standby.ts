@@ -129,6 +129,11 @@ export class Standby {
     this.#options.trace.mark("fenced");
   }
 
+  /** Asks to be let go: `refused` happens when the active does without it from now on. Until then it may be handing over to this instance, and whoever leaves then leaves nobody. */
+  leave(): void {
+    this.#link.send({ op: "leaving" });
+  }
+
   /** It is this instance that goes. */
   close(): void {
     this.#stopWatching();
@@ -212,6 +217,7 @@ export class Standby {
         this.#isSynced = true;
         return this.#options.happened("inSync", "everything is open here too");
       case "hello":
+      case "leaving":
         return closeAll(descriptors);
       default:
         return message satisfies never;

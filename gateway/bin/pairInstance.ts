@@ -226,6 +226,8 @@ export class PairInstance {
     this.#stopWanted = true;
     // Not active yet: then it is the other one that poses, if anybody has to. We go when we know who that is.
     if (this.#role === "active" && !this.#lock) return;
+    // The active may have been told at the same time, and hand over to us: then we take over first, and bring the robot to rest.
+    if (this.#role === "standby") return this.#standby!.leave();
     if (!both && this.#role === "active" && this.#link?.standby?.isReady) this.happened("switchAsked");
     else this.happened("stopAsked");
   }
@@ -303,7 +305,8 @@ export class PairInstance {
     try {
       this.#standby = new Standby({
         path: join(folder, "pair.sock"), instance, topics: this.#topics, seal: this.#seal, deadlineMs, nowUs: () => clock.nowUs(), trace: this.#trace, ...(version ? { version } : {}),
-        happened: (event, text) => this.happened(event, text),
+        // Let go as it had asked.
+        happened: (event, text) => this.happened(event === "refused" && this.#stopWanted ? "stopAsked" : event, text),
       });
     } catch (error) {
       // Whoever has the lock does not listen yet, or no longer.
@@ -362,7 +365,7 @@ export class PairInstance {
     await this.#standby?.released;
     this.#link = new ActiveLink({
       path: join(folder, "pair.sock"), instance, topics: this.#topics, page: this.#page, keeper: this.#keeper, store: this.#store, seal: this.#seal, ...(version ? { version } : {}),
-      listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }), lock: this.#lock!,
+      listener: () => ({ descriptor: this.#server!.descriptor(), path: this.#server!.path }), lock: this.#lock!, mayLeave: () => this.#role === "active",
       event: (code, text) => this.#gateway!.event({ severity: code === "standbyGone" ? "warning" : code === "standbyRefused" ? "error" : "info", code, source: "pair", text }),
     });
     if (this.#stopWanted) this.happened("stopAsked");
