@@ -62,16 +62,15 @@ test("a standby that was let go is out, and has nothing to go on with", async (t
 });
 
 test("a standby that wants to leave is let go at once, but not by an active that counts on it", async (t) => {
-  let asked = 0;
   let isHandingOver = true;
   let looked: () => void = () => undefined;
+  const asked = new Promise<void>((resolve) => (looked = resolve));
   const { active, standby, told, until } = await pair(t, () => {
-    asked += 1;
     looked();
     return !isHandingOver;
   });
   standby.leave();
-  while (asked < 1) await new Promise<void>((resolve) => (looked = resolve));
+  await asked;
   assert.deepEqual([page.words[Word.heir], active.standby?.isReady, told], [1, true, ["inSync"]], "it is still the heir");
   isHandingOver = false;
   standby.leave();

@@ -30,9 +30,9 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-async function rig(t: TestContext, { pair = false, brainEpoch = 1 } = {}) {
+async function rig(t: TestContext, { pair = false, brainEpoch = 1, input = testInput } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "ipcnet-reflex-"));
-  const table = compileTable(testInput);
+  const table = compileTable(input);
   assert.ok(table.ok);
   const fakes: FakeReflex[] = [];
   const start = async (instance: "a" | "b", role: "owner" | "standby" = "owner", epoch = 1): Promise<FakeReflex> => {
@@ -222,6 +222,16 @@ test("whoever has followed and knows of no arming asks the owner once more: it m
   assert.deepEqual([supervisor.settling, supervisor.armed], [true, false]);
   await eventually("heard", () => !supervisor.settling);
   assert.deepEqual([supervisor.armed, supervisor.reason], [true, "before"]);
+});
+
+test("where nothing can be sent that moves anything, the robot is at rest: with a plan that is missing it is not", async (t) => {
+  const plans = { plans: [], triggers: [] };
+  const { supervisor, start } = await rig(t, { input: { ...testInput, commands: [], measured: [], nodes: [], plans } });
+  await start("a");
+  assert.deepEqual(await supervisor.safePose("stopped"), { verdict: "posed", why: "stopped", tookMs: 0, budgetMs: 0, steps: [] });
+  const other = await rig(t, { input: { ...testInput, plans } });
+  await other.start("a");
+  assert.equal((await other.supervisor.safePose("stopped")).verdict, "failed");
 });
 
 test("a takeover is one event, and the state does not flicker with what the standby had said of itself", async (t) => {

@@ -10,7 +10,7 @@ import type { ArmingState } from "../../arming/machine.ts";
 import type { PoseCause } from "../../shutdown/cause.ts";
 import type { PoseVerdict, StepOutcome } from "../../safePose/sequence.ts";
 import { fieldGet } from "../table/judge.ts";
-import { NONE, triggerFlags, triggerKinds, type ConditionRow, type TriggerKind, type TriggerRow } from "../table/layout.ts";
+import { messageFlags, NONE, triggerFlags, triggerKinds, type ConditionRow, type TriggerKind, type TriggerRow } from "../table/layout.ts";
 import type { ReflexClient } from "./client.ts";
 import type { ReflexEnd, Reply } from "./end.ts";
 import type { ReflexState, Report } from "./records.ts";
@@ -169,7 +169,7 @@ export class ReflexSupervisor {
     void this.#trigger("onRequest", this.#gentlestRequest(), why);
   }
 
-  /** Runs the safe pose, or joins the one that runs; resolves with its verdict, "failed" where no reflex answers. Never rejects. */
+  /** Runs the safe pose, or joins the one that runs; resolves with its verdict, "failed" where no reflex answers. At rest at once where nothing can be sent that moves anything. Never rejects. */
   safePose(why: string, _nowUs?: number, kind: TriggerKind = "onRequest", category?: 0 | 1 | 2): Promise<PoseVerdict> {
     this.#why = why;
     const verdict = new Promise<PoseVerdict>((resolve) => this.#waiting.push(resolve));
@@ -182,6 +182,7 @@ export class ReflexSupervisor {
 
   async #begin(kind: TriggerKind, subject: number | undefined, why: string, budgetMs: number): Promise<void> {
     const { client } = this.#options;
+    if (!this.#canMove) return this.#tell({ verdict: "posed", why, tookMs: 0, budgetMs, steps: [] });
     const asked = client.owner;
     let reply = await this.#trigger(kind, subject, why);
     // Whoever was asked died before it answered: its twin is asked. A run that it had begun goes on there and is joined.
@@ -203,6 +204,11 @@ export class ReflexSupervisor {
 
   nextDeadlineUs(): number | undefined {
     return undefined;
+  }
+
+  /** Whether the table has any command: without one there is no plan either, and nothing that it could bring to rest. */
+  get #canMove(): boolean {
+    return this.#options.client.table.rows.messages.some(({ flags }) => (flags & messageFlags.service) === 0);
   }
 
   #hears(link: string): boolean {
