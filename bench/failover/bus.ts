@@ -2,8 +2,8 @@
  * What the bus notices of a gateway that dies: `npm run bench:failover -- bus [--faults 30] [--kinds kill,stop,switch] [--window-ms 1500] [--ttl-ms N] [--burners N] [--burners-nice N] [--seed N] [--json]`.
  * The demonstration's robot, two bus processes, two gateways, the arm armed, and a program that commands all joints at 50 Hz, while the active gateway is killed, stopped or switched
  * again and again. Watched from a node of its own on the bus (`busWatch.ts` defines what is late). What load alone does is measured in the same run: before each fault comes a window of the same
- * length in which nothing happens, and the time in which the next standby starts is counted apart. A window in which the program itself sent nothing for half the life of a set-point says nothing of the
- * gateways: it is told apart and the fault repeated. Ends with 1 when there was anything in the windows with a fault that must not be.
+ * length in which nothing happens, and the time in which the next standby starts is counted apart. A window in which the program itself sent nothing for half the life of a set-point, or in which the
+ * simulated robot, whose process has the bus in it, stood still as long, says nothing of the gateways: it is told apart and the fault repeated. Ends with 1 when there was anything in the windows with a fault that must not be.
  */
 import { closeSync, openSync } from "node:fs";
 import { loadavg } from "node:os";
@@ -35,7 +35,7 @@ const PROGRESS_EVERY = 10;
 /** When nothing happens, and while the next standby starts. */
 const QUIET = "nothing happens";
 const STARTING = "a standby starts";
-const SET_ASIDE = "the program stood still";
+const SET_ASIDE = "others stood still";
 /** More than so many windows for one that counts: the machine is too busy to measure anything. */
 const WINDOWS_PER_FAULT_MAX = 5;
 
@@ -166,7 +166,7 @@ export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, 
       let noticed = 0;
       for (let tried = 1; kept.length < faults; tried++) {
         if (tried > WINDOWS_PER_FAULT_MAX * faults) {
-          failed.push(`${kind}: the machine is too busy: in ${setAside.length} windows the program itself stood still`);
+          failed.push(`${kind}: the machine is too busy: in ${setAside.length} windows the program or the robot itself stood still`);
           break;
         }
         await rig.rehearsed();
@@ -183,9 +183,9 @@ export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, 
         }
         await pause(Math.max(bench.ttlMs, endMs - performance.now()));
         watch.begin(STARTING, systemClock.nowUs());
-        if (window.programGapMsMax > bench.ttlMs / 2) {
+        if (Math.max(window.programGapMsMax, window.robotGapMsMax) > bench.ttlMs / 2) {
           setAside.push(window);
-          progress(`${kind} at ${struckAt} is repeated: the program itself sent nothing for ${window.programGapMsMax.toFixed(0)} ms\n`);
+          progress(`${kind} at ${struckAt} is repeated: the program itself sent nothing for ${window.programGapMsMax.toFixed(0)} ms, the robot for ${window.robotGapMsMax.toFixed(0)}\n`);
           continue;
         }
         kept.push(window);
