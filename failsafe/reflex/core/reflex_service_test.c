@@ -44,6 +44,7 @@ static void test_only_while_disarmed(void)
   CHECK_INT(rig_refusal(&core, &command), 0);
   const struct ipcnet_can_frame *sent = rig_last_sent(&core, ARM_BUS, 0x605);
   CHECK(sent != NULL && memcmp(sent->data, command.data, 8) == 0 && sent->length_bytes == 8 && sent->flags == 0); /* as it was given: nothing is filled in */
+  CHECK_INT(core.reflex->page->messages[SDO].deadline_us, 0); /* no set-point that could be over */
   command = rig_make(&core, SHOULDER); /* and what moves does not pass */
   CHECK_INT(rig_refusal(&core, &command), IPCNET_REFUSED_NOT_ARMED);
   rig_order(&core, IPCNET_ORDER_ARM, 0, 0);
