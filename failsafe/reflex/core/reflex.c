@@ -242,7 +242,7 @@ void ipcnet_reflex_frames(struct ipcnet_reflex *self, uint8_t bus, const struct 
       ipcnet_reflex_bus_step(self, bus, frame.token == IPCNET_CAN_PROBE_TOKEN ? IPCNET_EVENT_PROBE_ECHO : IPCNET_EVENT_TX_ECHO, 1);
       if (frame.token == IPCNET_CAN_PROBE_TOKEN) continue; /* nobody else's business */
       if ((frame.token & ((1u << TOKEN_ROW_BITS) - 1u)) == TOKEN_CLAIM) ipcnet_reflex_claim_echo(self, bus);
-      if ((frame.token & ((1u << TOKEN_ROW_BITS) - 1u)) == TOKEN_TIME) ipcnet_reflex_time_echo(self, bus, &frame);
+      ipcnet_reflex_time_echo(self, bus, &frame);
       ipcnet_reflex_gate_echo(self, &frame);
     } else {
       received = true;

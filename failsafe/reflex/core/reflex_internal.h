@@ -267,7 +267,7 @@ bool ipcnet_reflex_other_host_armed(const struct ipcnet_reflex *self, uint16_t e
 /* Sends what is due, while owner. */
 void ipcnet_reflex_time_turn(struct ipcnet_reflex *self);
 uint64_t ipcnet_reflex_time_next_us(const struct ipcnet_reflex *self);
-/* An echo with TOKEN_TIME: if it is the SYNC that is awaited, the FOLLOW_UP says when it was on the bus. */
+/* An echo: if it is that of the SYNC that is awaited, the FOLLOW_UP says when it was on the bus. */
 void ipcnet_reflex_time_echo(struct ipcnet_reflex *self, uint8_t bus, const struct ipcnet_can_frame *frame);
 
 /* ---- reflex_bus.c ------------------------------------------------------------------------------------------------------------------------ */
