@@ -55,7 +55,7 @@ export interface GatewayParts {
   events: EventLog;
   nodes: NodeMonitor;
   links: readonly Link[];
-  routes: readonly Due[];
+  timed: readonly Due[];
   supervisor: SupervisorPort;
   front: Front;
   policy: { start(): void; stop(): void; report(): PolicyReport };
@@ -342,11 +342,11 @@ export class Gateway {
   }
 
   #turn(): void {
-    const { clock, links, routes, supervisor, nodes, checkpoint } = this.#parts;
+    const { clock, links, timed, supervisor, nodes, checkpoint } = this.#parts;
     const nowUs = clock.nowUs();
     checkpoint?.("begin", nowUs);
     for (const link of links) link.poll(nowUs);
-    for (const route of routes) route.poll(nowUs);
+    for (const each of timed) each.poll(nowUs);
     checkpoint?.("links", nowUs);
     for (const event of nodes.poll(nowUs)) this.nodeEvent(event);
     this.#freshness?.poll(nowUs);
@@ -359,10 +359,10 @@ export class Gateway {
   }
 
   #schedule(): void {
-    const { clock, links, routes, supervisor } = this.#parts;
+    const { clock, links, timed, supervisor } = this.#parts;
     const nowUs = clock.nowUs();
     let dueUs = nowUs + FRESHNESS_PERIOD_MS * 1e3;
-    for (const due of [...links, ...routes, supervisor]) {
+    for (const due of [...links, ...timed, supervisor]) {
       const deadlineUs = due.nextDeadlineUs(nowUs);
       if (deadlineUs !== undefined && deadlineUs < dueUs) dueUs = deadlineUs;
     }

@@ -153,7 +153,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   reflex?.client.onChange(() => {
     for (const { instance, status } of reflex.client.ends) if (status && (status.features & features.tableDamaged) !== 0) compromise.tableDamaged(instance, status.pid);
   });
-  const routes: Due[] = [care, ...buildRoutes({ config, table, publisher, frameLinks, clock, gate })];
+  const timed: Due[] = [care, ...buildRoutes({ config, table, publisher, frameLinks, clock, gate })];
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
   policy.access.onDenied = (who, what) => compromise.denied(peerWords(who), what);
   const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, care: care.nodes, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
@@ -166,7 +166,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     restoreRobot: () => restoreRobot(pair?.inherited()?.inheritance, { supervisor, nodes }, clock.nowUs()),
     epoch: () => epoch.value, supervision: () => pair && { state: pair.supervision.state, faults: pair.supervision.faults() },
     prepareMs: () => running.config.safePose.prepareMs,
-    identity, clock, table, rejects, events, nodes, links, routes, supervisor, front, policy, stats: new ProcessStats(), reflexes: () => reflex?.client.ends.map(reflexReport) ?? [], checkpoint: pair && ((point) => pair.supervision.passed("crank", point, pair.fairNowUs())),
+    identity, clock, table, rejects, events, nodes, links, timed, supervisor, front, policy, stats: new ProcessStats(), reflexes: () => reflex?.client.ends.map(reflexReport) ?? [], checkpoint: pair && ((point) => pair.supervision.passed("crank", point, pair.fairNowUs())),
     reload: (file) => reloadConfiguration({ ...running, policyHash: policy.hash }, file, (changed) => {
       running = changed;
       policy.apply(changed);
