@@ -37,7 +37,7 @@ export class InstalledPackage {
     this.#rig = rig;
   }
 
-  /** Installed and set up in this boot; what an earlier behaviour left is stopped. `setUp`: words for `ipcnet setup`; absent: as installed, nothing started. */
+  /** Installed once a boot; `healthy` sets it up. */
   static async in(rig: Rig): Promise<InstalledPackage> {
     const made = new InstalledPackage(rig);
     const { code } = await rig.run("dpkg-query -W -f '${Status}' ipcnet 2>/dev/null | grep -q 'install ok installed'", { quiet: true });

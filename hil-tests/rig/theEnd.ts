@@ -25,7 +25,7 @@ export async function endsInTheSafePose(rig: Rig, end: () => Promise<void>): Pro
       assert.ok(found, `${String(what)} is not among: ${text.slice(-6_000)}`);
       return found.index;
     };
-    const posed = at(/\{"verdict":"/);
+    const posed = at(/\{"verdict":"posed"/);
     const gateways = [at(/Stopped ipcnetd@a\.service/), at(/Stopped ipcnetd@b\.service/)];
     const buses = [at(/Stopping ipcnet-reflex@a\.service/), at(/Stopping ipcnet-reflex@b\.service/)];
     assert.ok(posed < Math.max(...gateways), "the verdict on the pose is there before the gateways have ended");

@@ -29,6 +29,7 @@ class Robot {
   readonly brains: PairRig;
   readonly refused = new Map<string, number>();
   client!: Client;
+  readonly #yaml: string;
   #reflexes!: Awaited<ReturnType<typeof startReflexes>>;
   #timer: NodeJS.Timeout | undefined;
   #target = 0.5;
@@ -39,12 +40,10 @@ class Robot {
     Object.assign(configuration["redundancy"] as object, { brains: "pair", twinDeadlineMs: 100, beatPeriodMs: 20, progressMs: 1_000 });
     configuration.safePose["budgetMs"] = 20_000;
     for (const step of configuration.safePose["steps"] as Record<string, unknown>[]) step["deadlineMs"] = 9_000;
-    const yaml = yamlOf(configuration);
-    this.brains = new PairRig({ configuration: yaml, keep: true });
+    this.#yaml = yamlOf(configuration);
+    this.brains = new PairRig({ configuration: this.#yaml, keep: true });
     for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(this.brains.folder, name));
-    this.#yaml = yaml;
   }
-  readonly #yaml: string;
 
   async start(): Promise<void> {
     this.motor.setPower(true);
@@ -65,11 +64,6 @@ class Robot {
         this.refused.set(why, (this.refused.get(why) ?? 0) + 1);
       });
     }, COMMAND_PERIOD_MS);
-  }
-
-  /** The frames that command the joint, and the claims of owners. */
-  get commands() {
-    return this.motor.seen.filter(({ canId }) => canId === commandId("base"));
   }
 
   async accepted(more: number): Promise<void> {
