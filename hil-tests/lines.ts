@@ -50,7 +50,7 @@ export class LinesOfChild {
     return this.hears<T>(`line ${index}`, () => true, index);
   }
 
-  /** Asks, and resolves with the next thing that it says. */
+  /** Asks, and resolves with the next thing that it says: a program that is asked says nothing by itself meanwhile. */
   ask<T>(word: string): Promise<T> {
     const next = this.lines.length;
     this.child.stdin!.write(`${word}\n`);
