@@ -194,8 +194,10 @@ export class BusWatch {
     if (this.#beatUs !== undefined) {
       const gapMs = (timeUs - this.#beatUs) / 1e3;
       const lateMs = gapMs - this.#options.beatPeriodMs;
+      // Who wakes up reads what waits for it, beats as well, before it sends anything: then its gap is not over yet.
+      const robotGapMs = Math.max(this.#robotGapMs, (timeUs - (this.#stateUs ?? timeUs)) / 1e3);
       phase.beatGapsMs.push(gapMs);
-      if (lateMs > this.#options.beatPeriodMs / 2 && lateMs > this.#robotGapMs - STATE_PERIOD_MS + ROBOT_LATE_MS) phase.lateBeats += 1;
+      if (lateMs > this.#options.beatPeriodMs / 2 && lateMs > robotGapMs - STATE_PERIOD_MS + ROBOT_LATE_MS) phase.lateBeats += 1;
     }
     this.#beatUs = timeUs;
     this.#robotGapMs = 0;
