@@ -8,7 +8,7 @@ import type { Agent, Hello } from "./agent.ts";
 import type { Behaviour, Found, MachineKind } from "./behaviour.ts";
 import { type Bench, openBench } from "./bench.ts";
 import { groupsOf, isMeant } from "./grouping.ts";
-import { fetchKernel, findKernel, type Kernel, made, prepare } from "./kernel.ts";
+import { fetchKernel, fetchUdev, findKernel, findUdev, type Kernel, made, prepare } from "./kernel.ts";
 import { Machine } from "./machine.ts";
 import { junit } from "./report/junit.ts";
 import { page } from "./report/page.ts";
@@ -44,7 +44,10 @@ async function main(): Promise<number> {
     list(found, say);
     return 0;
   }
-  if (words.fetch) fetchKernel();
+  if (words.fetch) {
+    fetchKernel();
+    fetchUdev();
+  }
   const kernel = words.target ? undefined : findKernel();
   if (typeof kernel === "string") {
     say(`skipped: ${kernel}`);
@@ -87,7 +90,9 @@ class Run {
     const { ownModules } = prepare(kernel);
     // The machine's own /tmp hides the host's: everything of the host is under /host as well.
     const place: Place = { repository: `/host${repository}`, node: `/host${process.execPath}`, ownModules: `/host${ownModules}` };
-    for (const { machine: kind, boots } of groupsOf(found)) {
+    const lacksUdev = ({ behaviour }: Found): boolean => behaviour.needs.devices.includes("udev") && findUdev() === undefined;
+    for (const each of found.filter(lacksUdev)) this.#skip(each, "udev is neither installed nor fetched: npm run hil -- --fetch");
+    for (const { machine: kind, boots } of groupsOf(found.filter((each) => !lacksUdev(each)))) {
       const notYet = NOT_YET[kind];
       for (const boot of boots) {
         if (notYet === undefined) await this.#boot(kernel, kind, place, boot);
