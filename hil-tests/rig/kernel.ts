@@ -60,11 +60,12 @@ export function fetchKernel(): void {
   rmSync(join(folder, name!));
 }
 
-const UDEVD = "lib/systemd/systemd-udevd";
+/** Its daemon is the same program: a link to it. */
+const UDEV = "bin/udevadm";
 
 /** The folder over whose root udev lies: "/" where it is installed, else where it was unpacked; undefined: there is none. Containers have none, and a robot has. */
 export function findUdev(): string | undefined {
-  return ["/", join(made, "udev")].find((folder) => existsSync(join(folder, UDEVD)));
+  return ["/", join(made, "udev")].find((folder) => existsSync(join(folder, UDEV)));
 }
 
 /** Unpacks udev's package below dist, if it is not installed: 2 MB, 10 MB unpacked. */
@@ -76,8 +77,8 @@ export function fetchUdev(): void {
   const [name] = readdirSync(folder).filter((file) => file.endsWith(".deb"));
   run("dpkg-deb", ["-x", name!, folder], folder);
   rmSync(join(folder, name!));
-  // Names of vendors: most of it, and nobody asks for one here.
-  rmSync(join(folder, "lib/udev/hwdb.d"), { recursive: true, force: true });
+  // Names of vendors are most of it, and nobody asks for one here.
+  for (const unread of ["lib/udev/hwdb.d", "usr/share"]) rmSync(join(folder, unread), { recursive: true, force: true });
 }
 
 function run(program: string, args: readonly string[], cwd: string, input?: Buffer): Buffer {
