@@ -7,6 +7,7 @@ import type { Clock } from "../../schemas/clock.ts";
 import type { Config } from "../../schemas/messages/config.ts";
 import type { DriverEvent } from "../../drivers/driver.ts";
 import type { ArmingState } from "../../failsafe/arming/machine.ts";
+import type { DeviceService } from "../links/deviceServices.ts";
 import type { Link, LinkPorts } from "../links/link.ts";
 import type { CommandPath } from "../commands/commandPath.ts";
 import { type Due, Gateway } from "../gateway.ts";
@@ -109,7 +110,12 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     frameLinks.set(bus.name, link);
     links.push(link);
   }
-  for (const port of config.serial) links.push(await buildSerialLink(port, common));
+  const devices = new Map<string, DeviceService>();
+  for (const port of config.serial) {
+    const link = await buildSerialLink(port, common);
+    links.push(link);
+    for (const [name, service] of link.services) devices.set(`serial/${port.name}/${name}`, service);
+  }
   const paths = new Map<string, CommandPath>(links.flatMap(({ name, path }) => (path ? [[name, path]] : [])));
 
   const publisher = new Publisher(table, (nowUs) => {
@@ -156,7 +162,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const timed: Due[] = [care, ...buildRoutes({ config, table, publisher, frameLinks, clock, gate })];
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
   policy.access.onDenied = (who, what) => compromise.denied(peerWords(who), what);
-  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, care: care.nodes, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
+  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, care: care.nodes, devices, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
   gateway = new Gateway({
     beginEpoch: () => {
       epoch.begin(pair?.predecessorEpoch() ?? 0);
