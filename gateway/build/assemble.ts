@@ -100,7 +100,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
   const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event: told, epoch: () => epoch.value, outdated }));
   const care = new CareOfNodes(config.nodes, {
-    nowUs: () => clock.nowUs(), event, reschedule: () => gateway?.reschedule(),
+    nowUs: () => clock.nowUs(), event, reschedule: () => gateway?.reschedule(), updatesChanged: () => changed(),
     allowed: () => supervisor.state === "disarmed" && !supervisor.settling && epoch.value > 0,
     line: (bus) => frameLinks.get(bus)?.line,
   });
@@ -142,7 +142,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     },
   };
   const changed = (): void => {
-    if (pair) noteRobot(pair.keeper, { supervisor, nodes });
+    if (pair) noteRobot(pair.keeper, { supervisor, nodes, care: care.nodes });
   };
   const isOurs = (link: string): boolean => reflex?.busRow(link) === undefined;
   const missing = (): string[] => [...nodes.missing(isOurs), ...links.filter(({ name }) => isOurs(name)).flatMap((link) => link.missing()), ...care.missing((node) => nodes.isThere(node)), ...planMissing(config, paths)];
@@ -169,7 +169,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
       pair?.epochBegan(epoch.value);
     },
     nodesChanged: changed, care,
-    restoreRobot: () => restoreRobot(pair?.inherited()?.inheritance, { supervisor, nodes }, clock.nowUs()),
+    restoreRobot: () => restoreRobot(pair?.inherited()?.inheritance, { supervisor, nodes, care: care.nodes }, clock.nowUs()),
     epoch: () => epoch.value, supervision: () => pair && { state: pair.supervision.state, faults: pair.supervision.faults() },
     prepareMs: () => running.config.safePose.prepareMs,
     identity, clock, table, rejects, events, nodes, links, timed, supervisor, front, policy, stats: new ProcessStats(), reflexes: () => reflex?.client.ends.map(reflexReport) ?? [], checkpoint: pair && ((point) => pair.supervision.passed("crank", point, pair.fairNowUs())),
