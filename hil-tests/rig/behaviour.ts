@@ -18,6 +18,8 @@ export type Device =
   | "watchdog"
   /** A USB serial adapter that can be pulled out. */
   | "usbSerial"
+  /** systemd-udevd, so that devices have units and rules. Where the host has none and none was fetched the behaviour is skipped. */
+  | "udev"
   /** A network of its own, into which the host can be let. */
   | "network"
   /** A disk that keeps what a power cut leaves. */

@@ -9,7 +9,7 @@ import type { Behaviour, Found, MachineKind } from "./behaviour.ts";
 import { arm64Node, fetchArm64, findArm64 } from "./arm64.ts";
 import { type Bench, openBench } from "./bench.ts";
 import { type Group, groupsOf, isMeant } from "./grouping.ts";
-import { fetchKernel, findKernel, type Kernel, made, prepare } from "./kernel.ts";
+import { fetchKernel, fetchUdev, findKernel, findUdev, type Kernel, made, prepare } from "./kernel.ts";
 import { Machine } from "./machine.ts";
 import { junit } from "./report/junit.ts";
 import { page } from "./report/page.ts";
@@ -58,7 +58,10 @@ async function main(): Promise<number> {
   }
   const isArm64Only = groups.every(({ machine }) => machine === "arm64");
   if (words.fetch) {
-    if (!isArm64Only) fetchKernel();
+    if (!isArm64Only) {
+      fetchKernel();
+      fetchUdev();
+    }
     if (words.machines.includes("arm64")) fetchArm64();
   }
   const kernel = isArm64Only ? findArm64() : findKernel();
@@ -108,10 +111,16 @@ class Run {
     const { ownModules } = prepare(kernel);
     // The machine's own /tmp hides the host's: everything of the host is under /host as well.
     const place: Place = { repository: `/host${repository}`, node: `/host${kernel.processor === "aarch64" ? arm64Node : process.execPath}`, ownModules: ownModules && `/host${ownModules}` };
+    const lacks = ({ behaviour: { needs: { devices } } }: Found): string | undefined => {
+      if (ownModules === undefined && devices.some((device) => device === "dcan" || device === "faults")) return `modules of ours can be built only for the kernel of the headers that are installed, not for ${kernel.version}`;
+      return devices.includes("udev") && findUdev() === undefined ? "udev is neither installed nor fetched: npm run hil -- --fetch" : undefined;
+    };
     for (const boot of boots) {
-      const isPossible = ({ behaviour }: Found): boolean => ownModules !== undefined || !behaviour.needs.devices.some((device) => device === "dcan" || device === "faults");
-      for (const each of boot.filter((found) => !isPossible(found))) this.#skip(each, kind, `modules of ours can be built only for the kernel of the headers that are installed, not for ${kernel.version}`);
-      await this.#boot(kernel, kind, place, boot.filter(isPossible));
+      for (const each of boot) {
+        const why = lacks(each);
+        if (why !== undefined) this.#skip(each, kind, why);
+      }
+      await this.#boot(kernel, kind, place, boot.filter((each) => lacks(each) === undefined));
     }
   }
 
