@@ -1,6 +1,8 @@
 /** An MQTT client that subscribes and never reads again: its connection stays open, its socket fills. */
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
+
+export { freePort } from "../schemas/testing.ts";
 
 export interface FrozenClient {
   socket: Socket;
@@ -25,15 +27,6 @@ export async function freezeMqttClient(port: number, topic: string): Promise<Fro
   await once(socket, "data");
   socket.pause();
   return { socket, cut: () => gone };
-}
-
-/** A TCP port that nobody has at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function text(value: string): Buffer {

@@ -5,7 +5,7 @@ import { benches } from "./bench.ts";
 import { machineFacts, quantile, renderTable } from "./harness.ts";
 
 for (const bench of benches) {
-  test(`bench ${bench.name} runs`, { timeout: 60_000 }, async () => {
+  test(`bench ${bench.name} runs`, { timeout: 600_000 }, async () => {
     const tables = await bench.run({ scale: 0.01, long: false, progress: () => undefined });
     assert.ok(tables.some(({ rows }) => rows.length > 0));
     for (const table of tables) assert.ok(renderTable(table).startsWith(`### ${table.title}`));

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
 import { Status } from "../shm/client/index.ts";
-import { ArmRig, commandId, moveTo, patient, refusal } from "./armRig.ts";
+import { ArmRig, commandId, LIFE_MS, moveTo, patient, refusal } from "./armRig.ts";
 import { Program } from "./program.ts";
 import { eventually } from "./waiting.ts";
 
@@ -15,7 +15,7 @@ async function moving(t: TestContext, compromise: readonly string[]): Promise<Ar
   } });
   t.after(() => rig.stop());
   await rig.arm();
-  const commands = rig.commandAll(() => moveTo(1.5), { rateHz: 50, ttlMs: 1_000 });
+  const commands = rig.commandAll(() => moveTo(1.5), { rateHz: 50, ttlMs: LIFE_MS });
   t.after(() => commands.stop());
   await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.3);
   return rig;

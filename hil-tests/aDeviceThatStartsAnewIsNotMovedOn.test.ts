@@ -31,15 +31,17 @@ async function device(t: TestContext, port: BytePort): Promise<{ driver: SerialD
 
 test("a device that begins a new session while it is commanded is not moved on", async (t) => {
   const folder = testFolder();
-  t.after(() => folder.remove());
   const pty = await openPty();
   t.after(() => pty.close());
   const first = await device(t, streamPort("gripper", pty.stream));
   const rig = await GripperRig.start(folder.path, pty.path, { patient: true });
-  t.after(() => rig.stop());
+  t.after(async () => {
+    await rig.stop();
+    folder.remove();
+  });
   await rig.arm();
   rig.move(1, 0.1);
-  await eventually("it is commanded", () => first.modes.includes(GO));
+  await eventually("it is commanded", () => first.modes.includes(GO), { timeoutMs: 60_000 });
   await first.driver.stop();
   const second = await device(t, streamPort("gripper", pty.stream));
   const status = await rig.until("the pose", ({ state }) => state === "posed" || state === "fault");
@@ -47,9 +49,9 @@ test("a device that begins a new session while it is commanded is not moved on",
   assert.ok((await rig.status()).links[0]!.counters["peerRestarts"]! >= 1);
   await rig.until("it is there again", ({ nodes }) => nodes[0]!.state === "operational");
   const refused = rig.refused;
-  await eventually("the program's commands are refused", () => rig.refused > refused + 20);
+  await eventually("the program's commands are refused", () => rig.refused > refused + 20, { timeoutMs: 60_000 });
   // The pose held it; nobody told it to go.
   assert.deepEqual([...new Set(second.modes)].filter((mode) => mode === GO), []);
   await rig.arm(true);
-  await eventually("it is commanded again", () => second.modes.includes(GO));
+  await eventually("it is commanded again", () => second.modes.includes(GO), { timeoutMs: 60_000 });
 });

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { test, type TestContext } from "node:test";
 import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
 import { CanFlag } from "../drivers/can/frame.ts";
-import { ArmRig, moveTo } from "./armRig.ts";
+import { ArmRig, LIFE_MS, moveTo } from "./armRig.ts";
 import { CLAIM_ID } from "./reflexProcesses.ts";
 import { eventually } from "./waiting.ts";
 import { projectRoot } from "../schemas/testData.ts";
@@ -82,7 +82,7 @@ const last = (states: readonly State[]): State | undefined => states.at(-1);
 test("it moves where it is told to, and the safe pose parks it, measured", { timeout: 180_000 }, async (t) => {
   const { rig, states } = await bench(t);
   await rig.arm();
-  const moving = rig.commandAll(() => moveTo(0.6), { rateHz: 50, ttlMs: 1_000 });
+  const moving = rig.commandAll(() => moveTo(0.6), { rateHz: 50, ttlMs: LIFE_MS });
   t.after(() => moving.stop());
   await eventually("it moves", () => (last(states)?.velocity ?? 0) > 0.5, { timeoutMs: 60_000, last: () => [last(states), [...moving.refused]] });
   await eventually("it is there", () => Math.abs((last(states)?.position ?? 0) - 0.6) < 0.01, { timeoutMs: 60_000, last: () => last(states) });
@@ -95,7 +95,7 @@ test("it moves where it is told to, and the safe pose parks it, measured", { tim
 test("its power fails while it moves: it comes back standing still, and is not moved on before somebody arms again", { timeout: 180_000 }, async (t) => {
   const { rig, joint, states } = await bench(t);
   await rig.arm();
-  const moving = rig.commandAll(() => moveTo(2, 0.3), { rateHz: 50, ttlMs: 1_000 });
+  const moving = rig.commandAll(() => moveTo(2, 0.3), { rateHz: 50, ttlMs: LIFE_MS });
   t.after(() => moving.stop());
   await eventually("it moves", () => (last(states)?.velocity ?? 0) > 0.2, { timeoutMs: 60_000, last: () => [last(states), [...moving.refused]] });
   await joint.powerOff();
@@ -112,7 +112,7 @@ test("its power fails while it moves: it comes back standing still, and is not m
 test("it is bus-off for a while: it has stopped by itself when it speaks again", { timeout: 180_000 }, async (t) => {
   const { rig, joint, states } = await bench(t);
   await rig.arm();
-  const moving = rig.commandAll(() => moveTo(2, 0.3), { rateHz: 50, ttlMs: 1_000 });
+  const moving = rig.commandAll(() => moveTo(2, 0.3), { rateHz: 50, ttlMs: LIFE_MS });
   t.after(() => moving.stop());
   await eventually("it moves", () => (last(states)?.velocity ?? 0) > 0.2, { timeoutMs: 60_000, last: () => [last(states), [...moving.refused]] });
   joint.busOff(true);

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { createMqttClientDriver } from "../drivers/mqtt/clientDriver.ts";
-import { ArmRig, moveTo } from "./armRig.ts";
+import { ArmRig, LIFE_MS, moveTo } from "./armRig.ts";
 import { eventually, freePort } from "./waiting.ts";
 
 const hold = "send: [ { bus: arm, message: base_Command, values: { mode: Hold, targetPosition: 0, velocityLimit: 0 } }, { bus: arm, message: shoulder_Command, values: { mode: Hold, targetPosition: 0, velocityLimit: 0 } }";
@@ -48,7 +48,7 @@ async function moving(t: TestContext) {
   t.after(() => lift.stop());
   await eventually("the lift is subscribed", () => lift.health().state === "up");
   await rig.arm();
-  const commands = rig.commandAll(() => moveTo(1.0, 0.4), { rateHz: 50, ttlMs: 1_000 });
+  const commands = rig.commandAll(() => moveTo(1.0, 0.4), { rateHz: 50, ttlMs: LIFE_MS });
   t.after(() => commands.stop());
   await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.2, { last: () => [rig.daemon.log(), rig.reflexes!.log] });
   const parked = (): boolean => rig.joints.every((joint) => rig.joint(joint).joint.mode === "Park" && Math.abs(rig.joint(joint).joint.positionRad) < 0.03);

@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import { type Client, Status } from "../shm/client/index.ts";
 import { type Daemon, startDaemon, testFolder } from "./daemon.ts";
+import { eventually } from "./waiting.ts";
 
 const notRoot = process.getuid?.() === 0 ? false : "only root can run programs as other users";
 
@@ -166,7 +167,7 @@ topics:
     await publish("app/secret", 3);
     await publish("app/open", 4);
     assert.deepEqual(await listener.next(), ["app/open", 4]);
-    assert.match(daemon.log(), /policyRefused/);
+    await eventually("it is logged", () => /policyRefused/.test(daemon.log()));
   });
 
   test("a changed policy rules subscriptions that run", async () => {
@@ -175,7 +176,7 @@ topics:
     await publish("app/open", 5);
     await publish("app/secret", 6);
     assert.deepEqual(await listener.next(), ["app/secret", 6]);
-    assert.match(daemon.log(), /policyChanged/);
+    await eventually("it is logged", () => /policyChanged/.test(daemon.log()));
   });
 
   test("whoever loses every right is sent off; a reload says what was taken over", async () => {

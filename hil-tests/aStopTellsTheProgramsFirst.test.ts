@@ -9,9 +9,12 @@ import { Program } from "./program.ts";
 
 test("programs that prepare themselves are waited for, and one that stands still no longer than its time", async (t) => {
   const folder = testFolder();
-  t.after(() => folder.remove());
   const daemon = await startDaemon(folder.path, "version: 1\nrobot: farewell\n");
-  t.after(() => daemon.process.kill("SIGKILL"));
+  t.after(async () => {
+    daemon.process.kill("SIGKILL");
+    await daemon.ended;
+    folder.remove();
+  });
   const snapshot = join(folder.path, "snapshot");
   // Longer than the notice: it asks for more, and gets it.
   const careful = new Program(t, daemon.socketPath, `

@@ -20,6 +20,10 @@ import { CLAIM_ID, type ReflexProcesses, startReflexes, withReflex } from "./ref
 import { eventually } from "./waiting.ts";
 
 const sourceFolder = join(import.meta.dirname, "../../../examples/arm");
+/** How long commands live here: longer than a busy machine keeps a program waiting. Where a command is to grow old, the test says how soon. */
+export const LIFE_MS = 5_000;
+/** When a bus or a node that says nothing counts as lost: longer than a machine stands still. */
+const LOST_MS = 5_000;
 /** What the bus-health machine sends to ask whether anybody is there. */
 export const PROBE_ID = 0x7ff;
 
@@ -53,17 +57,17 @@ export function armConfiguration(joints: readonly JointName[], busSocket: string
     version: 1,
     robot: "test-arm",
     buses: [{
-      name: "arm", driver: "emulator", interface: busSocket, bitrateBps: 500_000, deadAfterMs: 2_000,
+      name: "arm", driver: "emulator", interface: busSocket, bitrateBps: 500_000, deadAfterMs: LOST_MS,
       databases: [{ dbc: "arm.dbc", checks: "arm.checks.yaml", lint: "required", template: { id: "node_id << 5 | message_id", nodes: Object.fromEntries(joints.map((joint) => [joint, NODE_NUMBERS[joint]])) } }],
     }],
-    nodes: joints.map((joint) => ({ name: joint, link: "arm", heartbeat: { canopen: NODE_NUMBERS[joint] }, timeoutMs: 2_000 })),
-    commands: joints.map((joint) => ({ bus: "arm", message: `${joint}_Command`, ttlMsMax: 1_000, rateHzMax: 200, writers: [] })),
+    nodes: joints.map((joint) => ({ name: joint, link: "arm", heartbeat: { canopen: NODE_NUMBERS[joint] }, timeoutMs: LOST_MS })),
+    commands: joints.map((joint) => ({ bus: "arm", message: `${joint}_Command`, ttlMsMax: LIFE_MS, rateHzMax: 200, writers: [] })),
     arming: { autoDisarmAfterSilentMs: 0 },
     safePose: {
-      budgetMs: 10_000,
+      budgetMs: 60_000,
       steps: [
-        { name: "stop", deadlineMs: 4_000, send: send({ mode: "Hold", targetPosition: 0, velocityLimit: 0 }), until: until("velocity") },
-        { name: "park", deadlineMs: 6_000, send: send({ mode: "Park", targetPosition: 0, velocityLimit: 1.5 }), until: until("position") },
+        { name: "stop", deadlineMs: 20_000, send: send({ mode: "Hold", targetPosition: 0, velocityLimit: 0 }), until: until("velocity") },
+        { name: "park", deadlineMs: 30_000, send: send({ mode: "Park", targetPosition: 0, velocityLimit: 1.5 }), until: until("position") },
       ],
     },
   };

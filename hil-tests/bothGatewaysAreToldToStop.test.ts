@@ -1,7 +1,7 @@
 /** Two gateways are told to stop at the same moment, as a service manager does it. Whichever hears of it first: one of them brings the arm to rest, and both end. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ArmRig, moveTo } from "./armRig.ts";
+import { ArmRig, LIFE_MS, moveTo } from "./armRig.ts";
 import { Standby } from "./standbyDaemon.ts";
 import { eventually } from "./waiting.ts";
 
@@ -19,7 +19,7 @@ for (const first of ["the active", "the standby"] as const) {
       await standby.ready();
       await eventually("the active knows", async () => ((await rig.client.request("gateway/failover", {}, { timeoutMs: 60_000 })) as { standby?: { ready: boolean } }).standby?.ready === true, { last: () => standby.log });
       await rig.arm();
-      const commands = rig.commandAll(() => moveTo(1.5, 1.5), { rateHz: 50, ttlMs: 1_000 });
+      const commands = rig.commandAll(() => moveTo(1.5, 1.5), { rateHz: 50, ttlMs: LIFE_MS });
       t.after(() => commands.stop());
       await eventually("it is away from where it parks", () => rig.joints.every((joint) => rig.joint(joint).joint.positionRad > 0.3), { timeoutMs: 60_000, last: () => commands.why });
       const processes = first === "the active" ? [rig.daemon.process, standby.process] : [standby.process, rig.daemon.process];

@@ -22,10 +22,11 @@ export interface Daemon {
   stop(): Promise<{ code: number | null; verdict: PoseVerdict | undefined }>;
 }
 
-/** A folder for one test; removed by `remove`. */
+/** A folder for one test; removed by `remove`, when whoever writes there has ended: hooks of `t.after` run in the order in which they were given. */
 export function testFolder(): { path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), "ipcnet-test-"));
-  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+  // Who is only just ending may still put something there.
+  return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 }) };
 }
 
 /** Starts the daemon with `configuration` (YAML; `socket` is added) and resolves when its socket answers. */
@@ -45,7 +46,7 @@ export async function startDaemon(folder: string, configuration: string): Promis
   const daemon: Daemon = {
     process: child, folder, socketPath, log: () => log, ended,
     async connect(name = "test") {
-      const client = await connect({ socketPath, name, timeoutMs: 5_000 });
+      const client = await connect({ socketPath, name, timeoutMs: 60_000 });
       // Tests end their gateways on purpose: the end of their own subscriptions is no news.
       client.onClose(() => undefined);
       return client;
@@ -78,7 +79,7 @@ function listening(child: ChildProcess, log: () => string, ended: Daemon["ended"
 }
 
 /** Resolves when `condition` is true; asked at each event of `subscribe`, and a deadline ends it. */
-export function until(condition: () => boolean, subscribe: (look: () => void) => () => void, { timeoutMs = 30_000, what = "the condition" }: { timeoutMs?: number; what?: string } = {}): Promise<void> {
+export function until(condition: () => boolean, subscribe: (look: () => void) => () => void, { timeoutMs = 120_000, what = "the condition" }: { timeoutMs?: number; what?: string } = {}): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       leave();

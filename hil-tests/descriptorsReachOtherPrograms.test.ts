@@ -10,12 +10,14 @@ import { eventually } from "./waiting.ts";
 
 test("a program reads the file that another one hands it, and hands one back", async (t) => {
   const folder = testFolder();
-  t.after(() => folder.remove());
   const notes = join(folder.path, "notes");
   writeFileSync(notes, "what the camera saw");
   writeFileSync(join(folder.path, "calibration"), "focal length 3.6");
   const daemon = await startDaemon(folder.path, `version: 1\nrobot: descriptors\nresources:\n  - { name: calibration, file: "${join(folder.path, "calibration")}", modes: [read] }\n  - { name: nothing, device: /dev/null, modes: [write] }\n`);
-  t.after(() => daemon.stop());
+  t.after(async () => {
+    await daemon.stop();
+    folder.remove();
+  });
   const provider = new Program(t, daemon.socketPath, `
     const { readFileSync, readSync } = await import("node:fs");
     await client.offer("read", { capacity: 4 }, async (_body, call) => {

@@ -16,6 +16,7 @@ import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import type { Client } from "../shm/client/index.ts";
 import { messageName, readRecording, recordingChecks, recordingDbc, type RecordedFrame, recordingMissing } from "./carRecording.ts";
 import { type Daemon, startDaemon, testFolder, until } from "./daemon.ts";
+import { freePort } from "./waiting.ts";
 
 const FRAMES = 6_158;
 
@@ -172,7 +173,7 @@ describe("a car's recording, frame by frame", { skip: recordingMissing }, () => 
   let rig: Rig;
   before(async () => {
     rig = new Rig();
-    await rig.start({ bitrateBps: 0, mqttPort: 18_911, withMosquitto: mosquittoIsHere });
+    await rig.start({ bitrateBps: 0, mqttPort: await freePort(), withMosquitto: mosquittoIsHere });
   });
   after(() => rig.stop());
 
@@ -215,7 +216,7 @@ describe("the same recording at its own speed", { skip: recordingMissing }, () =
   test("on a bus of 500 kbit/s all are accepted, in order", async (t) => {
     const rig = new Rig();
     t.after(() => rig.stop());
-    await rig.start({ bitrateBps: 500_000, mqttPort: 18_912, withMosquitto: false });
+    await rig.start({ bitrateBps: 500_000, mqttPort: await freePort(), withMosquitto: false });
     const frames = readRecording();
     await rig.replay(frames, { paced: true });
     await rig.until(() => rig.local.length + rig.lost >= FRAMES && rig.mqtt.length >= FRAMES, "the arrival of all frames");

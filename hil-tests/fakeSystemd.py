@@ -1,37 +1,50 @@
 """What systemd does for the pair: a notification socket with a descriptor store, and a start with what is in it. Says and is told one JSON value a line."""
-import array, json, os, socket, sys, threading
+import array, json, os, select, socket, sys
 
 path, program = sys.argv[1], sys.argv[2:]
 store = []
 said = []
-lock = threading.Lock()
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 notify.bind(path)
 
 
-def serve():
+def take():
+    """One notification."""
+    text, ancillary, _, _ = notify.recvmsg(4096, socket.CMSG_SPACE(16 * 4))
+    fds = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % 4])
+    fields = dict(line.split("=", 1) for line in text.decode().split("\n") if "=" in line)
+    name = fields.get("FDNAME", "stored")
+    if "FDSTORE" not in fields and "FDSTOREREMOVE" not in fields:
+        said.append(text.decode())
+    if fields.get("FDSTOREREMOVE") == "1":
+        for entry in [e for e in store if e[0] == name]:
+            store.remove(entry)
+            os.close(entry[1])
+    elif fields.get("FDSTORE") == "1":
+        store.extend((name, fd) for fd in fds)
+
+
+def lines():
+    """The orders, one a line. Whatever was notified before one comes is taken before it: an answer knows all of it."""
+    rest = b""
     while True:
-        text, ancillary, _, _ = notify.recvmsg(4096, socket.CMSG_SPACE(16 * 4))
-        fds = array.array("i")
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(data[: len(data) - len(data) % 4])
-        fields = dict(line.split("=", 1) for line in text.decode().split("\n") if "=" in line)
-        name = fields.get("FDNAME", "stored")
-        with lock:
-            if "FDSTORE" not in fields and "FDSTOREREMOVE" not in fields:
-                said.append(text.decode())
-            if fields.get("FDSTOREREMOVE") == "1":
-                for entry in [e for e in store if e[0] == name]:
-                    store.remove(entry)
-                    os.close(entry[1])
-            elif fields.get("FDSTORE") == "1":
-                store.extend((name, fd) for fd in fds)
+        ready = select.select([0, notify], [], [])[0]
+        while select.select([notify], [], [], 0)[0]:
+            take()
+        if 0 not in ready:
+            continue
+        some = os.read(0, 65536)
+        if not some:
+            return
+        *whole, rest = (rest + some).split(b"\n")
+        yield from whole
 
 
 def start(extra):
-    with lock:
-        given = [(name, os.dup(fd)) for name, fd in store] + [(name, os.open("/dev/null", os.O_RDONLY)) for name in extra]
+    given = [(name, os.dup(fd)) for name, fd in store] + [(name, os.open("/dev/null", os.O_RDONLY)) for name in extra]
     child = os.fork()
     if child == 0:
         # Out of the way of the places that they are to have.
@@ -47,8 +60,7 @@ def start(extra):
     return child
 
 
-threading.Thread(target=serve, daemon=True).start()
-for line in sys.stdin:
+for line in lines():
     order = json.loads(line)
     if order["do"] == "start":
         answer = start(order.get("extra", []))
@@ -57,9 +69,7 @@ for line in sys.stdin:
         os.waitpid(order["pid"], 0)
         answer = True
     elif order["do"] == "said":
-        with lock:
-            answer = list(said)
+        answer = list(said)
     else:
-        with lock:
-            answer = sorted(name for name, _ in store)
+        answer = sorted(name for name, _ in store)
     print(json.dumps(answer), flush=True)

@@ -1,6 +1,5 @@
 /** A child process of a test that says one thing a line, and is asked by lines on stdin. */
 import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import type { TestContext } from "node:test";
 import { eventually } from "./waiting.ts";
 
@@ -12,10 +11,17 @@ export class LinesOfChild {
   /** What it has said, in order. */
   readonly lines: unknown[] = [];
   #errors = "";
+  readonly #closed: Promise<void>;
+  /** It is gone and all that it has said is here: a process can be gone while the last of it is still in a pipe. */
+  #isClosed = false;
 
   /** Of a child with pipes for all three; it is killed when the test ends. `parse`: what a line means. */
   constructor(t: TestContext, child: ChildProcess, parse: (line: string) => unknown = JSON.parse) {
     this.child = child;
+    this.#closed = new Promise((resolve) => child.once("close", () => {
+      this.#isClosed = true;
+      resolve();
+    }));
     let text = "";
     child.stdout!.setEncoding("utf8").on("data", (chunk: string) => {
       const parts = (text + chunk).split("\n");
@@ -29,17 +35,11 @@ export class LinesOfChild {
     t.after(() => this.kill());
   }
 
-  get hasEnded(): boolean {
-    return this.child.exitCode !== null || this.child.signalCode !== null;
-  }
-
   /** The first line from `from` on that satisfies `test`, when it has been said; rejects when the program ends before. */
   async hears<T = unknown>(what: string, test: (line: never) => boolean, from = 0): Promise<T> {
     const { line } = await eventually(what, () => {
-      // What it said last may still be on its way when it ends.
-      const ended = this.hasEnded && this.child.stdout!.readableEnded;
       const found = this.lines.slice(from).find((line) => test(line as never));
-      if (found === undefined && ended) throw new Error(`${what}: the program has ended (${this.child.exitCode ?? this.child.signalCode}): ${this.#errors}`);
+      if (found === undefined && this.#isClosed) throw new Error(`${what}: the program has ended (${this.child.exitCode ?? this.child.signalCode}): ${this.#errors}`);
       return found === undefined ? undefined : { line: found };
     }, { timeoutMs: PATIENCE_MS, last: () => [this.lines.at(-1), this.#errors] });
     return line as T;
@@ -59,15 +59,13 @@ export class LinesOfChild {
 
   /** Resolves with its exit code, and what it wrote on stderr. */
   async ended(): Promise<{ code: number | null; errors: string }> {
-    if (!this.hasEnded || !this.child.stdout!.readableEnded) await once(this.child, "close");
+    await this.#closed;
     return { code: this.child.exitCode, errors: this.#errors };
   }
 
   /** kill -9; resolves when it is gone. */
   async kill(): Promise<void> {
-    if (this.hasEnded) return;
-    const closed = once(this.child, "close");
     this.child.kill("SIGKILL");
-    await closed;
+    await this.#closed;
   }
 }

@@ -7,9 +7,12 @@ import { eventually } from "./waiting.ts";
 
 async function dyingGateway(t: TestContext): Promise<Daemon> {
   const folder = testFolder();
-  t.after(() => folder.remove());
   const daemon = await startDaemon(folder.path, "version: 1\nrobot: mortal\n");
-  t.after(() => daemon.process.kill("SIGKILL"));
+  t.after(async () => {
+    daemon.process.kill("SIGKILL");
+    await daemon.ended;
+    folder.remove();
+  });
   return daemon;
 }
 

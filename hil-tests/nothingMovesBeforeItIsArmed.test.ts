@@ -41,7 +41,7 @@ async function sendAll(port: NodePort, frames: readonly CanFrame[]): Promise<voi
     turn();
   });
   turn();
-  await eventually("the sweep", () => confirmed === frames.length, { last: () => ({ sent, confirmed, of: frames.length, next: frames[sent]?.canId, state: port.state, tec: port.tec, inFlight: port.inFlight, linkUp: port.linkUp }) });
+  await eventually("the sweep", () => confirmed === frames.length, { timeoutMs: 120_000, last: () => ({ sent, confirmed, of: frames.length, next: frames[sent]?.canId, state: port.state, tec: port.tec, inFlight: port.inFlight, linkUp: port.linkUp }) });
   leave();
 }
 
@@ -51,7 +51,7 @@ describe("nothing moves before it is armed", () => {
   const allowed = new Set([commandId("base"), commandId("shoulder")]);
 
   before(async () => {
-    rig = await ArmRig.start({ configure: (configuration) => void (configuration.safePose["steps"] = [{ name: "hold", deadlineMs: 4_000,
+    rig = await ArmRig.start({ configure: (configuration) => void (configuration.safePose["steps"] = [{ name: "hold", deadlineMs: 30_000,
       send: ["base", "shoulder"].map((joint) => ({ bus: "arm", message: `${joint}_Command`, values: { mode: "Hold", targetPosition: 0, velocityLimit: 0 } })),
       until: ["base", "shoulder"].map((joint) => ({ topic: `can/arm/${joint}_State`, signal: "velocity", absMax: 0.02, ageMsMax: 500 })) }]) });
     intruder = attachInProcess(rig.host, { name: "intruder", queueFrames: 64 }).port;
@@ -98,10 +98,10 @@ describe("nothing moves before it is armed", () => {
     await rig.until("both nodes seen", ({ missingForArming }) => missingForArming.length === 0);
     assert.deepEqual(await sweep(), { accepted: [], sent: 0 });
     assert.equal(rig.gatewayNode.statistics.sentFrames, 0);
-    const { rejects } = await rig.status();
-    const count = (reason: string): number => rejects.find((reject) => reject.reason === reason)?.count ?? 0;
-    assert.ok(count("unknownId") > 1_900, "identifiers of nobody are counted");
-    assert.ok(count("notPermitted") >= allowed.size, "somebody else who sends our commands is noticed");
+    await rig.until("identifiers of nobody are counted, and somebody else who sends our commands is noticed", ({ rejects }) => {
+      const count = (reason: string): number => rejects.find((reject) => reject.reason === reason)?.count ?? 0;
+      return count("unknownId") > 1_900 && count("notPermitted") >= allowed.size;
+    });
   });
 
   test("armed, what is listed passes and nothing else", async () => {
@@ -122,12 +122,17 @@ describe("nothing moves before it is armed", () => {
     const { stateReason } = await rig.until("posed", ({ state }) => state === "posed");
     assert.match(stateReason, /safe pose/);
     await rig.client.request("gateway/reset");
-    const error = await refusal(rig.client.request("gateway/arm"));
-    assert.match(error.message, /second master/);
+    // It goes on, however long the machine takes for the rest.
+    const again = everyForeignFrame().filter(({ canId, flags }) => (flags & CanFlag.extended) === 0 && canId === commandId("base"));
+    const error = await eventually("a refusal for it", async () => {
+      await sendAll(intruder, again);
+      return rig.client.request("gateway/arm").then(() => assert.fail("armed beside a second master"), (refused: IpcnetError) => /second master/.test(refused.message) && refused);
+    });
+    assert.equal(error.status, Status.preconditionFailed);
   });
 
   test("in the safe pose and after it, commands and identifiers are refused", async () => {
-    const verdict = (await rig.client.request("gateway/safe-pose", { why: "test" }, { timeoutMs: 15_000 })) as { verdict: string };
+    const verdict = (await rig.client.request("gateway/safe-pose", { why: "test" }, { timeoutMs: 60_000 })) as { verdict: string };
     assert.equal(verdict.verdict, "posed");
     assert.equal((await rig.status()).state, "posed");
     assert.equal((await refusal(rig.command("base", moveTo(0.5)))).status, Status.preconditionFailed);

@@ -10,7 +10,7 @@ import { createMqttClientDriver } from "../drivers/mqtt/clientDriver.ts";
 import type { Message } from "../shm/client/index.ts";
 import { ArmRig } from "./armRig.ts";
 import { until } from "./daemon.ts";
-import { eventually, freePort } from "./waiting.ts";
+import { eventually, freePort, standsStill } from "./waiting.ts";
 
 const clientModule = JSON.stringify(join(import.meta.dirname, "../shm/client/index.js"));
 
@@ -66,20 +66,21 @@ test("a stopped subscriber loses its own messages and nobody else's", async (t) 
   endsWith(t, frozen);
   let out = "";
   frozen.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
-  await eventually("the other subscriber", () => out.includes("ready"));
+  await eventually("the other subscriber", () => out.includes("ready"), { timeoutMs: 60_000 });
   const healthy = await healthySubscriber(rig, "can/arm/#");
   frozen.kill("SIGSTOP");
+  await standsStill(frozen.pid!);
   await flood(rig, "talker", 4_000, (index) => ({ canId: 0x500, data: Uint8Array.of(index, index >> 8) }));
   const report = async (name: string) => (await rig.status()).clients.find((client) => client.name === name)!;
-  await eventually("losses of the frozen one", async () => (await report("frozen")).droppedMessages > 1_000);
-  await eventually("4000 frames at the healthy one", () => healthy.arrived.get("can/arm/raw")! >= 4_000);
+  await eventually("losses of the frozen one", async () => (await report("frozen")).droppedMessages > 1_000, { timeoutMs: 60_000 });
+  await eventually("4000 frames at the healthy one", () => healthy.arrived.get("can/arm/raw")! >= 4_000, { timeoutMs: 60_000 });
   assert.deepEqual(healthy.gaps, []);
   assert.equal((await report("test")).droppedMessages, 0);
   const { pendingBytes } = await report("frozen");
   assert.ok(pendingBytes < 4 << 20, `${pendingBytes} bytes are kept for it`);
   // It learns exactly how many it missed.
   frozen.kill("SIGCONT");
-  await eventually("its own count of losses", () => /lost \d{4,}/.test(out));
+  await eventually("its own count of losses", () => /lost \d{4,}/.test(out), { timeoutMs: 60_000 });
 });
 
 test("an MQTT client that reads no more is cut, and the healthy ones lose nothing", async (t) => {
@@ -116,7 +117,7 @@ test("an MQTT client that reads no more is cut, and the healthy ones lose nothin
   for (let index = 0; index < 200; index++) await rig.client.publish("app/bulk", bulk);
   const frames = 3_000;
   await flood(rig, "talker", frames, (index) => ({ canId: 0x500, data: Uint8Array.of(index, index >> 8) }));
-  await eventually("all frames at the healthy MQTT client", () => seen.size === frames, { timeoutMs: 15_000, last: () => seen.size });
+  await eventually("all frames at the healthy MQTT client", () => seen.size === frames, { timeoutMs: 60_000, last: () => seen.size });
   await eventually("all frames at the local one", () => local.arrived.get("can/arm/raw")! >= frames);
   assert.deepEqual(local.gaps, []);
   await rig.until("the frozen one found out", ({ links }) => {

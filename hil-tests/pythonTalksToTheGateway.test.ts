@@ -196,6 +196,7 @@ with ipcnet.connect() as client:
     ended = []
     client.on_end(ended.append)
     client.offer("never/answered", lambda body, call: print("asked", flush=True))
+    print("there", flush=True)
     try:
         client.run()
     except ipcnet.IpcnetError as error:
@@ -205,12 +206,12 @@ with ipcnet.connect() as client:
     except ipcnet.IpcnetError as error:
         print(error.status, flush=True)
 `], doomed.socketPath);
-    await eventually("they talk", () => listener.lines.length >= 3, { timeoutMs: PATIENCE_MS });
+    await eventually("they talk", () => listener.lines.length >= 3 && asking.lines.length > 0, { timeoutMs: PATIENCE_MS });
     doomed.process.kill("SIGKILL");
     await doomed.ended;
     const { code, errors } = await asking.ended;
     assert.equal(code, 0, errors);
-    assert.deepEqual(asking.lines, ["303 True", "303"]);
+    assert.deepEqual(asking.lines, ["there", "303 True", "303"]);
     const before = listener.lines.length;
     await eventually("they still talk", () => listener.lines.length >= before + 5, { timeoutMs: PATIENCE_MS });
     const counts = listener.lines.map((line) => Number(line.split(" ")[0]));

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Configuration } from "./armRig.ts";
-import { eventually, isAlive } from "./waiting.ts";
+import { eventually, isAlive, killIfThere } from "./waiting.ts";
 
 const entry = join(import.meta.dirname, "../gateway/bin/reflexes.js");
 const gatewayEntry = join(import.meta.dirname, "../gateway/bin/ipcnetd.js");
@@ -21,11 +21,13 @@ export function withReflex(configuration: Configuration, reflex: "single" | "pai
 export class ReflexProcesses {
   readonly keeper: ChildProcess;
   readonly #folder: string;
+  readonly #closed: Promise<unknown>;
   #log = "";
 
   constructor(keeper: ChildProcess, folder: string) {
     this.keeper = keeper;
     this.#folder = folder;
+    this.#closed = once(keeper, "close");
     for (const stream of [keeper.stdout!, keeper.stderr!]) stream.setEncoding("utf8").on("data", (text: string) => (this.#log += text));
   }
 
@@ -41,17 +43,18 @@ export class ReflexProcesses {
   /** kill -9; resolves when it is gone. */
   async kill(instance: "a" | "b"): Promise<void> {
     const pid = await eventually(`reflex ${instance}`, () => this.pid(instance), { last: () => this.#log });
-    process.kill(pid, "SIGKILL");
-    await eventually(`reflex ${instance} gone`, async () => !(await isAlive(pid)));
+    killIfThere(pid);
+    await eventually(`reflex ${instance} gone`, async () => !(await isAlive(pid)), { timeoutMs: 60_000 });
   }
 
   /** kill -9 of all of them, and of what would start them again. */
   async killAll(): Promise<void> {
     const pids = (["a", "b"] as const).flatMap((instance) => this.pid(instance) ?? []);
     this.keeper.kill("SIGKILL");
-    for (const pid of pids) process.kill(pid, "SIGKILL");
-    if (this.keeper.exitCode === null && this.keeper.signalCode === null) await once(this.keeper, "close");
-    for (const pid of pids) await eventually(`process ${pid} gone`, async () => !(await isAlive(pid)));
+    // Without their keeper they may end by themselves.
+    for (const pid of pids) killIfThere(pid);
+    await this.#closed;
+    for (const pid of pids) await eventually(`process ${pid} gone`, async () => !(await isAlive(pid)), { timeoutMs: 60_000 });
   }
 
   /** At the end of a test: nobody waits for a safe pose then. */

@@ -7,7 +7,7 @@ import { test, type TestContext } from "node:test";
 import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
 import { JOINTS, type JointName } from "../examples/arm/teleop.ts";
 import { Status } from "../shm/client/index.ts";
-import { ArmRig, moveTo, PROBE_ID, refusal, type SeenFrame } from "./armRig.ts";
+import { ArmRig, LIFE_MS, moveTo, PROBE_ID, refusal, type SeenFrame } from "./armRig.ts";
 import { type Standby, startStandby } from "./reflexProcesses.ts";
 import { eventually } from "./waiting.ts";
 
@@ -29,7 +29,7 @@ test("commands from before a power loss never reach the motors after it", async 
   t.after(() => rig.stop());
 
   await rig.arm();
-  const old = rig.commandAll(() => moveTo(OLD_TARGET_RAD), { rateHz: 100, ttlMs: 1_000 });
+  const old = rig.commandAll(() => moveTo(OLD_TARGET_RAD), { rateHz: 100, ttlMs: LIFE_MS });
   t.after(() => old.stop());
   await eventually("motion", () => old.accepted > 200 && rig.joint("base").joint.velocityRadS > 0.5, { timeoutMs: 60_000 });
 
@@ -121,7 +121,7 @@ async function paired(t: TestContext, joints: readonly JointName[]): Promise<Pai
 /** The arm in motion towards the old target. */
 async function inMotion(t: TestContext, rig: ArmRig): Promise<ReturnType<ArmRig["commandAll"]>> {
   await rig.arm();
-  const old = rig.commandAll(() => moveTo(OLD_TARGET_RAD), { rateHz: 100, ttlMs: 1_000 });
+  const old = rig.commandAll(() => moveTo(OLD_TARGET_RAD), { rateHz: 100, ttlMs: LIFE_MS });
   t.after(() => old.stop());
   await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.5, { last: () => [rig.daemon.log(), rig.reflexes!.log] });
   return old;
@@ -132,7 +132,7 @@ async function armedAfresh(t: TestContext, { rig, commands }: Paired, old: { sto
   assert.match((await refusal(rig.client.request("gateway/arm"))).message, /reset/);
   old.stop();
   await rig.client.request("gateway/arm", { reset: true, why: "test" });
-  const fresh = rig.commandAll(() => moveTo(FRESH_TARGET_RAD), { rateHz: 100, ttlMs: 1_000 });
+  const fresh = rig.commandAll(() => moveTo(FRESH_TARGET_RAD), { rateHz: 100, ttlMs: LIFE_MS });
   t.after(() => fresh.stop());
   await eventually("motion to the fresh target", () => rig.joints.every((joint) => rig.joint(joint).joint.counters.commandsAccepted > 20), { last: () => [rig.daemon.log(), rig.reflexes!.log] });
   assert.deepEqual([...new Set(commands(from).map(targetRad))], [FRESH_TARGET_RAD]);

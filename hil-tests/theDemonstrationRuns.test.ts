@@ -8,7 +8,7 @@ import { test, type TestContext } from "node:test";
 import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import { connect } from "../shm/client/index.ts";
 import { testFolder } from "./daemon.ts";
-import { eventually, isAlive } from "./waiting.ts";
+import { eventually, isAlive, killIfThere } from "./waiting.ts";
 
 interface Demonstration {
   folder: string;
@@ -33,18 +33,18 @@ async function start(t: TestContext): Promise<Demonstration> {
   let children: number[] = [];
   t.after(async () => {
     for (const pid of [...(runner.exitCode === null && runner.signalCode === null ? [runner.pid!] : []), ...children]) {
-      if (await isAlive(pid)) process.kill(pid, "SIGKILL");
+      if (await isAlive(pid)) killIfThere(pid);
     }
     await ended;
     folder.remove();
   });
   const socketPath = join(folder.path, "ipcnet.sock");
-  const client = await eventually("the gateway", () => connect({ socketPath, name: "test", timeoutMs: 2_000 }).catch(() => undefined), { timeoutMs: 40_000, last: () => output });
+  const client = await eventually("the gateway", () => connect({ socketPath, name: "test", timeoutMs: 20_000 }).catch(() => undefined), { timeoutMs: 120_000, last: () => output });
   let last: StatusReport | undefined;
   await eventually("armed and moving", async () => {
     last = (await client.request("gateway/status")) as StatusReport;
     return last.state === "armed" && last.commands.sent > 50;
-  }, { timeoutMs: 40_000, last: () => last && [last.state, last.missingForArming] });
+  }, { timeoutMs: 120_000, last: () => last && [last.state, last.missingForArming] });
   await client.close();
   children = childrenOf(runner.pid!);
   assert.equal(children.length, 4);
@@ -55,7 +55,7 @@ async function start(t: TestContext): Promise<Demonstration> {
 }
 
 async function assertNothingIsLeft({ folder, children }: Demonstration): Promise<void> {
-  for (const pid of children) await eventually(`process ${pid} ended`, async () => !(await isAlive(pid)), { timeoutMs: 30_000 });
+  for (const pid of children) await eventually(`process ${pid} ended`, async () => !(await isAlive(pid)), { timeoutMs: 120_000 });
   assert.deepEqual(readdirSync(folder).filter((name) => name.endsWith(".sock") || name === "hand"), [], "no socket, no terminal");
 }
 

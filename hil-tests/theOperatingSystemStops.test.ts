@@ -4,7 +4,7 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { noBus, PrivateBus } from "../gateway/triggers/privateBus.ts";
-import { ArmRig, moveTo, patient } from "./armRig.ts";
+import { ArmRig, LIFE_MS, moveTo, patient } from "./armRig.ts";
 import { Program } from "./program.ts";
 import { eventually } from "./waiting.ts";
 
@@ -23,9 +23,10 @@ async function moving(t: TestContext, prepareMs = 0): Promise<{ bus: PrivateBus;
   } });
   for (const name of ["DBUS_SYSTEM_BUS_ADDRESS", "INVOCATION_ID"]) Reflect.deleteProperty(process.env, name);
   t.after(() => rig.stop());
-  await eventually("the delay lock", () => existsSync(lock));
+  // Whole: it is written line by line.
+  await eventually("the delay lock", () => existsSync(lock) && readFileSync(lock, "utf8").split("\n").length > 2, { timeoutMs: 60_000 });
   await rig.arm();
-  const commands = rig.commandAll(() => moveTo(1.5), { rateHz: 50, ttlMs: 1_000 });
+  const commands = rig.commandAll(() => moveTo(1.5), { rateHz: 50, ttlMs: LIFE_MS });
   t.after(() => commands.stop());
   await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.3);
   return { bus, rig, lock };
@@ -35,7 +36,7 @@ test("logind says so first: the pose begins, the lock is given back when it is r
   const { bus, rig, lock } = await moving(t);
   assert.deepEqual(readFileSync(lock, "utf8").split("\n").slice(0, 2), ["--what=shutdown", "--mode=delay"]);
   bus.prepareForShutdown(true);
-  const { pose } = await rig.until("posed", ({ state }) => state === "posed");
+  const { pose } = await rig.until("posed", ({ state }) => state === "posed", 60_000);
   assert.equal(pose?.trigger, "shutdown");
   assert.match(pose.why, /about to stop \(logind\)/);
   assert.match(pose.reset, /ipcnet reset/);

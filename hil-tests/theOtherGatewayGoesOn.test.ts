@@ -54,7 +54,9 @@ test("a planned switch: who asks is answered by the successor, once", async (t) 
   const after = (await client.request("gateway/failover", { action: "switch", from: "a" }, { timeoutMs: 60_000 })) as Report;
   assert.deepEqual([after.active, after.standby, after.since.death], ["b", undefined, "handover"]);
   await rig.instances.get("a")!.exited;
-  assert.equal(rig.instances.get("a")!.child.exitCode, 0);
+  // Its successor may have killed it before it has ended by itself: what it had to say is said.
+  const { exitCode, signalCode } = rig.instances.get("a")!.child;
+  assert.ok(exitCode === 0 || signalCode === "SIGKILL", `${exitCode ?? signalCode}\n${rig.logs()}`);
   // Without a standby nobody is handed over to.
   await assert.rejects(client.request("gateway/failover", { action: "switch", from: "b" }), /207/);
   assert.equal(gone, false);

@@ -38,6 +38,7 @@ class TwoHosts {
   readonly #bus = new BusHost({ name: "arm", bitrateBps: 500_000 });
   readonly joints: readonly SimulatedJoint[];
   readonly hosts: Host[] = [];
+  readonly #ends: (() => unknown)[] = [];
 
   private constructor() {
     this.joints = JOINTS.map((name) => new SimulatedJoint(this.#bus, name, { claimId: CLAIM_ID, claimQuietMs: 2 * BEAT_MS, claimTimeoutMs: CLAIM_TIMEOUT_MS }));
@@ -46,15 +47,17 @@ class TwoHosts {
   static async start(t: TestContext): Promise<TwoHosts> {
     const two = new TwoHosts();
     const { path, remove } = testFolder();
-    t.after(remove);
     const socketPath = join(path, "arm.bus");
     const server = await serveBuses({ socketPath, buses: [two.#bus] });
+    // Whoever uses it first: hooks run in the order in which they are given.
     t.after(async () => {
+      for (const end of two.#ends.toReversed()) await end();
       for (const joint of two.joints) joint.silence();
       await server.close();
       two.#bus.close();
+      remove();
     });
-    for (const number of [0, 1] as const) two.hosts.push(await startHost(t, number, socketPath));
+    for (const number of [0, 1] as const) two.hosts.push(await startHost((end) => two.#ends.push(end), number, socketPath));
     return two;
   }
 
@@ -76,9 +79,10 @@ class TwoHosts {
   }
 }
 
-async function startHost(t: TestContext, number: 0 | 1, busSocket: string): Promise<Host> {
+/** `atEnd`: what is to be done when the test is over, the last one first. */
+async function startHost(atEnd: (end: () => unknown) => void, number: 0 | 1, busSocket: string): Promise<Host> {
   const { path, remove } = testFolder();
-  t.after(remove);
+  atEnd(remove);
   for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(sourceFolder, name), join(path, name));
   const configuration = armConfiguration(JOINTS, busSocket);
   withReflex(configuration, "single");
@@ -87,14 +91,14 @@ async function startHost(t: TestContext, number: 0 | 1, busSocket: string): Prom
   Object.assign(configuration.buses[0]!, { host: number, selfFenceMs: SELF_FENCE_MS });
   for (const command of configuration.commands) command["ttlMsMax"] = LIFE_MS;
   const reflexes = await startReflexes(path, yamlOf(configuration));
-  t.after(() => reflexes.end());
+  atEnd(() => reflexes.end());
   const daemon = await startDaemon(path, yamlOf(configuration));
-  t.after(async () => {
+  atEnd(async () => {
     daemon.process.kill("SIGKILL");
     await daemon.ended;
   });
   const client = await daemon.connect();
-  t.after(() => client.close());
+  atEnd(() => client.close());
   return { number, reflexes, daemon, client };
 }
 

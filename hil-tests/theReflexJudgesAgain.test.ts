@@ -9,7 +9,7 @@ import { shortHash } from "../failsafe/reflex/table/compile.ts";
 import { ReflexEnd } from "../failsafe/reflex/client/end.ts";
 import { loadConfiguration } from "../gateway/build/configuration.ts";
 import { systemClock } from "../schemas/clock.ts";
-import { ArmRig, PROBE_ID } from "./armRig.ts";
+import { ArmRig, LIFE_MS, PROBE_ID } from "./armRig.ts";
 import { eventually } from "./waiting.ts";
 
 const TARGET_AT = 4;
@@ -53,12 +53,12 @@ test("each reason has its refusal, and nothing refused is sent", async (t) => {
   data.set(table.rows.bytes.subarray(payload.payload, payload.payload + payload.lengthBytes));
   let token = 1_000_000;
   const record = (change: Partial<CommandRecord> = {}): CommandRecord => ({
-    deadlineUs: Math.floor(systemClock.nowUs() + 1e6), sequence: Math.floor(systemClock.nowUs()), brainEpoch, token: ++token, tableHash: shortHash(table.hash), message: base, lengthBytes: payload.lengthBytes, data, ...change,
+    deadlineUs: Math.floor(systemClock.nowUs() + LIFE_MS * 1e3), sequence: Math.floor(systemClock.nowUs()), brainEpoch, token: ++token, tableHash: shortHash(table.hash), message: base, lengthBytes: payload.lengthBytes, data, ...change,
   });
   const refusedAs = async (change: Partial<CommandRecord>): Promise<string> => {
     const command = record(change);
     assert.equal(lane.publish(encodeCommand(command)), "published");
-    return eventually(`the refusal of ${JSON.stringify(change, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value))}`, () => reasons.get(command.token), { last: () => [...reasons], timeoutMs: 10_000 });
+    return eventually(`the refusal of ${JSON.stringify(change, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value))}`, () => reasons.get(command.token), { last: () => [...reasons], timeoutMs: 60_000 });
   };
 
   assert.equal(await refusedAs({}), "notArmed");

@@ -70,7 +70,7 @@ test("the service, asked for by a program that is killed meanwhile: posed, and t
     void client.request("gateway/safe-pose", { why: "stop button" }, { timeoutMs: 20_000 });`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: "ignore" });
   const closed = once(child, "close");
-  await eventually("the safe pose running", () => rig.daemon.log().includes("[safePose]"));
+  await eventually("the safe pose running", () => rig.daemon.log().includes("[safePose]"), { timeoutMs: 60_000 });
   child.kill("SIGKILL");
   await closed;
   const { stateReason } = await rig.until("posed", ({ state }) => state === "posed");
@@ -82,14 +82,15 @@ test("the service, asked for by a program that is killed meanwhile: posed, and t
 });
 
 test("a required node is lost while armed: the safe pose runs for the others, and says what it could not measure", async (t) => {
-  const rig = await moving(t, { configure: (configuration, each) => {
-    hurried(configuration, each);
-    for (const node of configuration.nodes) node["timeoutMs"] = 500;
+  // In the time of each step the other joint gets there on a busy machine, too.
+  const rig = await moving(t, { configure: ({ safePose }) => {
+    safePose["budgetMs"] = 12_000;
+    for (const step of safePose["steps"] as Record<string, unknown>[]) Object.assign(step, { deadlineMs: 6_000, onTimeout: "fail" });
   } });
   rig.joint("shoulder").silence();
-  const status = await rig.until("fault", ({ state }) => state === "fault" || state === "posed");
+  const status = await rig.until("fault", ({ state }) => state === "fault" || state === "posed", 60_000);
   assert.equal(status.state, "fault");
-  assert.match(rig.daemon.log(), /node shoulder on arm is lost.*\n(.*\n)*.*armed → safePose/);
+  await eventually("both are logged, in this order", () => /node shoulder on arm is lost.*\n(.*\n)*.*armed → safePose/.test(rig.daemon.log()), { last: () => rig.daemon.log() });
   await rig.client.close();
   const { code, verdict } = await rig.daemon.stop();
   assert.equal(verdict?.verdict, "failed");

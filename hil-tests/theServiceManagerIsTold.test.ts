@@ -1,26 +1,28 @@
 /** systemd is told when the gateway is ready, that it stops, and that it needs time while its pose runs. systemd is played by a script. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { projectRoot } from "../schemas/testData.ts";
 import { testFolder } from "./daemon.ts";
 import { LinesOfChild } from "./lines.ts";
-import { eventually, isAlive } from "./waiting.ts";
+import { eventually, isAlive, killIfThere, standsStill } from "./waiting.ts";
 
 const skip = spawnSync("python3", ["--version"]).status === 0 ? false : "needs python3";
 
 /** A gateway started by the script, which lies beside the source; `environment`: more of what a unit would give it. */
 async function started(t: TestContext, environment: readonly string[] = []): Promise<{ pid: number; said(): Promise<string[]> }> {
   const folder = testFolder();
-  t.after(() => folder.remove());
   const config = join(folder.path, "ipcnet.yaml");
   writeFileSync(config, `version: 1\nrobot: told\nsocket: { path: "${join(folder.path, "ipcnet.sock")}", mode: "0600" }\n`);
   const daemon = ["env", ...environment, process.execPath, join(import.meta.dirname, "../gateway/bin/ipcnetd.js"), "--config", config];
   let pid: number | undefined;
-  t.after(() => {
-    if (pid !== undefined && existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
+  // Before the script is waited for: it has its stderr too.
+  t.after(async () => {
+    if (pid !== undefined) killIfThere(pid);
+    await systemd.kill();
+    folder.remove();
   });
   const systemd = new LinesOfChild(t, spawn("python3", [join(projectRoot(), "hil-tests/fakeSystemd.py"), join(folder.path, "notify.sock"), ...daemon], { stdio: ["pipe", "pipe", "pipe"] }));
   const order = <T>(what: object): Promise<T> => systemd.ask<T>(JSON.stringify(what));
@@ -46,7 +48,7 @@ test("that the event loop turns is said as often as the manager wants to hear it
   await eventually("that it lives, three times", async () => (await alive()) >= 3, { timeoutMs: 60_000 });
   // A process that is stopped says nothing: what has been sent is counted once it stands still.
   process.kill(pid, "SIGSTOP");
-  await eventually("that it stands still", () => / T /.test(readFileSync(`/proc/${pid}/stat`, "latin1")), { timeoutMs: 60_000 });
+  await standsStill(pid);
   const before = await alive();
   process.kill(pid, "SIGCONT");
   await eventually("that it lives again", async () => (await alive()) > before, { timeoutMs: 60_000 });

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
 import { Status } from "../shm/client/index.ts";
-import { ArmRig, type ArmRigOptions, commandId, moveTo, patient, refusal, type SeenFrame } from "./armRig.ts";
+import { ArmRig, type ArmRigOptions, commandId, LIFE_MS, moveTo, patient, refusal, type SeenFrame } from "./armRig.ts";
 import { Program } from "./program.ts";
 import { eventually } from "./waiting.ts";
 
@@ -114,7 +114,7 @@ test("deniedAccess: a program that goes on and on with what it may not do is ref
   chmodSync(rig.folder.path, 0o755);
   chmodSync(rig.daemon.socketPath, 0o666);
   await rig.arm();
-  const commands = rig.commandAll(() => moveTo(1.5, 0.4), { rateHz: 50, ttlMs: 1_000 });
+  const commands = rig.commandAll(() => moveTo(1.5, 0.4), { rateHz: 50, ttlMs: LIFE_MS });
   t.after(() => commands.stop());
   await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.2);
   const from = rig.seen.length;
@@ -140,7 +140,7 @@ test("deniedAccess: a program that goes on and on with what it may not do is ref
 test("tamperedTable: a reflex that starts refuses a stored table that was changed; where that counts as a compromise its twin poses the robot, and after a reset both work by the right one", async (t) => {
   const rig = await start(t, { reflex: "pair", joints: ["base"], configure: (configuration) => void Object.assign(configuration.safePose, { compromise: ["tamperedTable"] }) });
   await rig.arm();
-  const commands = rig.commandAll(() => moveTo(1.5, 0.4), { rateHz: 50, ttlMs: 1_000 });
+  const commands = rig.commandAll(() => moveTo(1.5, 0.4), { rateHz: 50, ttlMs: LIFE_MS });
   t.after(() => commands.stop());
   await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.2);
   const standby = (await rig.until("both work by the table", ({ reflexes }) => reflexes.length === 2 && reflexes.every(({ there, tableIsOurs }) => there && tableIsOurs))).reflexes.find(({ role }) => role === "standby")!;

@@ -113,15 +113,17 @@ for (const kind of ["abort", "hang"]) {
   test(`a frame of a bus over which the gateway dies (${kind}) kills one instance, never two, however often it comes`, async (t) => {
     const host = new BusHost({ name: "arm", bitrateBps: 500_000 });
     const folder = testFolder();
-    t.after(() => folder.remove());
     const busSocket = join(folder.path, "bus.sock");
     const server = await serveBuses({ socketPath: busSocket, buses: [host] });
-    t.after(() => server.close());
     const { port } = attachInProcess(host, { name: "node" });
     // Acknowledges: a gateway without commands only listens.
     attachInProcess(host, { name: "another node" });
     const rig = new PairRig({ configuration: `${pairConfiguration}buses: [ { name: arm, driver: emulator, interface: ${busSocket}, bitrateBps: 500000, publishRaw: true } ]\n`, env: () => ({ IPCNETD_LINK_FAILPOINT: `${kind}:deadbeef` }) });
-    t.after(() => rig.close());
+    t.after(async () => {
+      await rig.close();
+      await server.close();
+      folder.remove();
+    });
     await rig.startBoth();
     const ended = await rig.active(), other = await rig.standby();
     // As a real node does: again and again.

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Status } from "../shm/client/index.ts";
 import { ArmRig } from "./armRig.ts";
+import { eventually } from "./waiting.ts";
 
 const notRoot = process.getuid?.() === 0 ? false : "only root can run programs as other users";
 
@@ -42,7 +43,7 @@ describe("who may do what", { skip: notRoot }, () => {
       const answers = {};
       const attempt = async (name, what) => { try { await what(); answers[name] = 100; } catch (error) { answers[name] = error.status ?? String(error); } };
       let client;
-      await attempt("connect", async () => { client = await connect({ socketPath: ${JSON.stringify(rig.daemon.socketPath)}, timeoutMs: 10_000 }); });
+      await attempt("connect", async () => { client = await connect({ socketPath: ${JSON.stringify(rig.daemon.socketPath)}, timeoutMs: 60_000 }); });
       if (client) {
         const hold = { mode: "Hold", targetPosition: 0, velocityLimit: 0 };
         await attempt("status", () => client.request("gateway/status"));
@@ -71,7 +72,7 @@ describe("who may do what", { skip: notRoot }, () => {
     const { connect, ...rest } = await tryEverything(STRANGER);
     assert.equal(connect, forbidden);
     assert.deepEqual(rest, {});
-    assert.match(rig.daemon.log(), new RegExp(`uid ${STRANGER.uid}.*clientRefused`));
+    await eventually("it is logged", () => new RegExp(`uid ${STRANGER.uid}.*clientRefused`).test(rig.daemon.log()));
   });
 
   test("a reader reads and changes nothing", async () => {
@@ -98,7 +99,7 @@ describe("who may do what", { skip: notRoot }, () => {
   test("whoever may connect may ask for the safe pose", async () => {
     const program = `const { connect } = await import(${clientModule});
       const client = await connect({ socketPath: ${JSON.stringify(rig.daemon.socketPath)} });
-      await client.request("gateway/safe-pose", {}, { timeoutMs: 15_000 });
+      await client.request("gateway/safe-pose", {}, { timeoutMs: 60_000 });
       await client.close();`;
     const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: ["ignore", "ignore", "inherit"], cwd: "/", ...WRITER });
     const [code] = (await once(child, "close")) as [number];

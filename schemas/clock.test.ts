@@ -47,12 +47,20 @@ test("no timer of the real clock comes before its deadline, though the loop has 
 });
 
 test("a timer of the real clock that waits for the rest can still be cancelled", async () => {
-  const busyUntilUs = systemClock.nowUs() + 6_000;
-  while (systemClock.nowUs() < busyUntilUs);
-  const deadlineUs = systemClock.nowUs() + 5_000;
-  const cancel = systemClock.at(deadlineUs, () => assert.fail("cancelled"));
-  while (systemClock.nowUs() < deadlineUs - 2_000);
-  await new Promise((resolve) => setImmediate(resolve));
-  cancel();
-  await new Promise<void>((resolve) => void systemClock.at(deadlineUs + 20_000, resolve));
+  let cancelledInTime = false;
+  while (!cancelledInTime) {
+    const busyUntilUs = systemClock.nowUs() + 6_000;
+    while (systemClock.nowUs() < busyUntilUs);
+    const deadlineUs = systemClock.nowUs() + 5_000;
+    let calls = 0;
+    const cancel = systemClock.at(deadlineUs, () => (calls += 1));
+    while (systemClock.nowUs() < deadlineUs - 2_000);
+    await new Promise((resolve) => setImmediate(resolve));
+    // A machine that is busy with something else may have let the deadline pass: then it was called with good reason, and there is nothing to cancel.
+    const before = calls;
+    cancelledInTime = before === 0;
+    cancel();
+    await new Promise<void>((resolve) => void systemClock.at(deadlineUs + 20_000, resolve));
+    assert.equal(calls, before, "cancelled");
+  }
 });

@@ -121,6 +121,8 @@ export async function measure({ kinds, faults, burners = 0, pauseMs = 0, seed = 
   } finally {
     await busy?.stop();
     await rig.close();
+    // Also after a failure: its programs would go on asking for ever, and the process would not end.
+    await load.stop();
   }
 }
 

@@ -260,11 +260,16 @@ test("the restart budget after bus-off ends, and a re-arm grants a new one", asy
 test("an explicit purge drops what waits and says how much", async () => {
   const bus = await rig({}, { bitrateBps: 20_000 });
   await bus.driver.start();
+  // Somebody has the wire meanwhile: nothing leaves, however long the machine takes.
+  const { node: jammer } = attachInProcess(bus.host, { name: "jammer" });
+  bus.host.babble(jammer, () => ({ timeUs: 0, canId: 0, flags: 0, data: new Uint8Array(8) }));
+  await until(() => bus.received.length > 0, "the wire is taken");
   for (let number = 0; number < 8; number++) assert.equal(bus.driver.send(numberedFrame(number, soonUs())), "queued");
   const verdict = await bus.driver.purge();
   assert.ok(verdict.purged && verdict.droppedFrames >= 7, JSON.stringify(verdict));
   assert.equal(bus.driver.health().state, "up");
   assert.equal(bus.driver.link()?.inFlightFrames, 0);
+  bus.host.babble(jammer, undefined);
   await bus.stop();
 });
 
@@ -282,7 +287,7 @@ test("starting and stopping leaves neither descriptors nor threads", async () =>
     await bus.driver.stop();
   }
   await until(() => bus.host.bus.nodes.length === 1, "the server to notice");
-  assert.deepEqual({ threads: threads(), descriptors: descriptors() }, before);
+  await until(() => threads() <= before.threads && descriptors() <= before.descriptors, "no more threads and descriptors than before");
   await bus.stop();
 });
 
@@ -308,7 +313,7 @@ test("a worker that is terminated in mid-traffic takes its thread and descriptor
   await round();
   const before = { threads: threads(), descriptors: descriptors() };
   for (let times = 0; times < 5; times++) await round();
-  assert.deepEqual({ threads: threads(), descriptors: descriptors() }, before);
+  await until(() => threads() <= before.threads && descriptors() <= before.descriptors, "no more threads and descriptors than before");
   await bus.stop();
 });
 

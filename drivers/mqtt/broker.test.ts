@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { MqttClient } from "mqtt";
+import type { Clock } from "../../schemas/clock.ts";
 import { DriverError } from "../driver.ts";
 import type { MqttUser } from "./accounts.ts";
 import { Accounts, parsePasswordHash, passwordHashOf, readPasswordFile } from "./accounts.ts";
@@ -157,6 +158,34 @@ test("one frozen subscriber: the others get everything, without a pause, and it 
   assert.ok((it.counters.slowDropped ?? 0) > 0);
 });
 
+test("a broker that stood still itself does not hold that against a subscriber; what comes after does count", async () => {
+  let nowUs = 0;
+  let next: { deadlineUs: number; callback: () => void } | undefined;
+  const clock: Clock = {
+    nowUs: () => nowUs, wallTimeNs: () => 0n,
+    at: (deadlineUs, callback) => {
+      next = { deadlineUs, callback };
+      return () => (next = undefined);
+    },
+  };
+  const { it, port } = await broker({ clock, limits: { drainTimeoutMs: 600_000, clientQueueBytes: 64 << 20 } });
+  await frozenSubscriber(port, { filter: "imu/#", ...imu });
+  // More than the kernel keeps for the two ends.
+  for (let i = 0; i < 400; i++) {
+    it.publish({ topic: "imu/load", payload: new Uint8Array(100_000) });
+    await new Promise(setImmediate);
+  }
+  const look = (lateUs: number): void => {
+    const { deadlineUs, callback } = next!;
+    nowUs = deadlineUs + lateUs;
+    callback();
+  };
+  for (const lateUs of [0, 3_600e6, 3_600e6]) look(lateUs);
+  assert.equal(it.counters.frozenDisconnected, 0);
+  for (let i = 0; i < 10 && it.counters.frozenDisconnected === 0; i++) look(0);
+  assert.equal(it.counters.frozenDisconnected, 1);
+});
+
 test("a slow subscriber of QoS 1 is disconnected rather than cheated", async () => {
   const { it, port } = await broker({ limits: { clientQueueBytes: 64 * 1024 } });
   const slow = await member(port, imu);
@@ -263,8 +292,8 @@ test("TLS: a client that knows the authority connects, one that does not refuses
   const wary = fleet();
   open.push(() => wary.stop());
   await wary.start();
+  await until(() => /self.signed/i.test(wary.health().reason), "it says why it does not connect");
   assert.equal(wary.health().state, "down");
-  assert.match(wary.health().reason, /self.signed/i);
 });
 
 test("it does not listen on the network while anybody could come in", async () => {
@@ -310,6 +339,7 @@ for (const version of ["5", "311"]) {
     const common = ["-h", "127.0.0.1", "-p", String(port), "-u", "imu", "-P", "secret", "-V", version === "5" ? "mqttv5" : "mqttv311"];
     const subscriber = spawn("mosquitto_sub", [...common, "-t", "ipcnet/#", "-q", "1", "-C", "2", "-F", "%t %p"], { stdio: ["ignore", "pipe", "inherit"] });
     open.push(() => subscriber.kill());
+    const over = once(subscriber, "close");
     let text = "";
     subscriber.stdout.on("data", (bytes: Buffer) => (text += bytes.toString()));
     it.publish({ topic: "ipcnet/r/state", payload: Buffer.from("retained"), qos: 1, retain: true });
@@ -323,7 +353,7 @@ for (const version of ["5", "311"]) {
     await until(() => received.length === 3, "the three messages from mosquitto_pub");
     assert.deepEqual(received.map(({ payload }) => Buffer.from(payload).toString()).sort(), ["qos 0", "qos 1", "qos 2"]);
     it.publish({ topic: "ipcnet/r/live", payload: Buffer.from("live"), qos: 1 });
-    await once(subscriber, "exit");
+    await over;
     assert.equal(text, "ipcnet/r/state retained\nipcnet/r/live live\n");
   });
 }

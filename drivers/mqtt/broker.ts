@@ -105,6 +105,7 @@ class EmbeddedBroker implements MqttBroker {
   #aedes: Aedes | undefined;
   #server: Server | undefined;
   #stopSweep: (() => void) | undefined;
+  #sweepDueUs = 0;
   #inFlight = 0;
   #connections = 0;
   /** By connection, for as long as aedes has any use for it: a will is published, and asked about, after the socket is gone. */
@@ -363,16 +364,20 @@ class EmbeddedBroker implements MqttBroker {
     return true;
   }
 
-  /** Ends connections that took nothing for `drainTimeoutMs` although something waits for them. */
+  /**
+   * Ends connections that took nothing for `drainTimeoutMs` although something waits for them. Of the time between two looks no more counts than was meant to be between them: who looks late has
+   * been kept from its own work, and has sent nothing meanwhile that anybody could have taken.
+   */
   #sweep(): void {
     const nowUs = this.#clock.nowUs();
+    const lateUs = Math.max(0, nowUs - this.#sweepDueUs);
     for (const [client, session] of this.#open) {
       const waitingBytes = session.socket.writableLength;
       const takenBytes = session.socket.bytesWritten - waitingBytes;
       if (waitingBytes === 0 || takenBytes !== session.takenBytes) {
         session.takenBytes = takenBytes;
         session.takenAtUs = nowUs;
-      } else if (nowUs - session.takenAtUs >= this.#limits.drainTimeoutMs * 1e3) {
+      } else if (nowUs - (session.takenAtUs += lateUs) >= this.#limits.drainTimeoutMs * 1e3) {
         this.#cutOff(client, "frozenDisconnected", `took nothing for ${this.#limits.drainTimeoutMs} ms`);
       }
     }
@@ -380,7 +385,8 @@ class EmbeddedBroker implements MqttBroker {
   }
 
   #sweepLater(): void {
-    this.#stopSweep = this.#clock.at(this.#clock.nowUs() + (this.#limits.drainTimeoutMs * 1e3) / 4, () => this.#sweep());
+    this.#sweepDueUs = this.#clock.nowUs() + (this.#limits.drainTimeoutMs * 1e3) / 4;
+    this.#stopSweep = this.#clock.at(this.#sweepDueUs, () => this.#sweep());
   }
 
   #cutOff(client: Client, counter: "slowDisconnected" | "frozenDisconnected", reason: string): void {

@@ -13,7 +13,7 @@ import type { MqttDriver } from "./driverBase.ts";
 import type { MqttMessage } from "./message.ts";
 import { BridgeStateView, encodeStatus } from "./status.ts";
 import { join, nextMessage, user } from "./testing.ts";
-import { until } from "../../schemas/testing.ts";
+import { freePort, until } from "../../schemas/testing.ts";
 
 let users: MqttUser[];
 before(async () => {
@@ -59,8 +59,8 @@ test("it subscribes, receives and publishes with MQTT 5", async () => {
 });
 
 test("a broker restarted on the same port: it reconnects, subscribes again, and what was queued meanwhile arrives in order, the oldest dropped beyond the capacity", async () => {
-  const first = await broker();
-  const { port } = first.address!;
+  const port = await freePort();
+  const first = await broker(port);
   const { it, received, events } = await client(port, { subscriptions: [{ filter: "in/#", qos: 1 }], queue: { capacityMessages: 3, whenFull: "dropOldest" } });
   await until(() => it.health().state === "up", "the connection");
   await first.stop();
@@ -118,14 +118,7 @@ test("a broker that hangs up on MQTT 5 is tried with 3.1.1", async () => {
 });
 
 test("no broker: start resolves, the driver is down with a reason, stop resolves", async () => {
-  const probe = createServer();
-  await new Promise<void>((resolve) => {
-    probe.listen(0, "127.0.0.1", resolve);
-  });
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => {
-    probe.close(resolve);
-  });
+  const port = await freePort();
   const { it } = await client(port);
   await until(() => (it.health().counters.attempts ?? 0) >= 3, "three attempts");
   assert.equal(it.health().state, "down");

@@ -1,6 +1,4 @@
 /** The contract of all drivers, run on the embedded broker and on the client of an external one. */
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { connect } from "mqtt";
 import { systemClock } from "../../schemas/clock.ts";
 import type { DriverHarness } from "../contract.ts";
@@ -10,7 +8,7 @@ import { createMqttBrokerDriver } from "./brokerDriver.ts";
 import { createMqttClientDriver } from "./clientDriver.ts";
 import { MQTT_LIMITS } from "./limits.ts";
 import type { MqttMessage, MqttOutgoing } from "./message.ts";
-import { until } from "../../schemas/testing.ts";
+import { freePort, until } from "../../schemas/testing.ts";
 
 type Harness = DriverHarness<MqttMessage, MqttOutgoing>;
 const anonymous = { publish: ["#"], subscribe: ["#"] };
@@ -22,18 +20,6 @@ const common = {
     systemClock.at(systemClock.nowUs() + 20_000, resolve);
   }),
 };
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => {
-    probe.listen(0, "127.0.0.1", resolve);
-  });
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => {
-    probe.close(resolve);
-  });
-  return port;
-}
 
 testDriverContract("mqtt broker", async (): Promise<Harness> => {
   const port = await freePort();

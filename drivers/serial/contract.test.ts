@@ -17,7 +17,7 @@ type Harness = DriverHarness<SerialMessage, SerialOutgoing>;
 const BAUD_BPS = 3_000_000;
 
 async function harness({ own, far, ...rest }: { own: BytePort | string; far: BytePort } & Pick<Harness, "breakLink" | "restoreLink"> & { free?: () => void }): Promise<Harness> {
-  const common = { dataId: 0x1234, baudBps: BAUD_BPS, silenceTimeoutMs: 3_000 };
+  const common = { dataId: 0x1234, baudBps: BAUD_BPS, silenceTimeoutMs: 10_000, startTimeoutMs: 60_000 };
   const driver: SerialDriver = createSerialDriver({ name: "own", port: own, role: "gateway", ...common });
   const peer = createSerialDriver({ name: "far", port: far, role: "device", optional: true, ...common });
   const received: number[] = [];
@@ -30,7 +30,7 @@ async function harness({ own, far, ...rest }: { own: BytePort | string; far: Byt
     tooLong: (deadlineUs) => ({ id: 1, body: new Uint8Array(SERIAL_LIMITS.bodyBytes + 1), deadlineUs }),
     numbers: ({ body }) => [body[0]!],
     peerSend: (number) => until(() => {
-      const verdict = peer.send({ id: number, body: Uint8Array.of(number), deadlineUs: systemClock.nowUs() + 1e6 });
+      const verdict = peer.send({ id: number, body: Uint8Array.of(number), deadlineUs: systemClock.nowUs() + 30e6 });
       // Nobody is there to hear it: gone, as on any wire.
       return verdict === "queued" || driver.health().state === "stopped";
     }, "the peer to be ready"),

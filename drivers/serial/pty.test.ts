@@ -37,14 +37,14 @@ function plugIn(pty: Pty, name: string): string {
 }
 
 async function device(pty: Pty): Promise<SerialDriver> {
-  const it = createSerialDriver({ name: "device", port: streamPort("pty", pty.stream), dataId, role: "device", baudBps: 3_000_000, silenceTimeoutMs: 3_000 });
+  const it = createSerialDriver({ name: "device", port: streamPort("pty", pty.stream), dataId, role: "device", baudBps: 3_000_000, silenceTimeoutMs: 10_000 });
   await it.start();
   open.push(() => pty.close(), () => it.stop());
   return it;
 }
 
 async function gateway(port: string): Promise<{ it: SerialDriver; received: SerialMessage[] }> {
-  const it = createSerialDriver({ name: "gateway", port, dataId, baudBps: 3_000_000, silenceTimeoutMs: 3_000 });
+  const it = createSerialDriver({ name: "gateway", port, dataId, baudBps: 3_000_000, silenceTimeoutMs: 10_000, startTimeoutMs: 60_000 });
   const received: SerialMessage[] = [];
   it.onFrames((message) => received.push(message));
   await it.start();
@@ -61,8 +61,8 @@ test("a thousand messages through a pseudo-terminal arrive whole and in order, b
   await until(() => it.health().state === "up" && far.health().state === "up", "both ends up");
   for (let i = 0; i < 1000; i++) {
     const body = Uint8Array.of(i, i >>> 8, 0, 255);
-    assert.equal(far.send({ id: i % 32, body, deadlineUs: later(1000) }), "queued");
-    assert.equal(it.send({ id: i % 32, body, deadlineUs: later(1000) }), "queued");
+    assert.equal(far.send({ id: i % 32, body, deadlineUs: later(30_000) }), "queued");
+    assert.equal(it.send({ id: i % 32, body, deadlineUs: later(30_000) }), "queued");
     if (i % 8 === 7) await until(() => received.length === i + 1 && atDevice.length === i + 1, `message ${i}`);
   }
   assert.deepEqual(received.map(({ body }) => body[0]! | (body[1]! << 8)), Array.from({ length: 1000 }, (_, i) => i));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type Daemon, startDaemon, testFolder } from "../daemon.ts";
 import { Program } from "../program.ts";
-import { eventually } from "../waiting.ts";
+import { eventually, standsStill } from "../waiting.ts";
 import { configuration, policyText, users } from "./control/innocents.ts";
 
 const notRoot = process.getuid?.() === 0 ? false : "only root can run programs as other users";
@@ -51,7 +51,7 @@ test("a lane's id in a stranger's hand, at a gateway that has just come back", {
   const heardMore = async (than: number): Promise<Heard> => eventually("messages arrive", async () => {
     const heard = await hears.ask<Heard>("?");
     return heard.next > than && heard;
-  });
+  }, { timeoutMs: 60_000 });
   await heardMore(100);
   const squatter = spawn(process.execPath, ["--enable-source-maps", join(import.meta.dirname, "control/squatter.js"), first.socketPath], { stdio: ["ignore", "pipe", "pipe"], cwd: "/", uid: users.attacker, gid: users.attacker });
   t.after(() => squatter.kill("SIGKILL"));
@@ -59,9 +59,10 @@ test("a lane's id in a stranger's hand, at a gateway that has just come back", {
   let errors = "";
   squatter.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
   squatter.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-  const says = (lines: number): Promise<string> => eventually("the squatter speaks", () => said.split("\n").length > lines && said.split("\n")[lines - 1], { last: () => [said, errors, squatter.exitCode] });
+  const says = (lines: number): Promise<string> => eventually("the squatter speaks", () => said.split("\n").length > lines && said.split("\n")[lines - 1], { timeoutMs: 60_000, last: () => [said, errors, squatter.exitCode] });
   assert.equal(await says(1), '"ready"');
   talks.child.kill("SIGSTOP");
+  await standsStill(talks.child.pid!);
   first.process.kill("SIGKILL");
   await first.ended;
   const second = await start();
@@ -79,7 +80,7 @@ test("a lane's id in a stranger's hand, at a gateway that has just come back", {
     const found = (await client.topics("shared/count"))[0];
     await client.close();
     return found?.quality === "good";
-  });
+  }, { timeoutMs: 60_000 });
   const { refused } = await talks.ask<{ refused: string }>("?");
   const heard = await hears.ask<Heard>("?");
   assert.deepEqual({ refused, wrong: heard.wrong, lost: heard.lost, foreign: heard.foreign, status }, { refused: "", wrong: 0, lost: 0, foreign: 0, status: 100 });

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { type Daemon, startDaemon, testFolder } from "../daemon.ts";
 import { Program } from "../program.ts";
-import { eventually, isAlive } from "../waiting.ts";
+import { eventually, isAlive, standsStill } from "../waiting.ts";
 import { configuration, Innocents, policyText, users } from "./control/innocents.ts";
 import { openDescriptors } from "./control/run.ts";
 import { stepNames, stoppedAt } from "./control/steps.ts";
@@ -48,7 +48,7 @@ test("stopped or killed between any two messages: the others go on, and all that
   for (const [i, child] of stopped.entries()) child.kill(i % 2 ? "SIGKILL" : "SIGCONT");
   await Promise.all(stopped.map(ended));
   await innocents.goOn();
-  await eventually("the gateway has closed what they had", () => openDescriptors(pid) <= before, { last: () => [openDescriptors(pid), before] });
+  await eventually("the gateway has closed what they had", () => openDescriptors(pid) <= before, { timeoutMs: 60_000, last: () => [openDescriptors(pid), before] });
   t.diagnostic(`${stopped.length} programs, each at its step; ${JSON.stringify(await innocents.compare())}`);
 });
 
@@ -68,7 +68,7 @@ test("a gateway that stands still: lanes flow on without it, and what waited for
   innocents.talker.child.kill("SIGSTOP");
   const caller = (): Promise<{ called: number }> => innocents.caller.ask<{ called: number }>("?");
   const called = (await caller()).called;
-  await eventually("calls go on", async () => (await caller()).called >= called + 5);
+  await eventually("calls go on", async () => (await caller()).called >= called + 5, { timeoutMs: 60_000 });
   innocents.talker.child.kill("SIGCONT");
   await innocents.goOn();
   t.diagnostic(JSON.stringify(await innocents.compare()));
@@ -106,7 +106,10 @@ test("a listener that stops at any step costs itself alone, and is told exactly 
   const innocents = await Innocents.start(t, daemon.socketPath);
   const before = openDescriptors(daemon.process.pid!);
   const listeners = listenerSteps.map((step) => new Program(t, daemon.socketPath, listenerAt(step), { who: { uid: users.peer, gid: users.peer } }));
-  for (const [i, each] of listeners.entries()) assert.deepEqual(await each.line(0), { at: listenerSteps[i] });
+  for (const [i, each] of listeners.entries()) {
+    assert.deepEqual(await each.line(0), { at: listenerSteps[i] });
+    await standsStill(each.child.pid!);
+  }
   // All stand still at once; the writer waits for those that had attached, once, until their deadline.
   await innocents.goOn();
   await innocents.goOn();
@@ -121,6 +124,6 @@ test("a listener that stops at any step costs itself alone, and is told exactly 
   }
   await innocents.goOn();
   for (const each of listeners) await each.kill();
-  await eventually("the gateway has closed what they had", () => openDescriptors(daemon.process.pid!) <= before, { last: () => [openDescriptors(daemon.process.pid!), before] });
+  await eventually("the gateway has closed what they had", () => openDescriptors(daemon.process.pid!) <= before, { timeoutMs: 60_000, last: () => [openDescriptors(daemon.process.pid!), before] });
   t.diagnostic(JSON.stringify(await innocents.compare()));
 });

@@ -9,6 +9,7 @@ import { type Daemon, startDaemon, testFolder } from "../daemon.ts";
 import { Program } from "../program.ts";
 import { eventually } from "../waiting.ts";
 import { configuration, policyText, users } from "./control/innocents.ts";
+import { sharedFilesOf } from "./control/run.ts";
 import { stepNames, stoppedAt } from "./control/steps.ts";
 
 const notRoot = process.getuid?.() === 0 ? false : "only root can run programs as other users";
@@ -84,7 +85,6 @@ interface Heard { next: number; wrong: number; lost: number }
 interface Called { answered: number; wrong: number; unexpected: string[] }
 
 test("gateways that are killed at every step of a program's protocol", { skip: notRoot, timeout: 600_000 }, async (t) => {
-  const shared = readdirSync("/dev/shm");
   const folder = testFolder();
   chmodSync(folder.path, 0o755);
   writeFileSync(join(folder.path, "policy.yaml"), `${policyText}  - { allow: [read], who: [peer], topics: ["open/#"] }\n`);
@@ -121,19 +121,20 @@ test("gateways that are killed at every step of a program's protocol", { skip: n
   }
   const churned = await churns.ask<Churned>("stop");
   assert.deepEqual({ wrong: churned.wrong, unexpected: churned.unexpected }, { wrong: 0, unexpected: [] });
-  await eventually("all that it had is closed", async () => (await churns.ask<Churned>("stop")).open <= 0, { last: () => churns.lines.at(-1) });
+  await eventually("all that it had is closed", async () => (await churns.ask<Churned>("stop")).open <= 0, { timeoutMs: 60_000, last: () => churns.lines.at(-1) });
   const { sent } = await talks.ask<{ sent: number }>("stop");
   const heard = await eventually("everything has arrived", async () => {
     const now = await listens.ask<Heard>("?");
     return now.next >= sent && now;
-  });
+  }, { timeoutMs: 60_000 });
   assert.deepEqual(heard, { next: sent, wrong: 0, lost: 0 });
   const { answered, wrong, unexpected } = await calls.ask<Called>("?");
   assert.deepEqual({ wrong, unexpected }, { wrong: 0, unexpected: [] });
   t.diagnostic(`${stepNames.length} steps; ${sent} messages, ${answered} answers, ${churned.rounds} rounds`);
+  assert.deepEqual(sharedFilesOf(daemon.process.pid), []);
   await provides.kill();
   await daemon.stop();
   assert.deepEqual(readdirSync(folder.path).sort(), ["ipcnet.sock.lock", "ipcnet.yaml", "policy.yaml"]);
-  assert.deepEqual(readdirSync("/dev/shm"), shared);
+  assert.deepEqual(sharedFilesOf(undefined), []);
   folder.remove();
 });

@@ -11,11 +11,14 @@ test("announced, granted, found, and told of the end, in every language", { time
   for (const language of languages) if (missing(language) !== undefined) t.diagnostic(missing(language)!);
   for (const language of present) peerCommand(language);
   const folder = testFolder();
-  t.after(() => folder.remove());
   const notes = join(folder.path, "notes.txt");
   writeFileSync(notes, "for guests");
   const daemon = await startDaemon(folder.path, `version: 1\nrobot: host\nresources: [{ name: notes, file: "${notes}", modes: [read] }]\n`);
-  t.after(() => daemon.process.kill("SIGKILL"));
+  t.after(async () => {
+    daemon.process.kill("SIGKILL");
+    await daemon.ended;
+    folder.remove();
+  });
   const guests = new Map(present.map((language) => [language, new Peer(language, ["guest", daemon.socketPath, casesFile, language, "-"])]));
   for (const guest of guests.values()) t.after(() => guest.stop());
   await Promise.all([...guests.values()].map((guest) => guest.said("guest")));

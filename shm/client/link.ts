@@ -134,6 +134,11 @@ export class Link {
         this.#pending.delete(seq);
         reject(new IpcnetError(Status.requestTimeout, `${call.op}: the gateway did not answer within ${timeoutMs} ms`));
       };
+      // An answer that waits unread is not late: a program that stood still itself reads first, which the loop does between its timers and its immediates.
+      const lateUnlessRead = (): void => {
+        const reading = setImmediate(late);
+        pending.cancel = () => clearImmediate(reading);
+      };
       const pending: Pending = {
         accept: (answer, attached) => {
           if (onReply) onReply(answer, attached);
@@ -143,7 +148,7 @@ export class Link {
         reject, item: onItem, cancel: () => {},
         restart: () => {
           pending.cancel();
-          pending.cancel = systemClock.at(systemClock.nowUs() + timeoutMs * 1e3, late);
+          pending.cancel = systemClock.at(systemClock.nowUs() + timeoutMs * 1e3, lateUnlessRead);
         },
       };
       pending.restart();

@@ -177,8 +177,10 @@ test("an exit with everything open is clean", async () => {
     writer.addReader(reader.page.dup(), bell.writer, "queue", 0);
     writer.publish(new Uint8Array(10));
     globalThis.kept = [reader.lease(), writer.loan(100)];
-    LaneWriter.create(options).then(() => console.log("made"));
-    setTimeout(() => process.exit(0), 200);`);
+    LaneWriter.create(options).then(() => {
+      console.log("made");
+      setTimeout(() => process.exit(0), 0);
+    });`);
   assert.equal(heard, "made");
 });
 

@@ -1,19 +1,11 @@
 /** A broker as a process of its own. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createConnection, createServer } from "node:net";
+import { createConnection } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Middle } from "../peer.ts";
 
-/** A port of the loopback that nobody uses now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return (address as { port: number }).port;
-}
+export { freePort } from "../../../schemas/testing.ts";
 
 export async function runBroker(command: string, args: readonly string[], port: number): Promise<Middle> {
   const child = spawn(command, args, { stdio: "ignore", env: { ...process.env, PATH: `${process.env["PATH"] ?? ""}:/usr/sbin` } });

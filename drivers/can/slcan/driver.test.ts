@@ -19,7 +19,7 @@ import { exposeSlcanPty } from "./pty.ts";
 import { DriverError } from "../../driver.ts";
 import { until } from "../../../schemas/testing.ts";
 
-const quick: Partial<SlcanOptions> = { statusIntervalMs: 100, answerTimeoutMs: 2_000, reopen: { minMs: 2, maxMs: 10 }, health: { deadAfterMs: 500, probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } };
+const quick: Partial<SlcanOptions> = { statusIntervalMs: 100, answerTimeoutMs: 20_000, reopen: { minMs: 2, maxMs: 10 }, health: { deadAfterMs: 500, probeIntervalMs: 20, busOff: { restartMinMs: 5, restartMaxMs: 20, restartBudget: 10 } } };
 
 /** slcan tells no single error, so nothing is disturbed. */
 function peerParts({ parts: { peerSend, peerReceived, settle, isolate, rejoin } }: BusWithPeer) {
@@ -138,7 +138,7 @@ test("an adapter that goes silent is a lost link", async () => {
   const bus = busWithPeer();
   const adapter = new SlcanAdapter({ host: bus.host, write: (bytes) => mute || line.adapter.write(bytes) });
   line.adapter.onData((bytes) => adapter.push(bytes));
-  const driver = createSlcan({ name: "x", bitrateBps: 1_000_000, open: async () => line.port, ...quick });
+  const driver = createSlcan({ name: "x", bitrateBps: 1_000_000, open: async () => line.port, ...quick, answerTimeoutMs: 2_000 });
   await driver.start();
   mute = true;
   await until(() => driver.health().state === "down", "state down");

@@ -12,14 +12,14 @@ import { busWithPeer } from "../emulator/testPeer.ts";
 import type { SocketcandOptions } from "./driver.ts";
 import { createSocketcand } from "./driver.ts";
 import { serveSocketcand } from "./server.ts";
-import { until } from "../../../schemas/testing.ts";
+import { freePort, until } from "../../../schemas/testing.ts";
 
 const bus = () => busWithPeer({ name: "can0", fd: true, queueFrames: 256 });
-const quick: Partial<SocketcandOptions> = { reopen: { minMs: 2, maxMs: 10 }, health: { probeIntervalMs: 20 } };
+const quick: Partial<SocketcandOptions> = { answerTimeoutMs: 20_000, reopen: { minMs: 2, maxMs: 10 }, health: { probeIntervalMs: 20 } };
 
 async function harness(): Promise<CanHarness> {
   const { host, parts: { peerSend, peerReceived, settle }, close } = bus();
-  let server: Awaited<ReturnType<typeof serveSocketcand>> | undefined = await serveSocketcand({ buses: [host], port: 0, quietAfterRawmodeMs: 0 });
+  let server: Awaited<ReturnType<typeof serveSocketcand>> | undefined = await serveSocketcand({ buses: [host], port: await freePort(), quietAfterRawmodeMs: 0 });
   const { port } = server;
   const driver = createSocketcand({ name: "arm", host: "127.0.0.1", port, bus: "can0", fd: true, ...quick });
   return {
@@ -73,7 +73,7 @@ test("a server that stalls is noticed; what is under way to it is bounded and re
   }).listen(0, "127.0.0.1");
   await once(stalling, "listening");
   const { port } = stalling.address() as AddressInfo;
-  const driver = createSocketcand({ name: "arm", host: "127.0.0.1", port, bus: "can0", ...quick, txQueueFrames: 8, answerTimeoutMs: 50 });
+  const driver = createSocketcand({ name: "arm", host: "127.0.0.1", port, bus: "can0", ...quick, txQueueFrames: 8, answerTimeoutMs: 3_000 });
   await driver.start();
   const verdicts = Array.from({ length: 10 }, (_, number) => driver.send(numberedFrame(number, soonUs())));
   assert.deepEqual(verdicts, [...Array.from({ length: 8 }, () => "queued"), "queueFull", "queueFull"]);

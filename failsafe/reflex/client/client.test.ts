@@ -23,9 +23,9 @@ const UP = 1;
 const PROBING = busPhases.indexOf("probing");
 
 async function eventually(what: string, holds: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + 20_000;
+  const deadlineMs = performance.now() + 60_000;
   while (!holds()) {
-    if (performance.now() > deadlineMs) throw new Error(`not within 20 s: ${what}`);
+    if (performance.now() > deadlineMs) throw new Error(`not within a minute: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
@@ -68,7 +68,7 @@ async function rig(t: TestContext, { pair = false, brainEpoch = 1, input = testI
   const move = (token: number, raw = 0) => {
     const data = new Uint8Array(8);
     new DataView(data.buffer).setInt16(4, raw, true);
-    return bus.send({ canId: MOVE, flags: 0, data, timeUs: systemClock.nowUs() + 1e6, token });
+    return bus.send({ canId: MOVE, flags: 0, data, timeUs: systemClock.nowUs() + 30e6, token });
   };
   return { client, bus, supervisor, start, move, received, refused, events, states, codes, told, table };
 }
@@ -130,7 +130,7 @@ test("commands go out unprotected with their row, come back as echoes, or as ref
   assert.equal(move(12, 32_000), "queued");
   await eventually("the refusal", () => refused.length > 0);
   assert.deepEqual(refused, [[12, "outOfRange"]]);
-  assert.equal(bus.send({ canId: 999, flags: 0, data: new Uint8Array(8), timeUs: systemClock.nowUs() + 1e6 }), "unsupported");
+  assert.equal(bus.send({ canId: 999, flags: 0, data: new Uint8Array(8), timeUs: systemClock.nowUs() + 30e6 }), "unsupported");
   assert.equal(bus.send({ canId: MOVE, flags: 0, data: new Uint8Array(8), timeUs: 1 }), "expired");
   assert.ok(fake.commands[1]!.sequence > fake.commands[0]!.sequence);
 });

@@ -1,8 +1,9 @@
 /** Runs a group of attacks on a gateway, as a process of the attacker's user; and looks at what the gateway has open. */
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { attackerProgram } from "../lanes.ts";
+import { users } from "./innocents.ts";
 
 export interface ControlAttack { attack: string; verdict: "denied" | "harmless" | "DONE"; text: string; tookMs: number }
 
@@ -29,6 +30,21 @@ export function runControlAttacks(socketPath: string, group: string, { uid, cana
 
 export function openDescriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** Files of shared memory that these programs have left: theirs by their users, whom nobody else has, and the gateway's by its hold on them. Others use that folder too, and at the same time. */
+export function sharedFilesOf(gateway: number | undefined): string[] {
+  const uids = new Set<number>(Object.values(users));
+  const theirs = readdirSync("/dev/shm").filter((name) => {
+    try {
+      return uids.has(lstatSync(`/dev/shm/${name}`).uid);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      return false;
+    }
+  });
+  const mapped = gateway === undefined ? [] : [...readFileSync(`/proc/${gateway}/maps`, "latin1").matchAll(/\/dev\/shm\/\S+/g)].map(([path]) => path);
+  return [...theirs, ...mapped];
 }
 
 export function residentMiB(pid: number): number {

@@ -6,6 +6,7 @@ import type { TestContext } from "node:test";
 import { dataId } from "../../../shm/protocol/packet.ts";
 import { nativeSeal } from "../../../shm/sockets/index.ts";
 import { LaneReader } from "../../../shm/lanes/index.ts";
+import { standsStill } from "../../waiting.ts";
 import { advert, smallLane } from "./attack.ts";
 import { type Heard, RawClient, type Words } from "./raw.ts";
 
@@ -65,6 +66,7 @@ export async function stoppedAt(t: TestContext, socketPath: string, step: string
   t.after(() => child.kill("SIGKILL"));
   const [said] = await Promise.race([once(child.stdout, "data"), once(child, "exit").then(([code, signal]) => [`ended with ${code ?? signal}`])]) as [Buffer | string];
   assert.equal(String(said).trim(), step);
+  await standsStill(child.pid!);
   return child;
 }
 

@@ -175,7 +175,7 @@ class Services(unittest.TestCase):
             start = time.monotonic()
             self.client.request("py/echo", i, timeout=PATIENCE)
             times.append(time.monotonic() - start)
-        self.assertLess(sorted(times)[25], 0.2)
+        self.assertLess(sorted(times)[25], PATIENCE / 6)
         self.finished = True
         self.client.close()
         waiting.join(PATIENCE)
@@ -190,7 +190,7 @@ class Services(unittest.TestCase):
             start = time.monotonic()
             subscription.close()
             times.append(time.monotonic() - start)
-        self.assertLess(sorted(times)[10], 0.2)
+        self.assertLess(sorted(times)[10], PATIENCE / 6)
         self.client.stop()
         waiting.join(PATIENCE)
         self.assertFalse(waiting.is_alive())
@@ -324,7 +324,7 @@ print('done', flush=True)
         self.assertRaises(StopIteration, next, subscription)
         del client, subscription
         gc.collect()
-        self.assertEqual(open_descriptors(), before)
+        self.assertLessEqual(open_descriptors(), before)
 
     def test_nobody_listens(self):
         with self.assertRaises(ipcnet.IpcnetError) as caught:
