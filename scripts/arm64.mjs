@@ -1,9 +1,10 @@
 // The C tests for arm64: cross-compiled (static, no sanitizers) and run by qemu. Its memory model is that of the machine it runs on, so this finds what does
 // not compile, is laid out differently or takes another branch on arm64, and not a missing ordering: docs/specs/lanes.md argues those.
+// `--programs DIR` builds what runs on a real arm64 machine instead.
 // Tests with "arm64": false ask the kernel for something that qemu does not pass on (SO_PEERGROUPS, rtnetlink's queue lengths).
 import { spawnSync } from "node:child_process";
 import { dist, has, join, mkdirSync, root } from "./lib.mjs";
-import { compile, manifests } from "./native.mjs";
+import { addonFlags, compile, manifests } from "./native.mjs";
 
 const compiler = "aarch64-linux-gnu-gcc";
 const emulator = "qemu-aarch64-static";
@@ -34,4 +35,18 @@ export function runArm64Tests({ only = "" } = {}) {
   return failed.length === 0;
 }
 
-process.exit(runArm64Tests({ only: process.argv[2] }) ? 0 : 1);
+/** Addons, delivered programs and the rig's own ones (into test/, without sanitizers) for an arm64 machine: what `npm run hil` puts in the place of dist/native there. */
+export function buildArm64({ outDir }) {
+  mkdirSync(join(outDir, "test"), { recursive: true });
+  for (const manifest of manifests()) {
+    if (manifest.addon) compile({ manifest, compiler, sources: manifest.sources, output: join(outDir, `${manifest.addon}.node`), flags: addonFlags(manifest) });
+    const isRig = manifest.folder.startsWith(join(root, "hil-tests/rig"));
+    for (const { name, sources, libs, ship, shipFlags = [] } of (manifest.programs ?? []).filter((program) => program.ship || isRig)) {
+      compile({ manifest, compiler, sources, output: join(outDir, ship ? name : `test/${name}`), libs: libs ?? manifest.libs, flags: ["-O2", "-D_GNU_SOURCE", ...shipFlags] });
+    }
+  }
+}
+
+const [only, outDir] = process.argv.slice(2);
+if (only === "--programs") buildArm64({ outDir });
+else process.exit(runArm64Tests({ only }) ? 0 : 1);

@@ -24,6 +24,7 @@ export const parts = [
 export const alone = [
   { name: "boot loader: choice of the slot", sources: ["ipcnet_node_boot.c", "ipcnet_node_bytes.c"], calls: ["ipcnet_node_boot"], profile: "P05" },
   { name: "serial line: sessions, dead-man, messages, with E2E profile 8 and a table of 1 KiB", sources: ["ipcnet_serial.c", e2e, crc], calls: ["init", "push", "poll", "send", "take"].map((name) => `ipcnet_serial_${name}`), profile: "P08" },
+  { name: "serial line: the same and circuits", sources: ["ipcnet_circuits.c", "ipcnet_serial.c", e2e, crc], calls: ["init", "push", "poll", "send", "take"].map((name) => `ipcnet_serial_${name}`).concat(["init", "hear", "poll"].map((name) => `ipcnet_circuits_${name}`)), profile: "P08" },
   { name: "MQTT: payloads of measurements, with E2E profile 8 and a table of 1 KiB", sources: ["ipcnet_mqtt.c", e2e, crc], calls: ["begin", "map", "array", "text", "unsigned", "signed", "float", "bool", "end"].map((name) => `ipcnet_mqtt_${name}`), profile: "P08" },
   { name: "MQTT: the same and commands", sources: ["ipcnet_mqtt.c", e2e, crc], calls: ["begin", "map", "array", "text", "unsigned", "signed", "float", "bool", "end", "begin_command", "end_command"].map((name) => `ipcnet_mqtt_${name}`), profile: "P08" },
   ...["mcp2515", "bxcan", "xcan"].map((name) => ({ name: `CAN controller ${name}`, sources: [`can/ipcnet_${name}.c`], calls: [`ipcnet_${name}_start`, `ipcnet_${name}_can`], profile: "P05" })),

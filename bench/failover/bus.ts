@@ -51,10 +51,18 @@ export interface BusOptions {
   progress?: (text: string) => void;
 }
 
+/** A turn of the bus process is late when it begins more than half the twins' deadline after the one before. */
+export interface OwnTime {
+  lateTurns: number;
+  turnMsMax: number;
+}
+
 export interface BusFigures {
   phases: ReadonlyMap<string, BusPhase>;
   /** The service gaps that the programs saw, by kind. */
   gapsMs: ReadonlyMap<FaultKind, number[]>;
+  /** Of the process that owned the bus at the end, over the whole run. */
+  owner: OwnTime;
   findings: readonly string[];
   /** Gateways that ended though nothing was done to them, by their last words. */
   unasked: readonly string[];
@@ -110,6 +118,13 @@ class Bench {
   async inquest({ refused, delaysMs, gapMsMax, programGapMsMax, robotGapMsMax }: BusPhase): Promise<unknown> {
     const [{ takeover }, { links, reflexes }] = (await Promise.all(["gateway/failover", "gateway/status"].map((service) => this.#program.request(service, {}, { timeoutMs: START_MS })))) as [{ takeover?: unknown }, { links: unknown; reflexes: unknown }];
     return { longestMs: { delay: Math.max(0, ...delaysMs), betweenFrames: gapMsMax, program: programGapMsMax, robot: robotGapMsMax }, takeover, refused: Object.fromEntries(refused), waiting: this.watch.waiting(systemClock.nowUs()), links, reflexes };
+  }
+
+  /** What the owner of the bus says of its own lateness, since it was started. */
+  async owner(): Promise<OwnTime> {
+    const { reflexes } = (await this.#program.request("gateway/status", {}, { timeoutMs: START_MS })) as { reflexes: (OwnTime & { role: string })[] };
+    const { lateTurns, turnMsMax } = reflexes.find(({ role }) => role === "owner")!;
+    return { lateTurns, turnMsMax };
   }
 
   async stop(): Promise<void> {
@@ -193,15 +208,16 @@ export async function measureBus({ kinds, faults, windowMs, ttlMs, burners = 0, 
         noticed = kept.reduce((sum, each) => sum + noticedIn(each), 0);
         if (noticed > before) progress(`${kind} ${kept.length} was noticed on the bus; struck at ${struckAt}; ${JSON.stringify(await bench.inquest(window))}; the gateways said:\n${rig.logs()}\n`);
         if (kept.length % PROGRESS_EVERY > 0 && kept.length < faults && faults > PROGRESS_EVERY) continue;
-        const { late, poses, disarms, ownerChanges } = together(kept);
-        progress(`${kind}: ${kept.length} of ${faults}, late ${late} (${watch.phases.get(QUIET)!.late} without a fault), poses ${poses}, disarms ${disarms}, owners changed ${ownerChanges}, load ${loadavg()[0]!.toFixed(1)}, ${load.findings.length} findings\n`);
+        const { late, lateBeats, poses, disarms, ownerChanges } = together(kept);
+        progress(`${kind}: ${kept.length} of ${faults}, late ${late} (${watch.phases.get(QUIET)!.late} without a fault), late beats ${lateBeats}, poses ${poses}, disarms ${disarms}, owners changed ${ownerChanges}, load ${loadavg()[0]!.toFixed(1)}, ${load.findings.length} findings\n`);
       }
     }
+    const owner = await bench.owner();
     await bench.stop();
     const phases = new Map([QUIET, STARTING].map((name) => [name, watch.phases.get(name)!]));
     for (const [kind, kept] of judged) phases.set(kind, together(kept));
     if (setAside.length > 0) phases.set(SET_ASIDE, together(setAside));
-    return { phases, gapsMs, findings: [...load.findings, ...failed], unasked: rig.unasked };
+    return { phases, gapsMs, owner, findings: [...load.findings, ...failed], unasked: rig.unasked };
   } finally {
     await busy?.stop();
     await bench.close();
@@ -262,11 +278,12 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const kinds = faultKinds.filter((kind) => values.kinds.split(",").includes(kind));
   const [seed, burners] = [Number(values.seed), Number(values.burners)];
   process.stderr.write(`seed ${seed}, ${burners} burners at nice ${values["burners-nice"]}\n`);
-  const { phases, gapsMs, findings, unasked } = await measureBus({ kinds, faults: Number(values.faults), windowMs: Number(values["window-ms"]), ttlMs: values["ttl-ms"] === undefined ? undefined : Number(values["ttl-ms"]), burners, burnersNice: Number(values["burners-nice"]), seed, progress: (text) => process.stderr.write(text) });
+  const { phases, gapsMs, owner, findings, unasked } = await measureBus({ kinds, faults: Number(values.faults), windowMs: Number(values["window-ms"]), ttlMs: values["ttl-ms"] === undefined ? undefined : Number(values["ttl-ms"]), burners, burnersNice: Number(values["burners-nice"]), seed, progress: (text) => process.stderr.write(text) });
   const wrong = kinds.flatMap((kind) => busRows.flatMap(({ name, none }) => ((none?.(phases.get(kind)!) ?? 0) > 0 ? [`${kind}: ${name} ${none!(phases.get(kind)!)}`] : [])));
-  if (values.json) process.stdout.write(`${JSON.stringify({ seed, burners, phases: Object.fromEntries([...phases].map(([name, phase]) => [name, { ...phase, refused: Object.fromEntries(phase.refused), delaysMs: quantilesOf(phase.delaysMs), beatGapsMs: quantilesOf(phase.beatGapsMs) }])), gapsMs: Object.fromEntries([...gapsMs].map(([kind, gaps]) => [kind, quantilesOf(gaps)])), findings, unasked })}\n`);
+  if (values.json) process.stdout.write(`${JSON.stringify({ seed, burners, phases: Object.fromEntries([...phases].map(([name, phase]) => [name, { ...phase, refused: Object.fromEntries(phase.refused), delaysMs: quantilesOf(phase.delaysMs), beatGapsMs: quantilesOf(phase.beatGapsMs) }])), gapsMs: Object.fromEntries([...gapsMs].map(([kind, gaps]) => [kind, quantilesOf(gaps)])), owner, findings, unasked })}\n`);
   else {
     process.stdout.write(`${table(phases)}\n\n${[...gapsMs].map(([kind, gaps]) => `service gap, ${kind}, ms p50 / p99 / max: ${spread(gaps)}\n`).join("")}`);
+    process.stdout.write(`the bus process itself: ${owner.lateTurns} turns came more than 5 ms after the one before, the latest after ${owner.turnMsMax.toFixed(1)} ms\n`);
     for (const [name, { refused }] of phases) for (const [why, count] of refused) process.stdout.write(`${name}: refused ${count} ×: ${why}\n`);
     if (unasked.length > 0) process.stdout.write(`${unasked.length} gateways ended without a fault of ours (the machine's load: see the bench soak): ${unasked.join("; ")}\n`);
     process.stdout.write([...findings, ...wrong].length === 0 ? "the bus has noticed nothing, nor have the programs\n" : `FINDINGS\n${[...findings, ...wrong].join("\n")}\n`);

@@ -87,6 +87,23 @@ test("a beat that is late, unless the joints stood still as long", () => {
   state(1_090);
   beat(1_092);
   assert.deepEqual([of(watch, "kill").lateBeats, of(watch, "kill").robotGapMsMax], [1, 30]);
+  // Still standing when the beat is read: the gap that counts is the one until then.
+  for (const atMs of [1_100, 1_110]) state(atMs);
+  beat(1_112);
+  beat(1_155);
+  state(1_156);
+  assert.equal(of(watch, "kill").lateBeats, 1);
+  state(1_166);
+  beat(1_198);
+  assert.equal(of(watch, "kill").lateBeats, 1);
+  state(1_199);
+  beat(1_255);
+  assert.equal(of(watch, "kill").lateBeats, 1);
+  for (const atMs of [1_260, 1_270]) state(atMs);
+  beat(1_275);
+  for (const atMs of [1_280, 1_290, 1_300, 1_310]) state(atMs);
+  beat(1_312);
+  assert.equal(of(watch, "kill").lateBeats, 2);
 });
 
 test("poses, disarms, other owners, joints that hold by themselves: each once", () => {

@@ -4,8 +4,8 @@
  *
  * A command is *late* when, at its deadline (sent + time to live), neither it nor a newer one for the same joint had been on the bus: then the joint's set-point is over although its program
  * sent in time. It does not matter whether it was lost, refused or only slow. A frame is *stale* when it was on the bus after the deadline of its command, *repeated* when the same command
- * was the last one there (a gateway died between handing it on and noting that: the other one hands it on once more), and *out of order* when a newer command was there before it. A beat (the owner's CLAIM frames, the one cyclic message of the bus process) is late when it comes more than half a period after its time, unless the
- * simulated joints, whose messages are cyclic too and whose process has the bus in it, stood still as long.
+ * was the last one there (a gateway died between handing it on and noting that: the other one hands it on once more), and *out of order* when a newer command was there before it. A beat (the owner's CLAIM
+ * frames, the one cyclic message of the bus process) is late when it comes more than half a period after its time, unless the simulated joints, whose messages are cyclic too and whose process has the bus in it, stood still as long.
  *
  * The program, too, may stand still on a busy machine. Then nothing is late, but set-points end and the robot poses: whoever judges a phase has to look at `programGapMsMax` first.
  *
@@ -72,7 +72,6 @@ const CODE_STEP = 10;
 const RADIANS_PER_CODE = 1e-4;
 const MODE_MOVE = 2;
 const FAULT_COMMAND_LOST = 1;
-const STATE_PERIOD_MS = 10;
 /** More than the jitter of a frame that waited for another one on the bus, and of what stamps it. */
 const ROBOT_LATE_MS = 1;
 
@@ -194,8 +193,10 @@ export class BusWatch {
     if (this.#beatUs !== undefined) {
       const gapMs = (timeUs - this.#beatUs) / 1e3;
       const lateMs = gapMs - this.#options.beatPeriodMs;
+      // Who wakes up reads what waits for it, beats as well, before it sends anything: then its gap is not over yet.
+      const robotGapMs = Math.max(this.#robotGapMs, (timeUs - (this.#stateUs ?? timeUs)) / 1e3);
       phase.beatGapsMs.push(gapMs);
-      if (lateMs > this.#options.beatPeriodMs / 2 && lateMs > this.#robotGapMs - STATE_PERIOD_MS + ROBOT_LATE_MS) phase.lateBeats += 1;
+      if (lateMs > this.#options.beatPeriodMs / 2 && lateMs > robotGapMs + ROBOT_LATE_MS) phase.lateBeats += 1;
     }
     this.#beatUs = timeUs;
     this.#robotGapMs = 0;

@@ -4,6 +4,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
+import { askGateway } from "../../gateway/setup/ask.ts";
+import { connect } from "../../shm/client/index.ts";
 import { isThere, order, type Running, type Step } from "./order.ts";
 
 const ipcnet = "/usr/bin/ipcnet";
@@ -12,22 +14,11 @@ const instances = ["ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnet
 const WAIT_MS = 60_000;
 const LOOK_MS = 200;
 
-function ask(...words: readonly string[]): unknown {
-  const { stdout } = spawnSync(ipcnet, [...words, "--json"], { encoding: "utf8", timeout: 10_000 });
-  try {
-    const answer: unknown = JSON.parse(stdout);
-    return typeof answer === "object" && answer !== null && "error" in answer ? undefined : answer;
-  } catch {
-    return undefined; // nobody answers
-  }
-}
-
-function look(): Running {
-  const status = ask("status") as { state?: string } | undefined;
-  const failover = ask("failover", "status") as { active?: string; standby?: { instance: string; ready: boolean }; reflexes?: Running["reflexes"] } | undefined;
+async function look(): Promise<Running> {
+  const answer = await askGateway(connect);
   return {
-    gateway: status?.state === undefined ? undefined : { state: status.state, active: failover?.active ?? "a", standby: failover?.standby },
-    reflexes: failover?.reflexes ?? [],
+    gateway: answer?.state === undefined ? undefined : { state: answer.state, active: answer.active ?? "a", standby: answer.standby },
+    reflexes: (answer?.reflexes ?? []) as Running["reflexes"],
     units: instances.filter((unit) => spawnSync("systemctl", ["is-active", "--quiet", unit]).status === 0),
   };
 }
@@ -42,7 +33,7 @@ async function perform(step: Step): Promise<string | undefined> {
     }
     case "wait": {
       const untilMs = performance.now() + WAIT_MS;
-      while (!isThere(step.for, look())) {
+      while (!isThere(step.for, await look())) {
         if (performance.now() > untilMs) return `nobody can take over after ${WAIT_MS / 1e3} s`;
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       }
@@ -66,7 +57,7 @@ async function main(): Promise<number> {
     return 2;
   }
   const later = "        remedy: bring the robot to rest (ipcnet safe-pose, or ipcnet disarm), then: sudo /usr/lib/ipcnet/restart-in-order";
-  const plan = order(look());
+  const plan = order(await look());
   if (!plan.ok) {
     say(`what runs goes on${values.upgrade ? " as the version before" : ""}: ${plan.why}\n${later}`);
     return 1;

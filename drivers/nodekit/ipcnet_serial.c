@@ -264,7 +264,7 @@ static const struct ipcnet_serial_message *hear_message(struct ipcnet_serial *se
   for (uint8_t i = 0; options->receive != NULL && i < options->receive_count; i++) {
     if (options->receive[i].id == id) expected = &options->receive[i];
   }
-  if (options->receive != NULL && expected == NULL) {
+  if (options->receive != NULL && expected == NULL && !(options->circuits && id == IPCNET_SERIAL_CIRCUITS_ID)) {
     self->counters.unknown_id++;
     return NULL;
   }

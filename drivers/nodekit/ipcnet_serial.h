@@ -52,6 +52,8 @@ extern "C" {
 #define IPCNET_SERIAL_NAME_BYTES_MAX 32u
 #define IPCNET_SERIAL_HELLO_BODY_BYTES_MAX (13u + IPCNET_SERIAL_NAME_BYTES_MAX)
 #define IPCNET_SERIAL_HELLO_ID 0xFFFFu
+/* What ipcnet_circuits carries. */
+#define IPCNET_SERIAL_CIRCUITS_ID 0xFFFEu
 
 /* Memory to receive bodies of up to `body_bytes`; a hello must fit too. */
 #define IPCNET_SERIAL_RECEIVE_BYTES(body_bytes) \
@@ -104,7 +106,7 @@ size_t ipcnet_serial_encode(uint32_t data_id, uint32_t counter, uint16_t id, con
 
 /* A message from the gateway that the device takes. */
 struct ipcnet_serial_receive {
-  uint16_t id;         /* 0 … 0xFFFE */
+  uint16_t id;         /* 0 … 0xFFFD */
   uint16_t body_bytes; /* exactly */
   bool motion;         /* feeds the dead-man, makes outputs follow */
 };
@@ -120,6 +122,7 @@ struct ipcnet_serial_options {
   uint8_t *receive_memory; /* IPCNET_SERIAL_RECEIVE_BYTES(longest body) */
   uint8_t *send_memory;    /* at least IPCNET_SERIAL_WIRE_BYTES(longest body) and of a hello; twice that, and a message need not wait for the one before it */
   uint16_t receive_memory_bytes, send_memory_bytes;
+  bool circuits;         /* Messages of IPCNET_SERIAL_CIRCUITS_ID are handed out too, of any length: for ipcnet_circuits_hear */
 };
 
 enum ipcnet_serial_outputs {

@@ -5,6 +5,11 @@
  *
  * It answers message 1 (motion, 4 bytes) by message 11 with the same body; message 2 (any configuration, 8 bytes) by 12; message 3 (nothing) by a report, message 13: u32 little-endian
  * session, accepted, early, repeated + wrong_sequence, crc_mismatch, silences, peer_restarts, dead_man_stops, lost, outputs. It sends message 10 every 20 ms: u32 number, u8 outputs.
+ *
+ * Over circuits it serves
+ *   parameter   u8 number: its value, u32 (0 at first); u8 number, u32: sets it and answers it. There are 8; 203 for others.
+ *   log         nothing: 4,000 bytes in one message, each of which tells where it is
+ *   count       u32: so many messages, u32 each, from 0 on
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ipcnet_serial.h"
+#include "ipcnet_circuits.h"
 
+enum { PARAMETERS = 8, LOG_BYTES = 4000, CIRCUIT_FRAME_BYTES = 72, CIRCUITS = 3, SLOTS = 4, MESSAGE_BYTES_MAX = 64, WINDOW_UNITS = 256, REPEAT_US = 200000 };
 enum { MOTION = 1, CONFIGURE = 2, ASK = 3, TELEMETRY = 10, ANSWER = 10, REPORT = 13, REPORT_WORDS = 10, TELEMETRY_US = 20000, BODY_BYTES_MAX = 8 };
 
 static uint32_t now_us(void) {
@@ -44,6 +50,50 @@ static void put32(uint8_t *bytes, uint32_t value) {
   for (int i = 0; i < 4; i++) bytes[i] = (uint8_t)(value >> (8 * i));
 }
 
+static uint32_t get32(const uint8_t *bytes) {
+  return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* word[0]: which. */
+static uint16_t hear_parameter(void *context, struct ipcnet_circuit *call, const uint8_t *body, size_t body_bytes, bool more) {
+  uint32_t *values = context;
+  if (more || (body_bytes != 1 && body_bytes != 5)) return IPCNET_STATUS_BAD_REQUEST;
+  if (body[0] >= PARAMETERS) return IPCNET_STATUS_NOT_FOUND;
+  call->word[0] = body[0];
+  if (body_bytes == 5) values[body[0]] = get32(body + 1);
+  return 0;
+}
+
+static enum ipcnet_circuit_said tell_parameter(void *context, struct ipcnet_circuit *call, uint8_t *out, size_t *out_bytes) {
+  const uint32_t *values = context;
+  put32(out, values[call->word[0]]);
+  *out_bytes = 4;
+  return IPCNET_CIRCUIT_LAST;
+}
+
+/* word[0]: how much of it has been told. */
+static enum ipcnet_circuit_said tell_log(void *context, struct ipcnet_circuit *call, uint8_t *out, size_t *out_bytes) {
+  (void)context;
+  if (*out_bytes > LOG_BYTES - call->word[0]) *out_bytes = LOG_BYTES - call->word[0];
+  for (size_t i = 0; i < *out_bytes; i++, call->word[0]++) out[i] = (uint8_t)(call->word[0] * 7 + (call->word[0] >> 8));
+  return call->word[0] < LOG_BYTES ? IPCNET_CIRCUIT_PART : IPCNET_CIRCUIT_LAST;
+}
+
+/* word[0]: the next one, word[1]: how many. */
+static uint16_t hear_count(void *context, struct ipcnet_circuit *call, const uint8_t *body, size_t body_bytes, bool more) {
+  (void)context;
+  if (more || body_bytes != 4 || get32(body) == 0) return IPCNET_STATUS_BAD_REQUEST;
+  call->word[1] = get32(body);
+  return 0;
+}
+
+static enum ipcnet_circuit_said tell_count(void *context, struct ipcnet_circuit *call, uint8_t *out, size_t *out_bytes) {
+  (void)context;
+  put32(out, call->word[0]++);
+  *out_bytes = 4;
+  return call->word[0] < call->word[1] ? IPCNET_CIRCUIT_MESSAGE : IPCNET_CIRCUIT_LAST;
+}
+
 static void report(struct ipcnet_serial *link, uint32_t now) {
   const struct ipcnet_serial_counters *counters = &link->counters;
   const uint32_t words[REPORT_WORDS] = { link->session, counters->accepted, counters->early, counters->repeated + counters->wrong_sequence, counters->crc_mismatch,
@@ -59,13 +109,24 @@ static void answer(struct ipcnet_serial *link, const struct ipcnet_serial_messag
 }
 
 int main(int argc, char **argv) {
-  static uint8_t receive_memory[IPCNET_SERIAL_RECEIVE_BYTES(BODY_BYTES_MAX)], send_memory[8 * IPCNET_SERIAL_WIRE_BYTES(4 * REPORT_WORDS)];
+  static uint8_t receive_memory[IPCNET_SERIAL_RECEIVE_BYTES(IPCNET_CIRCUITS_LINE_BYTES + CIRCUIT_FRAME_BYTES)], send_memory[8 * IPCNET_SERIAL_WIRE_BYTES(4 * REPORT_WORDS)];
   static const struct ipcnet_serial_receive receive[] = { { .id = MOTION, .body_bytes = 4, .motion = true }, { .id = CONFIGURE, .body_bytes = BODY_BYTES_MAX }, { .id = ASK, .body_bytes = 0 } };
   struct ipcnet_serial_options options = {
-    .name = "C device", .receive = receive, .receive_count = 3,
+    .name = "C device", .receive = receive, .receive_count = 3, .circuits = true,
     .receive_memory = receive_memory, .receive_memory_bytes = sizeof receive_memory, .send_memory = send_memory, .send_memory_bytes = sizeof send_memory,
   };
   static struct ipcnet_serial link;
+  static uint32_t parameters[PARAMETERS];
+  static const struct ipcnet_circuit_service services[] = {
+    { .name = "parameter", .context = parameters, .hear = hear_parameter, .tell = tell_parameter }, { .name = "log", .tell = tell_log }, { .name = "count", .hear = hear_count, .tell = tell_count },
+  };
+  static struct ipcnet_circuit calls[IPCNET_CIRCUITS(CIRCUITS)];
+  static uint8_t slots[SLOTS][IPCNET_CIRCUITS_SLOT_BYTES(CIRCUIT_FRAME_BYTES)];
+  static const struct ipcnet_circuits_options circuits_options = {
+    .link = &link, .name = "C device", .services = services, .service_count = 3, .circuits = calls, .circuit_count = CIRCUITS, .slots = slots[0], .slot_count = SLOTS,
+    .frame_bytes = CIRCUIT_FRAME_BYTES, .message_bytes_max = MESSAGE_BYTES_MAX, .window_units = WINDOW_UNITS, .repeat_us = REPEAT_US,
+  };
+  static struct ipcnet_circuits circuits;
   uint32_t next_us = now_us(), number = 0;
   if (argc != 6) return EXIT_FAILURE;
   options.data_id = (uint32_t)strtoul(argv[2], NULL, 10);
@@ -74,6 +135,7 @@ int main(int argc, char **argv) {
   const int in = strcmp(argv[1], "pty") == 0 ? open_pty() : STDIN_FILENO;
   const int out = in == STDIN_FILENO ? STDOUT_FILENO : in;
   if (in < 0 || fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK) != 0 || !ipcnet_serial_init(&link, &options, (uint32_t)strtoul(argv[3], NULL, 10), now_us())) return EXIT_FAILURE;
+  if (!ipcnet_circuits_init(&circuits, &circuits_options)) return EXIT_FAILURE;
   for (;;) {
     uint8_t bytes[256];
     struct pollfd ready = { .fd = in, .events = POLLIN };
@@ -83,7 +145,9 @@ int main(int argc, char **argv) {
       if (length == 0 && in == STDIN_FILENO) return EXIT_SUCCESS;
       for (ssize_t i = 0; i < length; i++) {
         const struct ipcnet_serial_message *message = ipcnet_serial_push(&link, bytes[i], now_us());
-        if (message != NULL) answer(&link, message, now_us());
+        if (message == NULL) continue;
+        if (message->id == IPCNET_SERIAL_CIRCUITS_ID) ipcnet_circuits_hear(&circuits, message, now_us());
+        else answer(&link, message, now_us());
       }
     } else if ((ready.revents & POLLHUP) != 0 && in == STDIN_FILENO) {
       return EXIT_SUCCESS;
@@ -97,6 +161,7 @@ int main(int argc, char **argv) {
       (void)ipcnet_serial_send(&link, TELEMETRY, body, sizeof body, now);
       next_us = now + TELEMETRY_US;
     }
+    ipcnet_circuits_poll(&circuits, now_us());
     /* As a UART does: what it cannot take stays. */
     const size_t length = ipcnet_serial_take(&link, bytes, sizeof bytes);
     for (size_t written = 0; written < length;) {

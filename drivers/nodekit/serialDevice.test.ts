@@ -1,6 +1,6 @@
 /** The serial kit in C, as a process of its own, against the gateway's link in TypeScript: the real `serialport` on a pseudo-terminal, a line in between that damages, stops and repeats. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -9,17 +9,12 @@ import { systemClock } from "../../schemas/clock.ts";
 import { projectRoot, toHex } from "../../schemas/testData.ts";
 import { seededRandom } from "../../schemas/random.ts";
 import { until } from "../../schemas/testing.ts";
-import { openPty, type Pty } from "../pty/index.ts";
 import { createSerialDriver, type SerialDriver } from "../serial/driver.ts";
 import type { SerialMessage } from "../serial/link.ts";
+import { asItIs, DATA_ID, DEAD_MAN_MS, DEVICE_SILENCE_MS, GATEWAY_SILENCE_MS, type Way, wire } from "./serialRig.ts";
 import { randomSerialRows, serialVectors, serialVectorsPath } from "./serialVectors.ts";
 
 const root = projectRoot();
-const DATA_ID = 0x1234_5678;
-/** The device's is the shorter one: when the gateway finds the line silent, the device has found it so before. */
-const DEVICE_SILENCE_MS = 1_000;
-const GATEWAY_SILENCE_MS = 1_500;
-const DEAD_MAN_MS = 300;
 const MOTION = 1;
 const CONFIGURE = 2;
 const ASK = 3;
@@ -45,70 +40,9 @@ test("C and TypeScript write and read the same bytes, five thousand times", () =
 
 test("the serial kit compiles alone, freestanding, in C99, without a warning", () => {
   const flags = ["-std=c99", "-pedantic", "-ffreestanding", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Werror", "-fsyntax-only", "-Ischemas/crc/c", "-Ischemas/e2e/c", "-DIPCNET_E2E_ONLY", "-DIPCNET_E2E_P08"];
-  const run = spawnSync(process.env["CC"] ?? "cc", [...flags, "drivers/nodekit/ipcnet_serial.c"], { cwd: root, encoding: "utf8" });
+  const run = spawnSync(process.env["CC"] ?? "cc", [...flags, "drivers/nodekit/ipcnet_serial.c", "drivers/nodekit/ipcnet_circuits.c"], { cwd: root, encoding: "utf8" });
   assert.equal(run.status, 0, run.stderr);
 });
-
-type Way = (bytes: Uint8Array) => readonly Uint8Array[];
-const asItIs: Way = (bytes) => [bytes];
-
-/** A pseudo-terminal whose far end is the device, with this test on the wire. */
-class Wire {
-  readonly pty: Pty;
-  toDevice: Way = asItIs;
-  toGateway: Way = asItIs;
-  /** All that the device was sent. */
-  readonly sent: Uint8Array[] = [];
-  device: ChildProcess | undefined;
-
-  constructor(pty: Pty) {
-    this.pty = pty;
-    pty.stream.on("data", (bytes: Buffer) => {
-      for (const part of this.toDevice(bytes)) this.inject(part);
-    });
-  }
-
-  /** `seed`: of its sessions; another one at each start. */
-  switchOn(seed: number): void {
-    const device = (this.device = spawn(join(root, "dist/native/test/serial_device"), ["stdio", String(DATA_ID), String(seed), String(DEVICE_SILENCE_MS), String(DEAD_MAN_MS)], { stdio: ["pipe", "pipe", "inherit"] }));
-    // What it was still to be sent is lost with it.
-    device.stdin!.on("error", () => device.stdin!.destroy());
-    device.stdout!.on("data", (bytes: Buffer) => {
-      for (const part of this.toGateway(bytes)) this.pty.stream.write(Buffer.from(part));
-    });
-  }
-
-  inject(bytes: Uint8Array): void {
-    this.sent.push(Uint8Array.from(bytes));
-    if (this.device?.stdin?.writable) this.device.stdin.write(Buffer.from(bytes));
-  }
-
-  async switchOff(): Promise<void> {
-    const { device } = this;
-    this.device = undefined;
-    if (!device || device.exitCode !== null || device.signalCode !== null) return;
-    const ended = new Promise((resolve) => device.once("close", resolve));
-    device.kill("SIGKILL");
-    await ended;
-  }
-
-  /** Stops it, and waits until the kernel says that it stands still. */
-  async freeze(): Promise<void> {
-    const pid = this.device!.pid!;
-    this.device!.kill("SIGSTOP");
-    await until(() => /^\d+ \(.*\) T/.test(readFileSync(`/proc/${pid}/stat`, "utf8")), "it is stopped");
-  }
-}
-
-async function wire(t: TestContext, seed = 1): Promise<Wire> {
-  const it = new Wire(await openPty());
-  t.after(async () => {
-    await it.switchOff();
-    it.pty.close();
-  });
-  if (seed !== 0) it.switchOn(seed);
-  return it;
-}
 
 /** The gateway's end, and what it has heard. */
 class Gateway {
@@ -177,7 +111,7 @@ test("a C process on a pseudo-terminal of its own: commands there, answers and t
   const path = await new Promise<string>((resolve) => createInterface({ input: device.stdout }).once("line", resolve));
   const it = await gateway(t, path);
   assert.equal(it.driver.peer?.name, "C device");
-  assert.equal(it.driver.peer?.bodyBytesMax, 45);
+  assert.equal(it.driver.peer?.bodyBytesMax, 77);
   for (let i = 0; i < 300; i++) {
     assert.ok(it.send(MOTION, motion(i)));
     await until(() => it.answers.length === i + 1, `answer ${i}`);

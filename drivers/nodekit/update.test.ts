@@ -25,6 +25,7 @@ class Bench {
   restartUs = 50_000;
   /** What the boot loader said each time. */
   readonly slots: string[] = [];
+  framesToNode = 0;
   readonly #random = seededRandom(20261123);
 
   async begin(): Promise<void> {
@@ -48,6 +49,7 @@ class Bench {
     const frames = client.take(16);
     for (const frame of frames) {
       this.nowUs += 250;
+      this.framesToNode += 1;
       if (!this.lost()) await this.node.frame(frame, this.nowUs);
     }
     await this.node.poll((this.nowUs += frames.length > 0 ? 1_000 : stepUs));
@@ -147,13 +149,24 @@ test("an image that restarts on probation is not confirmed, and the old one retu
   await bench.powerUp();
   while (!update.result) await bench.turn(update, 20_000);
   assert.deepEqual(update.result, { ok: false, code: "unsteady" });
-  const pending = await bench.update();
+  const pending = await bench.update({ image: encodeImage({ ...info, version: 0x0300_0000, securityCounter: 2 }, program(3, 500)) });
   assert.equal(!pending.ok && pending.code, "onProbation");
   await bench.powerUp();
   await bench.powerUp();
   assert.deepEqual(bench.slots, ["slot 0", "slot 1", "slot 1", "slot 1", "slot 0"]);
   const report = await bench.report();
   assert.deepEqual([report?.version, report?.outcome, report?.onProbation], [info.version, "reverted", false]);
+}));
+
+test("whoever is cut off before the new image is proven goes on there when it is brought again", () => onBench(async (bench) => {
+  const first = new NodeUpdate({ node: SIM_NODE, image: newImage, steadyUs: 5e6 }, bench.nowUs);
+  while (bench.slots.at(-1) !== "slot 1") await bench.turn(first, 20_000);
+  const frames = bench.framesToNode;
+  const result = await bench.update({ steadyUs: 3e6 });
+  assert.ok(result.ok);
+  assert.deepEqual([result.report.slot, result.report.version, result.report.onProbation, result.report.outcome], [1, 0x0200_0000, false, "confirmed"]);
+  assert.ok(bench.framesToNode - frames < 60, "it was not sent again");
+  assert.deepEqual(bench.slots, ["slot 0", "slot 1"]);
 }));
 
 test("what is no image, or not for this node, is refused before anything is sent", () => onBench(async (bench) => {

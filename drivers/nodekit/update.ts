@@ -48,7 +48,7 @@ export type UpdateResult =
   | { ok: false; code: "wrongNode"; vendor: number; product: number }
   /** It runs already, confirmed. */
   | { ok: false; code: "sameImage"; report: FirmwareReport }
-  /** An earlier update is still on probation. */
+  /** Another image is still on probation. (This one is proven and confirmed instead.) */
   | { ok: false; code: "onProbation"; report: FirmwareReport }
   | { ok: false; code: "refused"; refusal: Refusal; abortCode: number }
   /** No answer, or not one that fits; three times in a row. */
@@ -93,8 +93,11 @@ function* course({ image, restartUs = 5e6, steadyUs = 10e6, steadyWithinUs = 30e
   if (vendor !== decoded.vendor || product !== decoded.product) return { ok: false, code: "wrongNode", vendor, product };
   const before = yield* readReport();
   if (!before) return { ok: false, code: "noAnswer", during: "report" };
+  const isThisImage = before.version === decoded.version && Buffer.from(before.sha256).equals(decoded.sha256);
+  // Whoever brought it was cut off before it was proven: that is all there is left to do.
+  if (before.onProbation && isThisImage) return yield* prove({ steadyUs, steadyWithinUs });
   if (before.onProbation) return { ok: false, code: "onProbation", report: before };
-  if (before.version === decoded.version && Buffer.from(before.sha256).equals(decoded.sha256)) return { ok: false, code: "sameImage", report: before };
+  if (isThisImage) return { ok: false, code: "sameImage", report: before };
 
   // Outputs safe, commands refused: a node takes no image otherwise.
   yield { need: "nmt", command: "enterPreOperational" };
@@ -109,6 +112,11 @@ function* course({ image, restartUs = 5e6, steadyUs = 10e6, steadyWithinUs = 30e
   const after = yield* readReport();
   if (!after) return { ok: false, code: "noAnswer", during: "report of the new image" };
   if (!after.onProbation || !Buffer.from(after.sha256).equals(decoded.sha256)) return { ok: false, code: "reverted", report: after };
+  return yield* prove({ steadyUs, steadyWithinUs });
+}
+
+/** The new image runs on probation: it stays if the node stays at work with it. */
+function* prove({ steadyUs, steadyWithinUs }: Required<Pick<UpdateOptions, "steadyUs" | "steadyWithinUs">>): Course<UpdateResult> {
   if ((yield { need: "steady", forUs: steadyUs, withinUs: steadyWithinUs }) !== true) return { ok: false, code: "unsteady" };
   const confirmed = yield* sdo({ type: "write", index: 0x2f01, subindex: 1, bytes: CONFIRM });
   const end = yield* readReport();

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "../../schemas/random.ts";
-import { CIRCUIT_ID, CircuitLine, WINDOW_FRAMES } from "./circuitLine.ts";
+import { CircuitLine } from "./circuitLine.ts";
 import { SerialFrameWriter, serialCodec } from "./frame.ts";
+import { CIRCUIT_ID, WINDOW_FRAMES } from "./repetition.ts";
 
 const line = (role: "gateway" | "device", session: number, nowUs = 0): CircuitLine => new CircuitLine({ role, dataId: 77, baudBps: 1_000_000, payloadBytesMax: 64, session }, nowUs);
 
@@ -31,7 +32,7 @@ function run(ends: [End, End], faults: Faults, random: () => number, untilUs: nu
         const next = end.arriving[0];
         if (!next || next.atUs > nowUs) break;
         end.arriving.shift();
-        end.it.received(next.bytes, nowUs);
+        end.it.receivedBytes(next.bytes, nowUs);
       }
       end.got.push(...end.it.takeDelivered());
       end.it.poll(nowUs);
@@ -96,10 +97,10 @@ test("a peer that starts anew ends the line; frames of its old session count for
   gateway.send(Uint8Array.of(9));
   const old = gateway.takeWire(1e6)!;
   const restarted = line("device", 7, 1e6);
-  restarted.received(old, 1e6);
+  restarted.receivedBytes(old, 1e6);
   restarted.poll(1e6);
   assert.deepEqual(restarted.takeDelivered(), []);
-  gateway.received(restarted.takeWire(1e6)!, 1e6);
+  gateway.receivedBytes(restarted.takeWire(1e6)!, 1e6);
   assert.equal(gateway.ended, "peerRestarted");
   const again = line("gateway", 8, 2e6);
   const anew: [End, End] = [end(again, 5), end(restarted, 5)];
@@ -114,7 +115,7 @@ test("wrong tags, lengths and acknowledgements of what was never sent are refuse
   const gateway = ends[0].it;
   const tag = (5 ^ 6) & 0xffff;
   const writer = new SerialFrameWriter(serialCodec(77, "device"));
-  const say = (...body: number[]): void => gateway.received(writer.write(CIRCUIT_ID, Uint8Array.from(body)), 1e6);
+  const say = (...body: number[]): void => gateway.receivedBytes(writer.write(CIRCUIT_ID, Uint8Array.from(body)), 1e6);
   const refusedBefore = gateway.counters.refused;
   say(1, tag + 1, 0, 1, 0, 7);
   say(1, tag, 0, 1);

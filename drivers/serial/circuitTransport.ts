@@ -3,10 +3,11 @@ import { randomInt } from "node:crypto";
 import type { Clock } from "../../schemas/clock.ts";
 import { systemClock } from "../../schemas/clock.ts";
 import type { FrameTransport, TransportListeners } from "../../shm/circuits/index.ts";
-import { CircuitLine, LINE_HEADER_BYTES } from "./circuitLine.ts";
+import { CircuitLine } from "./circuitLine.ts";
 import type { SerialRole } from "./frame.ts";
 import { SERIAL_LIMITS } from "./limits.ts";
 import type { BytePort } from "./port.ts";
+import { LINE_HEADER_BYTES } from "./repetition.ts";
 
 export interface SerialCircuitOptions {
   port: BytePort;
@@ -40,7 +41,7 @@ export async function serialCircuitTransport({ port, role, dataId, baudBps, fram
 
   const open = await port.open({
     data(bytes) {
-      line.received(bytes, clock.nowUs());
+      line.receivedBytes(bytes, clock.nowUs());
       run();
     },
     closed: (why) => finish(why),

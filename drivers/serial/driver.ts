@@ -5,9 +5,11 @@ import { systemClock } from "../../schemas/clock.ts";
 import type { Driver, DriverEvent, DriverHealth, DriverState } from "../driver.ts";
 import { DriverError } from "../driver.ts";
 import { Listeners } from "../listeners.ts";
+import type { FrameTransport } from "../../shm/circuits/index.ts";
 import type { Hello } from "./frame.ts";
 import type { LinkEffect, SerialLinkOptions, SerialMessage, SerialReject } from "./link.ts";
 import { SerialLink } from "./link.ts";
+import { LinkCircuits } from "./linkCircuits.ts";
 import type { BytePort, OpenPort } from "./port.ts";
 import { ttyPort } from "./port.ts";
 import type { SerialOutgoing } from "./sendQueue.ts";
@@ -29,7 +31,12 @@ export interface SerialDriverOptions extends Pick<SerialLinkOptions, "dataId" | 
   newSession?: () => number;
   random?: () => number;
   clock?: Clock;
+  /** Circuits beside the messages (docs/specs/circuits.md): the longest frame of theirs, 72 to 507. 224 fills one COBS block; a message waits for one of them at most. */
+  circuits?: { frameBytesMax?: number };
 }
+
+/** With its headers one COBS block of 254. */
+const CIRCUIT_FRAME_BYTES = 224;
 
 export interface SerialDriver extends Driver<SerialMessage, SerialOutgoing> {
   readonly kind: "serial";
@@ -37,6 +44,8 @@ export interface SerialDriver extends Driver<SerialMessage, SerialOutgoing> {
   readonly peer: Hello | undefined;
   /** What was received and refused; `bytes` are borrowed until the listener returns. */
   onReject(listener: (reject: SerialReject) => void): () => void;
+  /** A line for circuits begins, with each session of the link and when the one before was broken. Register before `start`. */
+  onCircuits(listener: (transport: FrameTransport) => void): () => void;
 }
 
 export function createSerialDriver(options: SerialDriverOptions): SerialDriver {
@@ -53,6 +62,10 @@ class PortDriver implements SerialDriver {
   readonly #frames = new Listeners<SerialMessage>();
   readonly #events = new Listeners<DriverEvent>();
   readonly #rejects = new Listeners<SerialReject>();
+  readonly #lines = new Listeners<FrameTransport>();
+  readonly #circuits: LinkCircuits | undefined;
+  /** The peer's session that circuits are with. */
+  #circuitsPeer: number | undefined;
   #opened: OpenPort | undefined;
   readonly #pending: LinkEffect[] = [];
   #performing = false;
@@ -65,13 +78,18 @@ class PortDriver implements SerialDriver {
   #starting: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #cancelStartTimeout: (() => void) | undefined;
 
-  constructor({ name, port, baudBps = 115_200, role = "gateway", silenceTimeoutMs = 500, optional = false, startTimeoutMs = 2000, clock = systemClock, newSession = () => randomInt(1, 0xffff_ffff), random = Math.random, dataId, receive, limits }: SerialDriverOptions) {
+  constructor({ name, port, baudBps = 115_200, role = "gateway", silenceTimeoutMs = 500, optional = false, startTimeoutMs = 2000, clock = systemClock, newSession = () => randomInt(1, 0xffff_ffff), random = Math.random, dataId, receive, limits, circuits }: SerialDriverOptions) {
     this.name = name;
     this.#port = typeof port === "string" ? ttyPort({ path: port, baudBps }) : port;
     this.#optional = optional;
     this.#startTimeoutMs = startTimeoutMs;
     this.#clock = clock;
-    this.#link = new SerialLink({ role, name, dataId, baudBps, silenceTimeoutMs, newSession, random, ...(receive ? { receive } : {}), ...(limits ? { limits } : {}) });
+    this.#circuits = circuits && new LinkCircuits({
+      baudBps, frameBytesMax: circuits.frameBytesMax ?? CIRCUIT_FRAME_BYTES, clock, newSession,
+      begun: (transport) => this.#lines.call(transport),
+      wake: () => this.#run(this.#link.poll(clock.nowUs())),
+    });
+    this.#link = new SerialLink({ role, name, dataId, baudBps, silenceTimeoutMs, newSession, random, ...(receive ? { receive } : {}), ...(limits ? { limits } : {}), ...(this.#circuits ? { circuits: this.#circuits } : {}) });
   }
 
   get peer(): Hello | undefined {
@@ -121,10 +139,19 @@ class PortDriver implements SerialDriver {
   onReject(listener: (reject: SerialReject) => void): () => void {
     return this.#rejects.add(listener);
   }
+  onCircuits(listener: (transport: FrameTransport) => void): () => void {
+    return this.#lines.add(listener);
+  }
 
   health(): DriverHealth {
     const { driverState, sinceUs, reason, counters } = this.#link;
-    return { state: driverState, sinceUs, reason, counters: { ...counters, listenerErrors: this.#frames.errors + this.#events.errors + this.#rejects.errors } };
+    return { state: driverState, sinceUs, reason, counters: { ...counters, ...this.#circuitCounters(), listenerErrors: this.#frames.errors + this.#events.errors + this.#rejects.errors + this.#lines.errors } };
+  }
+
+  #circuitCounters(): Record<string, number> {
+    if (!this.#circuits) return {};
+    const { lines, delivered, repeated, gaps, refused } = this.#circuits.count();
+    return { circuitLines: lines, circuitFrames: delivered, circuitRepeats: repeated, circuitGaps: gaps, circuitRefused: refused };
   }
 
   /** Performs effects in the order in which the link made them, also when a listener sends in the middle: a frame with a later counter must not be written in front of one with an earlier. */
@@ -151,6 +178,11 @@ class PortDriver implements SerialDriver {
       case "deliver":
         this.#frames.call(effect.message, () => this.#link.state !== "stopped");
         return;
+      case "circuits":
+        // What came in a session that is over since: its line is gone too, or refuses it.
+        this.#followSession();
+        this.#circuits?.received(effect.body);
+        return;
       case "reject":
         this.#rejects.call(effect.reject);
         return;
@@ -162,6 +194,7 @@ class PortDriver implements SerialDriver {
 
   /** Tells the link's state where it has changed, and sets the timer. */
   #follow(): void {
+    this.#followSession();
     const { driverState, reason } = this.#link;
     if (driverState === "up") this.#endStart();
     if (driverState !== this.#reported) {
@@ -171,6 +204,16 @@ class PortDriver implements SerialDriver {
     this.#cancelTimer?.();
     const deadlineUs = this.#link.nextDeadlineUs();
     this.#cancelTimer = deadlineUs === undefined ? undefined : this.#clock.at(deadlineUs, () => this.#run(this.#link.poll(this.#clock.nowUs())));
+  }
+
+  /** Circuits live as long as the link is up with the same peer. */
+  #followSession(): void {
+    const { driverState, peer, reason } = this.#link;
+    const session = driverState === "up" ? peer?.session : undefined;
+    if (!this.#circuits || session === this.#circuitsPeer) return;
+    this.#circuitsPeer = session;
+    if (session === undefined) this.#circuits.end(reason === "" ? driverState : reason);
+    else this.#circuits.begin();
   }
 
   #emit(event: Omit<DriverEvent, "atUs">): void {

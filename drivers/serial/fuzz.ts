@@ -1,8 +1,9 @@
 /** Entry points for fuzzing: each takes any bytes and may only return. A throw is a finding. */
-import { CIRCUIT_ID, CircuitLine } from "./circuitLine.ts";
+import { CircuitLine } from "./circuitLine.ts";
 import { CobsDecoder, cobsFrame } from "./cobs.ts";
 import { FRAME_BYTES_MAX, HELLO_ID, SerialFrameWriter, decodeHello, encodeHello, serialCodec } from "./frame.ts";
 import { SerialLink } from "./link.ts";
+import { CIRCUIT_ID } from "./repetition.ts";
 
 export interface FuzzTarget {
   name: string;
@@ -87,12 +88,12 @@ export const fuzzTargets: FuzzTarget[] = [
     run(input) {
       const line = new CircuitLine({ role: "gateway", dataId: 1, baudBps: 115_200, payloadBytesMax: 64, session: 5 }, 0);
       const writer = new SerialFrameWriter(serialCodec(1, "device"));
-      line.received(writer.write(CIRCUIT_ID, Uint8Array.of(0, 1, 0, 9, 0, 0, 0, 5, 0, 0, 0)), 1);
+      line.receivedBytes(writer.write(CIRCUIT_ID, Uint8Array.of(0, 1, 0, 9, 0, 0, 0, 5, 0, 0, 0)), 1);
       expect(line.isUp, "the line comes up");
       line.send(Uint8Array.of(1));
       line.takeWire(1);
-      for (let at = 0; at < input.length; at += 11) line.received(writer.write(CIRCUIT_ID, input.subarray(at, at + 11)), 2);
-      line.received(input, 3);
+      for (let at = 0; at < input.length; at += 11) line.receivedBytes(writer.write(CIRCUIT_ID, input.subarray(at, at + 11)), 2);
+      line.receivedBytes(input, 3);
       let out = 0;
       while (line.takeWire(4)) expect(++out < 12, "a few frames make many");
       line.poll(1e9);

@@ -17,6 +17,7 @@ import { CobsDecoder } from "./cobs.ts";
 import type { Hello, SerialRole } from "./frame.ts";
 import { FRAME_BYTES_MAX, HELLO_ID, SerialFrameWriter, bodyOf, decodeHello, encodeHello, frameFault, idOf, serialCodec } from "./frame.ts";
 import { SERIAL_LIMITS } from "./limits.ts";
+import { CIRCUIT_ID } from "./repetition.ts";
 import type { LinkAction, LinkEvent, LinkState } from "./linkTable.ts";
 import { LINK_TABLE } from "./linkTable.ts";
 import type { SerialOutgoing } from "./sendQueue.ts";
@@ -37,6 +38,15 @@ export interface SerialLinkOptions {
   /** In [0, 1), for the jitter of retries. */
   random: () => number;
   limits?: Partial<{ [Name in keyof typeof SERIAL_LIMITS]: number }>;
+  /** Circuits beside the messages: what fills the line when no message waits. Without it message 0xFFFE is one like any other. */
+  circuits?: CircuitSource;
+}
+
+/** Where the link takes the bodies of message 0xFFFE from. */
+export interface CircuitSource {
+  /** When it has one, if nothing happens before; in the past: now. */
+  readonly dueUs: number;
+  take(nowUs: number): Uint8Array | undefined;
 }
 
 export interface SerialMessage {
@@ -64,6 +74,8 @@ export type LinkEffect =
   | { do: "close" }
   | { do: "write"; bytes: Uint8Array }
   | { do: "deliver"; message: SerialMessage }
+  /** A body of message 0xFFFE; the listener's. */
+  | { do: "circuits"; body: Uint8Array }
   | { do: "reject"; reject: SerialReject }
   | { do: "report"; code: DriverEvent["code"]; text: string; details?: DriverEvent["details"] };
 
@@ -108,7 +120,7 @@ export class SerialLink {
   #retryAtUs = Infinity;
   #effects: LinkEffect[] = [];
   readonly counters = {
-    framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0, hellosIn: 0, hellosOut: 0, early: 0, lost: 0, replaced: 0, expired: 0, queueFull: 0, dropped: 0, opens: 0, openFailures: 0, losses: 0, silences: 0, peerRestarts: 0, budgetExhausted: 0,
+    framesIn: 0, framesOut: 0, circuitsIn: 0, circuitsOut: 0, bytesIn: 0, bytesOut: 0, hellosIn: 0, hellosOut: 0, early: 0, lost: 0, replaced: 0, expired: 0, queueFull: 0, dropped: 0, opens: 0, openFailures: 0, losses: 0, silences: 0, peerRestarts: 0, budgetExhausted: 0,
     rejectTruncated: 0, rejectTooLong: 0, rejectBadLength: 0, rejectCrcMismatch: 0, rejectWrongDataId: 0, rejectRepeated: 0, rejectWrongSequence: 0, rejectUnknownId: 0, rejectBadHello: 0, rejectOtherVersion: 0,
   };
 
@@ -181,7 +193,7 @@ export class SerialLink {
     if (this.#state === "stopped") return "notStarted";
     if (!(outgoing.deadlineUs > nowUs)) return "expired";
     const longest = Math.min(this.#limits.bodyBytes, SERIAL_LIMITS.bodyBytes, this.#peer?.bodyBytesMax ?? Infinity);
-    if (!Number.isInteger(outgoing.id) || outgoing.id < 0 || outgoing.id >= HELLO_ID) return "unsupported";
+    if (!Number.isInteger(outgoing.id) || outgoing.id < 0 || outgoing.id >= (this.#options.circuits ? CIRCUIT_ID : HELLO_ID)) return "unsupported";
     if (outgoing.body.length > longest) return "badLength";
     if (this.#state !== "up") return "linkDown";
     const result = this.#queue.put(outgoing);
@@ -200,7 +212,7 @@ export class SerialLink {
     const isOpen = this.#state === "handshake" || this.#state === "up" || this.#state === "silent";
     if (this.#state === "opening") at = Math.min(at, this.#sinceUs + limits.openTimeoutMs * 1e3);
     if (isOpen) at = Math.min(at, this.#helloDueUs, this.#quietAtUs(), this.#unwrittenBytes > 0 ? this.#takenAtUs + limits.writeTimeoutMs * 1e3 : Infinity);
-    if (this.#state === "up" && this.#queue.frames > 0) at = Math.min(at, this.#lineFreeUs - limits.aheadMs * 1e3);
+    if (this.#state === "up") at = Math.min(at, Math.max(this.#lineFreeUs - limits.aheadMs * 1e3, this.#queue.frames > 0 ? -Infinity : this.#options.circuits?.dueUs ?? Infinity));
     return at === Infinity ? undefined : at;
   }
 
@@ -375,6 +387,11 @@ export class SerialLink {
       return;
     }
     const body = bodyOf(frame);
+    if (id === CIRCUIT_ID && this.#options.circuits) {
+      this.counters.circuitsIn += 1;
+      this.#effects.push({ do: "circuits", body: body.slice() });
+      return;
+    }
     const expectedBytes = this.#receive?.get(id);
     if (this.#receive && expectedBytes === undefined) {
       this.#reject("unknownId", frame, nowUs);
@@ -419,7 +436,11 @@ export class SerialLink {
     const aheadUs = this.#limits.aheadMs * 1e3;
     while (this.#lineFreeUs - aheadUs <= nowUs) {
       const outgoing = this.#queue.take();
-      if (!outgoing) return;
+      // Messages first: one that comes now waits for one frame of circuits at most.
+      if (!outgoing) {
+        if (!this.#sendCircuits(nowUs)) return;
+        continue;
+      }
       if (outgoing.deadlineUs <= nowUs) {
         this.counters.expired += 1;
         this.#report("transmitDropped", `message ${outgoing.id} was too late`, { id: outgoing.id });
@@ -428,6 +449,16 @@ export class SerialLink {
       this.counters.framesOut += 1;
       this.#write(this.#writer.write(outgoing.id, outgoing.body), nowUs);
     }
+  }
+
+  #sendCircuits(nowUs: number): boolean {
+    const body = this.#options.circuits?.take(nowUs);
+    if (!body) return false;
+    // As with messages: the peer takes nothing of us before it knows that we know it.
+    if (this.#toldSession !== this.#peer?.session) this.#sendHello(nowUs);
+    this.counters.circuitsOut += 1;
+    this.#write(this.#writer.write(CIRCUIT_ID, body), nowUs);
+    return true;
   }
 
   #write(bytes: Uint8Array, nowUs: number): void {

@@ -56,8 +56,8 @@ export interface ServiceAnswer {
 /** The gateway's own services. */
 export interface ServiceTable {
   readonly names: readonly string[];
-  /** Calls a service; an unknown one answers 203. */
-  call(service: string, body: unknown, who: Peer): Promise<ServiceAnswer>;
+  /** Calls a service; an unknown one answers 203. Nobody waits for the answer longer than `timeoutMs`. */
+  call(service: string, body: unknown, who: Peer, timeoutMs: number): Promise<ServiceAnswer>;
 }
 
 /** Who may do what. Asked each time; answers are remembered behind it. `Broker.recheck` is called when they may have changed. */

@@ -7,6 +7,7 @@ import type { Clock } from "../../schemas/clock.ts";
 import type { Config } from "../../schemas/messages/config.ts";
 import type { DriverEvent } from "../../drivers/driver.ts";
 import type { ArmingState } from "../../failsafe/arming/machine.ts";
+import type { DeviceService } from "../links/deviceServices.ts";
 import type { Link, LinkPorts } from "../links/link.ts";
 import type { CommandPath } from "../commands/commandPath.ts";
 import { type Due, Gateway } from "../gateway.ts";
@@ -99,7 +100,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
   const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event: told, epoch: () => epoch.value, outdated }));
   const care = new CareOfNodes(config.nodes, {
-    nowUs: () => clock.nowUs(), event, reschedule: () => gateway?.reschedule(),
+    nowUs: () => clock.nowUs(), event, reschedule: () => gateway?.reschedule(), updatesChanged: () => changed(),
     allowed: () => supervisor.state === "disarmed" && !supervisor.settling && epoch.value > 0,
     line: (bus) => frameLinks.get(bus)?.line,
   });
@@ -109,7 +110,12 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     frameLinks.set(bus.name, link);
     links.push(link);
   }
-  for (const port of config.serial) links.push(await buildSerialLink(port, common));
+  const devices = new Map<string, DeviceService>();
+  for (const port of config.serial) {
+    const link = await buildSerialLink(port, common);
+    links.push(link);
+    for (const [name, service] of link.services) devices.set(`serial/${port.name}/${name}`, service);
+  }
   const paths = new Map<string, CommandPath>(links.flatMap(({ name, path }) => (path ? [[name, path]] : [])));
 
   const publisher = new Publisher(table, (nowUs) => {
@@ -136,7 +142,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
     },
   };
   const changed = (): void => {
-    if (pair) noteRobot(pair.keeper, { supervisor, nodes });
+    if (pair) noteRobot(pair.keeper, { supervisor, nodes, care: care.nodes });
   };
   const isOurs = (link: string): boolean => reflex?.busRow(link) === undefined;
   const missing = (): string[] => [...nodes.missing(isOurs), ...links.filter(({ name }) => isOurs(name)).flatMap((link) => link.missing()), ...care.missing((node) => nodes.isThere(node)), ...planMissing(config, paths)];
@@ -156,14 +162,14 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const timed: Due[] = [care, ...buildRoutes({ config, table, publisher, frameLinks, clock, gate })];
   const policy = new PolicyKeeper({ accepted, clock, event, changed: () => front.recheck() });
   policy.access.onDenied = (who, what) => compromise.denied(peerWords(who), what);
-  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, care: care.nodes, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
+  const front = new LocalFront({ socket: config.socket, identity, table, publisher, policy: policy.access, clock, event, gateway: () => gateway!, configuration: () => running, care: care.nodes, devices, pair, reflex: reflex && { client: reflex.client, drills: config.redundancy.drills } });
   gateway = new Gateway({
     beginEpoch: () => {
       epoch.begin(pair?.predecessorEpoch() ?? 0);
       pair?.epochBegan(epoch.value);
     },
     nodesChanged: changed, care,
-    restoreRobot: () => restoreRobot(pair?.inherited()?.inheritance, { supervisor, nodes }, clock.nowUs()),
+    restoreRobot: () => restoreRobot(pair?.inherited()?.inheritance, { supervisor, nodes, care: care.nodes }, clock.nowUs()),
     epoch: () => epoch.value, supervision: () => pair && { state: pair.supervision.state, faults: pair.supervision.faults() },
     prepareMs: () => running.config.safePose.prepareMs,
     identity, clock, table, rejects, events, nodes, links, timed, supervisor, front, policy, stats: new ProcessStats(), reflexes: () => reflex?.client.ends.map(reflexReport) ?? [], checkpoint: pair && ((point) => pair.supervision.passed("crank", point, pair.fairNowUs())),

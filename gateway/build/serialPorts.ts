@@ -4,6 +4,7 @@ import type { Config, SerialMessage, SerialPort } from "../../schemas/messages/c
 import { compileFields, type FieldDefinition } from "../../schemas/records/index.ts";
 import type { LinkPorts } from "../links/link.ts";
 import type { WatchLink } from "../links/linkGuard.ts";
+import { DeviceServices } from "../links/deviceServices.ts";
 import { SerialPortLink } from "../links/serialLink.ts";
 import type { Rejects } from "../observe/rejects.ts";
 import type { TopicTable } from "../topics/table.ts";
@@ -40,9 +41,11 @@ export async function buildSerialLink(port: SerialPort, { config, heartbeats, ta
     name: port.name, port: port.port, baudBps: port.baudBps, optional: port.optional, silenceTimeoutMs: port.silenceTimeoutMs, clock,
     dataId: port.dataId === "schema" ? serialDataId(port) : port.dataId,
     receive: inputs.map(({ id, codec }) => ({ id, bodyBytes: codec.wireBytes })),
+    ...(port.services ? { circuits: {} } : {}),
   });
+  const services = port.services ? new DeviceServices({ driver, names: port.services, clock }).byName : new Map<string, never>();
   const nodes = heartbeats.byMessages(port.name);
-  return new SerialPortLink({ driver, inputs, commands, table, rejects, clock, gate, ports, restarted: (nowUs) => heartbeats.restarted(nodes, nowUs), watch: watch?.(port.name, ({ key }) => inputs.find(({ id }) => id === key)?.name ?? `message ${key}`) });
+  return new SerialPortLink({ driver, services, inputs, commands, table, rejects, clock, gate, ports, restarted: (nowUs) => heartbeats.restarted(nodes, nowUs), watch: watch?.(port.name, ({ key }) => inputs.find(({ id }) => id === key)?.name ?? `message ${key}`) });
 }
 
 /** The codec of a serial message of the configuration. */

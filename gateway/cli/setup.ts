@@ -1,6 +1,6 @@
 /** `ipcnet setup`: from what this machine has and what a person says to a configuration that the gateway takes, and to services that are allowed what it names. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
@@ -10,16 +10,17 @@ import { checkConfigFile, readWhole } from "../../schemas/messages/configFile.ts
 import { renderFault } from "../../schemas/messages/fault.ts";
 import { judgeReflex } from "../build/reflex/judge.ts";
 import { gatherFacts } from "../doctor/facts.ts";
-import { complete, isAsked, loadAnswers, questions, saveAnswers, type Answers, type Question } from "../setup/answers.ts";
+import { complete, isAsked, loadAnswers, missingLinks, questions, saveAnswers, type Answers, type Question } from "../setup/answers.ts";
 import { changesOf, differenceOf, type Change } from "../setup/changes.ts";
 import { configurationText } from "../setup/configuration.ts";
 import { boardKind, hardwareOf, type Hardware } from "../setup/hardware.ts";
-import { missingOf } from "../setup/health.ts";
+import { askGateway } from "../setup/ask.ts";
+import { missingOf, toBeInForce } from "../setup/health.ts";
 import { allUnits, DROP_IN, MARK, needsOf, type Needs } from "../setup/needs.ts";
 import { printable } from "../view/text.ts";
 import { CliError, ExitCode, type CliContext, type Register } from "./command.ts";
 import { toJson } from "./json.ts";
-import { services } from "./services.ts";
+import { services, type CliServices } from "./services.ts";
 import { globalOptions } from "./terminal.ts";
 
 const CONFIG = "/etc/ipcnet/ipcnet.yaml";
@@ -69,13 +70,17 @@ Examples:
 };
 
 async function setup(options: SetupOptions, json: boolean, context: CliContext): Promise<void> {
-  const machine = services(context.services).machine();
+  const outside = services(context.services);
+  const machine = outside.machine();
   const at = (path: string): string => (options.root === "/" ? path : join(options.root, path));
   const say = (text: string): void => void context.stderr.write(`${text}\n`);
   const hardware = hardwareOf(machine, await gatherFacts(machine));
   introduce(hardware, say);
 
   const answers = await ask({ options, hardware, context, kept: at(KEPT), say });
+  if (options.config === undefined) {
+    for (const name of missingLinks(answers, hardware)) say(`${name} is not there now: it is opened when it appears`);
+  }
   const judged = options.config === undefined ? judgeText(configurationText(answers), answers) : judgeFile(options.config);
   const faults = judged.result.faults.map((fault) => renderFault(fault, (file) => judged.result.texts.get(file))).join("\n");
   if (faults !== "") say(faults.split("\n").map(printable).join("\n"));
@@ -94,7 +99,7 @@ async function setup(options: SetupOptions, json: boolean, context: CliContext):
   write(changes);
   rmSync(at(KEPT), { force: true });
   if (options.root !== "/") return say("not started: --root");
-  await settleServices(needs, { start: options.start ?? answers.start, hardware, reexec: changes.some(({ path }) => path.includes("/system.conf.d/")), changed: changes.length > 0 }, say);
+  await settleServices(needs, { start: options.start ?? answers.start, hardware, reexec: changes.some(({ path }) => path.includes("/system.conf.d/")), changed: changes.length > 0, hash: judged.result.hash, watchdog: answers.watchdog, outside }, say);
 }
 
 /* ---- Asking ------------------------------------------------------------------------------------------------------------------------------ */
@@ -280,31 +285,37 @@ interface Settling {
   start: boolean;
   hardware: Hardware;
   reexec: boolean;
+  /** Whether anything was written. */
   changed: boolean;
+  /** Of the configuration that is to be in force. */
+  hash: string | undefined;
+  watchdog: Answers["watchdog"];
+  outside: CliServices;
 }
 
-async function settleServices({ units }: Needs, { start, hardware, reexec, changed }: Settling, say: (text: string) => void): Promise<void> {
+async function settleServices({ units }: Needs, { start, hardware, reexec, changed, hash, watchdog, outside }: Settling, say: (text: string) => void): Promise<void> {
   if (!hardware.systemd) return say("systemd does not run here: start ipcnet-reflex(8) and ipcnetd(8) yourself");
   const call = (...words: readonly string[]): boolean => spawnSync("systemctl", [...words], { stdio: ["ignore", "ignore", "inherit"] }).status === 0;
   const runs = call("is-active", "--quiet", "ipcnet.target");
-  const state = runs ? stateOfGateway() : undefined;
-  if (runs && changed && state !== "disarmed" && state !== "posed") {
-    throw new CliError(ExitCode.problem, `written, but not put in force: the gateway ${state === undefined ? "does not answer" : `is ${state}`}`, "bring the robot to rest (ipcnet disarm, or ipcnet safe-pose), then: sudo systemctl restart ipcnet.target");
+  const next = toBeInForce({ runs, written: changed, hash, answer: runs ? await askGateway(outside.connect) : undefined });
+  if (typeof next === "object") {
+    throw new CliError(ExitCode.problem, `${changed ? "written, but " : ""}not put in force: ${next.not}`,
+      `bring the robot to rest (ipcnet disarm, or ipcnet safe-pose), then: sudo systemctl stop ipcnet.target; sudo ipcnet setup --yes --config ${CONFIG} --watchdog ${watchdog} --start`);
   }
   call(reexec ? "daemon-reexec" : "daemon-reload");
   const others = allUnits.filter((unit) => !units.includes(unit));
   if (others.length > 0) call("disable", "--quiet", "--now", ...others);
   if (!start) {
     call("disable", "--quiet", "ipcnet.target", ...units);
-    return say("not started: sudo ipcnet setup --start, or sudo systemctl start ipcnet.target");
+    return say(runs ? "what runs goes on as it was until it is stopped, and does not start with the machine any more: sudo systemctl stop ipcnet.target" : "not started: sudo ipcnet setup --start, or sudo systemctl start ipcnet.target");
   }
   if (!call("enable", "--quiet", "ipcnet.target", ...units)) throw new CliError(ExitCode.notPermitted, "the services cannot be enabled", "sudo ipcnet setup");
-  for (const { name, virtual } of hardware.can) if (!virtual) call("restart", `ipcnet-can@${name}.service`);
   const beganMs = performance.now();
-  // Another configuration: the two gateways could not stand in for each other. Stopped in order, by way of the safe pose.
-  if (runs && changed && !call("stop", "ipcnet.target")) say("the services did not stop in order: journalctl -u 'ipcnet*'");
+  // In order, by way of the safe pose.
+  if (next === "restart" && !call("stop", "ipcnet.target")) say("the services did not stop in order: journalctl -u 'ipcnet*'");
+  for (const { name, virtual } of hardware.can) if (!virtual) call("restart", `ipcnet-can@${name}.service`);
   if (!call("start", "ipcnet.target", ...units)) throw new CliError(ExitCode.problem, "the services do not start", "journalctl -u 'ipcnet*' -e");
-  for (let missing = missingOf(askGateway("failover", "status"), units); missing !== undefined; missing = missingOf(askGateway("failover", "status"), units)) {
+  for (let missing = missingOf(await askGateway(outside.connect), units); missing !== undefined; missing = missingOf(await askGateway(outside.connect), units)) {
     if (performance.now() - beganMs > HEALTHY_MS) throw new CliError(ExitCode.problem, `${missing}, ${HEALTHY_MS / 1e3} s after the start`, "journalctl -u 'ipcnet*' -e");
     await new Promise((resolvePause) => setTimeout(resolvePause, LOOK_MS));
   }
@@ -312,20 +323,4 @@ async function settleServices({ units }: Needs, { start, hardware, reexec, chang
   // Whoever called it by sudo will go on without.
   const person = process.env["SUDO_USER"];
   if (person !== undefined && person !== "root" && /^[a-z_][a-z0-9_-]*$/.test(person)) say(`to use it without sudo: sudo usermod -aG ipcnet ${person}, then log in again`);
-}
-
-/** Undefined: nobody answers. */
-function stateOfGateway(): string | undefined {
-  return (askGateway("status") as { state?: string } | undefined)?.state;
-}
-
-/** What a verb of this program answers the services' own client; undefined: not yet. */
-function askGateway(...words: readonly string[]): unknown {
-  if (!existsSync("/run/ipcnet/ipcnet.sock")) return undefined;
-  const { stdout } = spawnSync("/usr/bin/ipcnet", [...words, "--json"], { encoding: "utf8", timeout: 10_000 });
-  try {
-    return JSON.parse(stdout) as unknown;
-  } catch {
-    return undefined; // not yet
-  }
 }

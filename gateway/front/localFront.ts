@@ -32,6 +32,7 @@ import { Grants } from "../resources/grants.ts";
 import type { PairPort } from "./pairServices.ts";
 import type { ReflexPort } from "./reflexServices.ts";
 import type { NodeCare } from "../nodes/care.ts";
+import type { DeviceService } from "../links/deviceServices.ts";
 import { NodeUpdateService } from "./nodeServices.ts";
 import { callService, gatewayServices } from "./services.ts";
 import { defaultSocketPath } from "./socketPath.ts";
@@ -52,6 +53,8 @@ export interface LocalFrontOptions {
   /** What owns the CAN buses, if it is not this process. */
   reflex?: ReflexPort | undefined;
   care: NodeCare;
+  /** What devices serve, by the name that programs ask for. */
+  devices: ReadonlyMap<string, DeviceService>;
 }
 
 /** What the front needs of the pair. */
@@ -94,7 +97,7 @@ export class LocalFront implements Front {
   }
 
   async start(): Promise<void> {
-    const { socket, configuration, table, publisher, policy, clock, identity, gateway, event } = this.#options;
+    const { socket, configuration, table, publisher, policy, clock, identity, gateway, event, devices } = this.#options;
     const { path } = this;
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const group = socket.group === undefined ? undefined : systemNames().gid(socket.group);
@@ -130,7 +133,10 @@ export class LocalFront implements Front {
       identify: (peer, facts) => new IdentifiedPeer(peer, { source: system, nameOf: (who) => policy.nameOf(who), facts }),
       onEvent: ({ code, name, pid, uid, text }) => event({ severity: code === "clientRefused" || code === "acceptFailed" ? "warning" : "info", code, source: name || `pid ${pid}`, text: `${text} (pid ${pid}, uid ${uid})` }),
       publisher: { publish: (topic, value, { form, ttlMs, sentUs, who }) => publisher.publish(topic, value, { form, ttlMs, sentUs, origin: peerWords(who) }, clock.nowUs()) },
-      services: { names: [...services.keys()], call: (service, body, who) => callService(services, service, body, who) },
+      services: {
+        names: [...services.keys(), ...devices.keys()],
+        call: async (service, body, who, timeoutMs) => devices.get(service)?.(body, timeoutMs) ?? callService(services, service, body, who),
+      },
     });
     pair?.restored();
     inherited?.inheritance.close();

@@ -48,7 +48,7 @@ export class NodeUpdateService {
       return why === undefined ? { status: Status.ok } : { status: Status.preconditionFailed, text: why };
     }
     const stage = this.#stage;
-    if (stage === undefined || body["id"] !== stage.id) return { status: Status.notFound, text: "there is no such update: this gateway was started meanwhile, or it was given up" };
+    if (stage === undefined || body["id"] !== stage.id) return { status: Status.notFound, text: "there is no such update: another gateway has begun since, or it was given up. The node keeps the image that it had, or tries the new one and returns by itself: ipcnet nodes shows it, ipcnet node update goes on" };
     stage.touchedUs = this.#nowUs();
     switch (action) {
       case "data": return this.#data(stage, body);

@@ -10,6 +10,7 @@ import type { MessageWatch } from "../pipeline/messageWatch.ts";
 import type { RejectReason, Rejects } from "../observe/rejects.ts";
 import type { Topic, TopicTable } from "../topics/table.ts";
 import type { Clock } from "../../schemas/clock.ts";
+import type { DeviceService } from "./deviceServices.ts";
 import type { Link, LinkPorts } from "./link.ts";
 
 export interface SerialInput {
@@ -33,6 +34,8 @@ export interface SerialCommand {
 
 export interface SerialLinkOptions {
   driver: SerialDriver;
+  /** What the device serves, by its own names. */
+  services: ReadonlyMap<string, DeviceService>;
   inputs: readonly SerialInput[];
   commands: readonly SerialCommand[];
   table: TopicTable;
@@ -61,6 +64,7 @@ export class SerialPortLink implements Link {
   readonly name: string;
   readonly path: CommandPath | undefined;
   readonly driver: SerialDriver;
+  readonly services: ReadonlyMap<string, DeviceService>;
   readonly #options: SerialLinkOptions;
   readonly #inputs = new Map<number, Incoming>();
   #counts = { received: 0, accepted: 0 };
@@ -71,6 +75,7 @@ export class SerialPortLink implements Link {
     const { driver, ports, clock } = options;
     this.#options = options;
     this.driver = driver;
+    this.services = options.services;
     this.name = driver.name;
     for (const input of options.inputs) {
       const record = new Uint8Array(input.codec.layout.sizeBytes);

@@ -18,6 +18,8 @@ const watched: WatchedNode = { name: "elbow", link: "arm", timeoutMs: 500, requi
 class Bench implements CareLine {
   readonly kit = new SimNode();
   readonly events: EventInput[] = [];
+  /** What a successor was told of. */
+  readonly updating: string[] = [];
   /** Every frame that was said, and whether it was allowed then. */
   readonly said: { frame: NodeFrame; allowed: boolean }[] = [];
   allowed = true;
@@ -30,7 +32,7 @@ class Bench implements CareLine {
   constructor(node: Partial<Node> = {}) {
     const config: Node = { name: "elbow", link: "arm", heartbeat: { canopen: SIM_NODE }, timeoutMs: 500, required: true, update: true, identity: { onMismatch: "refuseArming" }, ...node };
     this.care = new NodeCare([{ ...config, name: "other", heartbeat: { topic: "x" } }, config], {
-      nowUs: () => this.nowUs, allowed: () => this.allowed, line: (bus) => (bus === "arm" ? this : undefined), event: (input) => void this.events.push(input), reschedule: () => undefined,
+      nowUs: () => this.nowUs, allowed: () => this.allowed, line: (bus) => (bus === "arm" ? this : undefined), event: (input) => void this.events.push(input), reschedule: () => undefined, updatesChanged: () => void this.updating.push(this.care.updating().join()),
     });
   }
 
@@ -152,6 +154,11 @@ test("an update that the robot's state cuts off says nothing more until it is di
   await bench.until("it is known again", () => bench.care.identityOf("elbow")?.state === "known");
   assert.equal(bench.care.identityOf("elbow")?.firmware, "1.0.0");
   assert.deepEqual(bench.codes(), ["nodeUpdate", "nodeUpdateFailed", "nodeIdentified"]);
+  assert.deepEqual(bench.updating, ["elbow", ""]);
+  // Had this one ended instead, its successor would say so, and no more.
+  bench.care.wereCut(["elbow"]);
+  assert.equal(bench.codes().at(-1), "nodeUpdateCut");
+  assert.deepEqual(bench.missing(), []);
 });
 
 test("new firmware is brought, proven and confirmed, and read again", async (t) => {

@@ -25,6 +25,8 @@ export interface CarePorts {
   event(input: EventInput): void;
   /** Something is due earlier than the timer thinks. */
   reschedule(): void;
+  /** `updating` is another: for a successor. */
+  updatesChanged(): void;
 }
 
 /** Between two looks while a conversation runs. Answers and echoes drive it; this is for silence. */
@@ -163,9 +165,25 @@ export class NodeCare {
     const state: { now: UpdateState } = { now: { state: "running", progress: 0 } };
     this.#talks.set(link, { kind: "update", cared, course, state });
     this.#ports.event({ severity: "info", code: "nodeUpdate", source: name, text: `the firmware of node ${name} is being replaced (${image.length} bytes)` });
+    this.#ports.updatesChanged();
     this.#go(link, nowUs);
     this.#ports.reschedule();
     return state;
+  }
+
+  /** Nodes whose firmware is being replaced. */
+  updating(): string[] {
+    return this.#cared.filter((cared) => this.#updating(cared)).map(({ node }) => node.name);
+  }
+
+  /** The gateway before this one has ended in the middle of these. Nothing is mended silently: the node gives a transfer up by itself, and stays pre-operational until somebody decides. */
+  wereCut(names: readonly string[]): void {
+    for (const name of names) {
+      this.#ports.event({
+        severity: "error", code: "nodeUpdateCut", source: name,
+        text: `the gateway before this one ended while it replaced the firmware of node ${name}: the node has the image that it had, or tries the new one and returns by itself; ipcnet node update goes on, ipcnet node start ${name} leaves it`,
+      });
+    }
   }
 
   /** Gives an update up; false: there is none of this node. */
@@ -252,6 +270,7 @@ export class NodeCare {
   #updated({ cared, state }: Extract<Talk, { kind: "update" }>, result: UpdateResult): void {
     const { name } = cared.node;
     state.now = { state: "ended", result };
+    this.#ports.updatesChanged();
     cared.wanted = cared.node.identity !== undefined;
     cared.identity = undefined;
     if (result.ok) this.#ports.event({ severity: "info", code: "nodeUpdated", source: name, text: `node ${name} runs its new firmware` });
@@ -269,6 +288,7 @@ export class NodeCare {
       return;
     }
     talk.state.now = { state: "ended", result: { ok: false, code: "interrupted", why } };
+    this.#ports.updatesChanged();
     talk.cared.wanted = talk.cared.node.identity !== undefined;
     talk.cared.identity = undefined;
     this.#ports.event({ severity: "error", code: "nodeUpdateFailed", source: talk.cared.node.name, text: `the firmware of node ${talk.cared.node.name} was not replaced: ${why}` });
@@ -307,7 +327,7 @@ export function updateText(result: Exclude<Extract<UpdateState, { state: "ended"
     case "badImage": return `the file is no image for a node (${result.fault})`;
     case "wrongNode": return `the image is for another kind of node; this one is vendor 0x${result.vendor.toString(16)}, product 0x${result.product.toString(16)}`;
     case "sameImage": return "this image runs there already";
-    case "onProbation": return "an earlier image is still on probation; it is confirmed or given up within a minute";
+    case "onProbation": return "another image is still on probation; it is confirmed or given up within a minute";
     case "refused": return `the node refuses it (${result.refusal}, abort code 0x${result.abortCode.toString(16)})`;
     case "noAnswer": return `the node does not answer (${result.during})`;
     case "notRestarted": return "the node has not restarted with it in time";

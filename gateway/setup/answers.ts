@@ -122,3 +122,8 @@ export function complete(given: ReadonlyMap<Question["key"], string>, asked: rea
   }
   return Object.fromEntries(values) as unknown as Answers;
 }
+
+/** Interfaces and devices of the answers that the machine does not have: not plugged in yet, or mistyped. A serial device may be named by another of its names than those that are proposed. */
+export function missingLinks({ buses, serial }: Pick<Answers, "buses" | "serial">, hardware: Hardware): readonly string[] {
+  return [...buses.map(({ interface: of }) => of).filter((name) => !hardware.can.some((each) => each.name === name)), ...serial.map(({ port }) => port).filter((port) => port.startsWith("/dev/serial/") && !hardware.serial.includes(port))];
+}

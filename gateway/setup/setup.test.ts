@@ -5,11 +5,11 @@ import { canInterface, memoryMachine, wellMachine } from "../doctor/memoryMachin
 import { checkConfig } from "../../schemas/messages/checkConfig.ts";
 import type { Config } from "../../schemas/messages/config.ts";
 import { judgeReflex } from "../build/reflex/judge.ts";
-import { complete, isAsked, loadAnswers, parseBuses, parseSerial, questions, saveAnswers, showBuses, type Answers } from "./answers.ts";
+import { complete, isAsked, loadAnswers, missingLinks, parseBuses, parseSerial, questions, saveAnswers, showBuses, type Answers } from "./answers.ts";
 import { changesOf, differenceOf } from "./changes.ts";
 import { configurationText } from "./configuration.ts";
 import { boardKind, hardwareOf, type Hardware } from "./hardware.ts";
-import { missingOf } from "./health.ts";
+import { missingOf, toBeInForce, type GatewayAnswer, type ReflexAnswer } from "./health.ts";
 import { MARK, needsOf } from "./needs.ts";
 
 const nothing: Hardware = { board: undefined, can: [], serial: [], watchdog: undefined, preemptRt: false, systemd: false };
@@ -41,6 +41,12 @@ test("a word for a bus is read as it is written, and refused with a reason", () 
   assert.deepEqual(parseBuses("none"), { value: [] });
   for (const wrong of ["", "arm=", "can0@5", "can0@2000000", "a=can0,b=can0", "a=can0,a=can1", "9=can0", "can0@500k", "arm=can0@500000@1"]) assert.equal(typeof parseBuses(wrong), "string", wrong);
   assert.equal(showBuses([]), "none");
+});
+
+test("what is not there is named: it may be mistyped", () => {
+  const hardware: Hardware = { ...nothing, can: [{ name: "can0", bitrateBps: undefined, virtual: false }], serial: ["/dev/serial/by-id/usb-hand"] };
+  const bus = (name: string): Answers["buses"][number] => ({ name, interface: name, bitrateBps: 500_000 });
+  assert.deepEqual(missingLinks({ buses: [bus("can0"), bus("can9")], serial: [{ name: "hand", port: "/dev/serial/by-id/usb-hand" }, { name: "foot", port: "/dev/serial/by-id/usb-foot" }, { name: "old", port: "/dev/ttyACM0" }] }, hardware), ["can9", "/dev/serial/by-id/usb-foot"]);
 });
 
 test("what is shown of a proposal is a valid answer, and means the proposal", () => {
@@ -139,17 +145,30 @@ test("a reflex that may send gets the capability to purge, one that listens does
 
 test("running means that each one has its other one", () => {
   const units = ["ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"];
-  const reflex = (instance: string, role: string): object => ({ instance, there: true, healthy: true, tableIsOurs: true, role, twinSeenMsAgo: 1 });
+  const reflex = (instance: string, role: string): ReflexAnswer => ({ instance, there: true, healthy: true, tableIsOurs: true, role, twinSeenMsAgo: 1 });
   const well = { active: "a", standby: { instance: "b", ready: true }, reflexes: [reflex("a", "owner"), reflex("b", "standby")] };
   assert.equal(missingOf(well, units), undefined);
   assert.equal(missingOf({}, ["ipcnetd@a.service"]), undefined);
-  const wrong: [unknown, RegExp][] = [
-    [undefined, /does not answer/], [{ error: { message: "x" } }, /does not answer/], [{ ...well, standby: undefined }, /second gateway/], [{ ...well, standby: { instance: "b", ready: false } }, /second gateway/],
-    [{ ...well, reflexes: [well.reflexes[0]] }, /missing/], [{ ...well, reflexes: well.reflexes.map((each) => ({ ...each, twinSeenMsAgo: undefined })) }, /a does not see its twin/],
+  const wrong: [GatewayAnswer | undefined, RegExp][] = [
+    [undefined, /does not answer/], [{ ...well, standby: undefined }, /second gateway/], [{ ...well, standby: { instance: "b", ready: false } }, /second gateway/],
+    [{ ...well, reflexes: [well.reflexes[0]!] }, /missing/], [{ ...well, reflexes: well.reflexes.map((each) => ({ ...each, twinSeenMsAgo: undefined })) }, /a does not see its twin/],
     [{ ...well, reflexes: well.reflexes.map((each) => ({ ...each, role: "standby" })) }, /owns/], [{ ...well, reflexes: [reflex("a", "owner"), { instance: "b", there: false }] }, /b does not answer/],
     [{ ...well, reflexes: [reflex("a", "owner"), { ...reflex("b", "standby"), tableIsOurs: false }] }, /b is not ready/],
   ];
   for (const [answer, what] of wrong) assert.match(missingOf(answer, units) ?? "", what);
+});
+
+test("what runs is stopped first where another configuration is to be in force, but never while the robot is armed", () => {
+  const well = { runs: true, written: false, answer: { state: "disarmed", hash: "old" }, hash: "old" };
+  assert.equal(toBeInForce(well), "start");
+  assert.equal(toBeInForce({ ...well, hash: "new" }), "restart", "a person has changed the file itself");
+  assert.equal(toBeInForce({ ...well, written: true }), "restart");
+  assert.equal(toBeInForce({ ...well, written: true, answer: { state: "posed", hash: "old" } }), "restart");
+  assert.deepEqual(toBeInForce({ ...well, hash: "new", answer: { state: "armed", hash: "old" } }), { not: "the gateway is armed" });
+  assert.deepEqual(toBeInForce({ ...well, written: true, answer: undefined }), { not: "the gateway does not answer" });
+  // Nothing to put in force, and nobody answers: what is missing is started.
+  assert.equal(toBeInForce({ ...well, answer: undefined }), "start");
+  assert.equal(toBeInForce({ runs: false, written: true, answer: undefined, hash: "new" }), "start");
 });
 
 test("a file of a person's is kept before it is replaced, each time under a new name, and never removed", () => {

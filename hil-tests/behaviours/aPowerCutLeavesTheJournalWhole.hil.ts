@@ -6,7 +6,7 @@ const CUTS = 4;
 
 export default behaviour({
   name: "the power is cut at random instants while the journal is written again and again: what is read afterwards is whole, and no older than what was confirmed",
-  needs: { machine: "plain", devices: ["disk"], endsMachine: true },
+  needs: { machine: "plain", devices: ["disk"], restartsMachine: true },
   bench: "a switch in the board's supply, off at random instants; the state folder on its SD card or eMMC, which may itself have a memory that it loses",
   timeoutMs: 30 * 60_000,
   async run(rig) {

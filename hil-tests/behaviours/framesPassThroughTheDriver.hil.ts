@@ -3,7 +3,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "frames pass from our driver to candump and from cansend to our driver, and the bus confirms ours",
-  needs: { machine: "plain", devices: ["sja1000"] },
+  needs: { machine: "plain", devices: ["sja1000"], alsoOn: ["arm64"] },
   bench: "two interfaces on one terminated bus, --can can0,can1",
   runsOnBench: true,
   async run(rig) {

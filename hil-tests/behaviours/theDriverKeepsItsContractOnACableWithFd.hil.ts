@@ -2,7 +2,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "the driver keeps its contract with FD frames of every length",
-  needs: { machine: "plain", devices: ["vxcan"] },
+  needs: { machine: "plain", devices: ["vxcan"], alsoOn: ["arm64"] },
   bench: "two FD controllers on one bus, 500 kbit/s and 2 Mbit/s",
   timeoutMs: 40 * 60_000,
   async run(rig) {

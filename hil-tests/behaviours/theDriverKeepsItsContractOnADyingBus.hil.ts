@@ -2,7 +2,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "the driver keeps its contract on controllers that need an acknowledgement: power loss, bus-off, error reports, cable out and in",
-  needs: { machine: "plain", devices: ["dcan", "faults"] },
+  needs: { machine: "plain", devices: ["dcan", "faults"], alsoOn: ["arm64"] },
   bench: "on can0 and can1: pull the peer's power for isolation, short CAN_H and CAN_L for bus-off",
   timeoutMs: 40 * 60_000,
   async run(rig) {

@@ -2,7 +2,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "the driver keeps its contract on the SJA1000, its peer being Python's CAN socket",
-  needs: { machine: "plain", devices: ["sja1000", "faults"] },
+  needs: { machine: "plain", devices: ["sja1000", "faults"], alsoOn: ["arm64"] },
   bench: "the same test with two real controllers; bus-off by shorting CAN_H and CAN_L",
   timeoutMs: 40 * 60_000,
   async run(rig) {

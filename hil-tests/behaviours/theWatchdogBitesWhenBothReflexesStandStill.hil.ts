@@ -11,7 +11,7 @@ const LEADERS = "pgrep -x ipcnet-reflex";
 
 export default behaviour({
   name: "one of the pair feeds the hardware watchdog, the other goes on when it dies, an orderly stop ends it, two that stand still are a reset, and the next start knows why",
-  needs: { machine: "plain", devices: ["watchdog"], endsMachine: true },
+  needs: { machine: "plain", devices: ["watchdog"], restartsMachine: true },
   bench: "the same on the board's own watchdog: kill -9 of the feeding reflex, systemctl stop, kill -STOP of both; after the restart ipcnet doctor says that the last start came from the watchdog",
   timeoutMs: 30 * 60_000,
   async run(rig) {

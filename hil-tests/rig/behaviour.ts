@@ -18,6 +18,8 @@ export type Device =
   | "watchdog"
   /** A USB serial adapter that can be pulled out. */
   | "usbSerial"
+  /** systemd-udevd, so that devices have units and rules. Where the host has none and none was fetched the behaviour is skipped. */
+  | "udev"
   /** A network of its own, into which the host can be let. */
   | "network"
   /** A disk that keeps what a power cut leaves. */
@@ -26,8 +28,12 @@ export type Device =
 export interface Needs {
   machine: MachineKind;
   devices: readonly Device[];
-  /** It resets the machine or cuts its power: run last, and the next one gets a machine that was booted afresh. */
+  /** It resets the machine or cuts its power, and leaves it as it is after a start: run after those that do not, and whoever comes next has it. */
+  restartsMachine?: boolean;
+  /** It leaves a machine that nobody can use any more: run last, and the next one gets a machine that was booted afresh. */
   endsMachine?: boolean;
+  /** Other machines that it runs on too, where they are asked for. */
+  alsoOn?: readonly MachineKind[];
 }
 
 export interface Behaviour {

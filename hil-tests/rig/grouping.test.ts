@@ -1,15 +1,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Found, MachineKind } from "./behaviour.ts";
+import type { Found, MachineKind, Needs } from "./behaviour.ts";
 import { groupsOf, isMeant } from "./grouping.ts";
 
-const found = (file: string, machine: MachineKind, endsMachine = false): Found =>
-  ({ file, behaviour: { name: `sentence of ${file}`, bench: "by hand", needs: { machine, devices: [], endsMachine }, run: () => Promise.resolve() } });
+const found = (file: string, machine: MachineKind, endsMachine = false, more: Partial<Needs> = {}): Found =>
+  ({ file, behaviour: { name: `sentence of ${file}`, bench: "by hand", needs: { machine, devices: [], endsMachine, ...more }, run: () => Promise.resolve() } });
 const shape = (all: Found[]) => groupsOf(all).map(({ machine, boots }) => [machine, boots.map((boot) => boot.map(({ file }) => file))]);
 
 test("one boot serves all that leave the machine running, and the first that ends it", () => {
   const all = [found("d", "plain", true), found("b", "plain"), found("s", "systemd"), found("c", "plain", true), found("a", "plain")];
   assert.deepEqual(shape(all), [["plain", [["a", "b", "c"], ["d"]]], ["systemd", [["s"]]]]);
+});
+
+test("who restarts a machine comes after those that do not and costs no further boot; another kind of machine runs what is meant for it too", () => {
+  const all = [found("a", "plain", false, { restartsMachine: true }), found("b", "plain", true), found("c", "plain", false, { alsoOn: ["arm64"] })];
+  assert.deepEqual(shape(all), [["plain", [["c", "a", "b"]]], ["arm64", [["c"]]]]);
+  assert.deepEqual(groupsOf(all, ["arm64"]).map(({ machine }) => machine), ["arm64"]);
 });
 
 test("nothing to run needs no machine; every behaviour runs exactly once", () => {

@@ -1,7 +1,10 @@
 /** Which behaviours share a machine, and in which order: as few boots as possible. */
 import { type Found, type MachineKind, machineKinds } from "./behaviour.ts";
 
-/** Behaviours for one kind of machine, those that end it last. Each boot serves all up to and including the next that ends it. */
+/** Those that end their machine come last, those that restart it before them. */
+const rank = ({ behaviour: { needs } }: Found): number => (needs.endsMachine === true ? 2 : needs.restartsMachine === true ? 1 : 0);
+
+/** Behaviours for one kind of machine. Each boot serves all up to and including the next that ends it. */
 export interface Group {
   machine: MachineKind;
   boots: Found[][];
@@ -13,12 +16,12 @@ export function isMeant({ file, behaviour }: Found, only: readonly string[]): bo
   return only.length === 0 || only.some((word) => text.includes(word.toLowerCase()));
 }
 
-export function groupsOf(found: readonly Found[]): Group[] {
-  return machineKinds.flatMap((machine) => {
-    const here = found.filter(({ behaviour }) => behaviour.needs.machine === machine).sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : 0));
+export function groupsOf(found: readonly Found[], kinds: readonly MachineKind[] = machineKinds): Group[] {
+  return kinds.flatMap((machine) => {
+    const here = found.filter(({ behaviour: { needs } }) => needs.machine === machine || needs.alsoOn?.includes(machine)).sort((a, b) => rank(a) - rank(b) || (a.file < b.file ? -1 : a.file > b.file ? 1 : 0));
     if (here.length === 0) return [];
     const boots: Found[][] = [[]];
-    for (const each of [...here.filter(({ behaviour }) => behaviour.needs.endsMachine !== true), ...here.filter(({ behaviour }) => behaviour.needs.endsMachine === true)]) {
+    for (const each of here) {
       boots.at(-1)!.push(each);
       if (each.behaviour.needs.endsMachine === true) boots.push([]);
     }

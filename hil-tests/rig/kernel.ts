@@ -4,7 +4,7 @@
  * Nothing is installed: the kernel's package lies unpacked in a folder (`IPCNET_VM_KERNEL`, default dist/hil/kernel, see `fetchKernel`) or is the host's own in /boot and /lib/modules.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
 const root = join(import.meta.dirname, "../../../..");
@@ -19,10 +19,15 @@ const EARLY_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
 const BOOT_HEADER = { setupSectors: 0x1f1, payloadOffset: 0x248, payloadLength: 0x24c, sectorBytes: 512 };
 
 export interface Kernel {
+  processor: "x86_64" | "aarch64";
   version: string;
+  /** Whose files are the machine's. "/": the host's. */
+  root: string;
   image: string;
   modules: string;
   headers: string;
+  /** What stands in for dist/native in the machine; undefined: that is compiled for it. */
+  native: string | undefined;
 }
 
 /** The kernel that can be booted, and for which modules can be built; else one line that says what is missing. */
@@ -34,7 +39,7 @@ export function findKernel(): Kernel | string {
   for (const version of headerVersions()) {
     for (const folder of folders) {
       const [image, modules] = [join(folder, `boot/vmlinuz-${version}`), join(folder, `lib/modules/${version}`)];
-      if (existsSync(image) && existsSync(join(modules, "kernel"))) return { version, image, modules, headers: `/usr/src/linux-headers-${version}` };
+      if (existsSync(image) && existsSync(join(modules, "kernel"))) return { processor: "x86_64", version, root: "/", image, modules, headers: `/usr/src/linux-headers-${version}`, native: undefined };
     }
   }
   return headerVersions().length === 0 ? "no kernel headers in /usr/src (Debian: linux-headers-amd64)" : `no kernel to boot: npm run hil -- --fetch unpacks linux-image-${headerVersions()[0]} below dist`;
@@ -44,7 +49,7 @@ function headerVersions(): string[] {
   return readdirSync("/usr/src").flatMap((name) => /^linux-headers-(.+-amd64)$/.exec(name)?.[1] ?? []).sort().reverse();
 }
 
-function isThere(program: string): boolean {
+export function isThere(program: string): boolean {
   return ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].some((folder) => existsSync(join(folder, program)));
 }
 
@@ -60,6 +65,27 @@ export function fetchKernel(): void {
   rmSync(join(folder, name!));
 }
 
+/** Its daemon is the same program: a link to it. */
+const UDEV = "bin/udevadm";
+
+/** The folder over whose root udev lies: "/" where it is installed, else where it was unpacked; undefined: there is none. Containers have none, and a robot has. */
+export function findUdev(): string | undefined {
+  return ["/", join(made, "udev")].find((folder) => existsSync(join(folder, UDEV)));
+}
+
+/** Unpacks udev's package below dist, if it is not installed: 2 MB, 10 MB unpacked. */
+export function fetchUdev(): void {
+  if (findUdev() !== undefined) return;
+  const folder = join(made, "udev");
+  mkdirSync(folder, { recursive: true });
+  run("apt-get", ["download", "udev"], folder);
+  const [name] = readdirSync(folder).filter((file) => file.endsWith(".deb"));
+  run("dpkg-deb", ["-x", name!, folder], folder);
+  rmSync(join(folder, name!));
+  // Names of vendors are most of it, and nobody asks for one here.
+  for (const unread of ["lib/udev/hwdb.d", "usr/share"]) rmSync(join(folder, unread), { recursive: true, force: true });
+}
+
 function run(program: string, args: readonly string[], cwd: string, input?: Buffer): Buffer {
   const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, ...(input ? { input } : {}), maxBuffer: 1 << 28 });
   if (error || status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? stderr.toString()}`);
@@ -69,18 +95,22 @@ function run(program: string, args: readonly string[], cwd: string, input?: Buff
 interface Prepared {
   image: string;
   initrd: string;
-  ownModules: string;
+  /** Undefined: they cannot be built for this kernel. */
+  ownModules: string | undefined;
 }
 
-let prepared: Prepared | undefined;
+const prepared = new Map<string, Prepared>();
 
 /** What is made once a run: the unpacked kernel (its own unpacking takes 3 s of every boot), the first root, the folder of our modules. */
 export function prepare(kernel: Kernel): Prepared {
   mkdirSync(made, { recursive: true });
-  return prepared ??= { image: unpackedImage(kernel), initrd: initialRoot(kernel), ownModules: ownModules(kernel) };
+  let those = prepared.get(kernel.version);
+  if (!those) prepared.set(kernel.version, those = { image: unpackedImage(kernel), initrd: initialRoot(kernel), ownModules: ownModules(kernel) });
+  return those;
 }
 
-function unpackedImage({ image, version }: Kernel): string {
+function unpackedImage({ image, version, processor }: Kernel): string {
+  if (processor !== "x86_64") return image;
   const to = join(made, `vmlinux-${version}`);
   if (existsSync(to)) return to;
   const bytes = readFileSync(image);
@@ -94,7 +124,7 @@ function unpackedImage({ image, version }: Kernel): string {
   return to;
 }
 
-function initialRoot({ version, modules }: Kernel): string {
+function initialRoot({ version, modules, root: files }: Kernel): string {
   const [to, folder] = [join(made, `initrd-${version}`), join(made, `initrd-${version}.files`)];
   const above = join(modules, "../../..");
   if (!existsSync(join(modules, "modules.dep"))) run("depmod", ["-b", above, version], made);
@@ -104,7 +134,7 @@ function initialRoot({ version, modules }: Kernel): string {
   const order = EARLY_MODULES.flatMap((name) => run("modprobe", ["-d", above, "-S", version, "--show-depends", name], made).toString().split("\n").flatMap((line) => /^insmod (\S+)/.exec(line)?.[1] ?? []));
   for (const path of order) copyFileSync(path, join(folder, "modules", basename(path)));
   writeFileSync(join(folder, "modules/order"), [...new Set(order.map((path) => basename(path)))].join("\n"));
-  copyFileSync(["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path))!, join(folder, "bin/busybox"));
+  copyFileSync(["bin/busybox", "usr/bin/busybox"].map((path) => join(files, path)).find((path) => existsSync(path))!, join(folder, "bin/busybox"));
   copyFileSync(join(sources, "guest/init.sh"), join(folder, "init"));
   chmodSync(join(folder, "init"), 0o755);
   run("sh", ["-c", `find . | cpio -o -H newc --quiet | gzip -1 > ${JSON.stringify(`${to}.new`)}`], folder);
@@ -116,7 +146,10 @@ function isSame(a: string, b: string): boolean {
   return existsSync(b) && readFileSync(a).equals(readFileSync(b));
 }
 
-function ownModules({ version, headers }: Kernel): string {
+function ownModules({ version, headers, processor }: Kernel): string | undefined {
+  // What is the same for all processors is taken from the headers that are installed here: it has to be the same version.
+  const common = `/usr/src/linux-headers-${version.replace(/-[^-]+$/, "")}-common`;
+  if (processor !== "x86_64" && !existsSync(common)) return undefined;
   const folder = join(made, `modules-${version}`);
   mkdirSync(folder, { recursive: true });
   const isMade = OWN_MODULES.every((name) => existsSync(join(folder, `${name}.ko`)) && isSame(join(sources, `modules/${name}.c`), join(folder, `${name}.c`)));
@@ -126,6 +159,21 @@ function ownModules({ version, headers }: Kernel): string {
     copyFileSync(join(sources, `modules/${name}.c`), join(folder, `${name}.c`));
   }
   writeFileSync(join(folder, "Makefile"), `obj-m := ${OWN_MODULES.map((name) => `${name}.o`).join(" ")}\n`);
-  run("make", ["-s", "-C", headers, `M=${folder}`, "modules"], folder);
+  if (processor === "x86_64") run("make", ["-s", "-C", headers, `M=${folder}`, "modules"], folder);
+  else run("make", ["-s", "-C", withToolsOfThisMachine(headers, version), `M=${folder}`, "DEB_BUILD_ARCH=amd64", "DEB_HOST_ARCH=arm64", "DEB_HOST_GNU_TYPE=aarch64-linux-gnu", "modules"], folder);
+  return folder;
+}
+
+/** The headers for another processor come with tools that run on that processor. */
+function withToolsOfThisMachine(headers: string, version: string): string {
+  const folder = join(made, `headers-${version}`);
+  if (existsSync(folder)) return folder;
+  cpSync(headers, `${folder}.new`, { recursive: true, verbatimSymlinks: true });
+  for (const name of ["scripts", "tools"]) {
+    const tools = readlinkSync(join(headers, name));
+    rmSync(join(`${folder}.new`, name));
+    symlinkSync(join("/usr/src/any", tools), join(`${folder}.new`, name));
+  }
+  renameSync(`${folder}.new`, folder);
   return folder;
 }

@@ -12,7 +12,7 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../waiting.ts";
 import { Agent, type Hello } from "./agent.ts";
-import { type Kernel, prepare, sources } from "./kernel.ts";
+import { type Kernel, made, prepare, sources } from "./kernel.ts";
 import { Qmp, type QmpEvent } from "./qmp.ts";
 
 /** From power to the agent's first word. A host with ten other programs for each processor has needed over three minutes. */
@@ -21,6 +21,12 @@ const DISK_BYTES = 64 << 20;
 /** The name of the agent's port, as the machine sees it. */
 const AGENT_PORT = "ipcnet.agent";
 const GUEST_FILES = ["start.sh", "systemd.sh", "agent.py"];
+
+/** What differs between the two: x86-64's board is a PC, arm64's is QEMU's own with the processor of a Raspberry Pi 4. */
+const boards = {
+  x86_64: { words: ["-machine", "pc", "-cpu", "max"], console: "ttyS0", append: ["tsc=reliable", "no_timer_check", "random.trust_cpu=on"] },
+  aarch64: { words: ["-machine", "virt,gic-version=3", "-cpu", "cortex-a72"], console: "ttyAMA0", append: [] },
+} as const;
 
 export interface MachineOptions {
   kernel: Kernel;
@@ -31,9 +37,11 @@ export interface MachineOptions {
 
 /** Children of ours that are on. Whoever ends the rig does not leave one behind. */
 const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(signal, () => {
-    for (const child of running) child.kill("SIGKILL");
     process.exit(128 + constants.signals[signal]);
   });
 }
@@ -78,7 +86,7 @@ export class Machine {
     for (const name of ["qmp", "agent"]) rmSync(join(folder, name), { force: true });
     for (const name of GUEST_FILES) copyFileSync(join(sources, "guest", name), join(folder, name));
     if (!existsSync(join(folder, "disk"))) makeDisk(join(folder, "disk"));
-    const child = spawn("qemu-system-x86_64", this.#words(), { stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(`qemu-system-${this.#options.kernel.processor}`, this.#words(), { stdio: ["ignore", "ignore", "pipe"] });
     this.#child = child;
     running.add(child);
     child.once("close", () => running.delete(child));
@@ -95,12 +103,16 @@ export class Machine {
     const { kernel, boot, folder } = this.#options;
     const { image, initrd } = prepare(kernel);
     const share = (id: string, path: string, more: string): string[] => ["-fsdev", `local,id=${id},path=${path},security_model=none${more}`, "-device", `virtio-9p-pci,fsdev=${id},mount_tag=${id}`];
-    const append = ["console=ttyS0", "quiet", "loglevel=3", "panic=-1", "tsc=reliable", "no_timer_check", "random.trust_cpu=on", "mitigations=off", "nokaslr", `vm.modules=${kernel.modules}`, `vm.start=/shared/${boot === "plain" ? "start.sh" : "systemd.sh"}`];
+    const board = boards[kernel.processor];
+    // Of its own files where those are not the host's.
+    const modules = kernel.root === "/" ? kernel.modules : `/lib/modules/${kernel.version}`;
+    const append = [`console=${board.console}`, "quiet", "loglevel=3", "panic=-1", ...board.append, "mitigations=off", "nokaslr", `vm.modules=${modules}`, `vm.start=/shared/${boot === "plain" ? "start.sh" : "systemd.sh"}`,
+      ...(kernel.root === "/" ? [] : ["vm.host=share"]), ...(kernel.native === undefined ? [] : [`vm.native=${kernel.native}`, `vm.replaces=${join(made, "../native")}`])];
     return [
       // 1 ns an instruction: however busy the host is, the machine's programs are late by their own work alone, and by what QEMU is kept waiting while they wait.
-      "-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0,sleep=on", "-machine", "pc", "-cpu", "max", "-smp", "1", "-m", "1536", "-nodefaults", "-no-user-config", "-display", "none",
+      "-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0,sleep=on", ...board.words, "-smp", "1", "-m", "1536", "-nodefaults", "-no-user-config", "-display", "none",
       "-kernel", image, "-initrd", initrd, "-append", append.join(" "),
-      ...share("host", "/", ",readonly=on,multidevs=remap"), ...share("shared", folder, ""),
+      ...share("root", kernel.root, ",readonly=on,multidevs=remap"), ...(kernel.root === "/" ? [] : share("host", "/", ",readonly=on,multidevs=remap")), ...share("shared", folder, ""),
       "-chardev", `file,id=console,path=${join(folder, "console")},append=on`, "-serial", "chardev:console",
       "-object", "can-bus,id=bus", "-device", "kvaser_pci,canbus=bus,id=sja0", "-device", "kvaser_pci,canbus=bus,id=sja1",
       "-device", "qemu-xhci,id=usb", "-chardev", `socket,id=usbSerial,path=${join(folder, "usb")},server=on,wait=off`, "-device", "usb-serial,chardev=usbSerial,id=usbSerial0,bus=usb.0,always-plugged=on",

@@ -5,13 +5,18 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { eventually } from "../waiting.ts";
+import type { Running } from "./agent.ts";
+import { findUdev } from "./kernel.ts";
 import type { Rig } from "./rig.ts";
 
 const root = join(import.meta.dirname, "../../../..");
 const out = join(root, "dist/hil");
 /** A machine that is emulated on a busy host needs minutes for what takes a small computer seconds. */
 export const SLOW_MS = 20 * 60_000;
+/** Between two questions to it. */
+const PAUSE_MS = 300;
 
 export const units = ["ipcnet-bus.service", "ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"] as const;
 export type Unit = (typeof units)[number];
@@ -30,8 +35,39 @@ function builtPackage(): string {
   return deb;
 }
 
+/** Asks the gateway from one process in the machine, because the start of one takes it a second. */
+class Asker {
+  static readonly #program = `
+import ipcnet, json, sys
+client = None
+for line in sys.stdin:
+    try:
+        client = client or ipcnet.connect(name="rig", timeout=60)
+        answers = [client.request(service, {}, timeout=60) for service in line.split()]
+    except (ipcnet.IpcnetError, OSError):
+        client = answers = None
+    print(json.dumps(answers, default=str), flush=True)
+`;
+  readonly #running: Running;
+  readonly #waiting: ((line: string) => void)[] = [];
+
+  constructor(rig: Rig) {
+    this.#running = rig.start(`exec /usr/bin/python3 -c '${Asker.#program}'`, { input: true, quiet: true });
+    this.#running.onLine = (line) => this.#waiting.shift()?.(line);
+  }
+
+  /** Undefined: nobody answers. */
+  async ask(services: readonly string[]): Promise<object[] | undefined> {
+    const line = new Promise<string>((resolve) => this.#waiting.push(resolve));
+    this.#running.write(`${services.join(" ")}\n`);
+    const ended = this.#running.ended.then(({ err }) => assert.fail(`whoever asks the gateway has ended: ${err}`));
+    return (JSON.parse(await Promise.race([line, ended])) as object[] | null) ?? undefined;
+  }
+}
+
 export class InstalledPackage {
   readonly #rig: Rig;
+  #asker: Asker | undefined;
 
   private constructor(rig: Rig) {
     this.#rig = rig;
@@ -40,17 +76,27 @@ export class InstalledPackage {
   /** Installed once a boot; `healthy` sets it up. */
   static async in(rig: Rig): Promise<InstalledPackage> {
     const made = new InstalledPackage(rig);
-    const { code } = await rig.run("dpkg-query -W -f '${Status}' ipcnet 2>/dev/null | grep -q 'install ok installed'", { quiet: true });
-    if (code !== 0) await made.install();
+    if (!(await made.#isInstalled())) await made.install();
     return made;
+  }
+
+  /** Not there, whatever was there before; `install` puts it there. */
+  static async absentFrom(rig: Rig): Promise<InstalledPackage> {
+    const made = new InstalledPackage(rig);
+    if (await made.#isInstalled()) await made.purged();
+    return made;
+  }
+
+  async #isInstalled(): Promise<boolean> {
+    return (await this.#rig.run("dpkg-query -W -f '${Status}' ipcnet 2>/dev/null | grep -q 'install ok installed'", { quiet: true })).code === 0;
   }
 
   /** dpkg -i, over what is there; the machine's own time that it took, s. */
   async install(): Promise<number> {
     const deb = builtPackage();
     copyFileSync(deb, join(this.#rig.machine.folder, basename(deb)));
-    // Indexing the host's manual pages is no part of what is tried, and takes longer than all the rest.
-    return this.timed(`rm -f /var/lib/man-db/auto-update; dpkg -i --force-unsafe-io /shared/${basename(deb)}`);
+    // Indexing the host's manual pages and libraries is no part of what is tried, and takes longer than all the rest.
+    return this.timed(`rm -f /var/lib/man-db/auto-update; mountpoint -q /sbin/ldconfig || mount --bind /bin/true /sbin/ldconfig; dpkg -i --force-unsafe-io /shared/${basename(deb)}`);
   }
 
   /** Runs it and returns how long it took by the machine's clock, s. */
@@ -63,14 +109,36 @@ export class InstalledPackage {
   /** As `ipcnet setup --yes` leaves it: healthy, or it fails. Seconds of the machine. Nothing happens where it is so already. */
   async healthy(): Promise<number> {
     const isSo = await this.#rig.run(`test -e /etc/systemd/system/multi-user.target.wants/ipcnet.target && ${units.map((unit) => `systemctl is-active -q ${unit}`).join(" && ")}`, { quiet: true });
-    const seconds = isSo.code === 0 ? 0 : await this.timed("ipcnet setup --yes --robot rig --watchdog none --start");
+    const seconds = isSo.code === 0 ? 0 : await this.timed("ipcnet setup --yes --robot rig --buses none --serial none --watchdog none --start");
     await this.paired();
     return seconds;
   }
 
+  /** As if it had never been there. */
+  async purged(): Promise<void> {
+    await this.#rig.sh("dpkg -P ipcnet; rm -rf /etc/ipcnet", { timeoutMs: SLOW_MS, quiet: true });
+  }
+
+  /**
+   * systemd-udevd runs: no machine of the rig starts it by itself, so that no driver is loaded that nobody asked for. What appears from now on has its unit and its rules; what there was before, of the
+   * subsystems that are named, is told again.
+   */
+  async udev(...again: readonly string[]): Promise<void> {
+    const folder = findUdev();
+    assert.ok(folder !== undefined, "udev is neither installed nor fetched: npm run hil -- --fetch");
+    // Another layer over the root would be another share of files; these are few.
+    const copy = folder === "/" ? "" : `for f in bin lib sbin; do [ -d /host${folder}/$f ] && cp -a /host${folder}/$f/. /usr/$f/; done; cp -a /host${folder}/etc/. /etc/;`;
+    await this.#rig.sh(`${copy} rm -f /etc/systemd/system/systemd-udevd*; systemctl daemon-reload; systemctl start systemd-udevd.service; ${again.map((name) => `udevadm trigger --action=add --subsystem-match=${name};`).join(" ")} udevadm settle --timeout=120`, { timeoutMs: SLOW_MS, quiet: true });
+  }
+
   /** As the rig's, with the patience for a machine in which four gateways and bus processes run. */
   until<Answer>(what: string, ask: () => Answer | Promise<Answer>, last?: () => unknown): Promise<Exclude<Answer, undefined | false>> {
-    return eventually(what, ask, { timeoutMs: SLOW_MS, ...(last ? { last } : {}) });
+    return eventually(what, async () => {
+      const answer = await ask();
+      // While the machine computes for whoever asks, its clock goes by what it computes; while it waits, by the host's, which is faster.
+      if (answer === undefined || answer === false) await setTimeout(PAUSE_MS);
+      return answer;
+    }, { timeoutMs: SLOW_MS, ...(last ? { last } : {}) });
   }
 
   /** Until each one has its other one. */
@@ -83,14 +151,10 @@ export class InstalledPackage {
 
   /** What the gateway answers; the fields of the second service's list under `reflexes`. Empty: nobody answers. */
   async ask<Answer extends object>(service: string, list?: string): Promise<Partial<Answer>> {
-    const words = [service, ...(list === undefined ? [] : [list])];
-    const { code, out: text } = await this.#rig.run(`/usr/bin/python3 -c '
-import ipcnet, json, sys
-client = ipcnet.connect(name="rig")
-answer = client.request(sys.argv[1], {}, timeout=60)
-if len(sys.argv) > 2: answer = dict(answer, reflexes=client.request(sys.argv[2], {}, timeout=60))
-print(json.dumps(answer, default=str))' ${words.join(" ")}`, { quiet: true });
-    return code === 0 ? (JSON.parse(text) as Answer) : {};
+    this.#asker ??= new Asker(this.#rig);
+    const answers = await this.#asker.ask([service, ...(list === undefined ? [] : [list])]);
+    if (answers === undefined) return {};
+    return (list === undefined ? answers[0] : { ...answers[0], reflexes: answers[1] }) as Answer;
   }
 
   async show(unit: string, property: string): Promise<string> {

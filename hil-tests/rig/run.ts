@@ -6,9 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Agent, Hello } from "./agent.ts";
 import type { Behaviour, Found, MachineKind } from "./behaviour.ts";
+import { arm64Node, fetchArm64, findArm64 } from "./arm64.ts";
 import { type Bench, openBench } from "./bench.ts";
-import { groupsOf, isMeant } from "./grouping.ts";
-import { fetchKernel, findKernel, type Kernel, made, prepare } from "./kernel.ts";
+import { type Group, groupsOf, isMeant } from "./grouping.ts";
+import { fetchKernel, fetchUdev, findKernel, findUdev, type Kernel, made, prepare } from "./kernel.ts";
 import { Machine } from "./machine.ts";
 import { junit } from "./report/junit.ts";
 import { page } from "./report/page.ts";
@@ -24,7 +25,7 @@ const CAN_LOG = "/tmp/ipcnet-rig-can.log";
 /** Of the kernel's CAN log that is brought back. */
 const CAN_LOG_BYTES_MAX = 8 << 20;
 /** Machines that this rig cannot build yet. */
-const NOT_YET: Partial<Record<MachineKind, string>> = { arm64: "no arm64 machine in this rig yet", two: "no second machine in this rig yet" };
+const NOT_YET: Partial<Record<MachineKind, string>> = { two: "no second machine in this rig yet" };
 
 const foldersInUse = new Set<string>();
 
@@ -44,15 +45,32 @@ async function main(): Promise<number> {
     list(found, say);
     return 0;
   }
-  if (words.fetch) fetchKernel();
-  const kernel = words.target ? undefined : findKernel();
+  const repeated = Array.from({ length: words.times }, () => found).flat();
+  if (words.target) {
+    const run = new Run(words, say);
+    await run.onBench(repeated);
+    return run.finish();
+  }
+  const groups = groupsOf(repeated, words.machines);
+  if (groups.length === 0) {
+    say(`nothing of that is for ${words.machines.join(" or ")}`);
+    return 2;
+  }
+  const isArm64Only = groups.every(({ machine }) => machine === "arm64");
+  if (words.fetch) {
+    if (!isArm64Only) {
+      fetchKernel();
+      fetchUdev();
+    }
+    if (words.machines.includes("arm64")) fetchArm64();
+  }
+  const kernel = isArm64Only ? findArm64() : findKernel();
   if (typeof kernel === "string") {
     say(`skipped: ${kernel}`);
     return 0;
   }
   const run = new Run(words, say);
-  const repeated = Array.from({ length: words.times }, () => found).flat();
-  await (kernel ? run.virtual(kernel, repeated) : run.onBench(repeated));
+  for (const group of groups) await run.virtual(group, group.machine === "arm64" ? findArm64() : kernel);
   return run.finish();
 }
 
@@ -82,17 +100,27 @@ class Run {
 
   // ---- Where ----------------------------------------------------------------------------------------------------------------------
 
-  async virtual(kernel: Kernel, found: readonly Found[]): Promise<void> {
-    this.#report.where = `QEMU, Linux ${kernel.version}`;
+  /** `kernel`: or why there is none for this kind of machine. */
+  async virtual({ machine: kind, boots }: Group, kernel: Kernel | string): Promise<void> {
+    const lacking = NOT_YET[kind] ?? (typeof kernel === "string" ? kernel : undefined);
+    if (lacking !== undefined || typeof kernel === "string") {
+      for (const each of boots.flat()) this.#skip(each, kind, lacking!);
+      return;
+    }
+    this.#report.where = [...new Set([...this.#report.where.split("; ").filter((text) => text !== ""), `QEMU, Linux ${kernel.version}`])].join("; ");
     const { ownModules } = prepare(kernel);
     // The machine's own /tmp hides the host's: everything of the host is under /host as well.
-    const place: Place = { repository: `/host${repository}`, node: `/host${process.execPath}`, ownModules: `/host${ownModules}` };
-    for (const { machine: kind, boots } of groupsOf(found)) {
-      const notYet = NOT_YET[kind];
-      for (const boot of boots) {
-        if (notYet === undefined) await this.#boot(kernel, kind, place, boot);
-        else for (const each of boot) this.#skip(each, notYet);
+    const place: Place = { repository: `/host${repository}`, node: `/host${kernel.processor === "aarch64" ? arm64Node : process.execPath}`, ownModules: ownModules && `/host${ownModules}` };
+    const lacks = ({ behaviour: { needs: { devices } } }: Found): string | undefined => {
+      if (ownModules === undefined && devices.some((device) => device === "dcan" || device === "faults")) return `modules of ours can be built only for the kernel of the headers that are installed, not for ${kernel.version}`;
+      return devices.includes("udev") && findUdev() === undefined ? "udev is neither installed nor fetched: npm run hil -- --fetch" : undefined;
+    };
+    for (const boot of boots) {
+      for (const each of boot) {
+        const why = lacks(each);
+        if (why !== undefined) this.#skip(each, kind, why);
       }
+      await this.#boot(kernel, kind, place, boot.filter((each) => lacks(each) === undefined));
     }
   }
 
@@ -110,12 +138,12 @@ class Run {
         const hello = await this.#switchOn(machine, kind);
         if (hello === undefined) {
           failed = true;
-          for (const each of waiting.splice(0)) this.#fail(each, `the machine did not start; ${machine.console().slice(-2_000)}`);
+          for (const each of waiting.splice(0)) this.#fail(each, kind, `the machine did not start; ${machine.console().slice(-2_000)}`);
           break;
         }
         while (waiting.length > 0) {
           const each = waiting.shift()!;
-          const passed = await this.#one(each, { agent: () => machine.agent, machine, place, clocks });
+          const passed = await this.#one(each, { kind, agent: () => machine.agent, machine, place, clocks });
           failed ||= !passed;
           if (!machine.isOn || (!passed && !(await answers(machine.agent)))) break;
         }
@@ -150,15 +178,15 @@ class Run {
     bench.agent.onClock = (machineS) => clocks.add(machineS, performance.now());
     for (const each of found) {
       const { runsOnBench, bench: byHand } = each.behaviour;
-      if (runsOnBench) await this.#one(each, { agent: () => bench.agent, machine: undefined, place: { repository: folder!, node: "node", ownModules: undefined }, clocks, can });
-      else this.#skip(each, `by hand on a bench: ${byHand}`);
+      if (runsOnBench) await this.#one(each, { kind: each.behaviour.needs.machine, agent: () => bench.agent, machine: undefined, place: { repository: folder!, node: "node", ownModules: undefined }, clocks, can });
+      else this.#skip(each, each.behaviour.needs.machine, `by hand on a bench: ${byHand}`);
     }
     await bench.end();
   }
 
   // ---- One behaviour --------------------------------------------------------------------------------------------------------------
 
-  async #one(found: Found, { agent, machine, place, clocks, can = [] }: { agent: () => Agent; machine: Machine | undefined; place: Place; clocks: Clocks; can?: readonly string[] }): Promise<boolean> {
+  async #one(found: Found, { kind, agent, machine, place, clocks, can = [] }: { kind: MachineKind; agent: () => Agent; machine: Machine | undefined; place: Place; clocks: Clocks; can?: readonly string[] }): Promise<boolean> {
     const { behaviour } = found;
     const timeline = new Timeline(() => performance.now());
     if (this.#words.follow) timeline.onEntry = ({ atMs, lane, text, tone }) => void (tone === "frame" || tone === "errorFrame" || this.#say(`  ${(atMs / 1e3).toFixed(1).padStart(7)} ${lane.padEnd(8)} ${text}`));
@@ -175,7 +203,7 @@ class Run {
       await Promise.race([behaviour.run(rig), new Promise((_, reject) => {
         timer = setTimeout(() => reject(new Error(`not within ${timeoutMs / 1e3} s`)), timeoutMs);
       })]);
-      if (machine && machine.boots !== boots && behaviour.needs.endsMachine !== true) throw new Error("the machine was reset meanwhile");
+      if (machine && machine.boots !== boots && behaviour.needs.endsMachine !== true && behaviour.needs.restartsMachine !== true) throw new Error("the machine was reset meanwhile");
     } catch (error) {
       why = error instanceof Error ? (error.stack ?? error.message) : String(error);
       timeline.note("rig", why.split("\n")[0]!, "bad");
@@ -188,20 +216,20 @@ class Run {
     await agent().endAll();
     if (machine) machine.onEvent = undefined;
     this.#add({
-      file: found.file, name: behaviour.name, machine: behaviour.needs.machine, verdict: why === "" ? "passed" : "failed", why, atMs, ms, bench: behaviour.bench, steps: rig.steps, figures: rig.figures,
+      file: found.file, name: behaviour.name, machine: kind, verdict: why === "" ? "passed" : "failed", why, atMs, ms, bench: behaviour.bench, steps: rig.steps, figures: rig.figures,
       entries: timeline.sorted(), frames: timeline.frames, log: rig.log,
     });
     return why === "";
   }
 
-  #skip(found: Found, why: string): void {
-    this.#notRun(found, "skipped", why);
+  #skip(found: Found, kind: MachineKind, why: string): void {
+    this.#notRun(found, kind, "skipped", why);
   }
-  #fail(found: Found, why: string): void {
-    this.#notRun(found, "failed", why);
+  #fail(found: Found, kind: MachineKind, why: string): void {
+    this.#notRun(found, kind, "failed", why);
   }
-  #notRun({ file, behaviour: { name, needs, bench } }: Found, verdict: "skipped" | "failed", why: string): void {
-    this.#add({ file, name, machine: needs.machine, verdict, why, atMs: performance.now() - this.#beganMs, ms: 0, bench, steps: [], figures: [], entries: [], frames: { total: 0, shown: 0 }, log: "" });
+  #notRun({ file, behaviour: { name, bench } }: Found, machine: MachineKind, verdict: "skipped" | "failed", why: string): void {
+    this.#add({ file, name, machine, verdict, why, atMs: performance.now() - this.#beganMs, ms: 0, bench, steps: [], figures: [], entries: [], frames: { total: 0, shown: 0 }, log: "" });
   }
   #add(result: Result): void {
     this.#report.results.push(result);

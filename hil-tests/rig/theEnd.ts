@@ -1,6 +1,7 @@
-/** The end of a machine with the package on it, as its console tells it: what was said to the very last. */
+/** The end of a machine with the package on it and a robot that moves, as its console tells it: what was said to the very last. */
 import assert from "node:assert/strict";
 import type { Rig } from "./rig.ts";
+import { MovingRobot } from "./movingRobot.ts";
 import { InstalledPackage } from "./package.ts";
 
 /** From now on the journal goes to the machine's console too, which outlives it. */
@@ -8,17 +9,21 @@ async function toConsole(rig: Rig): Promise<void> {
   await rig.sh("mkdir -p /etc/systemd/journald.conf.d; printf '[Journal]\\nForwardToConsole=yes\\nTTYPath=/dev/ttyS0\\nMaxLevelConsole=info\\n' >/etc/systemd/journald.conf.d/console.conf; systemctl restart systemd-journald");
 }
 
-/** Healthy, then `end` is asked for and has come; what the console said meanwhile is judged. */
-export async function endsInTheSafePose(rig: Rig, end: () => Promise<void>): Promise<void> {
+/** A robot moves, then `end` is asked for and has come; what the console said meanwhile is judged. */
+export async function endsInTheSafePose(rig: Rig, end: (installed: InstalledPackage) => Promise<void>): Promise<void> {
   const installed = await InstalledPackage.in(rig);
-  await installed.healthy();
+  const robot = await MovingRobot.on(rig, installed);
   await rig.step("both gateways delay the end of the system", async () => {
     await installed.until("two locks", async () => ((await rig.sh("systemd-inhibit --list --no-legend --no-pager", { quiet: true })).match(/\bipcnet\b.*\bshutdown\b.*\bdelay\b/g) ?? []).length === 2);
   });
   await toConsole(rig);
-  const from = rig.machine.console().length;
-  await end();
-  await rig.step("the pose first, then the gateways, then the bus processes", () => {
+  const [from, lines] = [rig.machine.console().length, robot.lines().length];
+  await end(installed);
+  await rig.step("the arm is stopped and brought home while gateways and bus processes live", () => {
+    robot.assertPosed(lines);
+    return Promise.resolve();
+  });
+  await rig.step("the verdict is posed; the gateways end, then the bus processes", () => {
     const text = rig.machine.console().slice(from);
     const at = (what: RegExp): number => {
       const found = what.exec(text);
@@ -33,4 +38,3 @@ export async function endsInTheSafePose(rig: Rig, end: () => Promise<void>): Pro
     return Promise.resolve();
   });
 }
-

@@ -1,8 +1,11 @@
 /** The command line of `npm run hil`, as a value. */
+import { type MachineKind, machineKinds } from "./behaviour.ts";
 
 export interface Words {
   /** Only behaviours whose file or sentence contains one of them. */
   only: string[];
+  /** Kinds of machines. */
+  machines: MachineKind[];
   list: boolean;
   fetch: boolean;
   json: boolean;
@@ -21,7 +24,10 @@ export interface Words {
   times: number;
 }
 
-export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--follow] [--out DIR] [--times N] [--fetch]
+/** The arm64 machine has files of its own that have to be fetched first. */
+const MACHINES_DEFAULT: readonly MachineKind[] = ["plain", "systemd", "two"];
+
+export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--follow] [--out DIR] [--times N] [--fetch] [--machine KIND,…]
               [--target ssh://USER@HOST[:PORT] --can can0,can1 --folder /path/of/the/built/repository]
 
   WORD      only behaviours whose file or sentence contains one of the words
@@ -31,13 +37,14 @@ export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--fol
   --follow  says what happens while it happens, CAN frames aside
   --out     the folder of the report (default dist/hil/report)
   --times   runs each so often
-  --fetch   unpacks the kernel's package below dist first
+  --machine only behaviours for these kinds of machines (${machineKinds.join(", ")}; default plain,systemd,two)
+  --fetch   unpacks below dist first what the machines need: the kernel's package; for --machine arm64 that machine's files
   --target  a real bench, by ssh; whoever runs it is root there. What needs a virtual machine is listed as skipped, with the way to do it by hand
 `;
 
 /** What the words mean, or one sentence about what is wrong with them. */
 export function readWords(argv: readonly string[]): Words | string {
-  const words: Words = { only: [], list: false, fetch: false, json: false, keep: false, follow: false, out: undefined, target: undefined, can: [], folder: undefined, times: 1 };
+  const words: Words = { only: [], machines: [...MACHINES_DEFAULT], list: false, fetch: false, json: false, keep: false, follow: false, out: undefined, target: undefined, can: [], folder: undefined, times: 1 };
   const rest = [...argv];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     if (!word.startsWith("--")) {
@@ -48,7 +55,7 @@ export function readWords(argv: readonly string[]): Words | string {
       words[word.slice(2) as "list" | "fetch" | "json" | "keep" | "follow"] = true;
       continue;
     }
-    if (!["--out", "--target", "--can", "--folder", "--times"].includes(word)) return `${word} is not known`;
+    if (!["--out", "--machine", "--target", "--can", "--folder", "--times"].includes(word)) return `${word} is not known`;
     const value = rest.shift();
     if (value === undefined || value.startsWith("--")) return `${word} needs a value`;
     const trouble = take(words, word, value);
@@ -62,6 +69,11 @@ export function readWords(argv: readonly string[]): Words | string {
 
 function take(words: Words, word: string, value: string): string | undefined {
   if (word === "--out") words.out = value;
+  else if (word === "--machine") {
+    const kinds = value.split(",");
+    if (kinds.some((kind) => !(machineKinds as readonly string[]).includes(kind))) return `--machine is one or several of ${machineKinds.join(", ")}`;
+    words.machines = kinds as MachineKind[];
+  }
   else if (word === "--folder") {
     if (!/^\/[\w./-]+$/.test(value)) return "--folder is an absolute path";
     words.folder = value;

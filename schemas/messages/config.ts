@@ -216,6 +216,8 @@ export interface SerialPort {
   dataId: number | "schema";
   /** What the frames mean. */
   messages: readonly SerialMessage[];
+  /** What the device serves over circuits: local programs that the policy lets request serial/<port>/<name>. Absent: there are no circuits on this link. */
+  services?: readonly string[];
 }
 
 /** Where the broker listens. */

@@ -17,6 +17,9 @@ const resourceName: Schema = { type: "string", title: "a name such as arm/camera
 const grantMode: Schema = { type: "string", enum: ["read", "write", "readWrite"], title: "one of read, write, readWrite" };
 const resourceDescription: Schema = { type: "string", title: "a text", description: "For people.", maxLength: 256, default: "" };
 
+/** As the device knows it, and as the last level of a name here. */
+const deviceService: Schema = { type: "string", title: "a name: letters, digits, . _ and -, at most 40", pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]{0,39}$", description: "Name of the service, as the device has it." };
+
 const dataId: Schema = {
   anyOf: [
     { type: "integer", title: "a whole number, 0 to 4294967295 (0x… is welcome)", minimum: 0, maximum: 0xffffffff },
@@ -115,7 +118,7 @@ const definitions: Record<string, Schema> = {
     "values?": { type: "object", title: "a table of value names and numbers", description: "Names for transmitted values.", propertyNames: withText(fieldName, "Value name."), additionalProperties: { type: "integer", title: "a whole number" }, minProperties: 1, maxProperties: 256 },
   }),
   SerialMessage: object("A message on a serial link.", {
-    id: whole("a message number", "Number of the message on the wire.", 0, 65534),
+    id: whole("a message number", "Number of the message on the wire.", 0, 65533),
     name: withText(messageName, "Name of the message; part of topic names: serial/<port>/<name>."),
     direction: { type: "string", enum: ["in", "out"], title: "in or out", description: "in: from the device. out: to the device (a command)." },
     fields: list(ref("SerialField"), { description: "Its fields, in order.", title: "a list of fields", maxItems: 64 }),
@@ -129,6 +132,7 @@ const definitions: Record<string, Schema> = {
     silenceTimeoutMs: milliseconds("Nothing valid received for so long: the link is dead.", 1, hourMs, { default: 500 }),
     dataId: { ...dataId, title: 'a whole number, 0 to 4294967295 (0x… is welcome), or the word "schema"', description: 'Base of the E2E data id; "schema": derived from the messages below, so that two ends with different definitions refuse each other.', default: "schema" },
     messages: list(ref("SerialMessage"), { description: "What the frames mean.", title: "a list of messages", maxItems: 256, default: none }),
+    "services?": list(deviceService, { description: "What the device serves over circuits: local programs that the policy lets request serial/<port>/<name>. Absent: there are no circuits on this link.", title: "a list of services", minItems: 1, maxItems: 64 }),
   }),
 
   Listen: object("Where the broker listens.", {

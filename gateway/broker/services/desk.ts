@@ -407,17 +407,17 @@ export class ServiceDesk {
   #call({ client, call, offer, service, caller, timeoutMs, stream, payload }: Extract<Effect<Payload>, { do: "call" }>): void {
     const { peer } = caller;
     // Also when the caller is gone by now: a place that was given is only freed by an answer.
-    if (client === GATEWAY) return this.#callGateway(call, service, payload.body, peer);
+    if (client === GATEWAY) return this.#callGateway(call, service, payload.body, peer, timeoutMs);
     const { uid, pid } = peer;
     this.#session(client)?.tell({ op: "call", call, offer, service, body: payload.body, timeoutMs, stream, caller: { component: peer.component, uid, pid } }, payload.descriptors);
   }
 
-  #callGateway(call: number, service: string, body: unknown, peer: Peer): void {
+  #callGateway(call: number, service: string, body: unknown, peer: Peer, timeoutMs: number): void {
     const finish = ({ status, text = "", body: answer }: ServiceAnswer): void => {
       this.#core.result(GATEWAY, { call, status, text, more: false }, { body: answer, bytes: 0, descriptors: noDescriptors }, this.#options.clock.nowUs());
       this.#run();
     };
-    this.#options.services.call(service, body, peer).then(finish, (error: unknown) => finish({ status: Status.internalError, text: error instanceof Error ? error.message : String(error) }));
+    this.#options.services.call(service, body, peer, timeoutMs).then(finish, (error: unknown) => finish({ status: Status.internalError, text: error instanceof Error ? error.message : String(error) }));
   }
 
   #schedule(): void {

@@ -11,7 +11,7 @@ ip link set lo up
 # Debian's default is 208 KiB, some 250 frames.
 sysctl -q -w net.core.rmem_max=8388608
 modprobe virtio_console
-/usr/bin/python3 /shared/agent.py ipcnet.agent >/dev/ttyS0 2>&1
+/usr/bin/python3 /shared/agent.py ipcnet.agent >/dev/console 2>&1
 sync
 echo o >/proc/sysrq-trigger
 sleep 60

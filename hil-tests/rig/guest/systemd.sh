@@ -8,6 +8,9 @@ for unit in postgresql docker containerd redis-server mosquitto ssh apache2 ngin
   systemd-firstboot systemd-machine-id-commit systemd-repart systemd-random-seed systemd-update-utmp systemd-update-utmp-runlevel ldconfig systemd-hwdb-update systemd-pstore; do
   ln -sf /dev/null $units/$unit.service
 done
+# Started by the behaviours that need it (package.ts): it would load a driver for each device of the machine.
+for unit in systemd-udevd systemd-udev-trigger systemd-udev-settle; do ln -sf /dev/null $units/$unit.service; done
+for unit in systemd-udevd-control systemd-udevd-kernel; do ln -sf /dev/null $units/$unit.socket; done
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer man-db.timer getty.target remote-fs.target; do ln -sf /dev/null $units/$unit; done
 printf '[Manager]\nDefaultTimeoutStopSec=30s\nShowStatus=no\n' >/etc/systemd/system.conf.d/rig.conf
 printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >/etc/systemd/journald.conf.d/rig.conf

@@ -8,11 +8,11 @@ export default behaviour({
   bench: "apt install ./ipcnet_*.deb; ipcnet setup --yes; ipcnet failover status; systemctl status 'ipcnet*'",
   timeoutMs: 2 * SLOW_MS,
   async run(rig) {
-    const installed = await InstalledPackage.in(rig);
+    const installed = await InstalledPackage.absentFrom(rig);
     await rig.step("installing starts nothing", async () => {
-      assert.equal((await rig.run("ls /etc/systemd/system/ipcnet.target.wants 2>/dev/null", { quiet: true })).out, "");
       rig.figure("installed by dpkg, s of the machine", (await installed.install()).toFixed(1));
       for (const unit of units) assert.equal(await installed.isActive(unit), false, unit);
+      assert.equal((await rig.run("ls /etc/systemd/system/ipcnet.target.wants 2>/dev/null", { quiet: true })).out, "");
     });
     await rig.step("ipcnet setup: READY, and each one has its other one", async () => rig.figure("ipcnet setup --yes to healthy, s of the machine", (await installed.healthy()).toFixed(1)));
     await rig.step("nobody was started twice, nothing failed", async () => {
@@ -24,6 +24,12 @@ export default behaviour({
       const [bus, ...others] = await Promise.all(units.map(began));
       const [a, b, c, d] = others as [number, number, number, number];
       assert.ok(bus! < Math.min(a, b) && Math.max(a, b) < Math.min(c, d), `${bus} ${others.join(" ")}`);
+    });
+    await rig.step("ipcnet doctor finds no problem with the services", async () => {
+      const { out } = await rig.run("ipcnet doctor --json --only units", { timeoutMs: 300_000 });
+      const { checks } = JSON.parse(out) as { checks: { id: string; result: string }[] };
+      assert.ok(checks.length > 1, out);
+      assert.deepEqual(checks.filter(({ result }) => result !== "ok"), []);
     });
     await rig.step("realtime was granted by the units' limits", async () => {
       for (const unit of ["ipcnet-reflex@a.service", "ipcnet-reflex@b.service"] as const) assert.match(await rig.sh(`chrt -p ${await installed.mainPid(unit)}; for t in /proc/${await installed.mainPid(unit)}/task/*; do chrt -p $(basename $t); done`, { quiet: true }), /SCHED_FIFO/);
