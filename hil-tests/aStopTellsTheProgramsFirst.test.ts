@@ -20,7 +20,7 @@ test("programs that prepare themselves are waited for, and one that stands still
   const careful = new Program(t, daemon.socketPath, `
     const { writeFileSync } = await import("node:fs");
     client.onLeaving(async ({ text, deadlineMs, moreTime, ready }) => {
-      say({ told: text, deadlineMs, given: await moreTime(deadlineMs + 3_000) });
+      say({ told: text, deadlineMs, given: await moreTime(deadlineMs + 8_000) });
       await new Promise((resolve) => setTimeout(resolve, deadlineMs + 500));
       writeFileSync(${JSON.stringify(snapshot)}, "all is well");
       await ready();

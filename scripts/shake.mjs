@@ -91,9 +91,13 @@ async function freeze(leader) {
   for (const pid of [...stopped].reverse()) signal(pid, "SIGCONT");
 }
 
+/** The test that runs. */
+let running;
+
 /** Runs a test file once; resolves with why it failed, undefined: it has not. */
 async function runOnce(path) {
   const child = start(["--enable-source-maps", "--test-reporter=tap", path], { stdio: ["ignore", "pipe", "pipe"], detached: true, env: { ...process.env, NODE_TEST_CONTEXT: undefined } });
+  running = child.pid;
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
   const ended = new Promise((resolve) => child.on("exit", (code, name) => resolve(code ?? name)));
@@ -117,11 +121,18 @@ async function runOnce(path) {
   const left = familyOf(child.pid);
   for (const { pid } of left) signal(pid, "SIGKILL");
   await Promise.all([closed, freezing]);
+  running = undefined;
   const failed = [...output.matchAll(/^ *not ok \d+ - (.*)$/gm)].map(([, name]) => name);
   const why = [...(code === 0 ? [] : [`ended with ${code}`, ...failed]), ...(left.length > 0 ? [`left ${left.length} processes behind`] : [])];
   return { why, output, frozen };
 }
 
+// Nothing of it goes on alone: neither what keeps the processors busy nor a test that stands still.
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, () => {
+  for (const { pid } of running === undefined ? [] : familyOf(running)) signal(pid, "SIGKILL");
+  for (const child of busy) child.kill("SIGKILL");
+  process.exit(130);
+});
 mkdirSync(logs, { recursive: true });
 const busy = Array.from({ length: burners }, () => start(["-e", "for (;;);"], { stdio: "ignore" }));
 let failures = 0;

@@ -6,7 +6,7 @@ import { test, type TestContext } from "node:test";
 import { systemClock } from "../../schemas/clock.ts";
 import { seededRandom } from "../../schemas/random.ts";
 import { IpcnetError, Status } from "../../schemas/status.ts";
-import { projectRoot, toHex } from "../../schemas/testData.ts";
+import { fromHex, projectRoot, toHex, vectors } from "../../schemas/testData.ts";
 import { until } from "../../schemas/testing.ts";
 import { CircuitCore } from "../../shm/circuits/core.ts";
 import { CIRCUIT_LIMITS, Circuits } from "../../shm/circuits/index.ts";
@@ -134,9 +134,34 @@ function byCircuit(answers: string): string {
   return [...said.sort((a, b) => a.frame.slice(0, 2).localeCompare(b.frame.slice(0, 2)) || a.index - b.index).map(({ frame }) => frame), ...words.slice(-2)].join(" ");
 }
 
-test("C and the core of shm/circuits say the same to twenty thousand frames, right and wrong", () => {
+/** What the C test answers to rows of frames. */
+function inC(rows: readonly string[]): string[] {
+  const run = spawnSync(join(root, "dist/native/test/nodekit_circuits.asan"), ["-"], { input: rows.map((row) => `${row}\n`).join(""), encoding: "utf8", maxBuffer: 1 << 26 });
+  assert.equal(run.status, 0, run.stderr);
+  const answers = run.stdout.trimEnd().split("\n");
+  assert.equal(answers.length, rows.length);
+  return answers;
+}
+
+interface CircuitVectors {
+  rows: { name: string; hears: string; ended?: boolean; says?: string[]; breaches?: number; late?: number }[];
+}
+
+test("C builds, passes its own tests, and both languages give the answers of the vectors", () => {
   const build = spawnSync(process.execPath, [join(root, "scripts/native.mjs"), "--test", "nodekit_circuits"], { cwd: root, encoding: "utf8" });
   assert.equal(build.status, 0, build.stdout + build.stderr);
+  const { rows } = vectors("circuits.json") as CircuitVectors;
+  const answers = inC(rows.map(({ hears }) => hears));
+  let device = new Device(hello);
+  for (const [index, { name, hears, ended, says = [], breaches, late }] of rows.entries()) {
+    const expected = ended === true ? "ended" : [...says, breaches, late].join(" ");
+    assert.equal(answers[index], expected, `C: ${name}`);
+    assert.equal(device.hear(fromHex(hears)), expected, `TypeScript: ${name}`);
+    if (ended === true) device = new Device(hello);
+  }
+});
+
+test("C and the core of shm/circuits say the same to twenty thousand frames, right and wrong", () => {
   const seed = 20_261_123;
   const rows: { row: string; expected: string }[] = [];
   let device = new Device(hello);
@@ -157,10 +182,7 @@ test("C and the core of shm/circuits say the same to twenty thousand frames, rig
       if (kind === 12) seen.aborted += 1;
     }
   }
-  const run = spawnSync(join(root, "dist/native/test/nodekit_circuits.asan"), ["-"], { input: rows.map(({ row }) => `${row}\n`).join(""), encoding: "utf8", maxBuffer: 1 << 26 });
-  assert.equal(run.status, 0, `seed ${seed}: ${run.stderr}`);
-  const answers = run.stdout.trimEnd().split("\n");
-  assert.equal(answers.length, rows.length);
+  const answers = inC(rows.map(({ row }) => row));
   for (const [index, { row, expected }] of rows.entries()) assert.equal(byCircuit(answers[index]!), byCircuit(expected), `seed ${seed}, row ${index}: ${row}`);
   // Else it would not have compared what it is about.
   assert.ok(seen.answered > 1_000 && seen.aborted > 500 && seen.ended > 50 && seen.breaches > 500, JSON.stringify(seen));

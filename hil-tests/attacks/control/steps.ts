@@ -11,6 +11,8 @@ import { advert, smallLane } from "./attack.ts";
 import { type Heard, RawClient, type Words } from "./raw.ts";
 
 const readers: LaneReader[] = [];
+/** Beside the one that all of them offer, some of whom stand still: who waits for a call must get one. */
+const itsOwn = `open/steps/${process.pid}`;
 
 function send(client: RawClient, message: Words): void {
   client.say({ ...message, seq: ++client.seq });
@@ -47,10 +49,12 @@ const steps: Readonly<Record<string, (client: RawClient) => void | Promise<unkno
   "lanes received": (client) => client.hears(({ op }) => op === "lane"),
   "page sent": attachAll,
   "attached": (client) => client.ask({ op: "ping" }),
-  "offered": (client) => send(client, { op: "offer", service: "open/steps", capacity: 4 }),
+  "offered": (client) => {
+    for (const service of ["open/steps", itsOwn]) send(client, { op: "offer", service, capacity: 4 });
+  },
   "offer taken": (client) => client.ask({ op: "ping" }),
   "asked": (client) => send(client, { op: "request", service: "open/steps", body: 1, timeoutMs: 60_000 }),
-  "asked for a stream": (client) => send(client, { op: "request", service: "open/steps", body: 2, timeoutMs: 60_000, stream: 4 }),
+  "asked for a stream": (client) => send(client, { op: "request", service: itsOwn, body: 2, timeoutMs: 60_000, stream: 4 }),
   "call received": (client) => client.hears(({ op }) => op === "call"),
   "history asked for": (client) => send(client, { op: "query", topic: "app/count", last: 100 }),
   "leaving": (client) => send(client, { op: "leaving", deadlineMs: 10_000, text: "soon" }),
