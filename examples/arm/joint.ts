@@ -9,7 +9,7 @@
 import { CanFlag, type CanFrame } from "../../drivers/can/frame.ts";
 import type { MessageCodec } from "../../schemas/dbc/index.ts";
 import { CLAIM_OWNERS } from "../../drivers/nodekit/claimFrame.ts";
-import { CLAIM_TIMEOUT_MS_DEFAULT, NOBODY, NodeRules, type OwnerField } from "../../drivers/nodekit/nodeRules.ts";
+import { CLAIM_TIMEOUT_MS_DEFAULT, type CommandVerdict, NOBODY, NodeRules, type OwnerField } from "../../drivers/nodekit/nodeRules.ts";
 import type { FrameCheck, FrameProtector } from "../../schemas/e2e/index.ts";
 
 /** Without a valid command for so long the joint stops and holds. */
@@ -56,6 +56,8 @@ export interface JointOptions {
 export class Joint {
   readonly nodeId: number;
   readonly counters = { commandsAccepted: 0, commandsRejected: 0, deadManStops: 0 };
+  /** For which reasons commands were ever rejected. */
+  readonly refusals = new Set<Exclude<CommandVerdict, "accepted"> | "noCommand">();
   positionRad: number;
   velocityRadS = 0;
   mode: JointMode = "Hold";
@@ -97,8 +99,10 @@ export class Joint {
     if (frame.canId !== command.message.canId) return [];
     // What it says must make sense before it may count as a command.
     const decoded = command.decode(frame.data, 0, frame.data.length);
-    if (!decoded.ok || this.#rules.judge(0, frame.data, nowUs) !== "accepted") {
+    const verdict = decoded.ok ? this.#rules.judge(0, frame.data, nowUs) : "noCommand";
+    if (!decoded.ok || verdict !== "accepted") {
       this.counters.commandsRejected += 1;
+      if (verdict !== "accepted") this.refusals.add(verdict);
       return [];
     }
     this.counters.commandsAccepted += 1;

@@ -29,6 +29,17 @@ test("a second node that joins is told by the heartbeats between", () => {
   assert.ok(suspectedAtUs !== undefined && suspectedAtUs <= 5_600_000, String(suspectedAtUs));
 });
 
+test("a node that stands still now and then while its period is learned is not taken for two when it no longer does; a second one is told all the same", () => {
+  const watch = new DuplicateWatch();
+  let timeUs = 0;
+  // No window of eight without a standstill.
+  for (let i = 0; i < 60; i++) assert.equal(watch.seen(OPERATIONAL, (timeUs += i % 6 === 0 ? 15 * PERIOD_US : PERIOD_US)), false);
+  for (let i = 0; i < 60; i++) assert.equal(watch.seen(OPERATIONAL, (timeUs += PERIOD_US)), false, `beat ${i}`);
+  let suspected = false;
+  for (let i = 0; i < 16; i++) suspected ||= watch.seen(OPERATIONAL, (timeUs += PERIOD_US / 2));
+  assert.ok(suspected);
+});
+
 test("two nodes in different states are told by the state that goes back and forth, and the suspicion ends five seconds after the last sign", () => {
   const watch = new DuplicateWatch();
   let timeUs = 0;

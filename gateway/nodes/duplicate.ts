@@ -8,6 +8,8 @@ const WINDOW = 8;
 const CHANGES_MAX = 3;
 /** Heartbeats until the node's own period is known: the shortest of these windows' means, so that a stalled machine does not make it seem long. */
 const LEARN_BEATS = 32;
+/** Of a window from which it is learned, the longest interval against the shortest: jitter of a third of the period, and a little. What stalls or is starved has none such, and nothing is learned from it. */
+const STEADY = 3;
 /** Two nodes halve the interval; jitter of one, averaged over the window, stays far above this. */
 const FASTER_THAN = 0.65;
 /** How long the suspicion lasts after its last sign, µs. */
@@ -50,11 +52,16 @@ export class DuplicateWatch {
   #tooFast(): boolean {
     if (this.#timesUs.length < WINDOW) return false;
     const meanUs = (this.#timesUs.at(-1)! - this.#timesUs[0]!) / (WINDOW - 1);
-    if (this.#beats < LEARN_BEATS) {
-      this.#periodUs = Math.min(this.#periodUs, meanUs);
+    if (this.#beats < LEARN_BEATS || this.#periodUs === Infinity) {
+      if (this.#isSteady()) this.#periodUs = Math.min(this.#periodUs, meanUs);
       return false;
     }
     return meanUs < FASTER_THAN * this.#periodUs;
+  }
+
+  #isSteady(): boolean {
+    const intervalsUs = this.#timesUs.slice(1).map((timeUs, i) => timeUs - this.#timesUs[i]!);
+    return Math.max(...intervalsUs) <= STEADY * Math.min(...intervalsUs);
   }
 
   #forgetPeriod(): void {
