@@ -4,7 +4,7 @@ import { endsInTheSafePose } from "../rig/theEnd.ts";
 
 export default behaviour({
   name: "systemctl reboot: the robot comes to rest first, and the machine starts again",
-  needs: { machine: "systemd", devices: ["dcan", "udev"], endsMachine: true },
+  needs: { machine: "systemd", devices: ["dcan", "udev"], restartsMachine: true },
   bench: "systemctl reboot; journalctl -b -1 -u 'ipcnet*'",
   timeoutMs: 3 * SLOW_MS,
   async run(rig) {

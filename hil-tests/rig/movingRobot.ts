@@ -82,7 +82,11 @@ export class MovingRobot {
     await rig.step("the controller appears: udev tells systemd, ipcnet-can sets it up", async () => {
       await installed.udev();
       await rig.modules();
-      await installed.until("the interface, up", async () => (await installed.show(`ipcnet-can@${OURS}.service`, "ActiveState")) === "active", () => undefined);
+      await installed.until("the interface, set up", async () => {
+        const state = await installed.show(`ipcnet-can@${OURS}.service`, "ActiveState");
+        assert.notEqual(state, "failed", state === "failed" ? await installed.journal("ipcnet-can@*") : "");
+        return state === "active";
+      });
       const shown = await rig.sh(`ip -details link show ${OURS}`, { quiet: true });
       assert.match(shown, /\bUP\b[^]*bitrate 500000\b/);
       assert.match(shown, /restart-ms 0\b/);

@@ -101,7 +101,7 @@ export class InstalledPackage {
 
   /** Runs it and returns how long it took by the machine's clock, s. */
   async timed(script: string): Promise<number> {
-    const text = await this.#rig.sh(`began=$(cut -d' ' -f1 /proc/uptime); { ${script}; } >/tmp/timed.log 2>&1 || { cat /tmp/timed.log >&2; exit 1; }; echo $began $(cut -d' ' -f1 /proc/uptime)`, { timeoutMs: SLOW_MS });
+    const text = await this.#rig.sh(`began=$(cut -d' ' -f1 /proc/uptime); { ${script}; } >/tmp/timed.log 2>&1 || { cat /tmp/timed.log; journalctl -u 'ipcnet*' -o short-monotonic --no-pager -n 60; exit 1; } >&2; echo $began $(cut -d' ' -f1 /proc/uptime)`, { timeoutMs: SLOW_MS });
     const [began = 0, ended = 0] = text.trim().split(/\s+/).map(Number);
     return ended - began;
   }
