@@ -12,7 +12,7 @@ const configuration = (port: string): string => Object.entries({
   version: 1,
   robot: "bench",
   serial: [{
-    name: "hand", port, baudBps: 3_000_000, dataId: DATA_ID, silenceTimeoutMs: 5_000, optional: true, services: ["parameter", "log", "nothing"],
+    name: "hand", port, baudBps: 3_000_000, dataId: DATA_ID, silenceTimeoutMs: 40_000, optional: true, services: ["parameter", "log", "nothing"],
     messages: [{ id: 10, name: "Telemetry", direction: "in", fields: [{ name: "number", type: "u32" }, { name: "outputs", type: "u8" }] }],
   }],
 }).map(([section, value]) => `${section}: ${JSON.stringify(value)}\n`).join("");
@@ -31,7 +31,8 @@ interface Bench {
 async function bench(t: TestContext, seed: number): Promise<Bench> {
   const folder = testFolder();
   t.after(() => folder.remove());
-  const line = await wire(t, seed);
+  // Nobody is silent for so long but who is dead.
+  const line = await wire(t, seed, 20_000);
   const daemon = await startDaemon(folder.path, configuration(line.pty.path));
   t.after(() => daemon.process.kill("SIGKILL"));
   const client = await daemon.connect();
@@ -39,7 +40,19 @@ async function bench(t: TestContext, seed: number): Promise<Bench> {
   return { line, folder: folder.path, daemon, client };
 }
 
-const ask = async (client: Client, service: string, body?: Uint8Array, timeoutMs = 60_000): Promise<number[]> => [...((await client.request(`serial/hand/${service}`, body, { timeoutMs })) as Uint8Array)];
+const isBroken = hasStatus(Status.badGateway, Status.serviceUnavailable, Status.gatewayTimeout);
+const once = async (client: Client, service: string, body?: Uint8Array): Promise<number[]> => [...((await client.request(`serial/hand/${service}`, body, { timeoutMs: 60_000 })) as Uint8Array)];
+
+/** Again, if the line broke: on a machine that stands still for seconds it may, without anybody's fault. */
+async function ask(client: Client, service: string, body?: Uint8Array): Promise<number[]> {
+  for (;;) {
+    try {
+      return await once(client, service, body);
+    } catch (error) {
+      if (!isBroken(error)) throw error;
+    }
+  }
+}
 
 test("a program asks a device for a parameter and a log", { timeout: 240_000 }, async (t) => {
   const { client, line } = await bench(t, 41);
@@ -59,10 +72,9 @@ test("a program asks a device for a parameter and a log", { timeout: 240_000 }, 
 
   // Away: said, not waited for. And back.
   await line.switchOff();
-  await assert.rejects(ask(client, "parameter", Uint8Array.of(3)), hasStatus(Status.serviceUnavailable, Status.badGateway, Status.gatewayTimeout));
+  await assert.rejects(once(client, "parameter", Uint8Array.of(3)), isBroken);
   line.switchOn(42);
-  const again = await eventually("it answers again", async () => ask(client, "parameter", Uint8Array.of(3)).catch(() => undefined), { timeoutMs: 60_000 });
-  assert.deepEqual(again, u32(0));
+  assert.deepEqual(await ask(client, "parameter", Uint8Array.of(3)), u32(0));
 });
 
 test("the device and the gateway are killed in the middle: each request is answered rightly or refused, and the next ones are answered", { timeout: 240_000 }, async (t) => {
@@ -72,18 +84,17 @@ test("the device and the gateway are killed in the middle: each request is answe
   let answered = 0;
   let refused = 0;
   for (let seed = 51; seed < 57; seed++) {
-    const asked = Array.from({ length: 3 }, () => ask(client, "log").then((bytes) => (assert.deepEqual(bytes, [...theLog]), answered += 1), (error: unknown) => (assert.ok(hasStatus(Status.badGateway, Status.serviceUnavailable, Status.gatewayTimeout)(error), String(error)), refused += 1)));
+    const asked = Array.from({ length: 3 }, () => once(client, "log").then((bytes) => (assert.deepEqual(bytes, [...theLog]), answered += 1), (error: unknown) => (assert.ok(isBroken(error), String(error)), refused += 1)));
     // Somewhere in what it is sent or says.
     const passed = line.sent.length + Math.floor(random() * 6);
     await eventually("some of it has passed", () => line.sent.length >= passed);
     await line.switchOff();
     line.switchOn(seed);
     await Promise.all(asked);
-    const whole = await eventually("it answers again", async () => ask(client, "log").catch(() => undefined), { timeoutMs: 60_000 });
-    assert.deepEqual(whole, [...theLog]);
+    assert.deepEqual(await ask(client, "log"), [...theLog]);
   }
   assert.equal(answered + refused, 18);
-  const cut = assert.rejects(Promise.all(Array.from({ length: 50 }, () => ask(client, "log"))));
+  const cut = assert.rejects(Promise.all(Array.from({ length: 50 }, () => once(client, "log"))));
   daemon.process.kill("SIGKILL");
   await daemon.ended;
   await cut;

@@ -417,24 +417,26 @@ static uint8_t *put_grants(const struct ipcnet_circuits *self, uint8_t *at) {
   return at == begin + 2 ? begin : at;
 }
 
+/* Its end or abort. */
+static uint8_t *put_end(struct ipcnet_circuit *call, size_t index, uint8_t *at, uint32_t now_us) {
+  *at++ = (uint8_t)id_of(index);
+  *at++ = (uint8_t)(call->ends_by | (call->generation ? GENERATION : 0));
+  at = put_varint(at, call->status);
+  *at++ = 0;
+  if (call->ends_by == ABORT) {
+    call->abort_sent = true;
+    call->abort_us = now_us;
+  }
+  call->ends_by = 0;
+  left(call);
+  return at;
+}
+
 /* A frame of this conversation; `at`, if it has nothing to say. */
 static uint8_t *put_conversation(const struct ipcnet_circuits *self, size_t index, uint8_t *at, uint32_t now_us) {
   struct ipcnet_circuit *call = &self->options->circuits[index];
-  const uint8_t generation = call->generation ? GENERATION : 0;
   size_t room = self->frame_bytes - HEAD_BYTES_MAX;
-  at[0] = (uint8_t)id_of(index);
-  if (call->ends_by != 0) {
-    at[1] = (uint8_t)(call->ends_by | generation);
-    at = put_varint(at + 2, call->status);
-    *at++ = 0;
-    if (call->ends_by == ABORT) {
-      call->abort_sent = true;
-      call->abort_us = now_us;
-    }
-    call->ends_by = 0;
-    left(call);
-    return at;
-  }
+  if (call->ends_by != 0) return put_end(call, index, at, now_us);
   if (call->service == NULL || (call->service->tell == NULL && call->service != &discovery) || call->half_heard || (call->state != IPCNET_CIRCUIT_OPEN && call->state != IPCNET_CIRCUIT_SEND_ONLY)) return at;
   if (room > self->peer_window_units - FRAME_UNITS) room = self->peer_window_units - FRAME_UNITS;
   if (call->credit < room + FRAME_UNITS) return at;
@@ -443,11 +445,12 @@ static uint8_t *put_conversation(const struct ipcnet_circuits *self, size_t inde
   if (said == IPCNET_CIRCUIT_WAIT) return at;
   if (bytes > room || bytes + call->said_bytes > self->peer_message_bytes_max || bytes + call->said_bytes > 0xFFFF) {
     cut(call, IPCNET_STATUS_INTERNAL_ERROR);
-    return put_conversation(self, index, at, now_us);
+    return put_end(call, index, at, now_us);
   }
   call->credit -= (uint32_t)bytes + FRAME_UNITS;
   call->said_bytes = said == IPCNET_CIRCUIT_PART ? (uint16_t)(call->said_bytes + bytes) : 0;
-  at[1] = (uint8_t)(DATA | generation | (said == IPCNET_CIRCUIT_PART ? MORE : said == IPCNET_CIRCUIT_LAST ? LAST : 0));
+  at[0] = (uint8_t)id_of(index);
+  at[1] = (uint8_t)(DATA | (call->generation ? GENERATION : 0) | (said == IPCNET_CIRCUIT_PART ? MORE : said == IPCNET_CIRCUIT_LAST ? LAST : 0));
   if (said == IPCNET_CIRCUIT_LAST) {
     leave_service(call, IPCNET_STATUS_OK);
     call->state = call->state == IPCNET_CIRCUIT_OPEN ? IPCNET_CIRCUIT_RECEIVE_ONLY : IPCNET_CIRCUIT_DRAINING;
@@ -482,8 +485,14 @@ static size_t next_frame(struct ipcnet_circuits *self, uint8_t *frame, uint32_t 
 
 /* ------------------------------------------------------------------------------------------------------------------------------------- The line */
 
-static uint8_t *slot(const struct ipcnet_circuits *self, unsigned index) {
-  return self->options->slots + ((self->first + index) % self->options->slot_count) * IPCNET_CIRCUITS_SLOT_BYTES((size_t)self->options->frame_bytes);
+/* Of the frame that is so many behind the oldest. */
+static unsigned slot_index(const struct ipcnet_circuits *self, unsigned behind) {
+  const unsigned at = self->first + behind;
+  return at < self->options->slot_count ? at : at - self->options->slot_count;
+}
+
+static uint8_t *slot(const struct ipcnet_circuits *self, unsigned behind) {
+  return self->options->slots + slot_index(self, behind) * IPCNET_CIRCUITS_SLOT_BYTES((size_t)self->options->frame_bytes);
 }
 
 /* A line with a number that this one did not have: whatever belongs to the one before names that. */
@@ -494,7 +503,7 @@ static void begin_line(struct ipcnet_circuits *self, bool tell) {
     options->circuits[i] = (struct ipcnet_circuit){ .generation = 1 };
   }
   const struct ipcnet_circuits before = *self;
-  *self = (struct ipcnet_circuits){ .options = options, .counters = before.counters, .link_session = options->link->session, .link_peer_session = options->link->peer_session, .join_due = tell };
+  *self = (struct ipcnet_circuits){ .options = options, .counters = before.counters, .link_session = options->link->session, .join_due = tell };
   self->counters.lines++;
   /* An odd multiple: as many different ones as there are numbers. */
   self->session = before.link_session == self->link_session && before.session != 0 ? before.session : self->link_session;
@@ -507,10 +516,10 @@ static void end_line(struct ipcnet_circuits *self) {
   begin_line(self, true);
 }
 
-/* Whether the link is up, in the session in which this line began; a new line, if it is another. */
+/* Whether the link is up, in the session in which this line began; a new line, if it is another. (For another gateway the link begins a session, too.) */
 static bool link_is_there(struct ipcnet_circuits *self) {
   const struct ipcnet_serial *link = self->options->link;
-  if (link->session != self->link_session || link->peer_session != self->link_peer_session) begin_line(self, false);
+  if (link->session != self->link_session) begin_line(self, false);
   return link->up;
 }
 
@@ -534,7 +543,7 @@ static void hear_acknowledged(struct ipcnet_circuits *self, uint8_t expected, ui
   const uint8_t count = (uint8_t)(expected - self->base);
   if (count == 0 || count > self->sent_most) return;
   self->base = expected;
-  self->first = (uint8_t)((self->first + count) % self->options->slot_count);
+  self->first = (uint8_t)slot_index(self, count);
   self->count = (uint8_t)(self->count - count);
   self->cursor = (uint8_t)(self->cursor > count ? self->cursor - count : 0);
   self->sent_most = (uint8_t)(self->sent_most - count);

@@ -113,7 +113,7 @@ struct ipcnet_circuit_service {
   uint16_t (*hear)(void *context, struct ipcnet_circuit *call, const uint8_t *body, size_t body_bytes, bool more);
   /*
    * There is room for *out_bytes, which are 56 or more. Asked from the first message on, but not in the middle of one. A message must not be longer than what the peer takes
-   * (300 if it is). NULL: the service ends by what `hear` returns, IPCNET_STATUS_OK for a good end.
+   * (the gateway 32 KiB; else it ends with 300). NULL: the service ends by what `hear` returns, IPCNET_STATUS_OK for a good end.
    */
   enum ipcnet_circuit_said (*tell)(void *context, struct ipcnet_circuit *call, uint8_t *out, size_t *out_bytes);
   /* Its conversation is over: 100, or what it was cut short by. May be NULL. */
@@ -153,7 +153,7 @@ struct ipcnet_circuits {
   uint16_t tag;
   uint16_t frame_bytes;        /* of what we send */
   uint16_t circuits_agreed;
-  uint32_t link_session, link_peer_session; /* of the link when this line began */
+  uint32_t link_session;       /* of the link when this line began */
   uint32_t session, peer_session;           /* the line's own */
   uint32_t repeat_at_us, ack_at_us, pong;
   uint32_t peer_window_units, peer_message_bytes_max;

@@ -298,6 +298,15 @@ static void a_message_in_parts_there_and_back(void) {
   }
   CHECK(length == 63 + 70 + 38 && memcmp(all, first + 9, 63) == 0 && memcmp(all + 63, second + 2, 70) == 0 && memcmp(all + 133, third + 2, 38) == 0);
   CHECK(over == 1 && memory[1].state == IPCNET_CIRCUIT_IDLE);
+  /* All at once: nothing is granted to whoever has said all. */
+  first[1] = second[1] = 0x39;
+  third[1] = 0x59;
+  first[1] = 0x38;
+  say(first, sizeof first);
+  say(second, sizeof second);
+  say(third, sizeof third);
+  listen();
+  CHECK(said_frames == 3 && said[0][0] == 16);
 }
 
 static void it_says_what_it_serves(void) {
@@ -317,6 +326,11 @@ static void it_says_what_it_serves(void) {
   SAY(16, 0x48, 0, 5, 'e', 'c', 'h', 'o', 0, 1, 7);
   listen();
   SAID(0, 16, 0x0B, 0xCB, 0x01, 0);
+  SAY(16, 0x58, 0, 3, 'e', 'c', 'h', 1, 7);
+  listen();
+  SAID(0, 16, 0x1B, 0xCB, 0x01, 0);
+  SAY(16, 0x48, 0, 3, 'n', 'o', 't', 1, 7);
+  listen();
   SAY(16, 0x58, 0, 5, 'c', 'o', 'u', 'n', 't', 1, 0xEE);
   listen();
   SAID(0, 16, 0x1B, 0xD2, 0x09, 0); /* 1234 */
@@ -413,6 +427,14 @@ static void rules_of_circuits(void) {
     listen();
     CHECK(said_frames == rows[i].ends);
   }
+  /* As many as the smaller of both hellos has: two, of which one is the gateway's. */
+  all_up(&options);
+  joined();
+  SAY(0, 1, 1, 0, 0, 72, 2, 72, 72, 1, 0);
+  SAY(ECHO(18, 0x48), 1);
+  CHECK(circuits.counters.breaches == 1 && circuits.counters.begun == 0);
+  SAY(ECHO(16, 0x48), 1);
+  CHECK(circuits.counters.breaches == 1 && circuits.counters.begun == 1);
   /* What crosses the end is none. */
   all_up(&options);
   SAY(16, 0x0C, 100, 0);
@@ -428,7 +450,7 @@ static void rules_of_circuits(void) {
 /* These end the line: what names no conversation, or makes no sense. It says so by a join of another number, and takes a new one. */
 static void rules_of_the_line(void) {
   static const struct { uint8_t bytes[20]; uint8_t length; } rows[] = {
-    { { 0 }, 0 }, { { 0 }, 1 }, { { 0, 2 }, 2 }, { { 3, 3, 1 }, 3 }, { { 15, 8 }, 2 }, { { 1, 3 }, 2 }, { { 1, 3, 1, 1 }, 4 }, { { 1, 0x13, 1 }, 3 }, { { 2, 5 }, 2 }, { { 2, 5, 32, 0 }, 4 }, { { 2, 5, 32 }, 3 },
+    { { 0 }, 0 }, { { 0 }, 1 }, { { 0, 2 }, 2 }, { { 3, 3, 1 }, 3 }, { { 15, 8 }, 2 }, { { 1, 3 }, 2 }, { { 1, 3, 1, 1 }, 4 }, { { 1, 3, 0xFF, 0xFF, 0xFF, 0xFF, 0x1F }, 7 }, { { 1, 3, 0xFF, 0xFF, 0xFF, 0xFF, 0x8F, 0 }, 8 }, { { 1, 0x13, 1 }, 3 }, { { 2, 5 }, 2 }, { { 2, 5, 32, 0 }, 4 }, { { 2, 5, 32 }, 3 },
     { { 2, 5, 0, 1 }, 4 }, { { 0x80, 0x80, 0x01, 9 }, 4 }, { { 0x90, 0x00, 9 }, 3 }, { { 0xFF, 0xFF, 0xFF, 0xFF, 0x1F, 9 }, 6 }, { { 0, 1, 1, 0, 0, 72, 8, 72, 72, 1, 0 }, 11 },
   };
   for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -486,13 +508,39 @@ static void lost_frames_come_again(void) {
   SAY(1, 3, 3);
   listen();
   CHECK(go_backs == 1 && said_frames == 0 && circuits.counters.gaps == 2);
-  our_sequence = (uint8_t)(our_sequence - 3);
+  SAY(1, 3, 3);
+  listen();
+  CHECK(go_backs == 0);
+  our_sequence = (uint8_t)(our_sequence - 4);
   SAY(1, 3, 1);
   SAY(1, 3, 2);
   our_sequence--;
   SAY(1, 3, 2);
   listen();
-  CHECK(circuits.counters.duplicates == 1 && said_frames == 1 && go_backs == 0);
+  CHECK(circuits.counters.duplicates == 1 && said_frames == 1 && go_backs == 0 && circuits.counters.gaps == 3);
+  /* What is said twice says that the peer went back; the next gap is another, and asked for. */
+  our_sequence++;
+  SAY(1, 3, 2);
+  listen();
+  CHECK(go_backs == 1);
+  our_sequence = (uint8_t)(our_sequence - 3);
+  SAY(1, 3, 2);
+  our_sequence++;
+  SAY(1, 3, 2);
+  listen();
+  CHECK(go_backs == 1 && circuits.counters.duplicates == 2);
+  our_sequence = (uint8_t)(our_sequence - 2);
+  SAY(1, 3, 2);
+  /* Another line's. */
+  const uint32_t refused = circuits.counters.refused, taken = circuits.counters.frames;
+  tag ^= 1;
+  SAY(ECHO(16, 0x48), 1);
+  line_says(3, NULL, 0);
+  tag ^= 1;
+  our_sequence--;
+  CHECK(circuits.counters.refused == refused + 2 && circuits.counters.frames == taken && circuits.up);
+  listen();
+  CHECK(joins == 0);
   SAID(0, 1, 4, 2);
   /* Ours are lost: again after a while, all that are on their way, and no more than its slots. */
   acknowledge = false;
@@ -521,6 +569,20 @@ static void lost_frames_come_again(void) {
   acknowledge = true;
   listen();
   CHECK(said_frames >= 4 && said[0][2] == SLOTS - 2);
+  /* What is acknowledged in part is not said again. */
+  const uint32_t repeats = circuits.counters.repeated;
+  SAY(ECHO(18, 0x48), 1);
+  SAY(ECHO(20, 0x48), 1);
+  acknowledge = false;
+  listen();
+  our_expected = (uint8_t)(our_expected - 1);
+  line_says(2, NULL, 0);
+  our_expected++;
+  listen();
+  CHECK(circuits.counters.repeated == repeats);
+  acknowledge = true;
+  line_says(2, NULL, 0);
+  listen();
   /* Nobody answers: the line ends, and says so. */
   acknowledge = false;
   lose = true;

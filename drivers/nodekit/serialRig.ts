@@ -25,9 +25,11 @@ export class Wire {
   /** All that the device was sent. */
   readonly sent: Uint8Array[] = [];
   device: ChildProcess | undefined;
+  readonly #silenceMs: number;
 
-  constructor(pty: Pty) {
+  constructor(pty: Pty, silenceMs: number) {
     this.pty = pty;
+    this.#silenceMs = silenceMs;
     pty.stream.on("data", (bytes: Buffer) => {
       for (const part of this.toDevice(bytes)) this.inject(part);
     });
@@ -35,7 +37,7 @@ export class Wire {
 
   /** `seed`: of its sessions; another one at each start. */
   switchOn(seed: number): void {
-    const device = (this.device = spawn(join(root, "dist/native/test/serial_device"), ["stdio", String(DATA_ID), String(seed), String(DEVICE_SILENCE_MS), String(DEAD_MAN_MS)], { stdio: ["pipe", "pipe", "inherit"] }));
+    const device = (this.device = spawn(join(root, "dist/native/test/serial_device"), ["stdio", String(DATA_ID), String(seed), String(this.#silenceMs), String(DEAD_MAN_MS)], { stdio: ["pipe", "pipe", "inherit"] }));
     // What it was still to be sent is lost with it.
     device.stdin!.on("error", () => device.stdin!.destroy());
     device.stdout!.on("data", (bytes: Buffer) => {
@@ -65,8 +67,9 @@ export class Wire {
   }
 }
 
-export async function wire(t: TestContext, seed = 1): Promise<Wire> {
-  const it = new Wire(await openPty());
+/** With `seed` 0 the device is not switched on yet. */
+export async function wire(t: TestContext, seed = 1, silenceMs = DEVICE_SILENCE_MS): Promise<Wire> {
+  const it = new Wire(await openPty(), silenceMs);
   t.after(async () => {
     await it.switchOff();
     it.pty.close();

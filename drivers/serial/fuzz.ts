@@ -1,8 +1,10 @@
 /** Entry points for fuzzing: each takes any bytes and may only return. A throw is a finding. */
+import { ManualClock } from "../../schemas/clock.ts";
 import { CircuitLine } from "./circuitLine.ts";
 import { CobsDecoder, cobsFrame } from "./cobs.ts";
 import { FRAME_BYTES_MAX, HELLO_ID, SerialFrameWriter, decodeHello, encodeHello, serialCodec } from "./frame.ts";
 import { SerialLink } from "./link.ts";
+import { LinkCircuits } from "./linkCircuits.ts";
 import { CIRCUIT_ID } from "./repetition.ts";
 
 export interface FuzzTarget {
@@ -80,6 +82,31 @@ export const fuzzTargets: FuzzTarget[] = [
       link.received(writer.write(input.length === 0 ? 0 : input[0]! % 2 === 0 ? HELLO_ID : input[0]!, body), 1000);
       link.poll(1e6);
       link.poll(1e9);
+    },
+  },
+  {
+    name: "circuits beside messages, rightly protected rubbish",
+    seeds: [Uint8Array.of(0, 1, 1, 9, 0, 0, 0, 5, 0, 0, 0, 1, 12, 0, 0, 0, 9, 0, 0, 0, 0, 0), Uint8Array.of(2, 12, 0, 1, 0, 0, 0, 0, 0, 0, 0)],
+    run(input) {
+      const clock = new ManualClock();
+      let sessions = 4;
+      const lines: { ended: boolean }[] = [];
+      const circuits = new LinkCircuits({
+        baudBps: 115_200, frameBytesMax: 64, clock, newSession: () => (sessions += 1), wake: () => undefined,
+        begun(transport) {
+          const line = { ended: false };
+          lines.push(line);
+          transport.start({ frame: () => expect(!line.ended, "a frame behind the end"), room: () => transport.hasRoom && transport.send(Uint8Array.of(1), []), ended: () => void (line.ended = true) });
+        },
+      });
+      circuits.begin();
+      for (let at = 0; at < input.length; at += 11) {
+        circuits.received(input.subarray(at, at + 11));
+        let out = 0;
+        while (circuits.take(at)) expect(++out < 12, "a few frames make many");
+      }
+      circuits.end("over");
+      expect(circuits.take(1e9) === undefined && circuits.dueUs === Infinity, "it speaks behind its end");
     },
   },
   {

@@ -11,7 +11,7 @@ export default behaviour({
   async run(rig) {
     const [ours, peers] = await rig.pair("vxcan");
     await rig.sh(`modprobe sch_netem; tc qdisc replace dev ${peers} root netem delay 5ms loss 5% corrupt 10% duplicate 5% limit 4000`);
-    rig.ownClock();
+    await rig.ownClock();
     await rig.tests("crc", { environment: { IPCNET_HIL_OURS: ours, IPCNET_HIL_PEERS: peers } });
     const told = /# (\{"sent".*\})/.exec(rig.log)?.[1];
     if (told !== undefined) for (const [key, value] of Object.entries(JSON.parse(told) as Record<string, number>)) rig.figure(key, value);

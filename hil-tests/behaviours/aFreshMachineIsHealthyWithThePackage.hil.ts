@@ -14,6 +14,10 @@ export default behaviour({
       for (const unit of units) assert.equal(await installed.isActive(unit), false, unit);
       assert.equal((await rig.run("ls /etc/systemd/system/ipcnet.target.wants 2>/dev/null", { quiet: true })).out, "");
     });
+    await rig.step("the end of the system may be delayed for as long as a safe pose takes, without a new start of the machine", async () => {
+      const delayUs = await rig.sh("busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager InhibitDelayMaxUSec", { quiet: true });
+      assert.equal(delayUs.trim(), "t 30000000");
+    });
     await rig.step("ipcnet setup: READY, and each one has its other one", async () => rig.figure("ipcnet setup --yes to healthy, s of the machine", (await installed.healthy()).toFixed(1)));
     await rig.step("nobody was started twice, nothing failed", async () => {
       for (const unit of units) assert.deepEqual([await installed.show(unit, "ActiveState"), await installed.show(unit, "NRestarts")], ["active", "0"], unit);

@@ -15,7 +15,7 @@ export default behaviour({
   timeoutMs: 30 * 60_000,
   async run(rig) {
     // Frames are 128 µs apart: the host is never that punctual.
-    rig.ownClock();
+    await rig.ownClock();
     const kinds: PairKind[] = rig.isBench ? ["sja1000"] : ["vxcan", "sja1000"];
     for (const kind of kinds) {
       await rig.step(`${rig.isBench ? "the bench" : kind}: cangen to candump alone`, () => listened(rig, kind, false));

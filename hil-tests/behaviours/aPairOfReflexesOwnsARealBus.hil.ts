@@ -8,7 +8,7 @@ export default behaviour({
   async run(rig) {
     const [ours, motors] = await rig.pair("dcan");
     await rig.sh(`ip link set ${ours} down; ip link set ${motors} down; echo 150 >/sys/module/dcan/parameters/frame_us`);
-    rig.ownClock();
+    await rig.ownClock();
     try {
       await rig.tests("reflexes", { environment: { IPCNET_HIL_OURS: ours, IPCNET_HIL_PEERS: motors, IPCNET_HIL_LOG: "/tmp/reflexes.log" } });
     } finally {

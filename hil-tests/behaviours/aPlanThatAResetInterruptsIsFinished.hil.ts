@@ -61,7 +61,7 @@ interface Told {
 async function interrupted(rig: Rig, part: "begin" | "finish", positionRad?: number): Promise<Told> {
   const [ours, motors] = await rig.pair("dcan");
   await rig.sh(`ip link set ${motors} down; echo 150 >/sys/module/dcan/parameters/frame_us`);
-  rig.ownClock();
+  await rig.ownClock();
   const running = rig.start(`IPCNET_HIL_OURS=${ours} IPCNET_HIL_PEERS=${motors} exec ${rig.inside("interrupted")} /tmp/interrupted /mnt/state/reflex ${part} ${positionRad ?? ""}`);
   const last: Partial<Values> = {};
   running.onLine = (line) => {

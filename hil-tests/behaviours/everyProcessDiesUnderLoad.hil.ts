@@ -28,7 +28,7 @@ export default behaviour({
   async run(rig) {
     const [ours, motors] = await rig.pair("dcan");
     await rig.sh(`ip link set ${motors} down; echo 150 >/sys/module/dcan/parameters/frame_us`);
-    rig.ownClock();
+    await rig.ownClock();
     const running = rig.start(`IPCNET_HIL_OURS=${ours} IPCNET_HIL_PEERS=${motors} IPCNET_HIL_ROUNDS=${ROUNDS} exec ${rig.inside("drills")}`);
     const told: Told[] = [];
     running.onLine = (line) => {

@@ -7,7 +7,7 @@ export default behaviour({
   timeoutMs: 40 * 60_000,
   async run(rig) {
     const [ours, peers] = await rig.pair("dcan");
-    rig.ownClock();
+    await rig.ownClock();
     await rig.tests("contract", { environment: { IPCNET_HIL_OURS: ours, IPCNET_HIL_PEERS: peers, IPCNET_HIL_KIND: "dcan" } });
   },
 });

@@ -8,7 +8,7 @@ export default behaviour({
   async run(rig) {
     const [ours, peers] = await rig.pair("sja1000");
     await rig.modules();
-    rig.ownClock();
+    await rig.ownClock();
     await rig.tests("contract", { environment: { IPCNET_HIL_OURS: ours, IPCNET_HIL_PEERS: peers, IPCNET_HIL_KIND: "sja1000", IPCNET_HIL_MODEL: "1" }, known: [
       { pattern: /bus-off/, why: "the emulated SJA1000 is not really off the bus, frames of before may still leave" },
     ] });

@@ -16,7 +16,7 @@ export default behaviour({
   timeoutMs: 30 * 60_000,
   async run(rig) {
     await rig.sh(`modprobe i6300esb heartbeat=${HEARTBEAT_S}`);
-    rig.ownClock();
+    await rig.ownClock();
     const first = await start(rig);
     const dead = await feeder(rig);
     await rig.step("its twin feeds it on when the feeding reflex is killed", async () => {

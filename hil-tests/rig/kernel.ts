@@ -18,6 +18,12 @@ const EARLY_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
 /** Documentation/x86/boot.rst of the kernel: setup_sects, payload_offset, payload_length. */
 const BOOT_HEADER = { setupSectors: 0x1f1, payloadOffset: 0x248, payloadLength: 0x24c, sectorBytes: 512 };
 
+/** What the rig starts here, and what runs in the machine, whose files are this machine's; each with Debian's package. */
+const PROGRAMS: Readonly<Record<string, string>> = {
+  "qemu-system-x86_64": "qemu-system-x86", busybox: "busybox-static", cpio: "cpio", depmod: "kmod", modprobe: "kmod", make: "make", gcc: "gcc", python3: "python3",
+  candump: "can-utils", ip: "iproute2", tc: "iproute2", mke2fs: "e2fsprogs", sysctl: "procps",
+};
+
 export interface Kernel {
   processor: "x86_64" | "aarch64";
   version: string;
@@ -32,9 +38,8 @@ export interface Kernel {
 
 /** The kernel that can be booted, and for which modules can be built; else one line that says what is missing. */
 export function findKernel(): Kernel | string {
-  for (const program of ["qemu-system-x86_64", "busybox", "cpio", "depmod", "modprobe", "make", "gcc", "python3"]) {
-    if (!isThere(program)) return `${program} is not installed (Debian: qemu-system-x86 busybox-static cpio kmod make gcc python3 linux-headers-amd64)`;
-  }
+  const missing = Object.keys(PROGRAMS).filter((program) => !isThere(program));
+  if (missing.length > 0) return `not installed: ${missing.join(", ")} (Debian: apt-get install ${[...new Set(missing.map((program) => PROGRAMS[program]!)), "linux-headers-amd64"].join(" ")})`;
   const folders = [process.env["IPCNET_VM_KERNEL"] ?? join(made, "kernel"), "/"];
   for (const version of headerVersions()) {
     for (const folder of folders) {
@@ -53,8 +58,9 @@ export function isThere(program: string): boolean {
   return ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].some((folder) => existsSync(join(folder, program)));
 }
 
-/** Downloads the package of the kernel that belongs to the installed headers and unpacks it below dist: 70 MB, 400 MB unpacked. */
+/** Downloads the package of the kernel that belongs to the installed headers and unpacks it below dist: 70 MB, 400 MB unpacked. Nothing where there is a kernel to boot. */
 export function fetchKernel(): void {
+  if (typeof findKernel() !== "string") return;
   const [version] = headerVersions();
   if (version === undefined) throw new Error("no kernel headers in /usr/src (Debian: linux-headers-amd64)");
   const folder = join(made, "kernel");

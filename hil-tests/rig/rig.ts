@@ -167,9 +167,17 @@ export class Rig {
    * From now on until the behaviour ends the virtual machine's clock is its own alone (inside/keep_busy.c): its timers are never late because the host was busy, and sleeping costs next to nothing.
    * Not for what waits for the host's side of something (a serial line): beside it the machine's time flies. On a bench nothing.
    */
-  ownClock(): void {
-    this.#hasOwnClock = !this.isBench;
-    if (this.#hasOwnClock) this.start(`exec ${this.file("dist/native/test/keep_busy")}`, { quiet: true });
+  async ownClock(): Promise<void> {
+    if (this.isBench) return;
+    await this.#readFiles();
+    this.#hasOwnClock = true;
+    this.start(`exec ${this.file("dist/native/test/keep_busy")}`, { quiet: true });
+  }
+
+  /** Once a boot: what programs are made of, into the machine's memory. Else each start of one waits for the host to hand over its files, while that clock flies and takes QEMU the processor with which it would. */
+  async #readFiles(): Promise<void> {
+    const folders = ["dist/ts", "dist/native", "node_modules/yaml/dist", "node_modules/cbor-x", "node_modules/@cbor-extract"].map((name) => this.file(name)).join(" ");
+    await this.sh(`[ -e /run/files-read ] || { cat ${this.place.node} >/dev/null; find ${folders} -type f '(' -name '*.js' -o -name '*.cjs' -o -name '*.node' -o -name package.json -o -name ipcnet-reflex ')' -not -name '*.test.js' -exec cat '{}' + >/dev/null; touch /run/files-read; }`, { quiet: true, timeoutMs: 180_000 });
   }
 
   // ---- CAN ------------------------------------------------------------------------------------------------------------------------

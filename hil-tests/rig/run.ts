@@ -1,7 +1,7 @@
 /**
  * `npm run hil`: boots what the behaviours need, runs them, writes the report. Exit code 0: all passed or were skipped, also where there is nothing to boot: one line says what is missing.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Agent, Hello } from "./agent.ts";
@@ -58,11 +58,16 @@ async function main(): Promise<number> {
   }
   const isArm64Only = groups.every(({ machine }) => machine === "arm64");
   if (words.fetch) {
-    if (!isArm64Only) {
-      fetchKernel();
-      fetchUdev();
+    try {
+      if (!isArm64Only) {
+        fetchKernel();
+        fetchUdev();
+      }
+      if (words.machines.includes("arm64")) fetchArm64();
+    } catch (error) {
+      // What is there is found, what is not is said, below: a machine without a network is no failure of the product.
+      say(`not fetched: ${(error as Error).message.trim().split("\n").at(-1)}`);
     }
-    if (words.machines.includes("arm64")) fetchArm64();
   }
   const kernel = isArm64Only ? findArm64() : findKernel();
   if (typeof kernel === "string") {
@@ -102,7 +107,7 @@ class Run {
 
   /** `kernel`: or why there is none for this kind of machine. */
   async virtual({ machine: kind, boots }: Group, kernel: Kernel | string): Promise<void> {
-    const lacking = NOT_YET[kind] ?? (typeof kernel === "string" ? kernel : undefined);
+    const lacking = NOT_YET[kind] ?? (typeof kernel === "string" ? kernel : kind === "systemd" && !existsSync("/lib/systemd/systemd") ? "systemd is not installed here (Debian: systemd systemd-sysv dbus)" : undefined);
     if (lacking !== undefined || typeof kernel === "string") {
       for (const each of boots.flat()) this.#skip(each, kind, lacking!);
       return;

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/can.h>
 #include <linux/can/raw.h>
 #include <linux/netlink.h>
@@ -231,20 +232,17 @@ static int os_tx_backlog(void *context, int index)
     return result < 0 ? result : (int)(backlog.frames & 0x7fffffff);
 }
 
-#define CAP_NET_ADMIN_BIT 12
-
-/* The effective capability itself, not the user id: a service has the one without the other. */
+/*
+ * The effective capability itself, not the user id: a service has the one without the other. One system call: the reflex asks at realtime priority, and the text in /proc that says the same costs a
+ * small processor a quarter of a millisecond each time.
+ */
 static bool os_may_purge(void *context)
 {
     (void)context;
-    unsigned long long effective = 0;
-    char line[128];
-    FILE *file = fopen("/proc/thread-self/status", "re");
-    if (file == NULL) return false;
-    while (fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "CapEff: %llx", &effective) == 1) break;
-    fclose(file);
-    return ((effective >> CAP_NET_ADMIN_BIT) & 1u) != 0;
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 }; /* pid 0: this thread */
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+    if (syscall(SYS_capget, &head, sets) != 0) return false;
+    return (sets[CAP_TO_INDEX(CAP_NET_ADMIN)].effective & CAP_TO_MASK(CAP_NET_ADMIN)) != 0;
 }
 
 static int os_link_fd(void *context) { return ((struct ipcnet_can_linux *)context)->notifications; }

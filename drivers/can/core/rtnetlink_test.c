@@ -1,6 +1,7 @@
 /* rtnetlink as bytes, and the kernel's own answer about its loopback interface, which every machine has. */
 #include "rtnetlink.h"
 
+#include <linux/capability.h>
 #include <linux/can/netlink.h>
 #include <linux/gen_stats.h>
 #include <linux/if_link.h>
@@ -10,6 +11,9 @@
 #include <net/if_arp.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "os_linux.h"
@@ -139,6 +143,44 @@ static void torn_and_lying_messages_are_survived(void)
     CHECK(true);
 }
 
+/* What the kernel says in text. -1: it says nothing. */
+static int net_admin_by_text(void)
+{
+    unsigned long long effective;
+    int found = -1;
+    char line[128];
+    FILE *file = fopen("/proc/thread-self/status", "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "CapEff: %llx", &effective) == 1) found = (int)(effective >> 12 & 1u);
+    if (file != NULL) fclose(file);
+    return found;
+}
+
+/* Nothing is opened for it: the answer is the same where no further file can be. */
+static void the_right_to_purge_is_asked_without_a_file(void)
+{
+    struct ipcnet_can_linux context = { .notifications = -1 };
+    struct ipcnet_can_os os = ipcnet_can_linux_os(&context);
+    int expected = net_admin_by_text();
+    struct rlimit before, none;
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &none), 0);
+    bool may = os.may_purge(os.context);
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (expected >= 0) CHECK_INT(may, expected);
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct kept[_LINUX_CAPABILITY_U32S_3], sets[_LINUX_CAPABILITY_U32S_3];
+    CHECK_INT((int)syscall(SYS_capget, &head, kept), 0);
+    memcpy(sets, kept, sizeof sets);
+    sets[0].effective &= ~(1u << 12);
+    CHECK_INT((int)syscall(SYS_capset, &head, sets), 0);
+    CHECK(!os.may_purge(os.context)); /* root without it */
+    CHECK_INT((int)syscall(SYS_capset, &head, kept), 0);
+    CHECK_INT(os.may_purge(os.context), may);
+}
+
 static void the_kernel_answers_about_loopback(void)
 {
     struct ipcnet_can_linux context;
@@ -166,7 +208,6 @@ static void the_kernel_answers_about_loopback(void)
     CHECK(os.interface_list(os.context, list, sizeof list) >= 0);
     CHECK_INT(os.link_event(os.context, &event), 0);
     CHECK(os.link_fd(os.context) >= 0);
-    (void)os.may_purge(os.context);
     CHECK(os.monotonic_ns(os.context) > 0 && os.stamp_offset_ns(os.context) != 0);
     ipcnet_can_linux_close(&context);
 }
@@ -177,6 +218,7 @@ int main(void)
     a_qdisc_tells_its_backlog();
     restart_is_what_ip_sends();
     torn_and_lying_messages_are_survived();
+    the_right_to_purge_is_asked_without_a_file();
     the_kernel_answers_about_loopback();
     return checks_report("rtnetlink");
 }

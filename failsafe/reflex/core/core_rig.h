@@ -39,6 +39,7 @@ struct core_rig {
   enum ipcnet_can_verdict verdict[8];
   bool refuses_claims;
   bool echoes[8], may_purge[8];
+  uint32_t purge_asked;  /* how often the system was asked for the right to */
   int power_line;
   bool answers_twin;     /* lock and store answer at once */
   bool plant, brain;     /* nodes report, a brain beats */
@@ -122,7 +123,9 @@ static void rig_os_twin(void *context, uint32_t effects, uint16_t epoch)
 
 static bool rig_os_may_purge(void *context, uint8_t bus)
 {
-  return ((struct core_rig *)context)->may_purge[bus];
+  struct core_rig *rig = context;
+  rig->purge_asked++;
+  return rig->may_purge[bus];
 }
 
 static int rig_os_power_line(void *context)

@@ -290,6 +290,10 @@ void ipcnet_reflex_state(const struct ipcnet_reflex *self, struct ipcnet_reflex_
                                             .since_us = self->arming_since_us};
 }
 
+enum ipcnet_twin_role ipcnet_reflex_role(const struct ipcnet_reflex *self) {
+  return self->role;
+}
+
 uint32_t ipcnet_reflex_brain_epoch(const struct ipcnet_reflex *self) {
   bool left = self->has_restored && self->restored.brain_epoch > self->brain_epoch;
   return left ? self->restored.brain_epoch : self->brain_epoch;

@@ -219,7 +219,9 @@ uint16_t ipcnet_reflex_heard_epoch(const struct ipcnet_reflex *self);
 /* Of the brains that were obeyed here, or by whoever left what will be taken up: whoever commands needs one that is not older. */
 uint32_t ipcnet_reflex_brain_epoch(const struct ipcnet_reflex *self);
 
+/* Also looks at what is missing for arming, and asks the system for it: not for every turn. */
 void ipcnet_reflex_state(const struct ipcnet_reflex *self, struct ipcnet_reflex_state_record *to);
+enum ipcnet_twin_role ipcnet_reflex_role(const struct ipcnet_reflex *self);
 /* Whether the hardware watchdog may be fed: healthy, or safely posed. */
 bool ipcnet_reflex_healthy(const struct ipcnet_reflex *self, uint64_t now_us);
 

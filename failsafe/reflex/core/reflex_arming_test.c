@@ -77,6 +77,19 @@ static void test_missing_bus_and_purge(void)
   rig_end(&rig);
 }
 
+/* A turn at realtime priority asks the system for nothing of its own accord: what is missing is looked at when somebody asks, or something changes. */
+static void test_turns_do_not_look_at_what_is_missing(void)
+{
+  rig_ready(&rig);
+  uint32_t before = rig.purge_asked;
+  rig_run(&rig, 50000);
+  CHECK(ipcnet_reflex_role(rig.reflex) == IPCNET_TWIN_OWNER);
+  CHECK_INT(rig.purge_asked, before);
+  CHECK_INT(rig_state(&rig).role, IPCNET_TWIN_OWNER);
+  CHECK(rig.purge_asked > before);
+  rig_end(&rig);
+}
+
 static void test_missing_nodes(void)
 {
   rig_ready(&rig);
@@ -952,6 +965,7 @@ int main(void)
   test_a_brain_is_missed_only_while_armed();
   test_missing_at_first();
   test_missing_bus_and_purge();
+  test_turns_do_not_look_at_what_is_missing();
   test_missing_nodes();
   test_evidence_is_looked_at_when_it_counts();
   test_missing_brain();

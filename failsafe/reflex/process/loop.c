@@ -30,9 +30,7 @@ void ipcnet_process_unwatch(struct ipcnet_process *self, int fd) {
 }
 
 enum ipcnet_twin_role ipcnet_process_role(const struct ipcnet_process *self) {
-  struct ipcnet_reflex_state_record state;
-  ipcnet_reflex_state(self->core, &state);
-  return (enum ipcnet_twin_role)state.role;
+  return ipcnet_reflex_role(self->core);
 }
 
 /* ---- For the core -------------------------------------------------------------------------------------------------------------------------------- */

@@ -24,7 +24,7 @@ pre{background:var(--shade);padding:.6rem;overflow-x:auto;font:12px/1.45 ui-mono
 table{border-collapse:collapse;margin:.4rem 0}td,th{text-align:left;padding:.1rem .9rem .1rem 0;vertical-align:top}td.n{font-variant-numeric:tabular-nums;text-align:right}
 svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}svg .grid{stroke:var(--line)}
 svg .plain{fill:var(--soft)}svg .good{fill:var(--good)}svg .bad,svg .errorFrame{fill:var(--bad)}svg .frame{fill:var(--frame)}
-.bench{color:var(--soft)}h3{font-size:.95rem;margin:.9rem 0 .2rem}
+.bench,.why{color:var(--soft)}h3{font-size:.95rem;margin:.9rem 0 .2rem}
 td.good{color:var(--good)}td.bad,td.errorFrame{color:var(--bad)}td.lane{color:var(--soft)}
 `;
 
@@ -49,8 +49,8 @@ function section(result: Result): string {
   const figureRows = figures.map(([key, value]) => `<tr><td>${e(key)}</td><td class="n">${e(value)}</td></tr>`).join("");
   const entries = result.entries.filter(({ tone }) => tone !== "frame");
   const eventRows = entries.map(({ atMs, lane, text, tone }) => `<tr><td class="n">${(atMs / 1e3).toFixed(3)}</td><td class="lane">${e(lane)}</td><td class="${tone}">${e(text)}</td></tr>`).join("");
-  return `<details${verdict === "failed" ? " open" : ""}><summary><span class="v ${verdict}">${verdict}</span><span class="name">${e(name)}</span><span class="machine">${e(machine)}</span><span class="time">${verdict === "skipped" ? "" : duration(ms)}</span></summary>
-${why === "" ? "" : `<pre>${e(why)}</pre>`}
+  return `<details${verdict === "failed" ? " open" : ""}><summary><span class="v ${verdict}">${verdict}</span><span class="name">${e(name)}${verdict === "skipped" ? `<br><span class="why">${e(why)}</span>` : ""}</span><span class="machine">${e(machine)}</span><span class="time">${verdict === "skipped" ? "" : duration(ms)}</span></summary>
+${why === "" || verdict === "skipped" ? "" : `<pre>${e(why)}</pre>`}
 ${figureRows === "" ? "" : `<table>${figureRows}</table>`}
 ${timelineOf(result.entries, ms)}
 ${frames.total > frames.shown ? `<p class="bench">${frames.total} frames, of which the first and last ${frames.shown / 2} are drawn</p>` : ""}
