@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { NODE_NUMBERS } from "../examples/arm/messages.ts";
+import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import type { Message } from "../shm/client/index.ts";
 import { ArmRig, type ArmRigOptions, LIFE_MS, moveTo } from "./armRig.ts";
 import { Standby } from "./standbyDaemon.ts";
@@ -54,14 +55,16 @@ test("killed while the arm moves: it stays armed under the same owner, commands 
   const commands = rig.commandAll(() => moveTo(1.5, 0.4), { rateHz: 50, ttlMs: LIFE_MS });
   t.after(() => commands.stop());
   await eventually("motion", () => rig.joint("base").joint.velocityRadS > 0.2);
-  const [before, pair] = [await rig.status(), await failover(rig)];
+  // Joints that stood still themselves say for a moment that they follow nobody, or nothing: that is looked at when it is over, before and after.
+  const isWell = ({ missingForArming, nodes }: StatusReport): boolean => missingForArming.length === 0 && nodes.every(({ state }) => state === "operational");
+  const [before, pair] = [await rig.until("all is well", isWell, 60_000), await failover(rig)];
   const accepted = (): number => Math.min(...rig.joints.map((joint) => rig.joint(joint).joint.counters.commandsAccepted));
   const acceptedBefore = accepted();
   const told = events.length;
   rig.daemon.process.kill("SIGKILL");
   await rig.daemon.ended;
   await eventually("commands accepted after it", () => accepted() > acceptedBefore + 60, { timeoutMs: 60_000, last: () => [standby.log, rig.reflexes!.log, [...commands.refused]] });
-  const after = await rig.status();
+  const after = await rig.until("all is well again", isWell, 60_000);
   assert.deepEqual([after.instance, after.state, after.stateReason, after.missingForArming], ["b", before.state, before.stateReason, before.missingForArming], standby.log);
   assert.equal(before.state, "armed");
   assert.deepEqual(after.nodes.map(({ name, state }) => [name, state]), before.nodes.map(({ name, state }) => [name, state]));

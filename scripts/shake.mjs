@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 import { readdirSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
-import { dist, existsSync, files, join, mkdirSync, readFileSync, refuse, relative } from "./lib.mjs";
+import { dist, existsSync, files, join, mkdirSync, readFileSync, refuse, relative, statSync } from "./lib.mjs";
 import { buildPrograms } from "./native.mjs";
 
 const { values, positionals: [only, ...more] } = parseArgs({
@@ -31,9 +31,10 @@ function numberOf(name) {
   return value;
 }
 const [times, burners, freezeMs, limitS] = ["times", "burners", "freeze-ms", "limit-s"].map(numberOf);
-const tests = existsSync(only) ? [only] : files(join(dist, "ts"), (path) => path.endsWith(".test.js") && relative(dist, path).includes(only));
+const isFile = existsSync(only) && statSync(only).isFile();
+const tests = isFile ? [only] : files(join(dist, "ts"), (path) => path.endsWith(".test.js") && relative(dist, path).includes(only));
 if (tests.length === 0) refuse(`no test file matches ${only}`, "npm run build");
-if (!existsSync(only)) buildPrograms();
+if (!isFile) buildPrograms();
 
 /** Between two times of standing still, ms: some tests are over before the first, most meet several. */
 const RUNNING_MS = [300, 4_000];

@@ -98,7 +98,12 @@ export class Link {
     const welcomed = new Promise<void>((resolve, reject) => {
       link.#welcome = { resolve, reject };
     });
-    const cancel = systemClock.at(deadlineUs, () => link.#fail(new IpcnetError(Status.requestTimeout, `the gateway at ${path} did not answer within ${timeoutMs} ms (ETIMEDOUT): is it stopped or overloaded?`)));
+    // As with calls: a welcome that waits unread is not late.
+    const late = (): void => link.#fail(new IpcnetError(Status.requestTimeout, `the gateway at ${path} did not answer within ${timeoutMs} ms (ETIMEDOUT): is it stopped or overloaded?`));
+    let cancel = systemClock.at(deadlineUs, () => {
+      const reading = setImmediate(late);
+      cancel = () => clearImmediate(reading);
+    });
     try {
       link.#sayHello(name);
       await welcomed;
