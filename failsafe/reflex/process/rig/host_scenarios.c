@@ -219,13 +219,23 @@ static void break_the_wire(int of) {
   rig_bus_drain(&world.bus);
 }
 
+/* One host moves both joints, with one epoch. Returns which: a machine that stands still for longer than a lease may have given the bus to the other one meanwhile. */
+static int both_joints_move(uint16_t *epoch) {
+  int ordered = 0;
+  for (uint64_t until_us = rig_now_us() + RIG_PATIENCE_US;;) {
+    int of = wait_for_one();
+    *epoch = wait_for_owner_of(-1, 0, &ordered);
+    bool same = wait_for_owner_of(-1, 1, &ordered) == *epoch;
+    if (same && (*epoch & 1u) == (unsigned)of && owns(of) && !owns(1 - of)) return of;
+    NEED(rig_now_us() < until_us);
+  }
+}
+
 /* Nobody is asked and nobody helps: one of them is left, and the other one is silent. */
 static void whole_again(void) {
-  int ordered = 0;
+  uint16_t epoch;
   rig_bus_break(&world.bus, 0, 0);
-  int of = wait_for_one();
-  uint16_t epoch = wait_for_owner(of, &ordered);
-  NEED(wait_for_owner_of(of, 1, &ordered) == epoch);
+  int of = both_joints_move(&epoch);
   uint64_t accepted[2] = {accepted_by(0, 1 - of), accepted_by(1, 1 - of)};
   wait_until_heard(1 - of);
   undisturbed(of, epoch, accepted[0]);
@@ -255,9 +265,10 @@ static void nothing_moves_where_a_group_is_missing(void) {
   struct ipcnet_reflex_status status;
   uint16_t epoch;
   target = 0; /* what the plan waits for */
-  int of = both_up(&epoch), ordered = 0, instance;
-  (void)wait_for_owner_of(of, 1, &ordered);
-  uint64_t brakes = rig_bus_seen(&world.bus).brakes;
+  int instance;
+  (void)both_up(&epoch);
+  int of = both_joints_move(&epoch);
+  uint64_t brakes = rig_bus_seen(&world.bus).brakes, accepted = accepted_by(1, 1 - of);
   break_the_wire(of);
   WAIT_FOR(owns(1 - of) && rig_bus_seen_of(&world.bus, 1).owner >> 1 == 1 - of);
   WAIT_FOR(owner_of(of, &status) >= 0 && status.arming == IPCNET_POSED);
@@ -265,7 +276,7 @@ static void nothing_moves_where_a_group_is_missing(void) {
   WAIT_FOR((instance = owner_of(1 - of, &status)) >= 0);
   NEED(status.arming == IPCNET_DISARMED);
   NEED(rig_hosts_order(&world, 1 - of, instance, IPCNET_ORDER_ARM) != IPCNET_ANSWER_DONE);
-  NEED(accepted_by(1, 1 - of) == 0);
+  NEED(accepted_by(1, 1 - of) == accepted);
   whole_again();
 }
 
