@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { behaviour } from "../rig/behaviour.ts";
 import type { Report } from "../rig/report/result.ts";
@@ -23,7 +22,8 @@ export default behaviour({
       rig.figure("left out", "no ssh server is installed (Debian: openssh-server)");
       return;
     }
-    const folder = mkdtempSync(join(tmpdir(), "ipcnet-bench-"));
+    // In the machine's own folder, which goes with it however the run ends: there is a key in it.
+    const folder = mkdtempSync(join(rig.machine.folder, "bench-"));
     try {
       const [ours, theirs] = await rig.pair("sja1000");
       const port = await serve(rig);
