@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import { connect } from "../shm/client/index.ts";
+import { armIfPossible } from "../bench/failover/demoRobot.ts";
 import { testFolder } from "./daemon.ts";
 import { eventually, isAlive, killIfThere } from "./waiting.ts";
 
@@ -43,6 +44,8 @@ async function start(t: TestContext): Promise<Demonstration> {
   let last: StatusReport | undefined;
   await eventually("armed and moving", async () => {
     last = (await client.request("gateway/status")) as StatusReport;
+    // A machine that stands still for longer than a set-point lives has let the robot pose: that is what it is for, and a person arms it again.
+    if (last.state === "posed") await armIfPossible(client, "the machine stood still");
     return last.state === "armed" && last.commands.sent > 50;
   }, { timeoutMs: 120_000, last: () => last && [last.state, last.missingForArming] });
   await client.close();

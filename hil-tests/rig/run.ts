@@ -20,6 +20,12 @@ import { readWords, usage, type Words } from "./words.ts";
 
 const folderOfBehaviours = join(import.meta.dirname, "../behaviours");
 const repository = join(import.meta.dirname, "../../../..");
+/** What our services have written since the machine was started; the journal goes with the machine. */
+async function journal(rig: Rig): Promise<string> {
+  const { out } = await rig.run("journalctl -b -o short-monotonic --no-pager -n 400 -u 'ipcnet*'", { quiet: true }).catch((error: Error) => ({ out: `no journal: ${error.message}` }));
+  return `\njournalctl -u 'ipcnet*':\n${out}\n`;
+}
+
 const BEHAVIOUR_TIMEOUT_MS = 15 * 60_000;
 const CAN_LOG = "/tmp/ipcnet-rig-can.log";
 /** Of the kernel's CAN log that is brought back. */
@@ -217,6 +223,7 @@ class Run {
     }
     const ms = timeline.ms;
     kernelLog();
+    if (why !== "" && kind === "systemd" && machine?.isOn !== false) rig.log += await journal(rig);
     if (recorder && machine?.isOn !== false) await bringCanLog(agent(), timeline, clocks).catch((error: Error) => timeline.note("rig", `no CAN log: ${error.message}`));
     await agent().endAll();
     if (machine) machine.onEvent = undefined;
