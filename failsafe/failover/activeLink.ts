@@ -13,7 +13,7 @@ export interface ActiveLinkOptions {
   instance: string;
   version?: PairVersion;
   topics: string;
-  page: OwnPage;
+  page: Pick<OwnPage, "words" | "descriptor">;
   keeper: Keeper;
   /** systemd's store, which goes on when the standby goes. */
   store?: FdStore | undefined;
@@ -82,10 +82,10 @@ export class ActiveLink {
     this.#standby = standby;
     this.#heirs += 1;
     page.words[Word.heir] = this.#heirs;
+    // Before it sees the end, and looks here: it would take an active that lets it go for one that has died, and kill it; and it must not go on with less than the clients have been told from here on.
+    link.connection.onClosing(() => (page.words[Word.heir] = 0));
     link.connection.onClose(() => {
       this.#standby = undefined;
-      // First: whoever still lives there must not go on with less than the clients have been told from here on.
-      page.words[Word.heir] = 0;
       store?.forgetAll(store.numbered());
       keeper.setHeir(store);
       page.words[Word.missing] = 0;
@@ -115,11 +115,11 @@ export class ActiveLink {
 /** Hands over by the link, in order; what does not fit its socket waits here. */
 class LinkHeir implements Heir {
   readonly #link: PairLink;
-  readonly #page: OwnPage;
+  readonly #page: Pick<OwnPage, "words">;
   #backlog: { message: LinkMessage; copies: Descriptor[] }[] = [];
   #synced: (() => void) | undefined;
 
-  constructor(link: PairLink, page: OwnPage) {
+  constructor(link: PairLink, page: Pick<OwnPage, "words">) {
     this.#link = link;
     this.#page = page;
     link.connection.onDrain(() => this.#flush());

@@ -78,6 +78,7 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   readonly #attached = new Uint32Array((1 + DESCRIPTORS_PER_PACKET_MAX) * PACKETS_PER_CALL);
   #packet: PacketListener | undefined;
   #drain: (() => void) | undefined;
+  #closing: (() => void) | undefined;
   #close: ((reason: CloseReason) => void) | undefined;
   #paused = false;
   #hungUp = false;
@@ -140,6 +141,11 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   /** Sets the listener that is called once at the end, whoever ended it; after it nothing is delivered. */
   onClose(listener: (reason: CloseReason) => void): void {
     this.#close = listener;
+  }
+
+  /** Sets the listener that is called when this end is about to close the connection, and before the peer can see it: for what the peer has to find then. Nothing can be sent any more. Not called when the process ends. */
+  onClosing(listener: () => void): void {
+    this.#closing = listener;
   }
 
   /**
@@ -227,6 +233,7 @@ export class SeqpacketConnection implements Pollable, PacketTransport {
   close(reason: CloseReason = { code: "local", text: "closed" }): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#closing?.();
     if (this.#mark !== undefined) this.#hub.native.shutDown(this.id);
     this.#hub.close(this);
     this.#queue.clear();
