@@ -17,6 +17,8 @@ const PEERS = "dcan1";
 /** Of a command: the program that gives it may be held up for seconds in a machine that is emulated. */
 const LIFE_S = 5;
 const FAR_RAD = 0.8;
+/** Of a command, as numbers in arm.dbc. */
+const MODE = { hold: "1", move: "2", park: "3" } as const;
 
 /** What the arm has said: each line with those of our services that lived then. */
 export interface ArmLine {
@@ -122,8 +124,8 @@ export class MovingRobot {
       assert.ok(found, `${what} is not among ${JSON.stringify(lines)}`);
       return found;
     };
-    const stopped = at("the plan's stop", ({ arm }) => arm.told === "Hold");
-    const parking = at("its way home", ({ arm }) => arm.told === "Park");
+    const stopped = at("the plan's stop", ({ arm }) => arm.told === MODE.hold);
+    const parking = at("its way home", ({ arm }) => arm.told === MODE.park);
     const rests = at("its rest", ({ arm }) => arm.rests === 0);
     const [first, second, third] = [stopped, parking, rests].map((line) => lines.indexOf(line)) as [number, number, number];
     assert.ok(first < second && second < third, JSON.stringify(lines));
@@ -131,7 +133,7 @@ export class MovingRobot {
       assert.ok(alive.some((unit) => unit.startsWith("ipcnetd@")), `a gateway lives until the arm is at rest: ${JSON.stringify(lines)}`);
       assert.ok(alive.includes("ipcnet-reflex@a") && alive.includes("ipcnet-reflex@b"), `the bus processes live until the arm is at rest: ${JSON.stringify(lines)}`);
     }
-    assert.deepEqual(lines.slice(third + 1).filter(({ arm }) => arm.moves !== undefined || arm.told === "Move"), [], "and it stays at rest");
+    assert.deepEqual(lines.slice(third + 1).filter(({ arm }) => arm.moves !== undefined || arm.told === MODE.move), [], "and it stays at rest");
   }
 
   /** The machine is as it was without it, but for the package's configuration. */
