@@ -17,6 +17,8 @@ const PEERS = "dcan1";
 /** Of a command: the program that gives it may be held up for seconds in a machine that is emulated. */
 const LIFE_S = 5;
 const FAR_RAD = 0.8;
+/** How long the joint has to be at rest for a step to be reached: several looks of inside/watchedArm.ts. */
+const AT_REST_MS = 200;
 /** Of a command, as numbers in arm.dbc. */
 const MODE = { hold: "1", move: "2", park: "3" } as const;
 
@@ -56,9 +58,12 @@ function configurationText(): string {
   withReflex(made, "pair");
   Object.assign(made["redundancy"] as object, { brains: "pair", twinDeadlineMs: 1_000, brainTimeoutMs: 60_000, runFolder: "/run/ipcnet", stateFolder: "/var/lib/ipcnet" });
   made.safePose["budgetMs"] = 15_000;
-  for (const step of made.safePose["steps"] as { deadlineMs: number; until: { ageMsMax: number }[] }[]) {
+  for (const step of made.safePose["steps"] as { deadlineMs: number; until: { signal: string; ageMsMax: number }[] }[]) {
     step.deadlineMs = 7_000;
-    for (const condition of step.until) condition.ageMsMax = 2_000;
+    // At home and at rest: a joint that is near its place may still be on its way there.
+    const [first] = step.until;
+    if (first !== undefined && !step.until.some(({ signal }) => signal === "velocity")) step.until.push({ ...first, signal: "velocity" });
+    for (const condition of step.until) Object.assign(condition, { ageMsMax: 2_000, holdMs: AT_REST_MS });
   }
   return yamlOf(made);
 }
@@ -96,7 +101,7 @@ export class MovingRobot {
     await rig.step("a joint is on the bus, a program commands it, and it moves", async () => {
       const from = robot.lines().length;
       // Nothing of what stops a system stops it: it is a device beside the machine.
-      await rig.sh(`systemd-run --quiet --unit=rig-arm -p DefaultDependencies=no -p StandardOutput=file:/dev/ttyS0 -p StandardError=journal ${rig.inside("watchedArm")} ${PEERS}`);
+      await rig.sh(`systemd-run --quiet --unit=rig-arm -p DefaultDependencies=no -p Nice=-15 -p StandardOutput=file:/dev/ttyS0 -p StandardError=journal ${rig.inside("watchedArm")} ${PEERS}`);
       await robot.#says(from, "ready", ({ arm }) => arm.ready === true);
       await rig.sh(`cat >/tmp/mover.py <<'END'\n${PROGRAM}END`, { quiet: true });
       const program = rig.start("exec /usr/bin/python3 /tmp/mover.py");
