@@ -2,9 +2,11 @@
  * The Debian package in the machine: installed once a boot, set up, and asked how it is. Whatever is asked is asked by a small Python program: a Node process takes seconds of a machine that is emulated.
  */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
 import { eventually } from "../waiting.ts";
 import type { Running } from "./agent.ts";
@@ -22,18 +24,24 @@ export const units = ["ipcnet-bus.service", "ipcnet-reflex@a.service", "ipcnet-r
 export type Unit = (typeof units)[number];
 
 /** The package of what is compiled now; built if it is older. Not compressed: unpacking would take the machine a minute. */
-function builtPackage(): string {
+async function buildPackage(): Promise<string> {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   const deb = join(out, `ipcnet_${version}_amd64.deb`);
   const made = existsSync(deb) ? statSync(deb).mtimeMs : 0;
   const isNewer = (path: string): boolean => existsSync(path) && statSync(path).mtimeMs > made;
   const sources = readdirSync(join(root, "deploy"), { recursive: true, encoding: "utf8" }).map((name) => join(root, "deploy", name)).filter((path) => statSync(path).isFile());
   if ([join(root, "dist/ts/.stamp"), join(root, "dist/native/ipcnet-reflex"), join(root, "dist/native/ipcnet_shm.node"), ...sources].some(isNewer)) {
-    const { status, stderr } = spawnSync(process.execPath, [join(root, "deploy/build.mjs"), "--arch", "amd64", "--uncompressed", "--out", out], { encoding: "utf8", stdio: ["ignore", "ignore", "pipe"] });
+    // Other machines may be on meanwhile, and are driven from here.
+    const building = spawn(process.execPath, [join(root, "deploy/build.mjs"), "--arch", "amd64", "--uncompressed", "--out", out], { stdio: ["ignore", "ignore", "pipe"] });
+    const [stderr, [status]] = await Promise.all([text(building.stderr), once(building, "close") as Promise<[number | null]>]);
     assert.equal(status, 0, `the package cannot be built: ${stderr}`);
   }
   return deb;
 }
+
+let building: Promise<string> | undefined;
+/** Once a run, whoever asks first. */
+const builtPackage = (): Promise<string> => (building ??= buildPackage());
 
 /** Asks the gateway from one process in the machine, because the start of one takes it a second. */
 class Asker {
@@ -93,7 +101,7 @@ export class InstalledPackage {
 
   /** dpkg -i, over what is there; the machine's own time that it took, s. */
   async install(): Promise<number> {
-    const deb = builtPackage();
+    const deb = await builtPackage();
     copyFileSync(deb, join(this.#rig.machine.folder, basename(deb)));
     // Indexing the host's manual pages and libraries is no part of what is tried, and takes longer than all the rest.
     return this.timed(`rm -f /var/lib/man-db/auto-update; mountpoint -q /sbin/ldconfig || mount --bind /bin/true /sbin/ldconfig; dpkg -i --force-unsafe-io /shared/${basename(deb)}`);

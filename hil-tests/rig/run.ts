@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Agent, Hello } from "./agent.ts";
-import type { Behaviour, Found, MachineKind } from "./behaviour.ts";
+import { type Behaviour, type Found, type MachineKind, machineKinds } from "./behaviour.ts";
 import { arm64Node, fetchArm64, findArm64 } from "./arm64.ts";
 import { type Bench, openBench } from "./bench.ts";
 import { type Group, groupsOf, isMeant } from "./grouping.ts";
@@ -81,7 +81,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const run = new Run(words, say);
-  for (const group of groups) await run.virtual(group, group.machine === "arm64" ? findArm64() : kernel);
+  await atOnce(groups.flatMap((group) => run.virtual(group, group.machine === "arm64" ? findArm64() : kernel)), words.jobs);
   return run.finish();
 }
 
@@ -111,12 +111,12 @@ class Run {
 
   // ---- Where ----------------------------------------------------------------------------------------------------------------------
 
-  /** `kernel`: or why there is none for this kind of machine. */
-  async virtual({ machine: kind, boots }: Group, kernel: Kernel | string): Promise<void> {
+  /** One job for each boot. `kernel`: or why there is none for this kind of machine. */
+  virtual({ machine: kind, boots }: Group, kernel: Kernel | string): (() => Promise<void>)[] {
     const lacking = NOT_YET[kind] ?? (typeof kernel === "string" ? kernel : kind === "systemd" && !existsSync("/lib/systemd/systemd") ? "systemd is not installed here (Debian: systemd systemd-sysv dbus)" : undefined);
     if (lacking !== undefined || typeof kernel === "string") {
       for (const each of boots.flat()) this.#skip(each, kind, lacking!);
-      return;
+      return [];
     }
     this.#report.where = [...new Set([...this.#report.where.split("; ").filter((text) => text !== ""), `QEMU, Linux ${kernel.version}`])].join("; ");
     const { ownModules } = prepare(kernel);
@@ -126,13 +126,13 @@ class Run {
       if (ownModules === undefined && devices.some((device) => device === "dcan" || device === "faults")) return `modules of ours can be built only for the kernel of the headers that are installed, not for ${kernel.version}`;
       return devices.includes("udev") && findUdev() === undefined ? "udev is neither installed nor fetched: npm run hil -- --fetch" : undefined;
     };
-    for (const boot of boots) {
+    return boots.map((boot) => {
       for (const each of boot) {
         const why = lacks(each);
         if (why !== undefined) this.#skip(each, kind, why);
       }
-      await this.#boot(kernel, kind, place, boot.filter((each) => lacks(each) === undefined));
-    }
+      return () => this.#boot(kernel, kind, place, boot.filter((each) => lacks(each) === undefined));
+    });
   }
 
   /** One machine for these; a new one if a failure leaves it unusable. */
@@ -200,7 +200,7 @@ class Run {
   async #one(found: Found, { kind, agent, machine, place, clocks, can = [] }: { kind: MachineKind; agent: () => Agent; machine: Machine | undefined; place: Place; clocks: Clocks; can?: readonly string[] }): Promise<boolean> {
     const { behaviour } = found;
     const timeline = new Timeline(() => performance.now());
-    if (this.#words.follow) timeline.onEntry = ({ atMs, lane, text, tone }) => void (tone === "frame" || tone === "errorFrame" || this.#say(`  ${(atMs / 1e3).toFixed(1).padStart(7)} ${lane.padEnd(8)} ${text}`));
+    if (this.#words.follow) timeline.onEntry = ({ atMs, lane, text, tone }) => void (tone === "frame" || tone === "errorFrame" || this.#say(`  ${this.#words.jobs > 1 ? `${found.file.slice(0, 24).padEnd(25)} ` : ""}${(atMs / 1e3).toFixed(1).padStart(7)} ${lane.padEnd(8)} ${text}`));
     const atMs = performance.now() - this.#beganMs;
     const rig = new Rig({ agent, machine, place, timeline, clocks, can });
     if (machine) machine.onEvent = ({ event, data }) => timeline.note("machine", `${event} ${JSON.stringify(data)}`, event === "WATCHDOG" || event === "RESET" ? "bad" : "plain");
@@ -256,6 +256,7 @@ class Run {
   finish(): number {
     const report = this.#report;
     report.ms = performance.now() - this.#beganMs;
+    report.results.sort((a, b) => machineKinds.indexOf(a.machine as MachineKind) - machineKinds.indexOf(b.machine as MachineKind) || a.atMs - b.atMs);
     const out = this.#words.out ?? join(made, "report");
     mkdirSync(out, { recursive: true });
     writeFileSync(join(out, "report.html"), page(report));
@@ -266,6 +267,14 @@ class Run {
     for (const folder of this.#kept) this.#say(`${folder} keeps what a machine left`);
     return count(report, "failed") === 0 ? 0 : 1;
   }
+}
+
+/** Runs them in their order, so many at a time. */
+async function atOnce(jobs: readonly (() => Promise<void>)[], jobsMax: number): Promise<void> {
+  const waiting = [...jobs];
+  await Promise.all(Array.from({ length: jobsMax }, async () => {
+    for (let job = waiting.shift(); job; job = waiting.shift()) await job();
+  }));
 }
 
 async function answers(agent: Agent): Promise<boolean> {

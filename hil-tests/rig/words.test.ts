@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { readWords } from "./words.ts";
 
 test("words choose, options are read in any order", () => {
-  assert.deepEqual(readWords(["busOff", "--keep", "--out", "/somewhere", "crc", "--json", "--times", "3"]), {
-    only: ["busOff", "crc"], machines: ["plain", "systemd", "two"], list: false, fetch: false, json: true, keep: true, follow: false, out: "/somewhere", target: undefined, can: [], folder: undefined, times: 3,
+  assert.deepEqual(readWords(["busOff", "--keep", "--out", "/somewhere", "crc", "--json", "--times", "3", "--jobs", "4"]), {
+    only: ["busOff", "crc"], machines: ["plain", "systemd", "two"], list: false, fetch: false, json: true, keep: true, follow: false, out: "/somewhere", target: undefined, can: [], folder: undefined, times: 3, jobs: 4,
   });
 });
 
@@ -22,6 +22,7 @@ test("what is wrong is said in a sentence", () => {
     [["--out"], /needs a value/],
     [["--out", "--json"], /needs a value/],
     [["--times", "0"], /1 to 1000/],
+    [["--jobs", "17"], /1 to 16/],
     [["--machine", "plain,raspberry"], /--machine is one/],
     [["--target", "ssh://root@arm"], /needs --can/],
     [["--target", "ssh://root@arm", "--can", "can0"], /needs --folder/],

@@ -1,4 +1,5 @@
 /** The command line of `npm run hil`, as a value. */
+import { availableParallelism } from "node:os";
 import { type MachineKind, machineKinds } from "./behaviour.ts";
 
 export interface Words {
@@ -22,12 +23,18 @@ export interface Words {
   folder: string | undefined;
   /** How often each is run: for what must hold each time. */
   times: number;
+  /** Machines that are on at once. */
+  jobs: number;
 }
+
+/** Each machine computes on one processor of the host; more than two would starve each other of it on most. */
+const JOBS_DEFAULT = Math.min(2, availableParallelism());
+const JOBS_MAX = 16;
 
 /** The arm64 machine has files of its own that have to be fetched first. */
 const MACHINES_DEFAULT: readonly MachineKind[] = ["plain", "systemd", "two"];
 
-export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--follow] [--out DIR] [--times N] [--fetch] [--machine KIND,…]
+export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--follow] [--out DIR] [--times N] [--jobs N] [--fetch] [--machine KIND,…]
               [--target ssh://USER@HOST[:PORT] --can can0,can1 --folder /path/of/the/built/repository]
 
   WORD      only behaviours whose file or sentence contains one of the words
@@ -37,6 +44,7 @@ export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--fol
   --follow  says what happens while it happens, CAN frames aside
   --out     the folder of the report (default dist/hil/report)
   --times   runs each so often
+  --jobs    so many machines are on at once (default 2, on a host with one processor 1)
   --machine only behaviours for these kinds of machines (${machineKinds.join(", ")}; default plain,systemd,two)
   --fetch   unpacks below dist first what the machines need: the kernel's package; for --machine arm64 that machine's files
   --target  a real bench, by ssh; whoever runs it is root there. What needs a virtual machine is listed as skipped, with the way to do it by hand
@@ -44,7 +52,7 @@ export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--fol
 
 /** What the words mean, or one sentence about what is wrong with them. */
 export function readWords(argv: readonly string[]): Words | string {
-  const words: Words = { only: [], machines: [...MACHINES_DEFAULT], list: false, fetch: false, json: false, keep: false, follow: false, out: undefined, target: undefined, can: [], folder: undefined, times: 1 };
+  const words: Words = { only: [], machines: [...MACHINES_DEFAULT], list: false, fetch: false, json: false, keep: false, follow: false, out: undefined, target: undefined, can: [], folder: undefined, times: 1, jobs: JOBS_DEFAULT };
   const rest = [...argv];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     if (!word.startsWith("--")) {
@@ -55,7 +63,7 @@ export function readWords(argv: readonly string[]): Words | string {
       words[word.slice(2) as "list" | "fetch" | "json" | "keep" | "follow"] = true;
       continue;
     }
-    if (!["--out", "--machine", "--target", "--can", "--folder", "--times"].includes(word)) return `${word} is not known`;
+    if (!["--out", "--machine", "--target", "--can", "--folder", "--times", "--jobs"].includes(word)) return `${word} is not known`;
     const value = rest.shift();
     if (value === undefined || value.startsWith("--")) return `${word} needs a value`;
     const trouble = take(words, word, value);
@@ -81,6 +89,10 @@ function take(words: Words, word: string, value: string): string | undefined {
     const times = Number(value);
     if (!Number.isInteger(times) || times < 1 || times > 1000) return "--times is a number from 1 to 1000";
     words.times = times;
+  } else if (word === "--jobs") {
+    const jobs = Number(value);
+    if (!Number.isInteger(jobs) || jobs < 1 || jobs > JOBS_MAX) return `--jobs is a number from 1 to ${JOBS_MAX}`;
+    words.jobs = jobs;
   } else if (word === "--can") {
     const names = value.split(",");
     // IFNAMSIZ of the kernel is 16 with the zero. They are put into scripts.
