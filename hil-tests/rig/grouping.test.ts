@@ -18,6 +18,11 @@ test("who restarts a machine comes after those that do not and costs no further 
   assert.deepEqual(groupsOf(all, ["arm64"]).map(({ machine }) => machine), ["arm64"]);
 });
 
+test("where several machines may be on, those that restart theirs have one of their own", () => {
+  const all = [found("a", "plain"), found("r", "plain", false, { restartsMachine: true }), found("e", "plain", true), found("b", "plain"), found("s", "systemd", false, { restartsMachine: true })];
+  assert.deepEqual(groupsOf(all, undefined, true).map(({ boots }) => boots.map((boot) => boot.map(({ file }) => file))), [[["a", "b"], ["r", "e"]], [["s"]]]);
+});
+
 test("nothing to run needs no machine; every behaviour runs exactly once", () => {
   assert.deepEqual(shape([]), []);
   const all = ["x", "y", "z"].flatMap((name, index) => [found(name, "plain", index === 1), found(`${name}2`, "arm64", true)]);

@@ -15,6 +15,8 @@ export const made = join(root, "dist/hil");
 const OWN_MODULES = ["dcan", "faultcan"];
 /** Loaded before there is a root: it comes over 9p. */
 const EARLY_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
+/** And these where what it writes is kept on a disk. */
+const DISK_MODULES = ["virtio_blk", "ext4", "crc32c_generic"];
 /** Documentation/x86/boot.rst of the kernel: setup_sects, payload_offset, payload_length. */
 const BOOT_HEADER = { setupSectors: 0x1f1, payloadOffset: 0x248, payloadLength: 0x24c, sectorBytes: 512 };
 
@@ -137,9 +139,12 @@ function initialRoot({ version, modules, root: files }: Kernel): string {
   if (existsSync(to) && isSame(join(sources, "guest/init.sh"), join(folder, "init"))) return to;
   rmSync(folder, { recursive: true, force: true });
   for (const name of ["bin", "dev", "proc", "sys", "modules"]) mkdirSync(join(folder, name), { recursive: true });
-  const order = EARLY_MODULES.flatMap((name) => run("modprobe", ["-d", above, "-S", version, "--show-depends", name], made).toString().split("\n").flatMap((line) => /^insmod (\S+)/.exec(line)?.[1] ?? []));
-  for (const path of order) copyFileSync(path, join(folder, "modules", basename(path)));
-  writeFileSync(join(folder, "modules/order"), [...new Set(order.map((path) => basename(path)))].join("\n"));
+  const withAll = (name: string): string[] => run("modprobe", ["-d", above, "-S", version, "--show-depends", name], made).toString().split("\n").flatMap((line) => /^insmod (\S+)/.exec(line)?.[1] ?? []);
+  for (const [file, names] of [["order", EARLY_MODULES], ["order.disk", DISK_MODULES]] as const) {
+    const order = names.flatMap(withAll);
+    for (const path of order) copyFileSync(path, join(folder, "modules", basename(path)));
+    writeFileSync(join(folder, "modules", file), [...new Set(order.map((path) => basename(path)))].join("\n"));
+  }
   copyFileSync(["bin/busybox", "usr/bin/busybox"].map((path) => join(files, path)).find((path) => existsSync(path))!, join(folder, "bin/busybox"));
   copyFileSync(join(sources, "guest/init.sh"), join(folder, "init"));
   chmodSync(join(folder, "init"), 0o755);

@@ -1,11 +1,11 @@
 /**
  * A virtual single-board computer, for what this machine's own kernel may not have: CAN, a hardware watchdog, a reset, a power cut.
- * The host's files are its files (read-only, writes go to its memory and are gone with its power); an agent in it runs what the rig asks for, as root.
+ * The host's files are its files (read-only; writes go to its memory and are gone with its power, with systemd to a disk that keeps them); an agent in it runs what the rig asks for, as root.
  *
  * One processor, no hardware virtualisation: user space is there after 4 to 10 s on a quiet host, and programs run at a tenth of their speed.
  * While it computes its clock counts its instructions, so that a busy host makes it slower and not late; while it waits its clock is the host's.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, openSync, readFileSync, rmSync, ftruncateSync, closeSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { constants } from "node:os";
@@ -18,6 +18,8 @@ import { Qmp, type QmpEvent } from "./qmp.ts";
 /** From power to the agent's first word. A host with ten other programs for each processor has needed over three minutes. */
 const BOOT_TIMEOUT_MS = 600_000;
 const DISK_BYTES = 64 << 20;
+/** What a machine with systemd writes, the package among it. The file is as large as what was written. */
+const LAYER_BYTES = 2 ** 30;
 /** The name of the agent's port, as the machine sees it. */
 const AGENT_PORT = "ipcnet.agent";
 const GUEST_FILES = ["start.sh", "systemd.sh", "agent.py"];
@@ -71,6 +73,10 @@ export class Machine {
   get isOn(): boolean {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
+  /** A robot's files are there again after its next start; a plain machine's are gone. */
+  get #keepsFiles(): boolean {
+    return this.#options.boot === "systemd";
+  }
   get agent(): Agent {
     if (!this.#agent) throw new Error("the machine was never switched on");
     return this.#agent;
@@ -85,7 +91,8 @@ export class Machine {
     const { folder } = this.#options;
     for (const name of ["qmp", "agent"]) rmSync(join(folder, name), { force: true });
     for (const name of GUEST_FILES) copyFileSync(join(sources, "guest", name), join(folder, name));
-    if (!existsSync(join(folder, "disk"))) makeDisk(join(folder, "disk"));
+    if (!existsSync(join(folder, "disk"))) makeDisk(join(folder, "disk"), DISK_BYTES);
+    if (this.#keepsFiles && !existsSync(join(folder, "layer"))) makeLayer(join(folder, "layer"));
     const child = spawn(`qemu-system-${this.#options.kernel.processor}`, this.#words(), { stdio: ["ignore", "ignore", "pipe"] });
     this.#child = child;
     running.add(child);
@@ -106,7 +113,7 @@ export class Machine {
     const board = boards[kernel.processor];
     // Of its own files where those are not the host's.
     const modules = kernel.root === "/" ? kernel.modules : `/lib/modules/${kernel.version}`;
-    const append = [`console=${board.console}`, "quiet", "loglevel=3", "panic=-1", ...board.append, "mitigations=off", "nokaslr", `vm.modules=${modules}`, `vm.start=/shared/${boot === "plain" ? "start.sh" : "systemd.sh"}`,
+    const append = [`console=${board.console}`, "quiet", "loglevel=3", "panic=-1", ...board.append, "mitigations=off", "nokaslr", `vm.modules=${modules}`, `vm.start=/shared/${boot === "plain" ? "start.sh" : "systemd.sh"}`, ...(this.#keepsFiles ? ["vm.layer=disk"] : []),
       ...(kernel.root === "/" ? [] : ["vm.host=share"]), ...(kernel.native === undefined ? [] : [`vm.native=${kernel.native}`, `vm.replaces=${join(made, "../native")}`])];
     return [
       // 1 ns an instruction: however busy the host is, the machine's programs are late by their own work alone, and by what QEMU is kept waiting while they wait.
@@ -118,6 +125,7 @@ export class Machine {
       "-device", "qemu-xhci,id=usb", "-chardev", `socket,id=usbSerial,path=${join(folder, "usb")},server=on,wait=off`, "-device", "usb-serial,chardev=usbSerial,id=usbSerial0,bus=usb.0,always-plugged=on",
       // What it has flushed is on the host's side: what a power cut takes is what it had not.
       "-drive", `if=none,id=disk,file=${join(folder, "disk")},format=raw,cache=writeback`, "-device", "virtio-blk-pci,drive=disk",
+      ...(this.#keepsFiles ? ["-drive", `if=none,id=layer,file=${join(folder, "layer")},format=raw,cache=writeback`, "-device", "virtio-blk-pci,drive=layer"] : []),
       // Nothing goes out; a behaviour may let something in (hostfwd_add).
       "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
       "-device", "i6300esb", "-action", "watchdog=reset",
@@ -198,10 +206,17 @@ export class Machine {
   }
 }
 
-function makeDisk(path: string): void {
+function makeDisk(path: string, bytes: number): void {
   const file = openSync(path, "w");
-  ftruncateSync(file, DISK_BYTES);
+  ftruncateSync(file, bytes);
   closeSync(file);
+}
+
+/** With a file system in it. */
+function makeLayer(path: string): void {
+  makeDisk(path, LAYER_BYTES);
+  const { status, stderr, error } = spawnSync("mke2fs", ["-q", "-t", "ext4", "-F", path], { encoding: "utf8", env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` } });
+  if (status !== 0) throw new Error(`mke2fs ${path}: ${error?.message ?? stderr}`);
 }
 
 function connected(path: string): Promise<Socket> {

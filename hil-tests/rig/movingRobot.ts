@@ -79,7 +79,9 @@ export class MovingRobot {
   /** Set up, armed and on its way; the arm writes what it sees to the machine's console. */
   static async on(rig: Rig, installed: InstalledPackage): Promise<MovingRobot> {
     const robot = new MovingRobot(rig);
-    await rig.step("the package is set up for a bus that is not there yet", async () => {
+    // After a restart it still is.
+    if (await robot.#isSetUp()) await installed.paired();
+    else await rig.step("the package is set up for a bus that is not there yet", async () => {
       const folder = join(rig.machine.folder, "robot");
       mkdirSync(folder, { recursive: true });
       for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(folder, name));
@@ -110,6 +112,10 @@ export class MovingRobot {
       await robot.#says(from, "there", ({ arm }) => (arm.rests ?? 0) > FAR_RAD - 0.1);
     });
     return robot;
+  }
+
+  async #isSetUp(): Promise<boolean> {
+    return (await this.#rig.run(`grep -q ${OURS} /etc/ipcnet/ipcnet.yaml && systemctl is-active -q ipcnet.target`, { quiet: true })).code === 0;
   }
 
   async #says(from: number, what: string, is: (line: ArmLine) => boolean): Promise<void> {

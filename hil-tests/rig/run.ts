@@ -57,7 +57,7 @@ async function main(): Promise<number> {
     await run.onBench(repeated);
     return run.finish();
   }
-  const groups = groupsOf(repeated, words.machines);
+  const groups = groupsOf(repeated, words.machines, words.jobs > 1);
   if (groups.length === 0) {
     say(`nothing of that is for ${words.machines.join(" or ")}`);
     return 2;
@@ -81,7 +81,9 @@ async function main(): Promise<number> {
     return 0;
   }
   const run = new Run(words, say);
-  await atOnce(groups.flatMap((group) => run.virtual(group, group.machine === "arm64" ? findArm64() : kernel)), words.jobs);
+  // Those of the package take longest by far.
+  const longestFirst = groups.toSorted((a, b) => Number(b.machine === "systemd") - Number(a.machine === "systemd"));
+  await atOnce(longestFirst.flatMap((group) => run.virtual(group, group.machine === "arm64" ? findArm64() : kernel)), words.jobs);
   return run.finish();
 }
 

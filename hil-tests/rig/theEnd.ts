@@ -6,7 +6,7 @@ import { InstalledPackage } from "./package.ts";
 
 /** From now on the journal goes to the machine's console too, which outlives it. */
 async function toConsole(rig: Rig): Promise<void> {
-  await rig.sh("mkdir -p /etc/systemd/journald.conf.d; printf '[Journal]\\nForwardToConsole=yes\\nTTYPath=/dev/ttyS0\\nMaxLevelConsole=info\\n' >/etc/systemd/journald.conf.d/console.conf; systemctl restart systemd-journald");
+  await rig.sh("mkdir -p /run/systemd/journald.conf.d; printf '[Journal]\\nForwardToConsole=yes\\nTTYPath=/dev/ttyS0\\nMaxLevelConsole=info\\n' >/run/systemd/journald.conf.d/console.conf; systemctl restart systemd-journald");
 }
 
 /** A robot moves, then `end` is asked for and has come; what the console said meanwhile is judged. */

@@ -1,13 +1,17 @@
 #!/bin/busybox sh
-# The first program of the virtual machine: the host's root, read-only, under a layer in memory, becomes its root; then the script that the kernel was told (vm.start) takes over.
+# The first program of the virtual machine: the host's root, read-only, under a layer in memory or on a disk of its own (vm.layer=disk), becomes its root; then the script that the kernel was told (vm.start) takes over.
 B=/bin/busybox
 word() { for w in $($B cat /proc/cmdline); do case $w in "$1"=*) echo "${w#*=}";; esac; done; }
 $B mount -t proc proc /proc; $B mount -t sysfs sysfs /sys; $B mount -t devtmpfs devtmpfs /dev
-for module in $($B cat /modules/order); do $B insmod "/modules/$module"; done
+load() { for module in $($B cat "/modules/$1"); do $B insmod "/modules/$module" 2>/dev/null; done; }
+load order
 share() { $B mount -t 9p -o "$1,trans=virtio,version=9p2000.L,msize=524288,cache=$2" "$3" "$4"; }
 $B mkdir -p /lower /layer /root
 share ro loose root /lower || { echo "VM: no root"; $B poweroff -f; }
-$B mount -t tmpfs -o size=70% layer /layer; $B mkdir /layer/upper /layer/work
+# On a disk it is there again after the next start.
+if [ "$(word vm.layer)" = disk ]; then load order.disk; $B mount -t ext4 -o noatime /dev/vdb /layer || { echo "VM: no disk for the layer"; $B poweroff -f; }
+else $B mount -t tmpfs -o size=70% layer /layer; fi
+$B mkdir -p /layer/upper /layer/work
 $B mount -t overlay -o lowerdir=/lower,upperdir=/layer/upper,workdir=/layer/work overlay /root || { echo "VM: no overlay"; $B poweroff -f; }
 cd /root || exit
 $B mkdir -p proc sys dev run tmp host shared "lib/modules/$($B uname -r)"
