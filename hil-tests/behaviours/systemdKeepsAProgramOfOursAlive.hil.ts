@@ -6,10 +6,10 @@ Description=A reflex alone, started by hand
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart=REFLEX --instance a --run /run/ipcnet --state /var/lib/ipcnet --alone --no-realtime
-RuntimeDirectory=ipcnet
-StateDirectory=ipcnet
-WatchdogSec=20
+ExecStart=REFLEX --instance a --run /run/rig-reflex --state /var/lib/rig-reflex --alone --no-realtime
+RuntimeDirectory=rig-reflex
+StateDirectory=rig-reflex
+WatchdogSec=8
 Restart=on-failure
 RestartSec=100ms
 `;
@@ -44,5 +44,6 @@ export default behaviour({
       await rig.sh("systemctl stop ipcnet-by-hand", { timeoutMs: 120_000 });
       assert.deepEqual([await property("ActiveState"), await property("Result")], ["inactive", "success"]);
     });
+    await rig.sh("rm /etc/systemd/system/ipcnet-by-hand.service; systemctl daemon-reload", { quiet: true });
   },
 });

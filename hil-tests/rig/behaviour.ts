@@ -22,6 +22,8 @@ export type Device =
   | "udev"
   /** A network of its own, into which the host can be let. */
   | "network"
+  /** A robot's own configuration, given on the command line. */
+  | "configuration"
   /** A disk that keeps what a power cut leaves. */
   | "disk";
 

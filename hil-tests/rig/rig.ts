@@ -28,6 +28,8 @@ export interface Place {
   node: string;
   /** Of dcan.ko and faultcan.ko; undefined on a bench. */
   ownModules: string | undefined;
+  /** A robot's configuration on the host, if one was given: it lies at /host and this path in the machine. */
+  configuration?: string | undefined;
 }
 
 export interface RigParts {

@@ -42,7 +42,7 @@ async function main(): Promise<number> {
     return 2;
   }
   const say = (text: string): void => void (words.json ? process.stderr : process.stdout).write(`${text}\n`);
-  const found = (await allBehaviours()).filter((each) => isMeant(each, words.only));
+  const found = (await allBehaviours()).filter((each) => isMeant(each, words.only) && (words.config === undefined || words.only.length > 0 || each.behaviour.needs.devices.includes("configuration")));
   if (found.length === 0) {
     say(`no behaviour has ${words.only.join(" or ")} in its name`);
     return 2;
@@ -123,9 +123,10 @@ class Run {
     this.#report.where = [...new Set([...this.#report.where.split("; ").filter((text) => text !== ""), `QEMU, Linux ${kernel.version}`])].join("; ");
     const { ownModules } = prepare(kernel);
     // The machine's own /tmp hides the host's: everything of the host is under /host as well.
-    const place: Place = { repository: `/host${repository}`, node: `/host${kernel.processor === "aarch64" ? arm64Node : process.execPath}`, ownModules: ownModules && `/host${ownModules}` };
+    const place: Place = { repository: `/host${repository}`, node: `/host${kernel.processor === "aarch64" ? arm64Node : process.execPath}`, ownModules: ownModules && `/host${ownModules}`, configuration: this.#words.config };
     const lacks = ({ behaviour: { needs: { devices } } }: Found): string | undefined => {
       if (ownModules === undefined && devices.some((device) => device === "dcan" || device === "faults")) return `modules of ours can be built only for the kernel of the headers that are installed, not for ${kernel.version}`;
+      if (devices.includes("configuration") && this.#words.config === undefined) return "no configuration of a robot was given: npm run hil -- --config FILE";
       return devices.includes("udev") && findUdev() === undefined ? "udev is neither installed nor fetched: npm run hil -- --fetch" : undefined;
     };
     return boots.map((boot) => {

@@ -4,7 +4,7 @@ import { readWords } from "./words.ts";
 
 test("words choose, options are read in any order", () => {
   assert.deepEqual(readWords(["busOff", "--keep", "--out", "/somewhere", "crc", "--json", "--times", "3", "--jobs", "4"]), {
-    only: ["busOff", "crc"], machines: ["plain", "systemd", "two"], list: false, fetch: false, json: true, keep: true, follow: false, out: "/somewhere", target: undefined, can: [], folder: undefined, times: 3, jobs: 4,
+    only: ["busOff", "crc"], machines: ["plain", "systemd", "two"], list: false, fetch: false, json: true, keep: true, follow: false, out: "/somewhere", target: undefined, can: [], folder: undefined, times: 3, config: undefined, jobs: 4,
   });
 });
 
@@ -23,6 +23,8 @@ test("what is wrong is said in a sentence", () => {
     [["--out", "--json"], /needs a value/],
     [["--times", "0"], /1 to 1000/],
     [["--jobs", "17"], /1 to 16/],
+    [["--config", "a;b"], /name of a file/],
+    [["--config", "/robot.yaml", "--target", "ssh://root@robot", "--can", "can0,can1", "--folder", "/opt/ipcnet"], /for a virtual machine/],
     [["--machine", "plain,raspberry"], /--machine is one/],
     [["--target", "ssh://root@arm"], /needs --can/],
     [["--target", "ssh://root@arm", "--can", "can0"], /needs --folder/],

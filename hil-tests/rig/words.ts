@@ -1,5 +1,6 @@
 /** The command line of `npm run hil`, as a value. */
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import { type MachineKind, machineKinds } from "./behaviour.ts";
 
 export interface Words {
@@ -23,6 +24,8 @@ export interface Words {
   folder: string | undefined;
   /** How often each is run: for what must hold each time. */
   times: number;
+  /** A robot's configuration. */
+  config: string | undefined;
   /** Machines that are on at once. */
   jobs: number;
 }
@@ -34,7 +37,7 @@ const JOBS_MAX = 16;
 /** The arm64 machine has files of its own that have to be fetched first. */
 const MACHINES_DEFAULT: readonly MachineKind[] = ["plain", "systemd", "two"];
 
-export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--follow] [--out DIR] [--times N] [--jobs N] [--fetch] [--machine KIND,…]
+export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--follow] [--out DIR] [--times N] [--jobs N] [--config FILE] [--fetch] [--machine KIND,…]
               [--target ssh://USER@HOST[:PORT] --can can0,can1 --folder /path/of/the/built/repository]
 
   WORD      only behaviours whose file or sentence contains one of the words
@@ -45,6 +48,7 @@ export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--fol
   --out     the folder of the report (default dist/hil/report)
   --times   runs each so often
   --jobs    so many machines are on at once (default 2, on a host with one processor 1)
+  --config  a robot's configuration: the package is set up with it, on a virtual cable for each of its CAN buses. Without a WORD only what tries it is run
   --machine only behaviours for these kinds of machines (${machineKinds.join(", ")}; default plain,systemd,two)
   --fetch   unpacks below dist first what the machines need: the kernel's package; for --machine arm64 that machine's files
   --target  a real bench, by ssh; whoever runs it is root there. What needs a virtual machine is listed as skipped, with the way to do it by hand
@@ -52,7 +56,7 @@ export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--fol
 
 /** What the words mean, or one sentence about what is wrong with them. */
 export function readWords(argv: readonly string[]): Words | string {
-  const words: Words = { only: [], machines: [...MACHINES_DEFAULT], list: false, fetch: false, json: false, keep: false, follow: false, out: undefined, target: undefined, can: [], folder: undefined, times: 1, jobs: JOBS_DEFAULT };
+  const words: Words = { only: [], machines: [...MACHINES_DEFAULT], list: false, fetch: false, json: false, keep: false, follow: false, out: undefined, target: undefined, can: [], folder: undefined, times: 1, config: undefined, jobs: JOBS_DEFAULT };
   const rest = [...argv];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     if (!word.startsWith("--")) {
@@ -63,7 +67,7 @@ export function readWords(argv: readonly string[]): Words | string {
       words[word.slice(2) as "list" | "fetch" | "json" | "keep" | "follow"] = true;
       continue;
     }
-    if (!["--out", "--machine", "--target", "--can", "--folder", "--times", "--jobs"].includes(word)) return `${word} is not known`;
+    if (!["--out", "--machine", "--target", "--can", "--folder", "--times", "--jobs", "--config"].includes(word)) return `${word} is not known`;
     const value = rest.shift();
     if (value === undefined || value.startsWith("--")) return `${word} needs a value`;
     const trouble = take(words, word, value);
@@ -72,11 +76,16 @@ export function readWords(argv: readonly string[]): Words | string {
   if (words.target && words.can.length === 0) return "--target needs --can: the names of the bench's CAN interfaces, two on one bus";
   if (words.target && words.folder === undefined) return "--target needs --folder: where the built repository lies there";
   if (!words.target && (words.can.length > 0 || words.folder !== undefined)) return "--can and --folder are those of a bench: --target is missing";
+  if (words.target && words.config !== undefined) return "--config is for a virtual machine: a bench is set up by ipcnet setup --config";
   return words;
 }
 
 function take(words: Words, word: string, value: string): string | undefined {
   if (word === "--out") words.out = value;
+  else if (word === "--config") {
+    if (!/^[\w./@+ -]+$/.test(value)) return "--config is the name of a file, in letters, digits and . / - _ @ +";
+    words.config = resolve(value);
+  }
   else if (word === "--machine") {
     const kinds = value.split(",");
     if (kinds.some((kind) => !(machineKinds as readonly string[]).includes(kind))) return `--machine is one or several of ${machineKinds.join(", ")}`;

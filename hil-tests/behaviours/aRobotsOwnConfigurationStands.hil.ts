@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { checkConfigFile } from "../../schemas/messages/configFile.ts";
+import { behaviour } from "../rig/behaviour.ts";
+import { InstalledPackage, SLOW_MS, type Unit } from "../rig/package.ts";
+
+export default behaviour({
+  name: "a robot's own configuration: it is accepted, set up and healthy; each of its processes is killed and comes back; stopped, it ends in order",
+  needs: { machine: "systemd", devices: ["vxcan", "configuration"] },
+  bench: "ipcnet setup --config robot.yaml; kill -9 of each unit's main process; ipcnet status; systemctl stop ipcnet.target",
+  timeoutMs: 3 * SLOW_MS,
+  async run(rig) {
+    const file = rig.place.configuration!;
+    const read = checkConfigFile(file, { machine: false });
+    assert.ok(read.readable, `${file}: ${"why" in read ? read.why : ""}`);
+    const { config, faults } = read.result;
+    assert.ok(config, `${file} is refused:\n${faults.map((fault) => JSON.stringify(fault)).join("\n")}\nipcnet config check says it line by line`);
+
+    const installed = await InstalledPackage.in(rig);
+    await rig.step("its buses, on virtual cables, and its users and groups are there", async () => {
+      const cables = config.buses.filter(({ driver }) => driver === "socketcan").map(({ interface: name }, at) => `ip link add ${name} type vxcan peer name rig${at} && ip link set rig${at} up && ip link set ${name} up`);
+      const groups = [...named(config, "group")].map((name) => `getent group ${name} || groupadd ${name}`);
+      const users = [...named(config, "user")].map((name) => `getent passwd ${name} || useradd -M ${name}`);
+      await rig.sh(["modprobe vxcan", ...cables, ...groups, ...users].join("\n"), { quiet: true });
+    });
+    // It waits until all is healthy, and fails if that does not come.
+    const setUp = (): Promise<number> => installed.timed(`ipcnet setup --yes --config '/host${file}' --watchdog none --start`);
+    await rig.step("ipcnet setup: healthy", async () => rig.figure("ipcnet setup --config to healthy, s of the machine", (await setUp()).toFixed(1)));
+    const units = (await rig.sh("systemctl list-units --plain --no-legend --state=active 'ipcnet-reflex@*.service' 'ipcnetd@*.service' | cut -d' ' -f1", { quiet: true })).trim().split("\n") as Unit[];
+    rig.figure("its services", units.join(", "));
+    for (const unit of units) {
+      await rig.step(`${unit} is killed and comes back, and all is healthy again`, async () => {
+        const pid = await installed.mainPid(unit);
+        await rig.sh(`kill -9 ${pid}`);
+        await installed.startedAgain(unit, pid);
+        await setUp();
+      });
+    }
+    await rig.step("what ipcnet status says: without its nodes it is not armed", async () => {
+      const { state } = await installed.ask<{ state: string }>("gateway/status");
+      assert.equal(state, "disarmed");
+      rig.log += (await rig.run("ipcnet status", { quiet: true, timeoutMs: SLOW_MS })).out;
+    });
+    await rig.step("stopped, each ends well", async () => {
+      await installed.timed("systemctl stop ipcnet.target");
+      for (const unit of units) assert.deepEqual([await installed.show(unit, "ActiveState"), await installed.show(unit, "Result")], ["inactive", "success"], unit);
+    });
+    await installed.purged();
+    await rig.sh("rmmod vxcan", { quiet: true });
+  },
+});
+
+/** All names that a configuration gives under this word, wherever; numbers aside. They are put into scripts: what is no name of Debian's is left out. */
+function named(value: unknown, word: "user" | "group"): Set<string> {
+  if (typeof value !== "object" || value === null) return new Set();
+  const own = word in value ? (value as Record<string, unknown>)[word] : undefined;
+  return new Set([...(typeof own === "string" && /^[a-z_][a-z0-9_-]*$/.test(own) ? [own] : []), ...Object.values(value).flatMap((each) => [...named(each, word)])]);
+}
