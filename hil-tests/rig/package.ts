@@ -28,7 +28,7 @@ function builtPackage(): string {
   const made = existsSync(deb) ? statSync(deb).mtimeMs : 0;
   const isNewer = (path: string): boolean => existsSync(path) && statSync(path).mtimeMs > made;
   const sources = readdirSync(join(root, "deploy"), { recursive: true, encoding: "utf8" }).map((name) => join(root, "deploy", name)).filter((path) => statSync(path).isFile());
-  if ([join(root, "dist/ts/.stamp"), join(root, "dist/native/ipcnet-reflex"), join(root, "dist/native/ipcnet_shm.node"), ...sources].some(isNewer)) {
+  if ([join(root, "dist/ts/.stamp"), join(root, "dist/native/ipcnet-reflex"), join(root, "dist/native/ipcnet-purge"), join(root, "dist/native/ipcnet_shm.node"), ...sources].some(isNewer)) {
     const { status, stderr } = spawnSync(process.execPath, [join(root, "deploy/build.mjs"), "--arch", "amd64", "--uncompressed", "--out", out], { encoding: "utf8", stdio: ["ignore", "ignore", "pipe"] });
     assert.equal(status, 0, `the package cannot be built: ${stderr}`);
   }
