@@ -26,9 +26,9 @@
 #define HANDED_OVER_FD 3    /* SD_LISTEN_FDS_START */
 
 static const char USAGE[] =
-  "ipcnet-purge [--socket PATH] --peer USER INTERFACE…\n"
+  "ipcnet-purge [--socket PATH] --peer USER [INTERFACE…]\n"
   "\n"
-  "Takes these CAN interfaces down and up when a bus process of USER (a name or a number) asks for it. docs/specs/reflex.md.\n"
+  "Takes these CAN interfaces down and up when a bus process of USER (a name or a number) asks for it, and refuses all others. docs/specs/reflex.md.\n"
   "  --socket PATH  where it listens; without it, the socket that the service manager hands over\n";
 
 struct purge {
@@ -131,7 +131,7 @@ int main(int argc, char **argv) {
       has_peer = true;
     } else if (argv[at][0] == '-' || !ipcnet_purge_server_allow(&self.server, argv[at])) return usage("not understood");
   }
-  if (!has_peer || self.server.count == 0) return usage("a user and at least one interface are needed");
+  if (!has_peer) return usage("a user is needed"); /* (No interface is fine: to end would have the service manager start it again for everybody who connects.) */
 
   sigset_t set;
   sigemptyset(&set);

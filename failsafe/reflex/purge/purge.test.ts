@@ -22,10 +22,10 @@ interface Helper {
   end(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-async function start(t: TestContext, { peer = String(process.getuid!()), handedOver = false }: { peer?: string; handedOver?: boolean } = {}): Promise<Helper> {
+async function start(t: TestContext, { peer = String(process.getuid!()), handedOver = false, interfaces = ["lo"] }: { peer?: string; handedOver?: boolean; interfaces?: readonly string[] } = {}): Promise<Helper> {
   const folder = mkdtempSync(join(tmpdir(), "ipcnet-purge-"));
   const path = join(folder, "purge.sock");
-  const words = ["--peer", peer, "lo"];
+  const words = ["--peer", peer, ...interfaces];
   // As the service manager does: it listens itself, on descriptor 3.
   const listen = `import os, socket, sys\ns = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\ns.bind(sys.argv[1])\ns.listen(64)\nos.dup2(s.fileno(), 3)\nos.set_inheritable(3, True)\nos.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")\nos.execv(sys.argv[2], sys.argv[2:])`;
   const child = handedOver ? spawn("python3", ["-c", listen, path, program, ...words], { stdio: ["ignore", "ignore", "pipe"] }) : spawn(program, ["--socket", path, ...words], { stdio: ["ignore", "ignore", "pipe"] });
@@ -79,6 +79,11 @@ test("an interface that is no CAN interface is touched for nobody, whatever it w
   const whole = await ask(path, question(kinds.may, LOOPBACK, 0xfedcba98));
   assert.deepEqual([whole!.length, whole!.readUInt32LE(0), whole!.readUInt16LE(4), whole!.readUInt32LE(8)], [16, 0x31525550, 4, 0xfedcba98]);
   assert.equal(loopback(), before);
+});
+
+test("told of no interface it refuses all, and does not end", async (t) => {
+  const { path } = await start(t, { interfaces: [] });
+  for (let times = 0; times < 3; times++) assert.equal(await answerOf(path, question(kinds.may, LOOPBACK)), EPERM);
 });
 
 test("who is not the user that it serves gets no answer", async (t) => {
@@ -140,7 +145,7 @@ test("its own socket goes with it", async (t) => {
 });
 
 test("wrong arguments are refused with 2, so that the service manager does not try for ever", () => {
-  for (const words of [[], ["can0"], ["--peer", "0"], ["--peer", "no such user", "can0"], ["--peer", "4294967295", "can0"], ["--peer", "-1", "can0"], ["--peer", "0", "--peer", "0", "can0"], ["--peer", "0", "a-name-of-sixteen"], ["--peer", "0", "--what", "can0"], ["--peer", "0", "can0", "--socket"]]) {
+  for (const words of [[], ["can0"], ["--peer", "no such user", "can0"], ["--peer", "4294967295", "can0"], ["--peer", "-1", "can0"], ["--peer", "0", "--peer", "0", "can0"], ["--peer", "0", "a-name-of-sixteen"], ["--peer", "0", "--what", "can0"], ["--peer", "0", "can0", "--socket"]]) {
     assert.equal(spawnSync(program, words, { timeout: 60_000 }).status, 2, words.join(" "));
   }
   // No socket at all.
