@@ -9,7 +9,7 @@ import { connect } from "../../shm/client/index.ts";
 import { isThere, order, type Running, type Step } from "./order.ts";
 
 const ipcnet = "/usr/bin/ipcnet";
-const instances = ["ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"];
+const instances = ["ipcnet-purge.service", "ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"];
 /** A Node process on a small computer starts within seconds; a takeover takes milliseconds. */
 const WAIT_MS = 60_000;
 const LOOK_MS = 200;

@@ -20,6 +20,14 @@ test("the standby first, then a hand-over, then the other; bus processes before 
   assert.deepEqual(order(well).ok && order(well), { ok: true, steps: (order(well) as { steps: unknown }).steps, gaps: [] });
 });
 
+test("who purges is restarted before the bus processes, and alone where nobody else runs", () => {
+  const words1 = words({ ...well, units: ["ipcnet-purge.service", ...well.units] });
+  assert.deepEqual(words1.slice(0, 2), ["ipcnet-purge.service", "ipcnet-reflex@a.service"]);
+  assert.deepEqual(words1.slice(1), words(well));
+  assert.deepEqual(words({ gateway: undefined, reflexes: [], units: ["ipcnet-purge.service", "ipcnet-reflex@a.service"] }), ["ipcnet-purge.service", "ipcnet-reflex@a.service"]);
+  assert.match(words({ ...well, gateway: { ...well.gateway!, state: "armed" }, units: ["ipcnet-purge.service", ...well.units] }) as string, /armed/);
+});
+
 test("nothing is touched while something may move, or when nobody knows", () => {
   for (const state of ["armed", "safePose", "fault", "starting"]) assert.match(words({ ...well, gateway: { ...well.gateway!, state } }) as string, new RegExp(state));
   assert.match(words({ ...well, gateway: undefined }) as string, /does not answer/);

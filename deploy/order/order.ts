@@ -16,6 +16,8 @@ export type Step =
 
 export type Order = { ok: true; steps: readonly Step[]; gaps: readonly string[] } | { ok: false; why: string };
 
+const PURGE = "ipcnet-purge.service";
+
 /** States in which nothing may move, so that a hand-over that goes wrong ends in rest. */
 const calm = new Set(["disarmed", "posed"]);
 
@@ -23,14 +25,16 @@ export function order({ gateway, reflexes, units }: Running): Order {
   const brains = units.filter((unit) => unit.startsWith("ipcnetd@"));
   const buses = units.filter((unit) => unit.startsWith("ipcnet-reflex@"));
   if (units.length === 0) return { ok: true, steps: [], gaps: [] };
+  // Nobody misses it for a moment, and it is there again before a bus changes its owner.
+  const purging = units.filter((unit) => unit === PURGE).map((unit): Step => ({ do: "restart", unit }));
   if (gateway === undefined) {
     // Whether it is armed nobody can say. The bus processes know, and run the safe pose when the gateway is gone: it is over long before an upgrade.
     if (brains.length > 0) return { ok: false, why: "the gateway runs and does not answer: whether the robot moves is not known" };
-    return { ok: true, steps: buses.map((unit) => ({ do: "restart", unit })), gaps: buses.length === 0 ? [] : ["the buses have no owner for a moment"] };
+    return { ok: true, steps: [...purging, ...buses.map((unit): Step => ({ do: "restart", unit }))], gaps: buses.length === 0 ? [] : ["the buses have no owner for a moment"] };
   }
   if (!calm.has(gateway.state)) return { ok: false, why: `the gateway is ${gateway.state}` };
   const gaps: string[] = [];
-  const steps: Step[] = [];
+  const steps: Step[] = [...purging];
   const owner = reflexes.find(({ role }) => role === "owner");
   const twin = reflexes.find(({ there, healthy, role, twinSeenMsAgo }) => there && healthy && role === "standby" && twinSeenMsAgo !== undefined);
   if (buses.length >= 2 && owner !== undefined && twin !== undefined && owner.healthy) {

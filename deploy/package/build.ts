@@ -44,7 +44,7 @@ export async function buildPackage({ arch, native, work, out, uncompressed = fal
 
   // Our programs.
   for (const path of filesBelow(join(root, "dist/ts")).filter(isWantedOfDist)) copy(join(root, "dist/ts", path), `usr/lib/ipcnet/dist/ts/${path}`);
-  for (const name of ["ipcnet_shm.node", "ipcnet_can.node", "ipcnet-reflex"]) copy(join(native, name), `usr/lib/ipcnet/dist/native/${name}`);
+  for (const name of ["ipcnet_shm.node", "ipcnet_can.node", "ipcnet-reflex", "ipcnet-purge"]) copy(join(native, name), `usr/lib/ipcnet/dist/native/${name}`);
   for (const path of filesBelow(modules).filter((each) => isWantedOfModules(`node_modules/${each}`, target.nodeArch))) copy(join(modules, path), `usr/lib/ipcnet/node_modules/${path}`);
   copy(join(node, "bin/node"), "usr/lib/ipcnet/node/bin/node");
   for (const path of filesBelow(join(tree, "usr/lib/ipcnet")).filter((each) => each.endsWith(".node") || each === "node/bin/node")) stripForeign(join(tree, "usr/lib/ipcnet", path), target);

@@ -1,6 +1,6 @@
 /** What goes where in the package, as far as it is not made on the way. Pure. */
 
-const units = ["ipcnet-reflex@.service", "ipcnetd@.service", "ipcnetd@b.service.d/10-order.conf", "ipcnet-bus.service", "ipcnet-can@.service", "ipcnet.target"];
+const units = ["ipcnet-reflex@.service", "ipcnetd@.service", "ipcnetd@b.service.d/10-order.conf", "ipcnet-bus.service", "ipcnet-can@.service", "ipcnet-purge.service", "ipcnet-purge.socket", "ipcnet.target"];
 
 /** From the repository → in the package. */
 export const sources: readonly (readonly [from: string, to: string])[] = [
@@ -26,7 +26,7 @@ export const scripts: readonly (readonly [path: string, text: string])[] = [
   ["usr/lib/ipcnet/restart-in-order", `#!/bin/sh\nexec ${node} /usr/lib/ipcnet/dist/ts/deploy/order/main.js "$@"\n`],
 ];
 
-const executables = new Set([...scripts.map(([path]) => path), "usr/lib/ipcnet/dist/native/ipcnet-reflex", "usr/lib/ipcnet/node/bin/node", "DEBIAN/postinst", "DEBIAN/prerm", "DEBIAN/postrm"]);
+const executables = new Set([...scripts.map(([path]) => path), "usr/lib/ipcnet/dist/native/ipcnet-reflex", "usr/lib/ipcnet/dist/native/ipcnet-purge", "usr/lib/ipcnet/node/bin/node", "DEBIAN/postinst", "DEBIAN/prerm", "DEBIAN/postrm"]);
 
 export function modeOf(path: string): number {
   return executables.has(path) ? 0o755 : 0o644;

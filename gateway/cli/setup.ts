@@ -88,7 +88,7 @@ async function setup(options: SetupOptions, json: boolean, context: CliContext):
   const needs = needsOf(judged.result.config, answers);
 
   const wanted = new Map<string, string | undefined>([...judged.files].map(([path, text]) => [at(path), text]));
-  for (const unit of ["ipcnet-reflex@.service", "ipcnetd@.service"]) wanted.set(at(`/etc/systemd/system/${unit}.d/${DROP_IN}`), needs.dropIns.get(unit));
+  for (const unit of ["ipcnet-reflex@.service", "ipcnetd@.service", "ipcnet-purge.service"]) wanted.set(at(`/etc/systemd/system/${unit}.d/${DROP_IN}`), needs.dropIns.get(unit));
   wanted.set(at(`/etc/systemd/system.conf.d/${DROP_IN}`), managerWatchdog(answers.watchdog, hardware));
   const changes = changesOf({ wanted, read: readOrNothing, isOwn: (text) => text.startsWith(MARK) });
   const present = (): void => show(changes, needs, json, context);

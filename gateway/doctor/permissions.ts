@@ -11,7 +11,7 @@ export function permissionChecks(machine: Machine, { capabilities, canInterfaces
   const admin = capabilities.netAdmin
     ? ok("netAdmin", "CAP_NET_ADMIN: a dead bus can be purged, a bus that is off restarted")
     : needed
-      ? warning("netAdmin", "no CAP_NET_ADMIN: as this user the gateway can neither purge a dead bus nor restart one that is off", "run the gateway as the systemd service, which has AmbientCapabilities=CAP_NET_ADMIN; for a trial: sudo -E npm start")
+      ? warning("netAdmin", "no CAP_NET_ADMIN: as this user the gateway can neither purge a dead bus nor restart one that is off", "run the services of the package: sudo ipcnet setup gives them somebody who purges (ipcnet-purge), or the capability where there is no bus process; for a trial: sudo -E npm start")
       : ok("netAdmin", "no CAP_NET_ADMIN; without a CAN interface it is not needed");
   const raw = ok("netRaw", `${capabilities.netRaw ? "CAP_NET_RAW is there" : "no CAP_NET_RAW"}; CAN sockets do not need it`);
   const groupId = groupIds.get("ipcnet");

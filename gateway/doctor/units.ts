@@ -11,7 +11,7 @@ const FOLDER = "/etc/ipcnet";
 const CONFIG = `${FOLDER}/ipcnet.yaml`;
 const SYSTEM = "/etc/systemd/system";
 /** Units that have drop-ins. */
-const OPENED = ["ipcnet-reflex@.service", "ipcnetd@.service"] as const;
+const OPENED = ["ipcnet-reflex@.service", "ipcnetd@.service", "ipcnet-purge.service"] as const;
 
 export function unitChecks(machine: Machine): Check[] {
   const isInstalled = ["/usr/lib/systemd/system", "/lib/systemd/system"].some((folder) => machine.list(folder)?.includes("ipcnet.target"));

@@ -19,22 +19,26 @@ export const MARK = "# Written by ipcnet setup from the configuration; it is wri
 export const DROP_IN = "50-ipcnet-setup.conf";
 /** As in deploy/systemd/ipcnet-reflex@.service; a test compares them. */
 export const REFLEX_START = "ExecStart=/usr/lib/ipcnet/dist/native/ipcnet-reflex --instance %i --run /run/ipcnet --state /var/lib/ipcnet";
+/** As in deploy/systemd/ipcnet-purge.service; a test compares them. */
+export const PURGE_START = "ExecStart=/usr/lib/ipcnet/dist/native/ipcnet-purge --peer ipcnet";
+/** Names that mean themselves in a unit. The kernel takes others too: such an interface cannot be purged, and the bus process says so when it is to be armed. */
+const INTERFACE = /^[A-Za-z0-9_.][A-Za-z0-9_.@+-]{0,14}$/;
 
 export function needsOf(config: Config, { watchdog }: Pick<Answers, "watchdog">): Needs {
   const { reflex, brains } = config.redundancy;
   const reasons: string[] = [];
+  const purgeLines: string[] = [];
   const reflexLines: string[] = [];
   const brainLines: string[] = [];
   const open = (lines: string[], reason: string, keys: readonly string[]): void => {
     reasons.push(reason);
     lines.push(`# ${reason}`, ...keys);
   };
-  const kernelBuses = config.buses.filter(({ driver }) => driver === "socketcan");
   const sends = config.commands.length > 0 || config.safePose.plan !== undefined || config.safePose.steps.length > 0;
 
-  if (reflex !== "none" && kernelBuses.length > 0 && sends) {
-    open(reflexLines, "Commands on a CAN interface: what waits in a dead bus is purged, never sent late, and that takes CAP_NET_ADMIN (not within a user namespace)", ["AmbientCapabilities=CAP_NET_ADMIN", "CapabilityBoundingSet=CAP_NET_ADMIN", "PrivateUsers=no"]);
-  }
+  const purged = reflex !== "none" && sends ? config.buses.filter(({ driver, listenOnly, interface: of }) => driver === "socketcan" && !listenOnly && INTERFACE.test(of)).map(({ interface: of }) => of) : [];
+  // Not the capability for the bus process itself: its unit would be at 1.5.
+  if (purged.length > 0) open(purgeLines, `Commands on ${purged.join(", ")}: what waits in a dead bus is purged, never sent late; these interfaces are taken down and up for the bus process`, ["ExecStart=", `${PURGE_START} ${purged.join(" ")}`]);
   const devices = [
     ...(reflex !== "none" && watchdog === "reflex" ? [{ path: "/dev/watchdog0", group: "char-watchdog" }] : []),
     ...(reflex !== "none" && config.safePose.powerFail !== undefined ? [{ path: config.safePose.powerFail.chip, group: "char-gpiochip" }] : []),
@@ -72,9 +76,10 @@ export function needsOf(config: Config, { watchdog }: Pick<Answers, "watchdog">)
 
   const text = (lines: readonly string[]): string => `${MARK}\n[Service]\n${lines.join("\n")}\n`;
   return {
-    dropIns: new Map([...(reflexLines.length > 0 ? [["ipcnet-reflex@.service", text(reflexLines)] as const] : []), ...(brainLines.length > 0 ? [["ipcnetd@.service", text(brainLines)] as const] : [])]),
+    dropIns: new Map([...(reflexLines.length > 0 ? [["ipcnet-reflex@.service", text(reflexLines)] as const] : []), ...(brainLines.length > 0 ? [["ipcnetd@.service", text(brainLines)] as const] : []), ...(purgeLines.length > 0 ? [["ipcnet-purge.service", text(purgeLines)] as const] : [])]),
     units: [
       ...(config.buses.some(({ driver }) => driver === "emulator") ? ["ipcnet-bus.service"] : []),
+      ...(purged.length > 0 ? ["ipcnet-purge.service"] : []),
       ...(reflex === "none" ? [] : ["ipcnet-reflex@a.service"]), ...(reflex === "pair" ? ["ipcnet-reflex@b.service"] : []),
       "ipcnetd@a.service", ...(brains === "pair" ? ["ipcnetd@b.service"] : []),
     ],
@@ -86,7 +91,7 @@ export function needsOf(config: Config, { watchdog }: Pick<Answers, "watchdog">)
 const SERVICE_GROUP = "ipcnet";
 
 /** All units that setup decides about. */
-export const allUnits = ["ipcnet-bus.service", "ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"] as const;
+export const allUnits = ["ipcnet-bus.service", "ipcnet-purge.service", "ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"] as const;
 
 function isLocal({ mqtt, buses, resources }: Config): boolean {
   const isLoopback = (host: string): boolean => /^(?:127\.|localhost$|\[?::1\]?$)/.test(host);

@@ -135,12 +135,25 @@ test("what the configuration names is opened for the service that needs it, and 
   for (const { reflex, brain } of [fed, local]) for (const text of [reflex, brain]) assert.ok(text === "" || text.startsWith(`${MARK}\n[Service]\n`));
 });
 
-test("a reflex that may send gets the capability to purge, one that listens does not", () => {
+test("for a reflex that may send somebody purges its own interfaces, and it has no capability itself; one that listens needs nobody", () => {
   const text = (more: string): string => `version: 1\nrobot: r\nbuses: [ { name: arm, interface: can0, optional: true } ]\nredundancy: { reflex: pair }\n${more}\n`;
   const config = configOf(text(""));
   assert.equal(needsOf(config, { watchdog: "none" }).dropIns.size, 0);
   const sends: Config = { ...config, safePose: { ...config.safePose, plan: "arm.plan.yaml" } };
-  assert.match(needsOf(sends, { watchdog: "none" }).dropIns.get("ipcnet-reflex@.service")!, /^AmbientCapabilities=CAP_NET_ADMIN\nCapabilityBoundingSet=CAP_NET_ADMIN\nPrivateUsers=no$/m);
+  const purge = (buses: readonly Partial<Config["buses"][number]>[]): { text: string | undefined; units: readonly string[] } => {
+    const needs = needsOf({ ...sends, buses: buses.map((each) => ({ ...config.buses[0]!, ...each })) }, { watchdog: "none" });
+    assert.equal(needs.dropIns.get("ipcnet-reflex@.service"), undefined);
+    return { text: needs.dropIns.get("ipcnet-purge.service"), units: needs.units };
+  };
+  assert.match(purge([{}]).text!, /^ExecStart=\nExecStart=\/usr\/lib\/ipcnet\/dist\/native\/ipcnet-purge --peer ipcnet can0$/m);
+  assert.deepEqual(purge([{}]).units.slice(0, 2), ["ipcnet-purge.service", "ipcnet-reflex@a.service"]);
+  // Its own, and no other; never a name that would mean something else in a unit.
+  const mixed = purge([{}, { interface: "can1", listenOnly: true }, { interface: "/run/ipcnet/demo-bus.sock", driver: "emulator" }, { interface: "base-can.2" }, { interface: "--peer" }, { interface: "can%n" }, { interface: "can$A" }, { interface: "a\nUser=root" }, { interface: "a name" }]);
+  assert.match(mixed.text!, /--peer ipcnet can0 base-can\.2$/m);
+  assert.doesNotMatch(mixed.text!, /User=/);
+  assert.equal(purge([{ listenOnly: true }]).text, undefined);
+  assert.ok(!purge([{ listenOnly: true }]).units.includes("ipcnet-purge.service"));
+  assert.equal(needsOf({ ...sends, redundancy: { ...sends.redundancy, reflex: "none" } }, { watchdog: "none" }).dropIns.get("ipcnet-purge.service"), undefined);
 });
 
 test("running means that each one has its other one", () => {

@@ -30,7 +30,7 @@ async function buildPackage(): Promise<string> {
   const made = existsSync(deb) ? statSync(deb).mtimeMs : 0;
   const isNewer = (path: string): boolean => existsSync(path) && statSync(path).mtimeMs > made;
   const sources = readdirSync(join(root, "deploy"), { recursive: true, encoding: "utf8" }).map((name) => join(root, "deploy", name)).filter((path) => statSync(path).isFile());
-  if ([join(root, "dist/ts/.stamp"), join(root, "dist/native/ipcnet-reflex"), join(root, "dist/native/ipcnet_shm.node"), ...sources].some(isNewer)) {
+  if ([join(root, "dist/ts/.stamp"), join(root, "dist/native/ipcnet-reflex"), join(root, "dist/native/ipcnet-purge"), join(root, "dist/native/ipcnet_shm.node"), ...sources].some(isNewer)) {
     // Other machines may be on meanwhile, and are driven from here.
     const building = spawn(process.execPath, [join(root, "deploy/build.mjs"), "--arch", "amd64", "--uncompressed", "--out", out], { stdio: ["ignore", "ignore", "pipe"] });
     const [stderr, [status]] = await Promise.all([text(building.stderr), once(building, "close") as Promise<[number | null]>]);

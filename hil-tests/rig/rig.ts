@@ -179,7 +179,7 @@ export class Rig {
   /** Once a boot: what programs are made of, into the machine's memory. Else each start of one waits for the host to hand over its files, while that clock flies and takes QEMU the processor with which it would. */
   async #readFiles(): Promise<void> {
     const folders = ["dist/ts", "dist/native", "node_modules/yaml/dist", "node_modules/cbor-x", "node_modules/@cbor-extract"].map((name) => this.file(name)).join(" ");
-    await this.sh(`[ -e /run/files-read ] || { cat ${this.place.node} >/dev/null; find ${folders} -type f '(' -name '*.js' -o -name '*.cjs' -o -name '*.node' -o -name package.json -o -name ipcnet-reflex ')' -not -name '*.test.js' -exec cat '{}' + >/dev/null; touch /run/files-read; }`, { quiet: true, timeoutMs: 180_000 });
+    await this.sh(`[ -e /run/files-read ] || { cat ${this.place.node} >/dev/null; find ${folders} -type f '(' -name '*.js' -o -name '*.cjs' -o -name '*.node' -o -name package.json -o -name ipcnet-reflex -o -name ipcnet-purge ')' -not -name '*.test.js' -exec cat '{}' + >/dev/null; touch /run/files-read; }`, { quiet: true, timeoutMs: 180_000 });
   }
 
   // ---- CAN ------------------------------------------------------------------------------------------------------------------------

@@ -204,16 +204,40 @@ static int set_up(struct ipcnet_can_linux *self, int index, bool up)
     return converse(request, rtnetlink_set_up(request, sequence, index, up), sequence, take_nothing, NULL);
 }
 
-/* Closing the interface drops its queue and the controller's mailboxes; nothing less reaches the latter. */
+/* What the kernel says to two requests in one datagram: it does one after the other before sendto returns. */
+static void converse_twice(const void *request, size_t length, const uint32_t sequences[2], int results[2])
+{
+    struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+    unsigned char answer[4096];
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    results[0] = results[1] = fd < 0 ? -errno : -EIO;
+    if (fd < 0) return;
+    if (sendto(fd, request, length, 0, (const struct sockaddr *)&kernel, sizeof kernel) < 0) results[0] = results[1] = -errno;
+    for (ssize_t got; (got = recv(fd, answer, sizeof answer, 0)) > 0;) {
+        struct rtnetlink_message message;
+        for (size_t at = 0, step; (step = rtnetlink_read(answer + at, (size_t)got - at, &message)) > 0; at += step) {
+            for (int i = 0; i < 2; i++)
+                if (message.kind == RTNETLINK_ERROR && message.sequence == sequences[i]) results[i] = message.error;
+        }
+    }
+    close(fd);
+}
+
+/*
+ * Closing the interface drops its queue and the controller's mailboxes; nothing less reaches the latter. Down and up go in one datagram: whoever is killed in the middle of it is killed
+ * when the kernel has done both, and leaves no interface down.
+ */
 static int os_purge(void *context, int index)
 {
-    int result = set_up(context, index, false);
-    if (result < 0) return result;
-    for (int tries = 0; tries < 3; tries++) { /* some USB adapters refuse the first time ("Protocol error") */
-        result = set_up(context, index, true);
-        if (result == 0) break;
-    }
-    return result;
+    unsigned char request[2 * RTNETLINK_REQUEST_MAX];
+    const uint32_t sequences[2] = { next_sequence(context), next_sequence(context) };
+    int results[2];
+    size_t length = rtnetlink_set_up(request, sequences[0], index, false);
+    length += rtnetlink_set_up(request + length, sequences[1], index, true); /* 32 bytes: nothing to align */
+    converse_twice(request, length, sequences, results);
+    if (results[0] < 0) return results[0];
+    for (int tries = 1; results[1] < 0 && tries < 3; tries++) results[1] = set_up(context, index, true); /* some USB adapters refuse the first time ("Protocol error") */
+    return results[1];
 }
 
 static int os_restart(void *context, int index)
@@ -263,18 +287,44 @@ static int os_link_event(void *context, struct ipcnet_can_link_event *event)
     return changed;
 }
 
+/* ---- A witness ------------------------------------------------------------------------------------------------------------------------ */
+
+static int open_notifications(void)
+{
+    struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    if (fd < 0) return -errno;
+    if (bind(fd, (const struct sockaddr *)&address, sizeof address) == 0) return fd;
+    int error = errno;
+    close(fd);
+    return -error;
+}
+
+int ipcnet_can_linux_watch(void) { return open_notifications(); }
+
+bool ipcnet_can_linux_saw_it_down(int watch, int index)
+{
+    struct sockaddr_nl from;
+    unsigned char notification[8192];
+    bool seen = false;
+    for (;;) {
+        socklen_t length = sizeof from;
+        ssize_t got = recvfrom(watch, notification, sizeof notification, MSG_DONTWAIT, (struct sockaddr *)&from, &length);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return seen; /* (Some were lost: then it was not seen.) */
+        struct rtnetlink_message message;
+        for (size_t at = 0, step; from.nl_pid == 0 && (step = rtnetlink_read(notification + at, (size_t)got - at, &message)) > 0; at += step)
+            seen = seen || (message.kind == RTNETLINK_LINK && message.link.index == index && !message.link.up);
+    }
+}
+
 /* ---- Construction ------------------------------------------------------------------------------------------------------------------- */
 
 int ipcnet_can_linux_init(struct ipcnet_can_linux *self)
 {
-    struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
-    self->sequence = 0;
-    self->notifications = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-    if (self->notifications < 0) return -errno;
-    if (bind(self->notifications, (const struct sockaddr *)&address, sizeof address) == 0) return 0;
-    int error = errno;
-    ipcnet_can_linux_close(self);
-    return -error;
+    int fd = open_notifications();
+    *self = (struct ipcnet_can_linux){ .notifications = fd < 0 ? -1 : fd };
+    return fd < 0 ? fd : 0;
 }
 
 void ipcnet_can_linux_close(struct ipcnet_can_linux *self)

@@ -14,4 +14,11 @@ int ipcnet_can_linux_init(struct ipcnet_can_linux *self);
 void ipcnet_can_linux_close(struct ipcnet_can_linux *self);
 struct ipcnet_can_os ipcnet_can_linux_os(struct ipcnet_can_linux *self);
 
+/*
+ * Whether an interface went down, as the kernel tells it, whoever says that he took it down. `watch`: a descriptor to close, or a negative errno. `saw_it_down`: since then; reads all that waits,
+ * never waits itself, and what was lost was not seen.
+ */
+int ipcnet_can_linux_watch(void);
+bool ipcnet_can_linux_saw_it_down(int watch, int index);
+
 #endif

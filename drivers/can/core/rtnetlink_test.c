@@ -9,10 +9,12 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -212,6 +214,42 @@ static void the_kernel_answers_about_loopback(void)
     ipcnet_can_linux_close(&context);
 }
 
+/* In a network of the test's own, on the one interface that every network has. */
+static void an_interface_is_taken_down_and_up_and_a_witness_sees_it(void)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct ipcnet_can_linux context;
+        struct ipcnet_can_link link = { 0 };
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0 || ipcnet_can_linux_init(&context) != 0) _exit(77);
+        struct ipcnet_can_os os = ipcnet_can_linux_os(&context);
+        int lo = os.interface_index(os.context, "lo"), before = ipcnet_can_linux_watch();
+        CHECK(lo > 0 && before >= 0);
+        CHECK_INT(os.purge(os.context, lo), 0); /* it was down: nothing that went down */
+        CHECK(!ipcnet_can_linux_saw_it_down(before, lo));
+        CHECK(os.link_query(os.context, lo, &link) == 0 && link.up);
+        CHECK_INT(os.purge(os.context, lo), 0);
+        CHECK(os.link_query(os.context, lo, &link) == 0 && link.up);
+        CHECK(ipcnet_can_linux_saw_it_down(before, lo));
+        CHECK(!ipcnet_can_linux_saw_it_down(before, lo)); /* once */
+        CHECK_INT(os.purge(os.context, lo), 0);
+        CHECK(!ipcnet_can_linux_saw_it_down(before, lo + 1)); /* another one */
+        CHECK_INT(os.purge(os.context, 999), -19);
+        struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+        CHECK_INT((int)syscall(SYS_capset, &head, none), 0);
+        CHECK_INT(os.purge(os.context, lo), -1);
+        CHECK(os.link_query(os.context, lo, &link) == 0 && link.up);
+        CHECK(!ipcnet_can_linux_saw_it_down(before, lo));
+        _exit(checks_failed == 0 ? 0 : 1);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) printf("rtnetlink: no namespaces here: nothing was taken down\n");
+    else CHECK_INT(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     a_can_link_is_read();
@@ -220,5 +258,6 @@ int main(void)
     torn_and_lying_messages_are_survived();
     the_right_to_purge_is_asked_without_a_file();
     the_kernel_answers_about_loopback();
+    an_interface_is_taken_down_and_up_and_a_witness_sees_it();
     return checks_report("rtnetlink");
 }

@@ -390,7 +390,7 @@ export class ReflexSupervisor {
       case "table": return "the reflex has no table yet";
       case "ownership": return "no reflex owns the buses";
       case "bus": return `bus ${name(rows.buses[subject])} is not proven alive`;
-      case "purge": return `the transmit queue of bus ${name(rows.buses[subject])} could not be purged: stale commands might be replayed (needs CAP_NET_ADMIN)`;
+      case "purge": return `the transmit queue of bus ${name(rows.buses[subject])} could not be purged: stale commands might be replayed (the bus process has no CAP_NET_ADMIN, and no ipcnet-purge says that it would do it)`;
       case "node": return `node ${name(rows.nodes[subject])} is not there`;
       case "nodeEpoch": return `node ${name(rows.nodes[subject])} follows another owner of the bus`;
       case "brain": return "the reflex has not heard of this gateway lately";

@@ -30,7 +30,7 @@ static uint32_t controller_of(const char *run) {
 }
 
 int ipcnet_buses_init(struct ipcnet_buses *self, uint8_t instance, const char *run, struct ipcnet_log *log) {
-  *self = (struct ipcnet_buses){.instance = instance, .controller = controller_of(run), .log = log, .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  *self = (struct ipcnet_buses){.instance = instance, .run = run, .controller = controller_of(run), .log = log, .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   return self->wake_fd < 0 ? -errno : 0;
 }
 
@@ -75,19 +75,25 @@ static int prepare_one(struct ipcnet_buses *self, struct ipcnet_bus *bus, const 
     bus->driver.emulator.controller = self->controller;
     bus->os = ipcnet_emulator_os(&bus->driver.emulator);
   } else {
-    (void)ipcnet_can_linux_init(&bus->driver.kernel); /* without it, changes are noticed by the socket alone */
-    bus->os = ipcnet_can_linux_os(&bus->driver.kernel);
+    int result = ipcnet_purge_client_init(&bus->driver.kernel, self->run);
+    if (result < 0) return result;
+    bus->os = ipcnet_purge_client_os(&bus->driver.kernel);
   }
   ipcnet_can_init(&bus->can, &config, &bus->os);
-  return ipcnet_bus_poller_init(&bus->poller, &bus->can, bus->ring, IPCNET_BUSES_RING_FRAMES, wake, self);
+  int result = ipcnet_bus_poller_init(&bus->poller, &bus->can, bus->ring, IPCNET_BUSES_RING_FRAMES, wake, self);
+  if (result < 0 && !bus->emulated) ipcnet_purge_client_close(&bus->driver.kernel);
+  return result;
 }
 
 void ipcnet_buses_close(struct ipcnet_buses *self) {
   for (uint32_t i = 0; i < self->count; i++) {
+    if (!self->buses[i].emulated) ipcnet_purge_client_cancel(&self->buses[i].driver.kernel); /* nobody here waits for a helper that hangs */
+  }
+  for (uint32_t i = 0; i < self->count; i++) {
     struct ipcnet_bus *bus = &self->buses[i];
     close_one(bus);
     ipcnet_bus_poller_destroy(&bus->poller);
-    if (!bus->emulated) ipcnet_can_linux_close(&bus->driver.kernel);
+    if (!bus->emulated) ipcnet_purge_client_close(&bus->driver.kernel);
   }
   if (self->buses != NULL) munmap(self->buses, self->count * sizeof *self->buses);
   self->buses = NULL;

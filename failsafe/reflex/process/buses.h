@@ -7,15 +7,15 @@
 #define IPCNET_REFLEX_BUSES_H
 
 #include "bus_poller.h"
+#include "purge_client.h"
 #include "emulator_socket.h"
 #include "log.h"
-#include "os_linux.h"
 #include "reflex.h"
 
 #define IPCNET_BUSES_RING_FRAMES 1024u /* 1 Mbit/s has at most 21,000 frames a second: 48 ms */
 
 struct ipcnet_bus {
-  union { struct ipcnet_can_linux kernel; struct ipcnet_emulator emulator; } driver;
+  union { struct ipcnet_purge_client kernel; struct ipcnet_emulator emulator; } driver;
   bool emulated;
   struct ipcnet_can_os os;
   struct ipcnet_can can;
@@ -31,11 +31,12 @@ struct ipcnet_buses {
   uint32_t count;
   int wake_fd;              /* eventfd: frames or events wait */
   uint8_t instance;
+  const char *run;
   uint32_t controller;      /* of the emulated buses: the same for both twins, another for another host */
   struct ipcnet_log *log;
 };
 
-/* `run`: the folder that both twins run in. */
+/* `run`: the folder that both twins run in, with the socket of who purges for them; stays the caller's. */
 int ipcnet_buses_init(struct ipcnet_buses *self, uint8_t instance, const char *run, struct ipcnet_log *log);
 /* Closes those of the old table (waits for their pollers) and opens those of this one. 0, or a negative errno: then there are none. What cannot be opened now is tried again. */
 int ipcnet_buses_use(struct ipcnet_buses *self, const struct ipcnet_reflex_table *table, uint64_t now_us);
