@@ -1,6 +1,6 @@
 /*
  * The CAN controller of Xilinx Zynq and ZynqMP. Freestanding C99, no allocation; its registers are reached by two functions. Source: Zynq UltraScale+ TRM (UG1085) and register reference (UG1087).
- * It runs on QEMU's model of it (xlnx-zcu102); a chip was not tried.
+ * On QEMU's model of it (xlnx-zcu102) it starts, and its frames are right; receiving there, and a chip, were not tried.
  */
 #ifndef IPCNET_XCAN_H
 #define IPCNET_XCAN_H
