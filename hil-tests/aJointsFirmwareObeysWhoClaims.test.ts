@@ -9,7 +9,7 @@ import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
 import { CanFlag } from "../drivers/can/frame.ts";
 import { ArmRig, LIFE_MS, moveTo } from "./armRig.ts";
 import { CLAIM_ID } from "./reflexProcesses.ts";
-import { eventually } from "./waiting.ts";
+import { eventually, standsStill } from "./waiting.ts";
 import { projectRoot } from "../schemas/testData.ts";
 import { NODE_NUMBERS } from "../examples/arm/messages.ts";
 import { dataIds, dataIdsPath } from "../examples/firmware/joint/dataIds.ts";
@@ -52,6 +52,15 @@ class FirmwareJoint {
     const closed = new Promise((resolve) => child.once("close", resolve));
     child.kill("SIGKILL");
     await closed;
+  }
+
+  /** Frames wait for it meanwhile. */
+  async freeze(): Promise<void> {
+    this.#process!.kill("SIGSTOP");
+    await standsStill(this.#process!.pid!);
+  }
+  thaw(): void {
+    this.#process!.kill("SIGCONT");
   }
 
   busOff(on: boolean): void {
@@ -125,4 +134,21 @@ test("it is bus-off for a while: it has stopped by itself when it speaks again",
   // Back to where the pose parks it, if that still runs; never on.
   for (const { velocity } of states.slice(from)) assert.ok(velocity <= 0, `${velocity}`);
   await eventually("it says that it was bus-off", () => rig.seen.filter(({ canId }) => canId === 0x81).length > emergencies, { timeoutMs: 60_000 });
+});
+
+test("it stands still for a while and goes on: what waited for it meanwhile moves nothing", { timeout: 180_000 }, async (t) => {
+  const { rig, joint, states } = await bench(t);
+  await rig.arm();
+  const moving = rig.commandAll(() => moveTo(2, 0.3), { rateHz: 50, ttlMs: LIFE_MS });
+  t.after(() => moving.stop());
+  await eventually("it moves", () => (last(states)?.velocity ?? 0) > 0.2, { timeoutMs: 60_000, last: () => [last(states), [...moving.refused]] });
+  await joint.freeze();
+  await rig.until("the loss is seen, and the pose has ended", ({ state }) => state === "fault" || state === "posed", 60_000);
+  const from = states.length;
+  joint.thaw();
+  await eventually("half a second of reports", () => states.length > from + 50, { timeoutMs: 60_000 });
+  // It brakes from what it did before; nothing speeds it up, and nothing turns it round.
+  const velocities = states.slice(from).map(({ velocity }) => velocity);
+  assert.deepEqual(velocities, velocities.toSorted((a, b) => b - a));
+  assert.equal(velocities.at(-1), 0);
 });

@@ -11,7 +11,7 @@ const e2e = ["schemas/e2e/c/ipcnet_e2e.c", "schemas/crc/c/ipcnet_crc.c"];
 const cortexM = ["startup.c", "cortexm.c", "restart.c", "systick.c", "memory.c"].map((name) => firmware(`common/${name}`));
 const gripper = [...["main.c", "gripper.c"].map((name) => firmware(`gripper/${name}`)), kit("ipcnet_serial.c"), ...e2e];
 
-const joint = [...["main.c", "joint.c"].map((name) => firmware(`joint/${name}`)), kit("ipcnet_node.c"), kit("ipcnet_node_device.c"), ...e2e];
+const joint = [...["main.c", "joint.c"].map((name) => firmware(`joint/${name}`)), kit("ipcnet_node.c"), kit("ipcnet_node_device.c"), kit("ipcnet_node_sdo.c"), kit("ipcnet_node_bytes.c"), ...e2e];
 const jointFlags = ["-DJOINT_NUMBER=3", "-DIPCNET_E2E_ONLY", "-DIPCNET_E2E_P05"];
 
 /** The emulated board's silence time is a long one: it shares a machine with all else. */
@@ -30,7 +30,7 @@ const images = [
   },
   {
     name: "joint-zcu102", what: "CAN joint on the one machine that QEMU gives a CAN controller without an operating system", compiler: "aarch64-linux-gnu-gcc",
-    cpu: ["-mgeneral-regs-only", "-mstrict-align", "-fno-pic", "-no-pie", "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-mno-outline-atomics"], folder: "zcu102", flags: jointFlags,
+    cpu: ["-mgeneral-regs-only", "-mstrict-align", "-fno-pic", "-no-pie", "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-mno-outline-atomics"], folder: "zcu102", flags: [...jointFlags, "-DJOINT_FAULTS"],
     sources: [firmware("common/memory.c"), firmware("zcu102/board.c"), kit("can/ipcnet_xcan.c"), ...joint],
   },
 ];

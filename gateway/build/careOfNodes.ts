@@ -40,7 +40,8 @@ export class CareOfNodes implements NodesSay, Due {
   }
 
   nodeEvent(event: NodeEvent): void {
-    if (event.type === "stateChanged" && event.state === "bootUp") this.#errors.get(event.node.name)?.clear();
+    // Also of one that was lost: what it complained of in its life before is over.
+    if ((event.type === "stateChanged" || event.type === "returned") && event.state === "bootUp") this.#errors.get(event.node.name)?.clear();
     this.nodes.nodeEvent(event);
   }
 

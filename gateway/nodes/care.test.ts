@@ -56,7 +56,8 @@ class Bench implements CareLine {
   }
 
   heard(type: "appeared" | "lost" | "returned"): void {
-    this.care.nodeEvent({ type, node: watched, atUs: this.nowUs } satisfies NodeEvent);
+    const of = { node: watched, atUs: this.nowUs };
+    this.care.nodeEvent((type === "returned" ? { type, ...of, state: "bootUp" } : { type, ...of }) satisfies NodeEvent);
   }
 
   /** The bus carries what waits, the node turns, time passes. */

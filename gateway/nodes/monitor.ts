@@ -15,8 +15,9 @@ export interface WatchedNode {
 }
 
 export type NodeEvent =
-  | { type: "appeared" | "lost" | "returned" | "duplicate"; node: WatchedNode; atUs: number }
-  | { type: "stateChanged"; node: WatchedNode; atUs: number; state: NodeState };
+  | { type: "appeared" | "lost" | "duplicate"; node: WatchedNode; atUs: number }
+  /** `state`: the first that it says; bootUp: it has started anew. */
+  | { type: "returned" | "stateChanged"; node: WatchedNode; atUs: number; state: NodeState };
 
 interface Presence {
   node: WatchedNode;
@@ -48,7 +49,7 @@ export class NodeMonitor {
     presence.state = state;
     if (before === state) return undefined;
     if (before === "unknown") return { type: "appeared", node: presence.node, atUs: nowUs };
-    if (before === "lost") return { type: "returned", node: presence.node, atUs: nowUs };
+    if (before === "lost") return { type: "returned", node: presence.node, atUs: nowUs, state };
     return { type: "stateChanged", node: presence.node, atUs: nowUs, state };
   }
 

@@ -20,7 +20,7 @@ static bool becomes(const struct ipcnet_xcan *self, uint32_t mask) {
 }
 
 bool ipcnet_xcan_start(struct ipcnet_xcan *self, const struct ipcnet_xcan_options *options) {
-  *self = (struct ipcnet_xcan){ .registers = options->registers, .identifiers_unshifted = options->identifiers_unshifted };
+  *self = (struct ipcnet_xcan){ .registers = options->registers, .as_emulated = options->as_emulated };
   for (uint32_t quanta = 20; quanta >= 8; quanta--) {
     const uint32_t divisor = options->bitrate_bps * quanta;
     if (divisor == 0 || options->clock_hz % divisor != 0 || options->clock_hz / divisor > 256u || options->clock_hz / divisor == 0) continue;
@@ -40,17 +40,22 @@ bool ipcnet_xcan_start(struct ipcnet_xcan *self, const struct ipcnet_xcan_option
   return false;
 }
 
+/* Of byte 0…3 in a word of data: the first stands highest, in the emulator's model lowest. */
+static uint8_t shift_of(const struct ipcnet_xcan *self, uint8_t byte) {
+  return (uint8_t)(8 * (self->as_emulated ? byte : 3 - byte));
+}
+
 static bool send(void *context, uint32_t id, const uint8_t *data, uint8_t length) {
   const struct ipcnet_xcan *self = context;
-  uint8_t bytes[8] = { 0 };
+  uint32_t words[2] = { 0 };
   if (self->bus_off || length > 8 || (get(self, SR) & SR_TX_FULL) != 0) return false;
-  for (uint8_t i = 0; i < length; i++) bytes[i] = data[i];
+  for (uint8_t i = 0; i < length; i++) words[i / 4] |= (uint32_t)data[i] << shift_of(self, i % 4);
   const uint32_t extended = id & 0x1FFFFFFFu;
-  set(self, TXFIFO, self->identifiers_unshifted ? id : (id & IPCNET_CAN_EXTENDED) != 0 ? (extended >> 18) << 21 | 3u << 19 | (extended & 0x3FFFFu) << 1 : (id & 0x7FFu) << 21);
+  set(self, TXFIFO, self->as_emulated ? id : (id & IPCNET_CAN_EXTENDED) != 0 ? (extended >> 18) << 21 | 3u << 19 | (extended & 0x3FFFFu) << 1 : (id & 0x7FFu) << 21);
   set(self, TXFIFO + 4, (uint32_t)length << 28);
-  /* The first byte stands highest; the frame is the controller's with the last word. */
-  set(self, TXFIFO + 8, (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3]);
-  set(self, TXFIFO + 12, (uint32_t)bytes[4] << 24 | (uint32_t)bytes[5] << 16 | (uint32_t)bytes[6] << 8 | bytes[7]);
+  /* The frame is the controller's with the last word. */
+  set(self, TXFIFO + 8, words[0]);
+  set(self, TXFIFO + 12, words[1]);
   return true;
 }
 
@@ -72,7 +77,7 @@ static bool receive(void *context, struct ipcnet_can_frame *frame) {
     const uint32_t identifier = get(self, RXFIFO), length = get(self, RXFIFO + 4) >> 28;
     const uint32_t words[2] = { get(self, RXFIFO + 8), get(self, RXFIFO + 12) };
     set(self, ICR, ISR_NOT_EMPTY | ISR_RECEIVED);
-    if (self->identifiers_unshifted) {
+    if (self->as_emulated) {
       frame->id = identifier;
     } else {
       if (is_remote(identifier)) {
@@ -83,7 +88,7 @@ static bool receive(void *context, struct ipcnet_can_frame *frame) {
       frame->id = extended ? IPCNET_CAN_EXTENDED | (identifier >> 21) << 18 | (identifier >> 1 & 0x3FFFFu) : identifier >> 21;
     }
     frame->length = (uint8_t)(length > 8 ? 8 : length);
-    for (uint8_t i = 0; i < 8; i++) frame->data[i] = (uint8_t)(i < frame->length ? words[i / 4] >> (24 - 8 * (i % 4)) : 0u);
+    for (uint8_t i = 0; i < 8; i++) frame->data[i] = (uint8_t)(i < frame->length ? words[i / 4] >> shift_of(self, i % 4) : 0u);
     return true;
   }
 }

@@ -6,8 +6,13 @@ enum { STATE = 1, COMMAND = 2, STATUS = 3, WITNESS = 4 };
 enum {
   STATE_US = 10000, STATUS_US = 100000, WITNESS_US = 10000, HEARTBEAT_US = 100000, CLAIM_TIMEOUT_US = 500000, DEAD_MAN_US = 200000, EMCY_INHIBIT_US = 10000,
   /* After bus-off: long enough to be seen, and for what caused it to end. */
-  BUS_OFF_US = 1000000
+  BUS_OFF_US = 1000000,
+  /* A turn that comes so late: what has waited meanwhile is of unknown age. For so long afterwards whatever comes may have waited, in the controller or before it. */
+  LATE_US = 100000, DEAF_US = 200000
 };
+/* Who it is: CiA 402, servo drive. A real one has a vendor number of its own and its chip's unique id. */
+enum { DEVICE_TYPE = 0x00020192, VENDOR = 0x1234, PRODUCT = 0x4A01, REVISION = 0x00010000 };
+static const char *const names[] = { "base", "shoulder", "elbow", "forearm", "wrist", "gripper" };
 /* What examples/arm/arm.dbc allows. */
 enum { TARGET_MAX = 30000, VELOCITY_LIMIT_MAX = 3000 };
 enum { ACCELERATION_MRAD_S_PER_MS = 8, PARK_VELOCITY_MRAD_S = 1500 };
@@ -36,6 +41,40 @@ static void enter_safe_pose(void *context, enum ipcnet_node_cause cause) {
   if (cause == IPCNET_NODE_DEAD_MAN || cause == IPCNET_NODE_OWNER_SILENT) self->fault = JOINT_COMMAND_LOST;
 }
 
+/* ---- Objects ------------------------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t read_object(void *context, uint16_t index, uint8_t subindex, const uint8_t **bytes, uint32_t *length) {
+  struct joint *self = context;
+  const struct ipcnet_node *node = &self->device.node;
+  uint32_t value;
+  if (index != JOINT_COUNTS) return IPCNET_NODE_SDO_NO_OBJECT;
+  switch (subindex) {
+    case JOINT_COUNT_ACCEPTED: value = node->accepted_commands; break;
+    case JOINT_COUNT_REFUSED: value = node->refused_commands; break;
+    case JOINT_COUNT_DEAD_MAN_STOPS: value = node->dead_man_stops; break;
+    case JOINT_COUNT_STALE_CLAIMS: value = node->stale_claims; break;
+    case JOINT_COUNT_SENSELESS: value = self->senseless; break;
+    case JOINT_COUNT_LATE: value = self->late; break;
+    default: return IPCNET_NODE_SDO_NO_SUBINDEX;
+  }
+  for (int i = 0; i < 4; i++) self->count[i] = (uint8_t)(value >> 8 * i);
+  *bytes = self->count;
+  *length = 4;
+  return 0;
+}
+
+#ifdef JOINT_FAULTS
+static uint32_t write_object(void *context, uint16_t index, uint8_t subindex, enum ipcnet_node_write phase, const uint8_t *bytes, uint32_t length) {
+  struct joint *self = context;
+  (void)bytes;
+  (void)length;
+  if (index != JOINT_FAULT_OBJECT) return IPCNET_NODE_SDO_NO_OBJECT;
+  if (subindex != 0) return IPCNET_NODE_SDO_NO_SUBINDEX;
+  if (phase == IPCNET_NODE_WRITE_END) self->hangs = true;
+  return 0;
+}
+#endif
+
 void joint_start(struct joint *self, uint8_t number, uint16_t claim_id, const struct ipcnet_can *can, void (*reset)(void *context), uint32_t now_us) {
   *self = (struct joint){
     .can = can, .number = number, .mode = JOINT_HOLD, .said_owner = IPCNET_NODE_NOBODY, .turn_us = now_us, .state_us = now_us, .status_us = now_us, .witness_us = now_us,
@@ -47,7 +86,14 @@ void joint_start(struct joint *self, uint8_t number, uint16_t claim_id, const st
   };
   self->command.id = id_of(self, COMMAND);
   self->port = (struct ipcnet_node_port){ .context = self, .send = send_frame, .enter_safe_pose = enter_safe_pose, .reset = reset };
+  self->identity = (struct ipcnet_node_identity){ .device_type = DEVICE_TYPE, .vendor = VENDOR, .product = PRODUCT, .revision = REVISION, .serial = number, .name = names[number - 1], .software = "1.0.0" };
+  self->objects = (struct ipcnet_node_objects){ .context = self, .read = read_object };
+#ifdef JOINT_FAULTS
+  self->objects.write = write_object;
+#endif
   ipcnet_node_device_init(&self->device, &self->options, &self->port, &self->command, 1, now_us);
+  ipcnet_node_sdo_init(&self->sdo, &self->identity, &self->objects);
+  ipcnet_node_device_add(&self->device, &self->sdo.part);
 }
 
 /* ---- Receiving ----------------------------------------------------------------------------------------------------------------------------- */
@@ -73,7 +119,18 @@ static void obey(struct joint *self, const struct ipcnet_can_frame *frame) {
 
 static void hear(struct joint *self, uint32_t now_us) {
   struct ipcnet_can_frame frame;
+  /* Nobody says when a frame came. After a standstill the kit would take those of before it for fresh, and their claims for an owner that is there. */
+  if (now_us - self->turn_us > LATE_US) {
+    self->deaf = true;
+    self->deaf_us = now_us;
+  } else if (self->deaf && now_us - self->deaf_us >= DEAF_US) {
+    self->deaf = false;
+  }
   while (self->can->receive(self->can->context, &frame)) {
+    if (self->deaf) {
+      self->late++;
+      continue;
+    }
     if (frame.id == self->command.id && !makes_sense(&frame)) {
       self->senseless++;
       continue;
@@ -148,6 +205,7 @@ static void watch_bus(struct joint *self, uint32_t now_us) {
 }
 
 void joint_turn(struct joint *self, uint32_t now_us) {
+  if (self->hangs) for (;;) {}
   hear(self, now_us);
   ipcnet_node_device_poll(&self->device, now_us);
   watch_bus(self, now_us);

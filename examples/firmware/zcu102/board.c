@@ -77,7 +77,7 @@ void board_sleep(void) {
 
 bool board_can_start(struct ipcnet_can *can, uint32_t bitrate_bps) {
   static struct ipcnet_xcan controller;
-  const struct ipcnet_xcan_options options = { .registers = REGISTERS_AT(CAN0), .clock_hz = CAN_CLOCK_HZ, .bitrate_bps = bitrate_bps, .identifiers_unshifted = true };
+  const struct ipcnet_xcan_options options = { .registers = REGISTERS_AT(CAN0), .clock_hz = CAN_CLOCK_HZ, .bitrate_bps = bitrate_bps, .as_emulated = true };
   *can = ipcnet_xcan_can(&controller);
   return ipcnet_xcan_start(&controller, &options);
 }
