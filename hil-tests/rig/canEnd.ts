@@ -21,7 +21,7 @@ export interface CanEndOptions {
 }
 
 export class CanEnd {
-  /** Frames of the bus that a machine that stood still has not got. */
+  /** Frames of the bus that the machine has not got since it stood still. */
   missed = 0;
   readonly #adapter: SlcanAdapter;
   /** While the cable is out: the lines that wait. */
@@ -86,6 +86,7 @@ export class CanEnd {
 
   freeze(): void {
     this.#room = MEMORY_FRAMES;
+    this.missed = 0;
   }
   thaw(): void {
     this.#room = undefined;

@@ -4,7 +4,7 @@
  *
  * One processor, no hardware virtualisation: user space is there after 4 to 10 s on a quiet host, and programs run at a tenth of their speed.
  * While it computes its clock counts its instructions, so that a busy host makes it slower and not late; while it waits its clock is the host's.
- * One of two has the host's clock alone: two that count their own instructions would each find the other late.
+ * One of two has the host's clock alone: two that counted their own instructions would each find the other late.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { copyFileSync, existsSync, openSync, readFileSync, rmSync, ftruncateSync, closeSync } from "node:fs";
