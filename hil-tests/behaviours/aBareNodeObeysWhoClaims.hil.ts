@@ -13,6 +13,7 @@ export default behaviour({
   bench: "the joint of examples/firmware on its board, on the bus of the gateway's interface; its supply on a switch, its reset pin on a button, its wires on a switch",
   // Each frame would be recorded four times over.
   isLoad: true,
+  onlyWhenNamed: "an emulator within an emulator takes a quarter of an hour",
   timeoutMs: 30 * 60_000,
   async run(rig) {
     if (spawnSync("qemu-system-aarch64", ["--version"]).error !== undefined) return rig.note("skipped: no qemu-system-aarch64 (Debian: qemu-system-arm)");

@@ -48,6 +48,8 @@ export interface Behaviour {
   runsOnBench?: boolean;
   /** Frames of a full bus are not recorded: recording would be a load of its own. */
   isLoad?: boolean;
+  /** Not part of a run of everything, because of this; only whoever names it gets it. */
+  onlyWhenNamed?: string;
   /** Until the rig gives up. Default 15 minutes of the host's clock. */
   timeoutMs?: number;
   run(rig: Rig): Promise<void>;

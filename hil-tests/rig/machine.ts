@@ -4,6 +4,7 @@
  *
  * One processor, no hardware virtualisation: user space is there after 4 to 10 s on a quiet host, and programs run at a tenth of their speed.
  * While it computes its clock counts its instructions, so that a busy host makes it slower and not late; while it waits its clock is the host's.
+ * One of two has the host's clock alone: two that counted their own instructions would each find the other late.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, openSync, readFileSync, rmSync, ftruncateSync, closeSync } from "node:fs";
@@ -35,7 +36,20 @@ export interface MachineOptions {
   boot: "plain" | "systemd";
   /** Shared with it, as /shared, through reset and power cut. Short: it holds sockets. */
   folder: string;
+  /** It is one of two, with a network cable between them. */
+  cable?: Cable;
 }
+
+/** One end: a socket of ours that takes its packets, and one of the other's; either may be off. */
+export interface Cable {
+  here: string;
+  there: string;
+  mac: string;
+}
+
+/** The cable's device and port, as QEMU's monitor names them. */
+const CABLE = "cable";
+const MEMORY_MB = { alone: 1536, ofTwo: 768 };
 
 /** Children of ours that are on. Whoever ends the rig does not leave one behind. */
 const running = new Set<ChildProcess>();
@@ -107,7 +121,7 @@ export class Machine {
   }
 
   #words(): string[] {
-    const { kernel, boot, folder } = this.#options;
+    const { kernel, boot, folder, cable } = this.#options;
     const { image, initrd } = prepare(kernel);
     const share = (id: string, path: string, more: string): string[] => ["-fsdev", `local,id=${id},path=${path},security_model=none${more}`, "-device", `virtio-9p-pci,fsdev=${id},mount_tag=${id}`];
     const board = boards[kernel.processor];
@@ -116,8 +130,9 @@ export class Machine {
     const append = [`console=${board.console}`, "quiet", "loglevel=3", "panic=-1", ...board.append, "mitigations=off", "nokaslr", `vm.modules=${modules}`, `vm.start=/shared/${boot === "plain" ? "start.sh" : "systemd.sh"}`, ...(this.#keepsFiles ? ["vm.layer=disk"] : []),
       ...(kernel.root === "/" ? [] : ["vm.host=share"]), ...(kernel.native === undefined ? [] : [`vm.native=${kernel.native}`, `vm.replaces=${join(made, "../native")}`])];
     return [
+      "-accel", `tcg,thread=single,tb-size=${cable ? 256 : 512}`,
       // 1 ns an instruction: however busy the host is, the machine's programs are late by their own work alone, and by what QEMU is kept waiting while they wait.
-      "-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0,sleep=on", ...board.words, "-smp", "1", "-m", "1536", "-nodefaults", "-no-user-config", "-display", "none",
+      ...(cable ? [] : ["-icount", "shift=0,sleep=on"]), ...board.words, "-smp", "1", "-m", String(cable ? MEMORY_MB.ofTwo : MEMORY_MB.alone), "-nodefaults", "-no-user-config", "-display", "none",
       "-kernel", image, "-initrd", initrd, "-append", append.join(" "),
       ...share("root", kernel.root, ",readonly=on,multidevs=remap"), ...(kernel.root === "/" ? [] : share("host", "/", ",readonly=on,multidevs=remap")), ...share("shared", folder, ""),
       "-chardev", `file,id=console,path=${join(folder, "console")},append=on`, "-serial", "chardev:console",
@@ -128,6 +143,8 @@ export class Machine {
       ...(this.#keepsFiles ? ["-drive", `if=none,id=layer,file=${join(folder, "layer")},format=raw,cache=writeback`, "-device", "virtio-blk-pci,drive=layer"] : []),
       // Nothing goes out; a behaviour may let something in (hostfwd_add).
       "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
+      // Datagrams, so that each end outlives the other's power.
+      ...(cable ? ["-netdev", `dgram,id=${CABLE}Port,local.type=unix,local.path=${cable.here},remote.type=unix,remote.path=${cable.there}`, "-device", `virtio-net-pci,id=${CABLE},netdev=${CABLE}Port,mac=${cable.mac},romfile=`] : []),
       "-device", "i6300esb", "-action", "watchdog=reset",
       "-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random",
       "-device", "virtio-serial-pci", "-chardev", `socket,id=agent,path=${join(folder, "agent")},server=on,wait=off`, "-device", `virtserialport,chardev=agent,name=${AGENT_PORT}`,
@@ -185,6 +202,19 @@ export class Machine {
       if (!this.isOn) throw new Error("the machine is off");
       return this.boots > boots;
     }, { timeoutMs: BOOT_TIMEOUT_MS, last: () => this.console().slice(-2000) });
+  }
+
+  /** It executes nothing, and its clock stands still: it will not know that it was away. */
+  async freeze(): Promise<void> {
+    await this.qmp.order("stop");
+  }
+  async thaw(): Promise<void> {
+    await this.qmp.order("cont");
+  }
+
+  /** Of one of two: pulls its network cable out, or puts it back. */
+  async setCable(isIn: boolean): Promise<void> {
+    await this.qmp.order("set_link", { name: CABLE, up: isIn });
   }
 
   /** The events of a name since our time `sinceMs`. */

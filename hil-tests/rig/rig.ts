@@ -40,6 +40,10 @@ export interface RigParts {
   clocks: Clocks;
   /** The bench's interfaces. */
   can: readonly string[];
+  /** Of two machines: which one, for the lanes of the timeline. */
+  who?: string | undefined;
+  /** Of two machines the second. */
+  other?: Rig | undefined;
 }
 
 /** Of a wait for something in the machine, by the host's clock: a host with eight other programs for each processor has needed five minutes for ten seconds of the machine's. */
@@ -75,11 +79,24 @@ export class Rig {
     return this.#parts.place;
   }
 
+  /** The second of two machines: what happens there, and its steps and figures, are told by the first. */
+  get other(): Rig {
+    if (!this.#parts.other) throw new Error("there is one machine only: needs.machine is not two");
+    return this.#parts.other;
+  }
+
   // ---- The record -----------------------------------------------------------------------------------------------------------------
 
   /** Into the timeline. */
   note(text: string, tone: "plain" | "good" | "bad" = "plain"): void {
     this.#timeline.note("rig", text, tone);
+  }
+  #lane(name: string): string {
+    return this.#parts.who === undefined ? name : `${this.#parts.who}, ${name}`;
+  }
+  /** Frames that the host itself has seen, as `candump -L` writes them, with seconds of performance.now(). */
+  canLog(text: string): void {
+    this.#timeline.addCanLog(text, { hostMs: (atS) => atS * 1e3 });
   }
   /** Into the report's table. */
   figure(name: string, value: string | number): void {
@@ -112,14 +129,14 @@ export class Rig {
   }
   /** The same, however it ends. */
   async run(script: string, { timeoutMs = 60_000, quiet = false }: { timeoutMs?: number; quiet?: boolean } = {}): Promise<Ended> {
-    if (!quiet) this.#timeline.note("program", script.length > 200 ? `${script.slice(0, 200)} …` : script);
+    if (!quiet) this.#timeline.note(this.#lane("program"), script.length > 200 ? `${script.slice(0, 200)} …` : script);
     const ended = await this.#parts.agent().run(script, { timeoutMs, machineFactor: this.#hasOwnClock ? OWN_CLOCK_FACTOR : 1 });
     if (!quiet) this.#keep(script, ended);
     return ended;
   }
   /** Starts it and lets it run: lines as they come, a signal, an end. It ends with the behaviour at the latest. */
   start(script: string, { input = false, quiet = false }: { input?: boolean; quiet?: boolean } = {}): Running {
-    if (!quiet) this.#timeline.note("program", script);
+    if (!quiet) this.#timeline.note(this.#lane("program"), script);
     const running = this.#parts.agent().start(script, { input });
     running.ended.then((ended) => {
       if (!quiet) this.#keep(script, ended);
@@ -171,6 +188,7 @@ export class Rig {
    */
   async ownClock(): Promise<void> {
     if (this.isBench) return;
+    assert.ok(this.#parts.who === undefined, "one of two has the host's clock: theirs would run apart");
     await this.#readFiles();
     this.#hasOwnClock = true;
     this.start(`exec ${this.file("dist/native/test/keep_busy")}`, { quiet: true });

@@ -10,7 +10,7 @@ import { arm64Node, fetchArm64, findArm64 } from "./arm64.ts";
 import { type Bench, openBench } from "./bench.ts";
 import { type Group, groupsOf, isMeant } from "./grouping.ts";
 import { fetchKernel, fetchUdev, findKernel, findUdev, type Kernel, made, prepare } from "./kernel.ts";
-import { Machine } from "./machine.ts";
+import { type Cable, Machine } from "./machine.ts";
 import { junit } from "./report/junit.ts";
 import { page } from "./report/page.ts";
 import { count, type Report, type Result } from "./report/result.ts";
@@ -30,8 +30,17 @@ const BEHAVIOUR_TIMEOUT_MS = 15 * 60_000;
 const CAN_LOG = "/tmp/ipcnet-rig-can.log";
 /** Of the kernel's CAN log that is brought back. */
 const CAN_LOG_BYTES_MAX = 8 << 20;
-/** Machines that this rig cannot build yet. */
-const NOT_YET: Partial<Record<MachineKind, string>> = { two: "no second machine in this rig yet" };
+/** Of two: by which the timeline tells them apart. */
+const NAMES_OF_TWO = ["first", "second"] as const;
+
+/** What behaviours run on: a machine of QEMU, or a bench. */
+interface Board {
+  agent: () => Agent;
+  machine: Machine | undefined;
+  clocks: Clocks;
+  who: string | undefined;
+}
+type VirtualBoard = Board & { machine: Machine };
 
 const foldersInUse = new Set<string>();
 
@@ -94,7 +103,7 @@ async function allBehaviours(): Promise<Found[]> {
 
 function list(found: readonly Found[], say: (text: string) => void): void {
   for (const { machine, boots } of groupsOf(found)) {
-    say(`${machine} (${boots.length} ${boots.length === 1 ? "start" : "starts"}${NOT_YET[machine] === undefined ? "" : `; skipped: ${NOT_YET[machine]}`})`);
+    say(`${machine} (${boots.length} ${boots.length === 1 ? "start" : "starts"})`);
     for (const { file, behaviour: { name, needs, bench, runsOnBench } } of boots.flat()) say(`  ${file}\n    ${name}\n    needs: ${needs.devices.join(", ") || "nothing"}; on a bench${runsOnBench ? ", by this file" : " by hand"}: ${bench}`);
   }
 }
@@ -115,7 +124,7 @@ class Run {
 
   /** One job for each boot. `kernel`: or why there is none for this kind of machine. */
   virtual({ machine: kind, boots }: Group, kernel: Kernel | string): (() => Promise<void>)[] {
-    const lacking = NOT_YET[kind] ?? (typeof kernel === "string" ? kernel : kind === "systemd" && !existsSync("/lib/systemd/systemd") ? "systemd is not installed here (Debian: systemd systemd-sysv dbus)" : undefined);
+    const lacking = typeof kernel === "string" ? kernel : kind === "systemd" && !existsSync("/lib/systemd/systemd") ? "systemd is not installed here (Debian: systemd systemd-sysv dbus)" : undefined;
     if (lacking !== undefined || typeof kernel === "string") {
       for (const each of boots.flat()) this.#skip(each, kind, lacking!);
       return [];
@@ -124,7 +133,8 @@ class Run {
     const { ownModules } = prepare(kernel);
     // The machine's own /tmp hides the host's: everything of the host is under /host as well.
     const place: Place = { repository: `/host${repository}`, node: `/host${kernel.processor === "aarch64" ? arm64Node : process.execPath}`, ownModules: ownModules && `/host${ownModules}`, configuration: this.#words.config };
-    const lacks = ({ behaviour: { needs: { devices } } }: Found): string | undefined => {
+    const lacks = ({ file, behaviour: { onlyWhenNamed, needs: { devices } } }: Found): string | undefined => {
+      if (onlyWhenNamed !== undefined && this.#words.only.length === 0) return `${onlyWhenNamed}: npm run hil -- ${file}`;
       if (ownModules === undefined && devices.some((device) => device === "dcan" || device === "faults")) return `modules of ours can be built only for the kernel of the headers that are installed, not for ${kernel.version}`;
       if (devices.includes("configuration") && this.#words.config === undefined) return "no configuration of a robot was given: npm run hil -- --config FILE";
       return devices.includes("udev") && findUdev() === undefined ? "udev is neither installed nor fetched: npm run hil -- --fetch" : undefined;
@@ -138,34 +148,33 @@ class Run {
     });
   }
 
-  /** One machine for these; a new one if a failure leaves it unusable. */
+  /** One machine for these, or two; new ones if a failure leaves one unusable. */
   async #boot(kernel: Kernel, kind: MachineKind, place: Place, found: readonly Found[]): Promise<void> {
     const waiting = [...found];
     while (waiting.length > 0) {
-      const folder = mkdtempSync(join(tmpdir(), "ipcnet-hil-"));
-      foldersInUse.add(folder);
-      const machine = new Machine({ kernel, boot: kind === "systemd" ? "systemd" : "plain", folder });
-      const clocks = new Clocks();
-      machine.onClock = (machineS) => clocks.add(machineS, performance.now());
+      const boards = kind === "two" ? twoBoards(kernel) : [oneBoard(kernel, kind === "systemd" ? "systemd" : "plain")];
       let failed = false;
       try {
-        const hello = await this.#switchOn(machine, kind);
-        if (hello === undefined) {
+        for (const { machine } of boards) {
+          if (await this.#switchOn(machine, kind)) continue;
           failed = true;
           for (const each of waiting.splice(0)) this.#fail(each, kind, `the machine did not start; ${machine.console().slice(-2_000)}`);
           break;
         }
         while (waiting.length > 0) {
           const each = waiting.shift()!;
-          const passed = await this.#one(each, { kind, agent: () => machine.agent, machine, place, clocks });
+          const passed = await this.#one(each, { kind, place, boards });
           failed ||= !passed;
-          if (!machine.isOn || (!passed && !(await answers(machine.agent)))) break;
+          if (boards.some(({ machine }) => !machine.isOn) || (!passed && !(await allAnswer(boards)))) break;
         }
       } finally {
-        await machine.cutPower();
-        if (this.#words.keep || failed) this.#kept.push(folder);
-        else rmSync(folder, { recursive: true });
-        foldersInUse.delete(folder);
+        for (const { machine } of boards) {
+          await machine.cutPower();
+          const { folder } = machine;
+          if (this.#words.keep || failed) this.#kept.push(folder);
+          else rmSync(folder, { recursive: true });
+          foldersInUse.delete(folder);
+        }
       }
     }
   }
@@ -192,7 +201,7 @@ class Run {
     bench.agent.onClock = (machineS) => clocks.add(machineS, performance.now());
     for (const each of found) {
       const { runsOnBench, bench: byHand } = each.behaviour;
-      if (runsOnBench) await this.#one(each, { kind: each.behaviour.needs.machine, agent: () => bench.agent, machine: undefined, place: { repository: folder!, node: "node", ownModules: undefined }, clocks, can });
+      if (runsOnBench) await this.#one(each, { kind: each.behaviour.needs.machine, boards: [{ agent: () => bench.agent, machine: undefined, clocks, who: undefined }], place: { repository: folder!, node: "node", ownModules: undefined }, can });
       else this.#skip(each, each.behaviour.needs.machine, `by hand on a bench: ${byHand}`);
     }
     await bench.end();
@@ -200,24 +209,23 @@ class Run {
 
   // ---- One behaviour --------------------------------------------------------------------------------------------------------------
 
-  async #one(found: Found, { kind, agent, machine, place, clocks, can = [] }: { kind: MachineKind; agent: () => Agent; machine: Machine | undefined; place: Place; clocks: Clocks; can?: readonly string[] }): Promise<boolean> {
+  async #one(found: Found, { kind, boards, place, can = [] }: { kind: MachineKind; boards: readonly Board[]; place: Place; can?: readonly string[] }): Promise<boolean> {
     const { behaviour } = found;
     const timeline = new Timeline(() => performance.now());
     if (this.#words.follow) timeline.onEntry = ({ atMs, lane, text, tone }) => void (tone === "frame" || tone === "errorFrame" || this.#say(`  ${this.#words.jobs > 1 ? `${found.file.slice(0, 24).padEnd(25)} ` : ""}${(atMs / 1e3).toFixed(1).padStart(7)} ${lane.padEnd(8)} ${text}`));
     const atMs = performance.now() - this.#beganMs;
-    const rig = new Rig({ agent, machine, place, timeline, clocks, can });
-    if (machine) machine.onEvent = ({ event, data }) => timeline.note("machine", `${event} ${JSON.stringify(data)}`, event === "WATCHDOG" || event === "RESET" ? "bad" : "plain");
-    const boots = machine?.boots;
+    const [other] = boards.slice(1).map((board) => new Rig({ ...board, place, timeline, can }));
+    const rig = new Rig({ ...boards[0]!, place, timeline, can, other });
+    const watched: Watched[] = [];
+    for (const board of boards) watched.push(await watch(board, timeline, behaviour.isLoad === true));
     let why = "";
-    const recorder = await recordCan(agent(), behaviour.isLoad === true);
-    const kernelLog = followKernel(agent(), timeline);
     const timeoutMs = behaviour.timeoutMs ?? BEHAVIOUR_TIMEOUT_MS;
     let timer: NodeJS.Timeout | undefined;
     try {
       await Promise.race([behaviour.run(rig), new Promise((_, reject) => {
         timer = setTimeout(() => reject(new Error(`not within ${timeoutMs / 1e3} s`)), timeoutMs);
       })]);
-      if (machine && machine.boots !== boots && behaviour.needs.endsMachine !== true && behaviour.needs.restartsMachine !== true) throw new Error("the machine was reset meanwhile");
+      if (watched.some(({ wasReset }) => wasReset()) && behaviour.needs.endsMachine !== true && behaviour.needs.restartsMachine !== true) throw new Error("the machine was reset meanwhile");
     } catch (error) {
       why = error instanceof Error ? (error.stack ?? error.message) : String(error);
       timeline.note("rig", why.split("\n")[0]!, "bad");
@@ -225,14 +233,13 @@ class Run {
       clearTimeout(timer);
     }
     const ms = timeline.ms;
-    kernelLog();
-    if (why !== "" && kind === "systemd" && machine?.isOn !== false) rig.log += await journal(rig);
-    if (recorder && machine?.isOn !== false) await bringCanLog(agent(), timeline, clocks).catch((error: Error) => timeline.note("rig", `no CAN log: ${error.message}`));
-    await agent().endAll();
-    if (machine) machine.onEvent = undefined;
+    if (why !== "" && kind === "systemd" && boards[0]!.machine?.isOn !== false) rig.log += await journal(rig);
+    for (const { end } of watched) await end();
     this.#add({
       file: found.file, name: behaviour.name, machine: kind, verdict: why === "" ? "passed" : "failed", why, atMs, ms, bench: behaviour.bench, steps: rig.steps, figures: rig.figures,
-      entries: timeline.sorted(), frames: timeline.frames, log: rig.log,
+      entries: timeline.sorted(), frames: timeline.frames, log: `${rig.log}${other ? `
+${boards[1]!.who} machine:
+${other.log}` : ""}`,
     });
     return why === "";
   }
@@ -280,6 +287,54 @@ async function atOnce(jobs: readonly (() => Promise<void>)[], jobsMax: number): 
   }));
 }
 
+const newFolder = (): string => {
+  const folder = mkdtempSync(join(tmpdir(), "ipcnet-hil-"));
+  foldersInUse.add(folder);
+  return folder;
+};
+
+function oneBoard(kernel: Kernel, boot: "plain" | "systemd", folder = newFolder(), more: { cable?: Cable; who?: string } = {}): VirtualBoard {
+  const machine = new Machine({ kernel, boot, folder, ...(more.cable ? { cable: more.cable } : {}) });
+  const clocks = new Clocks();
+  machine.onClock = (machineS) => clocks.add(machineS, performance.now());
+  return { agent: () => machine.agent, machine, clocks, who: more.who };
+}
+
+/** Plain ones, with a network cable between them. */
+function twoBoards(kernel: Kernel): VirtualBoard[] {
+  const folders = NAMES_OF_TWO.map(newFolder);
+  const end = (index: number): string => join(folders[index]!, "cable");
+  // A locally administered address (IEEE 802), its last byte 1 or 2.
+  return NAMES_OF_TWO.map((who, index) => oneBoard(kernel, "plain", folders[index], { who, cable: { here: end(index), there: end(1 - index), mac: `52:54:00:00:00:0${index + 1}` } }));
+}
+
+interface Watched {
+  wasReset(): boolean;
+  /** Brings back what was recorded, and ends whatever still runs there. */
+  end(): Promise<void>;
+}
+
+async function watch({ agent, machine, clocks, who }: Board, timeline: Timeline, isLoad: boolean): Promise<Watched> {
+  const lane = (name: string): string => (who === undefined ? name : `${who}, ${name}`);
+  if (machine) machine.onEvent = ({ event, data }) => timeline.note(lane("machine"), `${event} ${JSON.stringify(data)}`, event === "WATCHDOG" || event === "RESET" ? "bad" : "plain");
+  const boots = machine?.boots;
+  const records = await recordCan(agent(), isLoad);
+  const endOfLog = followKernel(agent(), timeline, lane("kernel"));
+  return {
+    wasReset: () => machine?.boots !== boots,
+    async end() {
+      endOfLog();
+      if (records && machine?.isOn !== false) await bringCanLog(agent(), timeline, clocks).catch((error: Error) => timeline.note("rig", `no CAN log: ${error.message}`));
+      await agent().endAll();
+      if (machine) machine.onEvent = undefined;
+    },
+  };
+}
+
+async function allAnswer(boards: readonly Board[]): Promise<boolean> {
+  return (await Promise.all(boards.map(({ agent }) => answers(agent())))).every((answer) => answer);
+}
+
 async function answers(agent: Agent): Promise<boolean> {
   try {
     return (await agent.run("true", { timeoutMs: 10_000 })).code === 0;
@@ -304,9 +359,9 @@ async function bringCanLog(agent: Agent, timeline: Timeline, clocks: Clocks): Pr
 }
 
 /** New lines of the kernel's log, as they come; the answer ends it. */
-function followKernel(agent: Agent, timeline: Timeline): () => void {
+function followKernel(agent: Agent, timeline: Timeline, lane: string): () => void {
   const running = agent.start("exec dmesg --follow-new --notime");
-  running.onLine = (line) => timeline.note("kernel", line);
+  running.onLine = (line) => timeline.note(lane, line);
   return () => running.signal("SIGTERM");
 }
 

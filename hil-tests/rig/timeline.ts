@@ -70,7 +70,7 @@ export class Timeline {
   }
 
   /** The kernel's CAN log as `candump -L` writes it, with the machine's times. Lines that are none are left out. */
-  addCanLog(text: string, clocks: Clocks): void {
+  addCanLog(text: string, clocks: Pick<Clocks, "hostMs">): void {
     const lines = text.split("\n").flatMap((line) => {
       const match = /^\((\d+\.\d+)\) (\S+) ([0-9A-F]{3,8}#\S*)/.exec(line);
       return match ? [{ machineS: Number(match[1]), lane: match[2]!, frame: match[3]! }] : [];

@@ -34,8 +34,8 @@ export interface Words {
 const JOBS_DEFAULT = Math.min(2, availableParallelism());
 const JOBS_MAX = 16;
 
-/** The arm64 machine has files of its own that have to be fetched first. */
-const MACHINES_DEFAULT: readonly MachineKind[] = ["plain", "systemd", "two"];
+/** The arm64 machine has files of its own that have to be fetched first; two go by the host's clock, and want it for themselves. */
+const MACHINES_DEFAULT: readonly MachineKind[] = ["plain", "systemd"];
 
 export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--follow] [--out DIR] [--times N] [--jobs N] [--config FILE] [--fetch] [--machine KIND,…]
               [--target ssh://USER@HOST[:PORT] --can can0,can1 --folder /path/of/the/built/repository]
@@ -49,7 +49,7 @@ export const usage = `npm run hil -- [WORD…] [--list] [--json] [--keep] [--fol
   --times   runs each so often
   --jobs    so many machines are on at once (default 2, on a host with one processor 1)
   --config  a robot's configuration: the package is set up with it, on a virtual cable for each of its CAN buses. Without a WORD only what tries it is run
-  --machine only behaviours for these kinds of machines (${machineKinds.join(", ")}; default plain,systemd,two)
+  --machine only behaviours for these kinds of machines (${machineKinds.join(", ")}; default plain,systemd)
   --fetch   unpacks below dist first what the machines need: the kernel's package; for --machine arm64 that machine's files
   --target  a real bench, by ssh; whoever runs it is root there. What needs a virtual machine is listed as skipped, with the way to do it by hand
 `;

@@ -31,6 +31,8 @@ export interface PairOptions {
   words?: readonly string[];
   /** False: they run already. */
   starts?: boolean;
+  /** Default: both. */
+  instances?: readonly ("a" | "b")[];
 }
 
 /** The arm's base joint on an interface of the kernel, its bus owned by a pair. Programs run at a tenth of their speed in the machine, and the host may be busy: so its deadlines are generous. */
@@ -76,13 +78,14 @@ export class Pair {
     if (!loaded.ok || !loaded.accepted.reflexTable) throw new Error(loaded.ok ? "no reflex in it" : loaded.text);
     const { config, parts, reflexTable: table } = loaded.accepted;
     const events: string[] = [];
+    const { instances = ["a", "b"] } = options;
     const client = await ReflexClient.create({
-      runFolder: folder, instances: ["a", "b"], clock: systemClock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: config.redundancy.brainTimeoutMs,
+      runFolder: folder, instances, clock: systemClock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: config.redundancy.brainTimeoutMs,
       event: ({ severity, code, text }) => void events.push(`${severity} ${code}: ${text}`),
     });
     const pair = new Pair({ client, events, codec: compileMessage(parts.messages.of("arm").get("base_Command")!.message), folder, options });
     await pair.#bus.start();
-    if (options.starts !== false) for (const instance of ["a", "b"] as const) pair.startOne(instance);
+    if (options.starts !== false) for (const instance of instances) pair.startOne(instance);
     return pair;
   }
 
@@ -134,7 +137,7 @@ export class Pair {
   }
 
   /** Commands the base joint every 50 ms until it is stopped, which disarms: a set-point that ends otherwise is a reason for the safe pose. */
-  commanding(targetPosition: number, velocityLimit = 0.4): { stop(): Promise<void> } {
+  commanding(targetPosition: number, velocityLimit = 0.4): { stop(): Promise<void>; silence(): void } {
     const timer = setInterval(() => {
       const encoded = this.#codec.encode({ crc: 0, counter: 0, epoch: 0, owner: 0, mode: "Move", targetPosition, velocityLimit });
       if (!encoded.ok) throw new Error(encoded.text);
@@ -143,6 +146,8 @@ export class Pair {
       if (verdict !== "queued") this.refused.set(verdict, (this.refused.get(verdict) ?? 0) + 1);
     }, 50);
     return {
+      // Nothing is disarmed: what it moved expires.
+      silence: () => clearInterval(timer),
       stop: async () => {
         clearInterval(timer);
         this.supervisor.disarm("test");
