@@ -229,7 +229,7 @@ export class TwoHosts {
   }
 
   said(): unknown {
-    return [this.joint.followed.slice(-6), this.joint.joint.counters, ...this.hosts.map((host) => host.said())];
+    return [this.joint.followed.slice(-6), this.joint.judged.slice(-6), this.joint.joint.counters, [...this.joint.joint.refusals], ...this.hosts.map((host) => host.said())];
   }
 
   async end(): Promise<void> {
