@@ -162,11 +162,6 @@ static void adopt_end(struct ipcnet_reflex *self, const struct ipcnet_reflex_ima
   ipcnet_reflex_tell_verdict(self);
 }
 
-/* The pose of an orderly stop, from the disk: it was reached, and nothing of it asks for a person. */
-static bool needs_no_reset(const struct legacy *legacy) {
-  return legacy->page == NULL && !legacy->image.trigger_latched && legacy->image.arming == IPCNET_POSED;
-}
-
 /* Of a run that is not unfinished. */
 static bool has_ended(const struct ipcnet_reflex_image *image) {
   return is_posed(image) && image->run.run_id != 0;
@@ -230,7 +225,6 @@ static void adopt_legacy(struct ipcnet_reflex *self, struct legacy *legacy) {
   else if (image->arming == IPCNET_ARMED) adopt_armed(self, legacy, same_table);
   else if (has_ended(image)) adopt_end(self, image);
   else self->arming = (uint8_t)(image->arming == IPCNET_SAFE_POSE ? IPCNET_FAULT : image->arming); /* a pose without a run cannot be */
-  if (needs_no_reset(legacy)) self->arming = IPCNET_DISARMED;
 }
 
 /* Who comes to own is disarmed until here: leaving the role before has seen to that. */

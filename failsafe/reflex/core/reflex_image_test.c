@@ -83,41 +83,6 @@ static void test_the_disk_is_looked_at_once(void)
   rig_end(&b);
 }
 
-static const uint8_t ENDS[] = {IPCNET_POSED, IPCNET_FAULT};
-
-/* A pose that was reached, that nothing latched, and that is only on the disk: the robot was stopped in order, and starts as any other does. Whatever else ended there waits for a person. */
-static void test_after_an_orderly_stop_no_reset_is_needed(void)
-{
-  for (unsigned latched = 0; latched < 2; latched++) {
-    for (unsigned i = 0; i < 2; i++) {
-      pair();
-      struct ipcnet_reflex_image image = a.journal;
-      end_pair();
-      image.arming = ENDS[i];
-      image.trigger_latched = latched != 0;
-      reseal(&image);
-      begin_from_disk(&image);
-      bool starts_anew = ENDS[i] == IPCNET_POSED && !latched;
-      CHECK_INT(arming(&b), starts_anew ? IPCNET_DISARMED : ENDS[i]);
-      CHECK_INT(b.journal.arming, arming(&b));
-      rig_end(&b);
-    }
-  }
-}
-
-/* Its twin's is of this start: nobody was stopped in order. */
-static void test_a_twins_pose_stands(void)
-{
-  pair();
-  struct ipcnet_reflex_image image = newest();
-  image.arming = IPCNET_POSED;
-  image.trigger_latched = false;
-  leave(&image);
-  take_over();
-  CHECK_INT(arming(&b), IPCNET_POSED);
-  end_pair();
-}
-
 /* The number of its images never goes back, whatever the other's were. */
 static void test_images_are_numbered_upwards(void)
 {
@@ -528,8 +493,6 @@ int main(void)
   test_the_first_owner_of_all();
   test_memory_before_disk();
   test_the_disk_is_looked_at_once();
-  test_after_an_orderly_stop_no_reset_is_needed();
-  test_a_twins_pose_stands();
   test_images_are_numbered_upwards();
   test_an_old_brain_stays_old();
   test_since_when();

@@ -328,7 +328,7 @@ void ipcnet_control_tick(struct ipcnet_process *self) {
   for (unsigned i = 0; i < IPCNET_CONNECTIONS_MAX; i++) {
     struct ipcnet_connection *of = &self->control.connections[i];
     if (of->fd >= 0 && !of->greeted && self->now_us > of->since_us + HELLO_US) drop(self, of);
-    if (self->more && of->commands >= 0) ipcnet_control_commands(self, i);
+    if (of->commands >= 0 && (self->more || ipcnet_lanes_have_commands(&self->lanes, of->commands))) ipcnet_control_commands(self, i);
   }
   enum ipcnet_twin_role role = ipcnet_process_role(self);
   if (self->control.switcher < 0 || role == IPCNET_TWIN_YIELDING) return;

@@ -90,6 +90,8 @@ static void take(struct ipcnet_lanes *self, const uint8_t *bytes, size_t length,
   }
 }
 
+bool ipcnet_lanes_have_commands(struct ipcnet_lanes *self, int place) { return ipcnet_lane_reader_arm(self->commands[place]) == 0; }
+
 enum ipcnet_lanes_state ipcnet_lanes_read(struct ipcnet_lanes *self, int place, struct ipcnet_reflex *core, uint64_t now_us) {
   _Alignas(8) uint8_t buffer[INLINE_BYTES];
   struct ipcnet_lane_sample sample;

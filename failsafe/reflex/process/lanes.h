@@ -42,6 +42,8 @@ int ipcnet_lanes_bell_fd(const struct ipcnet_lanes *self, int place);
 void ipcnet_lanes_close_commands(struct ipcnet_lanes *self, int place);
 
 enum ipcnet_lanes_state { IPCNET_LANES_SLEEPS /* wait for its bell */, IPCNET_LANES_MORE /* call again */, IPCNET_LANES_ENDED /* closed, gone or broken */ };
+/* Whether some wait, at the cost of a fence: asked in every turn. A writer whom ringing has cost too much, as on a machine that is kept from its processor, rings no more (IPCNET_LANE_DEMOTED_SILENT). */
+bool ipcnet_lanes_have_commands(struct ipcnet_lanes *self, int place);
 /* Gives what waits to the core, at most so many commands as one turn may have, and says what to do next. */
 enum ipcnet_lanes_state ipcnet_lanes_read(struct ipcnet_lanes *self, int place, struct ipcnet_reflex *core, uint64_t now_us);
 

@@ -157,6 +157,8 @@ static void go_on_stopping(struct ipcnet_process *self) {
     ipcnet_notify_working(&self->notify, self->now_us);
     return;
   }
+  /* It is at rest, and nothing of it asks for a person: whoever starts next is disarmed, as after any other day. Who is killed instead leaves the pose as it stands. */
+  if (state.role == IPCNET_TWIN_OWNER && state.arming == IPCNET_POSED && !state.trigger_latched) (void)ipcnet_reflex_order(self->core, IPCNET_ORDER_RESET, 0, 0, 0, self->now_us);
   if (state.role != IPCNET_TWIN_STOPPED) ipcnet_reflex_twin_event(self->core, IPCNET_TWIN_STOP_ASKED, NULL, self->now_us);
   self->finished = true;
 }

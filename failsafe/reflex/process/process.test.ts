@@ -15,6 +15,7 @@ const cases: readonly (readonly [string, string])[] = [
   ["coldStart", "one owner and one standby, in whatever order they start"],
   ["storedTable", "without a brain the stored table is enough"],
   ["killedOwner", "a killed owner is followed by its twin, with a newer epoch, armed as it was"],
+  ["silentBell", "commands pass although their writer rings no more"],
   ["stoppedOwner", "a stopped owner is killed before its twin takes the bus, and never comes back"],
   ["deathInTakeover", "the twin may die at each step of its takeover"],
   ["lateHeir", "who owned while the heir stood still leaves its epoch in the lock: it is not used again, and nobody goes on armed"],

@@ -165,6 +165,6 @@ uint64_t rig_brain_command(struct rig_brain *self, uint16_t message, int16_t tar
     .message = message, .length_bytes = 8};
   command.data[5] = (uint8_t)target;
   command.data[6] = (uint8_t)((uint16_t)target >> 8);
-  ipcnet_lane_writer_publish(self->lane, &meta, NULL, &command, sizeof command, 0);
+  ipcnet_lane_writer_publish(self->lane, &meta, NULL, &command, sizeof command, self->silent ? IPCNET_LANE_NO_RING : 0);
   return command.deadline_us;
 }

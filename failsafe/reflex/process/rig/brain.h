@@ -16,6 +16,7 @@ struct rig_brain {
   uint64_t table_hash;
   int table_fd;
   uint32_t table_bytes;
+  bool silent; /* its commands ring nobody */
   struct ipcnet_lane_writer *lane;
   struct rig_link links[2];
 };

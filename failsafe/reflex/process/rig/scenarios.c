@@ -199,6 +199,16 @@ static void killed_owner_is_followed_by_its_twin(void) {
   }
 }
 
+/* Who rings where that has cost it too much rings no more (lane.h). */
+static void commands_pass_without_a_bell(void) {
+  uint16_t epoch = both_up(NULL, NULL);
+  world.brain.silent = true;
+  for (int16_t target = 11; target < 14; target++) (void)wait_for_commands((uint16_t)(epoch - 1), target);
+  kill(world.processes[0], SIGKILL);
+  (void)wait_for_commands(epoch, 14);
+  NEED(rig_bus_seen(&world.bus).stale_accepted == 0);
+}
+
 static void stopped_owner_is_fenced_and_never_comes_back(void) {
   uint16_t epoch = both_up(NULL, NULL);
   kill(world.processes[0], SIGSTOP);
@@ -626,6 +636,7 @@ static const struct { const char *name; void (*run)(void); } SCENARIOS[] = {
   {"coldStart", cold_start_in_any_order},
   {"storedTable", without_a_brain_the_stored_table_is_enough},
   {"killedOwner", killed_owner_is_followed_by_its_twin},
+  {"silentBell", commands_pass_without_a_bell},
   {"stoppedOwner", stopped_owner_is_fenced_and_never_comes_back},
   {"deathInTakeover", twin_dies_at_each_step_of_its_takeover},
   {"lateHeir", who_owned_while_the_heir_stood_still_is_not_repeated},
