@@ -30,8 +30,10 @@ export default behaviour({
         const [from, back] = [two.joint.judged.length, owner.history.length];
         const waiting = owner.mendBus();
         await rig.eventually("it listens", () => owner.alive().told?.role === "outvoted" || owner.history.slice(back).some(({ role }) => role === "outvoted"), () => two.said());
+        // What waited is on the bus before the other host's next commands are: the adapter had the bus to itself no longer than that.
+        await rig.eventually("the joint obeys", () => two.accepted(from).length >= 20, () => two.said());
         const silent = two.joint.judged.length;
-        await rig.eventually("the joint obeys", () => two.accepted(silent).length >= 20, () => two.said());
+        await rig.eventually("the joint still obeys", () => two.accepted(silent).length >= 20, () => two.said());
         const late = two.commandsOf(owner, epoch, from);
         rig.figure("frames that waited in its adapter; commands among what then came, obeyed", `${waiting.length}; ${late.length}, ${late.filter(({ accepted }) => accepted).length}`);
         assert.deepEqual(late.filter(({ accepted }) => accepted), []);
