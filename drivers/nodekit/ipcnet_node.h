@@ -7,7 +7,7 @@
  *   3. objects  ipcnet_node_sdo.c     who am I: an SDO server
  *   4. time     ipcnet_node_time.c    the gateway's clock on the node
  *   5. flash    ipcnet_node_boot.c    for a boot loader: which of two images runs, and when the old one returns
- *   6. update   ipcnet_node_update.c  a new image over SDO into the slot that does not run; needs 3 and 5
+ *   6. update   ipcnet_node_update.c  a new image over SDO into the slot that does not run; ipcnet_node_images.h belongs to it. Needs 3 and 5
  *
  * ipcnet_node_bytes.c belongs to 3, 4 and 5.
  *

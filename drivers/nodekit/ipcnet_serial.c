@@ -194,6 +194,11 @@ static void begin_session(struct ipcnet_serial *self, uint32_t now_us) {
   self->hello_us = now_us;
 }
 
+void ipcnet_serial_rest(struct ipcnet_serial *self, bool rests) {
+  self->resting = rests;
+  if (rests) make_safe(self);
+}
+
 static void follow_counter_anew(struct ipcnet_serial *self) {
   ipcnet_e2e_receiver_init(&self->receiver, IPCNET_E2E_P08_COUNTER_MAX, MAX_DELTA_COUNTER, 0);
 }
@@ -270,6 +275,10 @@ static const struct ipcnet_serial_message *hear_message(struct ipcnet_serial *se
   }
   if (expected != NULL && expected->body_bytes != body_bytes) {
     self->counters.bad_length++;
+    return NULL;
+  }
+  if (expected != NULL && expected->motion && self->resting) {
+    self->counters.early++;
     return NULL;
   }
   if (expected != NULL && expected->motion) {

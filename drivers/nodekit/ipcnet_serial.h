@@ -157,6 +157,7 @@ struct ipcnet_serial {
   uint8_t outputs;           /* enum ipcnet_serial_outputs */
   bool fed;                  /* a dead-man runs */
   bool owed;                 /* the gateway waits for a hello */
+  bool resting;              /* ipcnet_serial_rest */
   uint16_t peer_body_bytes_max;
   uint32_t session, peer_session, told_session; /* ours; the gateway's, 0: none heard yet; the gateway's that our last hello named */
   uint32_t send_counter;
@@ -180,6 +181,9 @@ const struct ipcnet_serial_message *ipcnet_serial_push(struct ipcnet_serial *sel
 
 /* Time passed: silence and dead-man are judged, a hello is written when one is due. */
 void ipcnet_serial_poll(struct ipcnet_serial *self, uint32_t now_us);
+
+/* While `rests`, motion messages are refused (counted as early) and outputs are safe: new firmware is written, a calibration runs. */
+void ipcnet_serial_rest(struct ipcnet_serial *self, bool rests);
 
 /* Copies the body. What the gateway must know first (that we have heard it) goes in front by itself. */
 enum ipcnet_serial_verdict ipcnet_serial_send(struct ipcnet_serial *self, uint16_t id, const uint8_t *body, size_t body_bytes, uint32_t now_us);

@@ -1,7 +1,11 @@
 /*
  * The serial kit as a device on this machine, for tests: a process on a pseudo-terminal that it opens itself (its name is the first line on standard output), or on its standard input and output.
  *
- *   serial_device pty|stdio DATA_ID SEED SILENCE_MS DEAD_MAN_MS
+ *   serial_device pty|stdio DATA_ID SEED SILENCE_MS DEAD_MAN_MS [FLASH [CUT]]
+ *   serial_device make FLASH IMAGE
+ *
+ * FLASH: a file that is its flash memory (sim/flash.h), with two images; then it serves `update` as well (ipcnet_serial_update.h), and restarts by beginning anew. Killed, it leaves what was written. CUT: so many steps of the flash later its power
+ * is cut (exit code 9). `make` makes such a file, with the image in slot 0. Firmware of version 66.x.y is broken: it does nothing but restart.
  *
  * It answers message 1 (motion, 4 bytes) by message 11 with the same body; message 2 (any configuration, 8 bytes) by 12; message 3 (nothing) by a report, message 13: u32 little-endian
  * session, accepted, early, repeated + wrong_sequence, crc_mismatch, silences, peer_restarts, dead_man_stops, lost, outputs. It sends message 10 every 20 ms: u32 number, u8 outputs.
@@ -14,14 +18,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "ipcnet_circuits.h"
+#include "ipcnet_serial_update.h"
+#include "../../shm/core/sha256.h"
+#include "sim/flash.h"
 
 enum { PARAMETERS = 8, LOG_BYTES = 4000, CIRCUIT_FRAME_BYTES = 72, CIRCUITS = 3, SLOTS = 4, MESSAGE_BYTES_MAX = 64, WINDOW_UNITS = 256, REPEAT_US = 200000 };
 enum { MOTION = 1, CONFIGURE = 2, ASK = 3, TELEMETRY = 10, ANSWER = 10, REPORT = 13, REPORT_WORDS = 10, TELEMETRY_US = 20000, BODY_BYTES_MAX = 8 };
@@ -108,6 +116,54 @@ static void answer(struct ipcnet_serial *link, const struct ipcnet_serial_messag
   else (void)ipcnet_serial_send(link, (uint16_t)(message->id + ANSWER), message->body, message->body_bytes, now);
 }
 
+/* ---- Firmware -------------------------------------------------------------------------------------------------------------------------- */
+
+enum { PAGE_BYTES = 1024, UNIT_BYTES = 8, SLOT_BYTES = 28 * 1024, TRIES = 3, PROBATION_US = 60000000, BROKEN = 66, EXIT_POWER = 9, EXIT_NO_IMAGE = 3, UPDATE_MESSAGE_BYTES = 256, UPDATE_WINDOW_UNITS = 512 };
+
+static bool is_trusted(void *context, const uint8_t *header, uint32_t image_at, uint32_t image_bytes) {
+  const struct sim_flash *flash = context;
+  uint8_t hash[32];
+  ipcnet_sha256(flash->bytes + image_at, image_bytes, hash);
+  return memcmp(hash, header + 28, sizeof hash) == 0;
+}
+
+/* What was written to it by those who were this device before. */
+static struct sim_flash *flash_in(const char *path) {
+  static struct sim_flash fresh;
+  const int file = open(path, O_RDWR | O_CLOEXEC);
+  struct sim_flash *flash = file < 0 ? MAP_FAILED : mmap(NULL, sizeof *flash, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (flash == MAP_FAILED) return NULL;
+  sim_flash_init(&fresh, PAGE_BYTES, UNIT_BYTES, SLOT_BYTES);
+  flash->flash = fresh.flash;
+  flash->flash.context = flash;
+  flash->flash.trusted = is_trusted;
+  flash->budget = -1;
+  flash->worn_at = 0;
+  flash->fails = flash->cut = false;
+  return flash;
+}
+
+static int make_flash(const char *path, const char *image) {
+  static struct sim_flash fresh;
+  static uint8_t bytes[SLOT_BYTES];
+  FILE *const from = fopen(image, "rb"), *const to = fopen(path, "wb");
+  if (from == NULL || to == NULL) return EXIT_FAILURE;
+  sim_flash_init(&fresh, PAGE_BYTES, UNIT_BYTES, SLOT_BYTES);
+  sim_flash_program(&fresh, 0, bytes, (uint32_t)fread(bytes, 1, sizeof bytes, from));
+  const bool written = fwrite(&fresh, sizeof fresh, 1, to) == 1;
+  return fclose(to) == 0 && fclose(from) == 0 && written ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* With another seed: a device that has started anew is told by it. */
+static void restart(char **argv) {
+  char seed[16];
+  snprintf(seed, sizeof seed, "%lu", (strtoul(argv[3], NULL, 10) + 1000003ul) & 0xFFFFFFFFul);
+  argv[3] = seed;
+  argv[7] = NULL;
+  execv("/proc/self/exe", argv);
+  _exit(EXIT_FAILURE);
+}
+
 int main(int argc, char **argv) {
   static uint8_t receive_memory[IPCNET_SERIAL_RECEIVE_BYTES(IPCNET_CIRCUITS_LINE_BYTES + CIRCUIT_FRAME_BYTES)], send_memory[8 * IPCNET_SERIAL_WIRE_BYTES(4 * REPORT_WORDS)];
   static const struct ipcnet_serial_receive receive[] = { { .id = MOTION, .body_bytes = 4, .motion = true }, { .id = CONFIGURE, .body_bytes = BODY_BYTES_MAX }, { .id = ASK, .body_bytes = 0 } };
@@ -117,18 +173,35 @@ int main(int argc, char **argv) {
   };
   static struct ipcnet_serial link;
   static uint32_t parameters[PARAMETERS];
+  static struct ipcnet_serial_update update;
   static const struct ipcnet_circuit_service services[] = {
     { .name = "parameter", .context = parameters, .hear = hear_parameter, .tell = tell_parameter }, { .name = "log", .tell = tell_log }, { .name = "count", .hear = hear_count, .tell = tell_count },
+    IPCNET_SERIAL_UPDATE_SERVICE(&update),
   };
   static struct ipcnet_circuit calls[IPCNET_CIRCUITS(CIRCUITS)];
   static uint8_t slots[SLOTS][IPCNET_CIRCUITS_SLOT_BYTES(CIRCUIT_FRAME_BYTES)];
-  static const struct ipcnet_circuits_options circuits_options = {
+  static struct ipcnet_circuits_options circuits_options = {
     .link = &link, .name = "C device", .services = services, .service_count = 3, .circuits = calls, .circuit_count = CIRCUITS, .slots = slots[0], .slot_count = SLOTS,
     .frame_bytes = CIRCUIT_FRAME_BYTES, .message_bytes_max = MESSAGE_BYTES_MAX, .window_units = WINDOW_UNITS, .repeat_us = REPEAT_US,
   };
   static struct ipcnet_circuits circuits;
   uint32_t next_us = now_us(), number = 0;
-  if (argc != 6) return EXIT_FAILURE;
+  if (argc == 4 && strcmp(argv[1], "make") == 0) return make_flash(argv[2], argv[3]);
+  if (argc < 6 || argc > 8) return EXIT_FAILURE;
+  struct sim_flash *const flash = argc > 6 ? flash_in(argv[6]) : NULL;
+  struct ipcnet_serial_update_options update_options = { .link = &link, .flash = flash != NULL ? &flash->flash : NULL, .probation_us = PROBATION_US, .tries = TRIES };
+  uint8_t slot = 0;
+  if (argc > 6 && flash == NULL) return EXIT_FAILURE;
+  if (flash != NULL) {
+    if (setjmp(flash->power) != 0) _exit(EXIT_POWER);
+    if (argc > 7) flash->budget = strtol(argv[7], NULL, 10);
+    if (!ipcnet_node_boot(&flash->flash, &slot)) return EXIT_NO_IMAGE;
+    ipcnet_serial_update_init(&update, &update_options, slot, now_us());
+    if (update.update.running.version >> 24 == BROKEN) restart(argv);
+    circuits_options.service_count++;
+    circuits_options.message_bytes_max = UPDATE_MESSAGE_BYTES;
+    circuits_options.window_units = UPDATE_WINDOW_UNITS;
+  }
   options.data_id = (uint32_t)strtoul(argv[2], NULL, 10);
   options.silence_us = (uint32_t)strtoul(argv[4], NULL, 10) * 1000u;
   options.dead_man_us = (uint32_t)strtoul(argv[5], NULL, 10) * 1000u;
@@ -162,6 +235,10 @@ int main(int argc, char **argv) {
       next_us = now + TELEMETRY_US;
     }
     ipcnet_circuits_poll(&circuits, now_us());
+    if (flash != NULL) {
+      ipcnet_serial_update_poll(&update, now_us());
+      if (update.restarts) restart(argv);
+    }
     /* As a UART does: what it cannot take stays. */
     const size_t length = ipcnet_serial_take(&link, bytes, sizeof bytes);
     for (size_t written = 0; written < length;) {

@@ -40,7 +40,7 @@ test("C and TypeScript write and read the same bytes, five thousand times", () =
 
 test("the serial kit compiles alone, freestanding, in C99, without a warning", () => {
   const flags = ["-std=c99", "-pedantic", "-ffreestanding", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Werror", "-fsyntax-only", "-Ischemas/crc/c", "-Ischemas/e2e/c", "-DIPCNET_E2E_ONLY", "-DIPCNET_E2E_P08"];
-  const run = spawnSync(process.env["CC"] ?? "cc", [...flags, "drivers/nodekit/ipcnet_serial.c", "drivers/nodekit/ipcnet_circuits.c"], { cwd: root, encoding: "utf8" });
+  const run = spawnSync(process.env["CC"] ?? "cc", [...flags, "drivers/nodekit/ipcnet_serial.c", "drivers/nodekit/ipcnet_circuits.c", "drivers/nodekit/ipcnet_serial_update.c"], { cwd: root, encoding: "utf8" });
   assert.equal(run.status, 0, run.stderr);
 });
 

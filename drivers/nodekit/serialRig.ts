@@ -25,6 +25,8 @@ export class Wire {
   /** All that the device was sent. */
   readonly sent: Uint8Array[] = [];
   device: ChildProcess | undefined;
+  /** A file that is its flash memory: it takes new firmware. */
+  flash: string | undefined;
   readonly #silenceMs: number;
 
   constructor(pty: Pty, silenceMs: number) {
@@ -35,9 +37,9 @@ export class Wire {
     });
   }
 
-  /** `seed`: of its sessions; another one at each start. */
-  switchOn(seed: number): void {
-    const device = (this.device = spawn(join(root, "dist/native/test/serial_device"), ["stdio", String(DATA_ID), String(seed), String(this.#silenceMs), String(DEAD_MAN_MS)], { stdio: ["pipe", "pipe", "inherit"] }));
+  /** `seed`: of its sessions; another one at each start. `cutSteps`: after so many steps of its flash its power is cut. */
+  switchOn(seed: number, cutSteps?: number): void {
+    const device = (this.device = spawn(join(root, "dist/native/test/serial_device"), ["stdio", String(DATA_ID), String(seed), String(this.#silenceMs), String(DEAD_MAN_MS), ...(this.flash === undefined ? [] : [this.flash, ...(cutSteps === undefined ? [] : [String(cutSteps)])])], { stdio: ["pipe", "pipe", "inherit"] }));
     // What it was still to be sent is lost with it.
     device.stdin!.on("error", () => device.stdin!.destroy());
     device.stdout!.on("data", (bytes: Buffer) => {

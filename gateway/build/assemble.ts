@@ -99,7 +99,9 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   const links: Link[] = [];
   const frameLinks = new Map<string, Awaited<ReturnType<typeof buildCanLink>>>();
   const reflex = accepted.reflexTable && (await buildReflexParts({ config, configFile, table: accepted.reflexTable, clock, event: told, epoch: () => epoch.value, outdated }));
+  const updaters = new Map<string, DeviceService>();
   const care = new CareOfNodes(config.nodes, {
+    serial: { device: (link) => updaters.get(link), isOperational: (node) => nodes.states()[node] === "operational", wait: (ms) => new Promise((resolve) => void clock.at(clock.nowUs() + ms * 1e3, resolve)) },
     nowUs: () => clock.nowUs(), event, reschedule: () => gateway?.reschedule(), updatesChanged: () => changed(),
     allowed: () => supervisor.state === "disarmed" && !supervisor.settling && epoch.value > 0,
     line: (bus) => frameLinks.get(bus)?.line,
@@ -114,6 +116,7 @@ export async function assemble({ accepted, instance, clock, write, pair }: Assem
   for (const port of config.serial) {
     const link = await buildSerialLink(port, common);
     links.push(link);
+    if (link.updater) updaters.set(port.name, link.updater);
     for (const [name, service] of link.services) devices.set(`serial/${port.name}/${name}`, service);
   }
   const paths = new Map<string, CommandPath>(links.flatMap(({ name, path }) => (path ? [[name, path]] : [])));

@@ -2,6 +2,7 @@
 import type { Clock } from "../../schemas/clock.ts";
 import type { Config, SerialMessage, SerialPort } from "../../schemas/messages/config.ts";
 import { compileFields, type FieldDefinition } from "../../schemas/records/index.ts";
+import { UPDATE_SERVICE } from "../../drivers/nodekit/serialUpdate.ts";
 import type { LinkPorts } from "../links/link.ts";
 import type { WatchLink } from "../links/linkGuard.ts";
 import { DeviceServices } from "../links/deviceServices.ts";
@@ -37,15 +38,20 @@ export async function buildSerialLink(port: SerialPort, { config, heartbeats, ta
     const message = port.messages.find(({ name, direction }) => name === wanted && direction === "out")!;
     return { id: message.id, name: message.name, codec: serialFieldsCodec(message), ...limits };
   });
+  const takesFirmware = config.nodes.some(({ link, update }) => link === port.name && update);
   const driver = createSerialDriver({
     name: port.name, port: port.port, baudBps: port.baudBps, optional: port.optional, silenceTimeoutMs: port.silenceTimeoutMs, clock,
     dataId: port.dataId === "schema" ? serialDataId(port) : port.dataId,
     receive: inputs.map(({ id, codec }) => ({ id, bodyBytes: codec.wireBytes })),
-    ...(port.services ? { circuits: {} } : {}),
+    ...(port.services || takesFirmware ? { circuits: {} } : {}),
   });
-  const services = port.services ? new DeviceServices({ driver, names: port.services, clock }).byName : new Map<string, never>();
+  const names = [...(port.services ?? []), ...(takesFirmware ? [UPDATE_SERVICE] : [])];
+  const all = names.length > 0 ? new DeviceServices({ driver, names, clock }).byName : new Map<string, never>();
+  // New firmware is the gateway's own to bring: it knows whether the robot is disarmed.
+  const updater = takesFirmware ? all.get(UPDATE_SERVICE) : undefined;
+  const services = new Map([...all].filter(([name]) => !takesFirmware || name !== UPDATE_SERVICE));
   const nodes = heartbeats.byMessages(port.name);
-  return new SerialPortLink({ driver, services, inputs, commands, table, rejects, clock, gate, ports, restarted: (nowUs) => heartbeats.restarted(nodes, nowUs), watch: watch?.(port.name, ({ key }) => inputs.find(({ id }) => id === key)?.name ?? `message ${key}`) });
+  return new SerialPortLink({ driver, services, updater, inputs, commands, table, rejects, clock, gate, ports, restarted: (nowUs) => heartbeats.restarted(nodes, nowUs), watch: watch?.(port.name, ({ key }) => inputs.find(({ id }) => id === key)?.name ?? `message ${key}`) });
 }
 
 /** The codec of a serial message of the configuration. */

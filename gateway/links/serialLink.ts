@@ -36,6 +36,8 @@ export interface SerialLinkOptions {
   driver: SerialDriver;
   /** What the device serves, by its own names. */
   services: ReadonlyMap<string, DeviceService>;
+  /** How the device is brought new firmware, if it is. */
+  updater?: DeviceService | undefined;
   inputs: readonly SerialInput[];
   commands: readonly SerialCommand[];
   table: TopicTable;
@@ -65,6 +67,7 @@ export class SerialPortLink implements Link {
   readonly path: CommandPath | undefined;
   readonly driver: SerialDriver;
   readonly services: ReadonlyMap<string, DeviceService>;
+  readonly updater: DeviceService | undefined;
   readonly #options: SerialLinkOptions;
   readonly #inputs = new Map<number, Incoming>();
   #counts = { received: 0, accepted: 0 };
@@ -76,6 +79,7 @@ export class SerialPortLink implements Link {
     this.#options = options;
     this.driver = driver;
     this.services = options.services;
+    this.updater = options.updater;
     this.name = driver.name;
     for (const input of options.inputs) {
       const record = new Uint8Array(input.codec.layout.sizeBytes);

@@ -11,6 +11,7 @@ import type { Node } from "../../schemas/messages/config.ts";
 import type { NodeIdentityReport } from "../../schemas/messages/statusReport.ts";
 import type { EventInput } from "../observe/events.ts";
 import type { NodeEvent } from "./monitor.ts";
+import { SerialCare, type SerialCarePorts } from "./serialCare.ts";
 
 export interface CareLine {
   room(nowUs: number): number;
@@ -27,12 +28,15 @@ export interface CarePorts {
   reschedule(): void;
   /** `updating` is another: for a successor. */
   updatesChanged(): void;
+  /** For nodes at serial lines; absent: there are none. */
+  serial?: SerialCarePorts;
 }
 
 /** Between two looks while a conversation runs. Answers and echoes drive it; this is for silence. */
 const LOOK_US = 10_000;
 /** A node that did not answer is asked again. */
 const RETRY_US = 5_000_000;
+const NOT_DISARMED = "firmware is replaced only while the robot is disarmed (ipcnet disarm)";
 
 export type UpdateState = { state: "running"; progress: number } | { state: "ended"; result: UpdateResult | { ok: false; code: "interrupted"; why: string } };
 
@@ -54,6 +58,7 @@ type Talk = { kind: "identity"; cared: Cared; course: IdentityReading } | { kind
 export class NodeCare {
   readonly #ports: CarePorts;
   readonly #cared: Cared[];
+  readonly #serial: SerialCare | undefined;
   /** By bus. */
   readonly #talks = new Map<string, Talk>();
   /** What is still to be said of a conversation that is over, by bus. */
@@ -61,6 +66,7 @@ export class NodeCare {
 
   constructor(nodes: readonly Node[], ports: CarePorts) {
     this.#ports = ports;
+    this.#serial = ports.serial && new SerialCare(nodes, ports, ports.serial, (node, result) => this.#tellUpdated(node.name, result));
     this.#cared = nodes.flatMap((node) => ("canopen" in node.heartbeat && (node.identity !== undefined || node.update)
       ? [{ node, number: node.heartbeat.canopen, identity: undefined, wanted: false, failed: false, askUs: 0, owesStart: false }] : []));
   }
@@ -94,6 +100,7 @@ export class NodeCare {
 
   poll(nowUs: number): void {
     const allowed = this.#ports.allowed();
+    this.#serial?.poll(allowed);
     for (const [bus, talk] of this.#talks) {
       if (!allowed) {
         this.#cut(bus, talk, "the robot is not disarmed any more");
@@ -108,7 +115,7 @@ export class NodeCare {
   }
 
   nextDeadlineUs(nowUs: number): number | undefined {
-    if (this.#talks.size > 0) return nowUs + LOOK_US;
+    if (this.#talks.size > 0 || (this.#serial?.updating().length ?? 0) > 0) return nowUs + LOOK_US;
     if (!this.#ports.allowed()) return undefined;
     if (this.#last.size > 0) return nowUs + LOOK_US;
     const due = this.#cared.flatMap(({ wanted, askUs, owesStart }) => (owesStart ? [nowUs] : wanted ? [askUs] : []));
@@ -117,7 +124,8 @@ export class NodeCare {
 
   /** One sentence for each reason not to arm. `isThere`: whether a node was heard; one that is away is missing already. */
   missing(isThere: (node: string) => boolean): string[] {
-    return this.#cared.flatMap((cared) => {
+    const serial = (this.#serial?.updating() ?? []).map((name) => `the firmware of node ${name} is being replaced`);
+    return serial.concat(this.#cared.flatMap((cared) => {
       const { node } = cared;
       if (this.#updating(cared)) return [`the firmware of node ${node.name} is being replaced`];
       if (node.identity?.onMismatch !== "refuseArming") return [];
@@ -125,7 +133,7 @@ export class NodeCare {
       if (wrong.length > 0) return [`node ${node.name} is not the configured one: ${wrong.join(", ")}`];
       if (cared.identity !== undefined || !node.required || !isThere(node.name)) return [];
       return [cared.failed ? `node ${node.name} does not say who it is` : `node ${node.name} has not said who it is yet`];
-    });
+    }));
   }
 
   /** What is known of a node; undefined: it is not asked. */
@@ -145,14 +153,15 @@ export class NodeCare {
   /** Share of the image that the node has, while it is given one. */
   progressOf(name: string): number | undefined {
     const talk = [...this.#talks.values()].find(({ kind, cared }) => kind === "update" && cared.node.name === name);
-    return talk?.kind === "update" ? talk.course.progress : undefined;
+    return talk?.kind === "update" ? talk.course.progress : this.#serial?.progressOf(name);
   }
 
   /** Begins to replace a node's firmware; what comes of it stands in `now` of what is returned. A text: why not. */
   update(name: string, image: Uint8Array, steadyUs: number | undefined): { now: UpdateState } | string {
     const cared = this.#cared.find(({ node }) => node.name === name);
+    if (this.#serial?.has(name)) return this.#ports.allowed() ? this.#serial.update(name, image, steadyUs) : NOT_DISARMED;
     if (!cared?.node.update) return `the configuration does not let the firmware of ${name} be replaced (update: true)`;
-    if (!this.#ports.allowed()) return "firmware is replaced only while the robot is disarmed (ipcnet disarm)";
+    if (!this.#ports.allowed()) return NOT_DISARMED;
     const { link } = cared.node;
     const before = this.#talks.get(link);
     if (before?.kind === "update") return `the firmware of ${before.cared.node.name} is being replaced on the same bus`;
@@ -173,7 +182,7 @@ export class NodeCare {
 
   /** Nodes whose firmware is being replaced. */
   updating(): string[] {
-    return this.#cared.filter((cared) => this.#updating(cared)).map(({ node }) => node.name);
+    return this.#cared.filter((cared) => this.#updating(cared)).map(({ node }) => node.name).concat(this.#serial?.updating() ?? []);
   }
 
   /** The gateway before this one has ended in the middle of these. Nothing is mended silently: the node gives a transfer up by itself, and stays pre-operational until somebody decides. */
@@ -193,7 +202,7 @@ export class NodeCare {
       this.#cut(bus, talk, why);
       return true;
     }
-    return false;
+    return this.#serial?.abort(name, why) ?? false;
   }
 
   /** Puts a node to work (NMT start): one that an update left pre-operational. A text: why not. */
@@ -273,6 +282,10 @@ export class NodeCare {
     this.#ports.updatesChanged();
     cared.wanted = cared.node.identity !== undefined;
     cared.identity = undefined;
+    this.#tellUpdated(name, result);
+  }
+
+  #tellUpdated(name: string, result: Extract<UpdateState, { state: "ended" }>["result"]): void {
     if (result.ok) this.#ports.event({ severity: "info", code: "nodeUpdated", source: name, text: `node ${name} runs its new firmware` });
     else this.#ports.event({ severity: "error", code: "nodeUpdateFailed", source: name, text: `the firmware of node ${name} was not replaced: ${updateText(result)}` });
   }
@@ -328,7 +341,7 @@ export function updateText(result: Exclude<Extract<UpdateState, { state: "ended"
     case "wrongNode": return `the image is for another kind of node; this one is vendor 0x${result.vendor.toString(16)}, product 0x${result.product.toString(16)}`;
     case "sameImage": return "this image runs there already";
     case "onProbation": return "another image is still on probation; it is confirmed or given up within a minute";
-    case "refused": return `the node refuses it (${result.refusal}, abort code 0x${result.abortCode.toString(16)})`;
+    case "refused": return `the node refuses it (${result.refusal}, ${result.abortCode < 1_000 ? `status ${result.abortCode}` : `abort code 0x${result.abortCode.toString(16)}`})`;
     case "noAnswer": return `the node does not answer (${result.during})`;
     case "notRestarted": return "the node has not restarted with it in time";
     case "reverted": return "the node came back with the image that it had before";

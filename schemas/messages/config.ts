@@ -162,7 +162,7 @@ export interface Node {
   /** Arming is refused without it, and losing it starts the safe pose. Default: true. */
   required: boolean;
   identity?: NodeIdentity;
-  /** Its firmware may be replaced over the bus (ipcnet node update), while the robot is disarmed. Default: false. */
+  /** Its firmware may be replaced over the bus or the serial line (ipcnet node update), while the robot is disarmed. Default: false. */
   update: boolean;
 }
 

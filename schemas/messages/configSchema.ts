@@ -104,7 +104,7 @@ const definitions: Record<string, Schema> = {
     timeoutMs: milliseconds("Silent for so long: lost.", 1, hourMs),
     required: flag(true, "Arming is refused without it, and losing it starts the safe pose."),
     "identity?": ref("NodeIdentity"),
-    update: flag(false, "Its firmware may be replaced over the bus (ipcnet node update), while the robot is disarmed."),
+    update: flag(false, "Its firmware may be replaced over the bus or the serial line (ipcnet node update), while the robot is disarmed."),
   }),
 
   SerialField: object("A field of a serial message; fields follow each other without gaps, little-endian.", {

@@ -1,7 +1,7 @@
 /** What the gateway says to nodes besides commands: who they are and new firmware by SDO, the time. The identifiers for that must be free, and the bus must be one on which it can be said. */
 import type { BusMessages } from "./databases.ts";
 import type { CheckContext } from "./context.ts";
-import type { Bus, Node } from "../config.ts";
+import type { Bus, Node, SerialPort } from "../config.ts";
 import type { Path } from "../fault.ts";
 
 /** CiA 301. */
@@ -20,7 +20,9 @@ export function checkNodeCare(context: CheckContext, messages: BusMessages): voi
   const { config } = context;
   for (const [node, path] of context.items(config.nodes, ["nodes"])) {
     if (node.identity !== undefined) checkCare(context, { node, path: [...path, "identity"], messages, ids: [SDO_ANSWER_BASE, SDO_REQUEST_BASE] });
-    if (node.update) checkCare(context, { node, path: [...path, "update"], messages, ids: [SDO_ANSWER_BASE, SDO_REQUEST_BASE, NMT_ID] });
+    const port = config.serial.find(({ name }) => name === node.link);
+    if (node.update && port && "message" in node.heartbeat) checkServices(context, port, [...path, "update"]);
+    else if (node.update) checkCare(context, { node, path: [...path, "update"], messages, ids: [SDO_ANSWER_BASE, SDO_REQUEST_BASE, NMT_ID] });
   }
   for (const [bus, path] of context.items(config.buses, ["buses"])) if (bus.time) checkTime(context, bus, [...path, "time"], messages);
 }
@@ -28,7 +30,7 @@ export function checkNodeCare(context: CheckContext, messages: BusMessages): voi
 function checkCare(context: CheckContext, { node, path, messages, ids }: { node: Node; path: Path; messages: BusMessages; ids: readonly number[] }): void {
   const { heartbeat, link } = node;
   if (!("canopen" in heartbeat)) {
-    context.fault("keyNeeded", path, "only a CANopen node is asked who it is, and takes firmware", { expected: "heartbeat: { canopen: … } beside it", part: "key" });
+    context.fault("keyNeeded", path, "only a CANopen node is asked who it is, and takes firmware (or one at a serial line)", { expected: "heartbeat: { canopen: … } beside it", part: "key" });
     return;
   }
   const bus = context.config.buses.find(({ name }) => name === link);
@@ -39,6 +41,11 @@ function checkCare(context: CheckContext, { node, path, messages, ids }: { node:
     const taken = [...messages.of(link).values()].find(({ message }) => !message.extended && message.canId === canId);
     if (taken) context.fault("duplicateName", path, `${taken.message.name} has the id ${hex(canId)}, by which the node is talked to`, { expected: "an id that no message has" });
   }
+}
+
+/** A device at a serial line serves its update to the gateway, and to nobody who does not know whether the robot is disarmed. */
+function checkServices(context: CheckContext, port: SerialPort, path: Path): void {
+  if (port.services?.includes("update")) context.fault("duplicateName", path, `the service update of the device at ${port.name} is the gateway's own`, { expected: `services of ${port.name} without update` });
 }
 
 function checkTime(context: CheckContext, bus: Bus, path: Path, messages: BusMessages): void {
