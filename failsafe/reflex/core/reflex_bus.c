@@ -53,7 +53,11 @@ void ipcnet_reflex_bus_load(struct ipcnet_reflex *self) {
     bus->budget_us = self->now_us;
     start_health(self, number);
   }
-  for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) self->buses[self->table.messages[row].bus].sends = true;
+  for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) {
+    struct bus_state *bus = &self->buses[self->table.messages[row].bus];
+    bus->sends = true;
+    bus->probe_flags |= self->table.messages[row].can_flags & (IPCNET_CAN_FD | IPCNET_CAN_BRS);
+  }
 }
 
 void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t number, bool trusted) {
@@ -92,7 +96,7 @@ static bool mends(const struct ipcnet_reflex *self, uint32_t number) {
 static void send_probe(struct ipcnet_reflex *self, uint32_t number) {
   uint32_t id = ipcnet_reflex_probe_id(&self->table.buses[number]);
   struct ipcnet_can_frame frame = {
-    .time_us = (double)(self->now_us + PROBE_LIFE_US), .can_id = id, .flags = id > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0, .bus = (uint16_t)number, .token = IPCNET_CAN_PROBE_TOKEN};
+    .time_us = (double)(self->now_us + PROBE_LIFE_US), .can_id = id, .flags = (uint8_t)(self->buses[number].probe_flags | (id > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0)), .bus = (uint16_t)number, .token = IPCNET_CAN_PROBE_TOKEN};
   if (self->os.send(self->os.context, (uint8_t)number, &frame) != IPCNET_CAN_QUEUED) ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_PROBE_FAILED);
 }
 
