@@ -48,7 +48,7 @@ export const register: Register = (program, context) => {
     .description("write a configuration for this robot, check it, allow the services what it names, and start them")
     .option("-y, --yes", "ask nothing: flags, answers of an interrupted run, else what is proposed")
     .option("--robot <NAME>", "name of the robot")
-    .option("--buses <LIST>", "CAN buses: NAME=INTERFACE@BITRATE,…; none: an emulated one")
+    .option("--buses <LIST>", "CAN buses: NAME=INTERFACE@BITRATE,…, with CAN FD @BITRATE/DATABITRATE; none: an emulated one")
     .option("--serial <LIST>", "serial links: NAME=DEVICE,…; none")
     .addOption(new Option("--watchdog <WHO>", "who feeds the hardware watchdog").choices(["reflex", "systemd", "none"]))
     .option("--config <FILE>", "take this configuration instead of writing one; it is copied with the files that it names")
@@ -63,7 +63,7 @@ configuration's links or devices run it again with --config ${CONFIG}: the servi
 
 Examples:
   sudo ipcnet setup
-  sudo ipcnet setup --yes --buses arm=can0@500000,base=can1@250000 --watchdog reflex
+  sudo ipcnet setup --yes --buses arm=can0@500000,base=can1@500000/2000000 --watchdog reflex
   sudo ipcnet setup --yes --config robot.yaml
   ipcnet setup --yes --dry-run`)
     .action((options: SetupOptions, command: Command) => setup(options, globalOptions(command, context).json, context));
