@@ -16,6 +16,8 @@ export type PairKind = "sja1000" | "dcan" | "vxcan";
 
 export interface PairOptions {
   bitrateBps?: number;
+  /** CAN FD, at this rate in the data phase. Only of controllers that have it: dcan, a bench's. */
+  dataBitrateBps?: number;
   restartMs?: number;
   txQueueFrames?: number;
   /** Paced at the bit rate, as a real bus is: emulated controllers pass frames as fast as the processor can. */
@@ -236,8 +238,10 @@ export class Rig {
     await this.sh(`for m in can can-raw can-dev; do modprobe $m; done; for m in dcan faultcan; do [ -d /sys/module/$m ] || insmod ${folder}/$m.ko; done`, { quiet: true });
   }
 
-  #setUp(name: string, kind: PairKind, { bitrateBps = 500_000, restartMs = 0, txQueueFrames = 256, paced = false }: PairOptions): string {
-    const controller = kind === "vxcan" && !this.isBench ? "" : `ip link set ${name} type can bitrate ${bitrateBps} restart-ms ${restartMs} berr-reporting on 2>/dev/null || ip link set ${name} type can bitrate ${bitrateBps} restart-ms ${restartMs}`;
+  #setUp(name: string, kind: PairKind, { bitrateBps = 500_000, dataBitrateBps, restartMs = 0, txQueueFrames = 256, paced = false }: PairOptions): string {
+    // A controller stays in FD mode until it is told otherwise.
+    const rates = `bitrate ${bitrateBps} ${dataBitrateBps === undefined ? "fd off" : `dbitrate ${dataBitrateBps} fd on`}`;
+    const controller = kind === "vxcan" && !this.isBench ? "" : `ip link set ${name} type can ${rates} restart-ms ${restartMs} berr-reporting on 2>/dev/null || ip link set ${name} type can ${rates} restart-ms ${restartMs}`;
     return [
       `ip link set ${name} down`,
       controller,
