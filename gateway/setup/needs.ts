@@ -18,7 +18,7 @@ export interface Needs {
 export const MARK = "# Written by ipcnet setup from the configuration; it is written anew by the next run.";
 export const DROP_IN = "50-ipcnet-setup.conf";
 /** As in deploy/systemd/ipcnet-reflex@.service; a test compares them. */
-export const REFLEX_START = "ExecStart=/usr/lib/ipcnet/dist/native/ipcnet-reflex --instance %i --run /run/ipcnet --state /var/lib/ipcnet";
+export const REFLEX_START = "ExecStart=/usr/lib/ipcnet/dist/native/ipcnet-reflex --instance %i --run /run/ipcnet --state /var/lib/ipcnet --purge /run/ipcnet-purge/purge.sock";
 /** As in deploy/systemd/ipcnet-purge.service; a test compares them. */
 export const PURGE_START = "ExecStart=/usr/lib/ipcnet/dist/native/ipcnet-purge --peer ipcnet";
 /** Names that mean themselves in a unit. The kernel takes others too: such an interface cannot be purged, and the bus process says so when it is to be armed. */
