@@ -8,7 +8,7 @@ const FRAMES = Math.floor((BITRATE_BPS / FRAME_BITS) * SECONDS);
 
 export default behaviour({
   name: "a full bus of 1 Mbit/s: our driver loses nothing where candump beside it loses nothing, and fills the bus as cangen does",
-  needs: { machine: "plain", devices: ["sja1000", "vxcan"] },
+  needs: { machine: "plain", devices: ["sja1000", "vxcan"], alsoOn: ["arm64"] },
   bench: "cangen -g 0 -p 1000 at 1 Mbit/s on one interface, candump and the driver on the other",
   runsOnBench: true,
   isLoad: true,

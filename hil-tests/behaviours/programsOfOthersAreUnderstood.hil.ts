@@ -18,7 +18,7 @@ bus.shutdown()
 
 export default behaviour({
   name: "cangen, canplayer, candump and python-can exchange frames with our driver",
-  needs: { machine: "plain", devices: ["sja1000"] },
+  needs: { machine: "plain", devices: ["sja1000"], alsoOn: ["arm64"] },
   bench: "the same programs on the second interface",
   runsOnBench: true,
   async run(rig) {
