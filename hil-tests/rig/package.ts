@@ -146,10 +146,18 @@ export class InstalledPackage {
 
   /** Until each one has its other one. */
   async paired(): Promise<void> {
-    await this.until("both pairs", async () => {
-      const { active, standby, reflexes = [] } = await this.ask<Failover>("gateway/failover", "gateway/reflex");
-      return active !== undefined && standby?.ready === true && reflexes.length === 2 && reflexes.every(({ there, healthy, tableIsOurs, twinSeenMsAgo }) => there && healthy && tableIsOurs && twinSeenMsAgo !== undefined);
-    });
+    await this.whole({ gateways: 2, reflexes: 2 });
+  }
+
+  /** Until so many gateways and bus processes are well, and where there are two each has its other one. It only asks: nothing is started. */
+  async whole({ gateways, reflexes: count }: { gateways: number; reflexes: number }): Promise<void> {
+    let last: Partial<Failover> = {};
+    await this.until(`${gateways} gateways and ${count} bus processes, all of them well`, async () => {
+      last = await this.ask<Failover>("gateway/failover", count > 0 ? "gateway/reflex" : undefined);
+      const { active, standby, reflexes = [] } = last;
+      const well = reflexes.filter(({ there, healthy, tableIsOurs, twinSeenMsAgo }) => there && healthy && tableIsOurs && (count < 2 || twinSeenMsAgo !== undefined));
+      return active !== undefined && (gateways < 2 || standby?.ready === true) && well.length === count;
+    }, () => last);
   }
 
   /** What the gateway answers; the fields of the second service's list under `reflexes`. Empty: nobody answers. */
@@ -163,14 +171,14 @@ export class InstalledPackage {
   async show(unit: string, property: string): Promise<string> {
     return (await this.#rig.sh(`systemctl show -P ${property} ${unit}`, { quiet: true })).trim();
   }
-  async mainPid(unit: Unit): Promise<number> {
+  async mainPid(unit: string): Promise<number> {
     return Number(await this.show(unit, "MainPID"));
   }
-  async isActive(unit: Unit): Promise<boolean> {
+  async isActive(unit: string): Promise<boolean> {
     return (await this.show(unit, "ActiveState")) === "active";
   }
   /** Another process than `pid`, and READY. */
-  async startedAgain(unit: Unit, pid: number): Promise<void> {
+  async startedAgain(unit: string, pid: number): Promise<void> {
     await this.until(`${unit} again`, async () => {
       const text = await this.#rig.sh(`systemctl show -P MainPID -P ActiveState ${unit}`, { quiet: true });
       const [now, state] = [/^\d+$/m.exec(text)?.[0], /^[a-z]+$/m.exec(text)?.[0]];
