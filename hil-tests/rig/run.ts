@@ -111,7 +111,7 @@ async function virtual({ words, places, record, say, found, groups }: { words: W
   const jobs = groups.flatMap((group) => places.virtual(group, kernelFor(group.machine)));
   if (jobs.some(({ machine }) => machine === "systemd")) {
     // Before a machine is on: what it runs is what is compiled, and building compiles.
-    say("the package is built");
+    say("the package is being built");
     await builtPackage().catch((error: Error) => say(`the package is not built; what installs it will fail: ${error.message.split("\n")[0]}`));
   }
   return jobs;
@@ -140,7 +140,7 @@ function wrongWith(path: string): string | undefined {
   const read = checkConfigFile(path, { machine: false });
   if (!read.readable) return `--config ${path}: ${read.why}`;
   const { config, faults } = read.result;
-  return config ? undefined : `--config ${path} is refused: ${faults.length} faults; ipcnet config check says them line by line`;
+  return config ? undefined : `--config ${path} is refused (${faults.length} ${faults.length === 1 ? "fault" : "faults"}); ipcnet config check says them line by line`;
 }
 
 process.exit(await main());
