@@ -25,6 +25,8 @@ export interface Attempt {
   result: Result;
   /** It was given up in the middle: nobody knows what it has left behind. */
   isSpent: boolean;
+  /** What was skipped because this machine has not got it. */
+  lacking: readonly string[];
 }
 
 export async function attempt({ file, behaviour }: Found, { kind, boards, place, can = [], stop, atMs, onEntry }: AttemptOptions): Promise<Attempt> {
@@ -53,7 +55,7 @@ export async function attempt({ file, behaviour }: Found, { kind, boards, place,
   const log = [rig.log, ...(verdict === "failed" && kind === "systemd" && isOn && !stop.aborted ? [await journal(boards[0]!)] : []), ...(other ? [`\n${boards[1]!.who} machine:\n${other.log}`] : [])].join("");
   for (const { end } of watched) await end().catch((error: Error) => timeline.note("rig", `not ended: ${error.message}`, "bad"));
   const steps = [...rig.steps];
-  return { result: { file, name, machine: kind, verdict, why, atMs, ms, bench, steps, figures: [...rig.figures], entries: timeline.sorted(), frames: timeline.frames, log }, isSpent: limit.isOver };
+  return { result: { file, name, machine: kind, verdict, why, atMs, ms, bench, steps, figures: [...rig.figures], entries: timeline.sorted(), frames: timeline.frames, log }, isSpent: limit.isOver, lacking: [...rig.lacking, ...(other?.lacking ?? [])] };
 }
 
 /** How long a behaviour may take, and whoever ends it before. */

@@ -84,11 +84,10 @@ export class Places {
         return;
       }
       for (let each = waiting[0]; each && !this.#stop.aborted; each = waiting[0]) {
-        const { result, isSpent } = await attempt(each, { kind, place, boards, stop: this.#stop, atMs: this.#record.ms, onEntry: this.#follow(each) });
+        const { result, isSpent, lacking } = await attempt(each, { kind, place, boards, stop: this.#stop, atMs: this.#record.ms, onEntry: this.#follow(each) });
         waiting.shift();
         failed ||= result.verdict === "failed";
-        if (result.verdict === "skipped") this.#record.lacks(result.why);
-        for (const step of result.steps) if (step.verdict === "skipped") this.#record.lacks(step.text);
+        for (const what of lacking) this.#record.lacks(what);
         this.#record.add(result);
         if (isSpent || boards.some(({ machine }) => !machine.isOn) || !(await allAnswer(boards))) return;
       }

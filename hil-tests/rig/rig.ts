@@ -62,6 +62,8 @@ const OWN_CLOCK_FACTOR = 100;
 export class Rig {
   readonly steps: Step[] = [];
   readonly figures: [string, string][] = [];
+  /** What this machine has not got, so that something was skipped. What a test in the machine skips by itself is not among it. */
+  readonly lacking: string[] = [];
   log = "";
   #hasOwnClock = false;
   /** Why nothing can be done with it any more. */
@@ -127,6 +129,7 @@ export class Rig {
   }
   /** This cannot be tried here: in a step of it the rest goes on, else the behaviour is over. Something of this machine is lacking. */
   skip(why: string): never {
+    this.lacking.push(why);
     throw new Skipped(why);
   }
   /** A part of the behaviour that holds or does not; what comes after it is not tried if it does not. */
