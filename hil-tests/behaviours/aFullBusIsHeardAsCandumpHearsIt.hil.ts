@@ -34,7 +34,7 @@ async function counting(rig: Rig, name: string): Promise<{ end(): Promise<{ fram
     end: async () => {
       dump.signal("SIGTERM");
       await dump.ended;
-      const [frames, first, last] = (await rig.sh(`grep -c '#........' ${file}; head -1 ${file} | tr -d '()' | cut -d' ' -f1; tail -1 ${file} | tr -d '()' | cut -d' ' -f1; rm ${file}`, { quiet: true })).trim().split("\n").map(Number);
+      const [frames, first, last] = (await rig.sh(`grep -c '#........' ${file} || true; head -1 ${file} | tr -d '()' | cut -d' ' -f1; tail -1 ${file} | tr -d '()' | cut -d' ' -f1; rm ${file}`, { quiet: true })).trim().split("\n").map(Number);
       return { frames: frames ?? 0, seconds: (last ?? 0) - (first ?? 0) };
     },
   };
