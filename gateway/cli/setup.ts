@@ -238,13 +238,14 @@ function managerWatchdog(who: Answers["watchdog"], { watchdog }: Hardware): stri
 
 /* ---- Writing ------------------------------------------------------------------------------------------------------------------------------ */
 
-function show(changes: readonly Change[], { reasons, units }: Needs, json: boolean, { stdout }: CliContext): void {
-  if (json) return void stdout.write(`${toJson({ changes, units, reasons })}\n`);
+function show(changes: readonly Change[], { reasons, leftOut, units }: Needs, json: boolean, { stdout }: CliContext): void {
+  if (json) return void stdout.write(`${toJson({ changes, units, reasons, leftOut })}\n`);
   for (const { path, before, after, backup } of changes) {
     stdout.write(`\n${after === undefined ? "remove" : before === undefined ? "write" : "change"} ${path}${backup === undefined ? "" : ` (as it was: ${backup})`}\n`);
     for (const line of differenceOf(before, after)) stdout.write(`  ${printable(line)}\n`);
   }
   if (reasons.length > 0) stdout.write(`\nThe services are allowed more than as shipped:\n${reasons.map((reason) => `  ${printable(reason)}\n`).join("")}`);
+  if (leftOut.length > 0) stdout.write(`\nThis cannot be set up:\n${leftOut.map((each) => `  ${printable(each)}\n`).join("")}`);
   stdout.write(`\nServices: ${units.join(", ")}\n\n`);
 }
 

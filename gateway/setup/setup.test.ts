@@ -144,10 +144,10 @@ test("for a reflex that may send somebody purges its own interfaces, and it has 
   const config = configOf(text(""));
   assert.equal(needsOf(config, { watchdog: "none" }).dropIns.size, 0);
   const sends: Config = { ...config, safePose: { ...config.safePose, plan: "arm.plan.yaml" } };
-  const purge = (buses: readonly Partial<Config["buses"][number]>[]): { text: string | undefined; units: readonly string[] } => {
+  const purge = (buses: readonly Partial<Config["buses"][number]>[]): { text: string | undefined; units: readonly string[]; leftOut: readonly string[] } => {
     const needs = needsOf({ ...sends, buses: buses.map((each) => ({ ...config.buses[0]!, ...each })) }, { watchdog: "none" });
     assert.equal(needs.dropIns.get("ipcnet-reflex@.service"), undefined);
-    return { text: needs.dropIns.get("ipcnet-purge.service"), units: needs.units };
+    return { text: needs.dropIns.get("ipcnet-purge.service"), units: needs.units, leftOut: needs.leftOut };
   };
   assert.match(purge([{}]).text!, /^ExecStart=\nExecStart=\/usr\/lib\/ipcnet\/dist\/native\/ipcnet-purge --peer ipcnet can0$/m);
   assert.deepEqual(purge([{}]).units.slice(0, 2), ["ipcnet-purge.service", "ipcnet-reflex@a.service"]);
@@ -155,6 +155,8 @@ test("for a reflex that may send somebody purges its own interfaces, and it has 
   const mixed = purge([{}, { interface: "can1", listenOnly: true }, { interface: "/run/ipcnet/demo-bus.sock", driver: "emulator" }, { interface: "base-can.2" }, { interface: "--peer" }, { interface: "can%n" }, { interface: "can$A" }, { interface: "a\nUser=root" }, { interface: "a name" }]);
   assert.match(mixed.text!, /--peer ipcnet can0 base-can\.2$/m);
   assert.doesNotMatch(mixed.text!, /User=/);
+  assert.deepEqual(mixed.leftOut.map((each) => each.slice(0, each.indexOf(": "))), ['"--peer"', '"can%n"', '"can$A"', '"a\\nUser=root"', '"a name"'], "and those are told");
+  assert.deepEqual(purge([{}, { interface: "can%n", listenOnly: true }]).leftOut, []);
   assert.equal(purge([{ listenOnly: true }]).text, undefined);
   assert.ok(!purge([{ listenOnly: true }]).units.includes("ipcnet-purge.service"));
   assert.equal(needsOf({ ...sends, redundancy: { ...sends.redundancy, reflex: "none" } }, { watchdog: "none" }).dropIns.get("ipcnet-purge.service"), undefined);
