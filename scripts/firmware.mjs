@@ -9,7 +9,7 @@ const firmware = (name) => `examples/firmware/${name}`;
 const kit = (name) => `drivers/nodekit/${name}`;
 const e2e = ["schemas/e2e/c/ipcnet_e2e.c", "schemas/crc/c/ipcnet_crc.c"];
 const cortexM = ["startup.c", "cortexm.c", "restart.c", "systick.c", "memory.c"].map((name) => firmware(`common/${name}`));
-const gripper = [...["main.c", "gripper.c"].map((name) => firmware(`gripper/${name}`)), kit("ipcnet_serial.c"), ...e2e];
+const gripper = [...["main.c", "gripper.c"].map((name) => firmware(`gripper/${name}`)), kit("ipcnet_serial.c"), kit("ipcnet_circuits.c"), ...e2e];
 
 const joint = [...["main.c", "joint.c"].map((name) => firmware(`joint/${name}`)), kit("ipcnet_node.c"), kit("ipcnet_node_device.c"), kit("ipcnet_node_sdo.c"), kit("ipcnet_node_bytes.c"), ...e2e];
 const jointFlags = ["-DJOINT_NUMBER=3", "-DIPCNET_E2E_ONLY", "-DIPCNET_E2E_P05"];

@@ -72,7 +72,8 @@ export class EmulatedBoard {
     const [uart, qmp] = [name("uart"), name("qmp")];
     // The processor waits until we are on its line: it must not speak to nobody.
     const child = (this.#process = spawn("qemu-system-arm", [
-      "-M", "mps2-an385", "-kernel", firmwarePath(this.#firmware), "-display", "none", "-monitor", "none", "-nodefaults", "-nic", "none", "-S",
+      // Its time is that of its instructions, 32 ns each, and the host's only while it waits: a host without a processor to spare makes it slow, and its watchdog does not bite for that.
+      "-icount", "shift=5,sleep=on", "-M", "mps2-an385", "-kernel", firmwarePath(this.#firmware), "-display", "none", "-monitor", "none", "-nodefaults", "-nic", "none", "-S",
       "-action", "watchdog=reset", "-chardev", `socket,id=uart,path=${uart},server=on,wait=off`, "-serial", "chardev:uart", "-qmp", `unix:${qmp},server=on,wait=off`,
     ], { stdio: ["ignore", "ignore", "inherit"] }));
     child.once("close", () => {

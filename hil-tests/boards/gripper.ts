@@ -1,4 +1,5 @@
 /** The gateway's side of examples/firmware/gripper: its configuration, and a client that moves it. */
+import assert from "node:assert/strict";
 import type { StatusReport } from "../../schemas/messages/statusReport.ts";
 import type { Client } from "../../shm/client/index.ts";
 import { type Daemon, startDaemon } from "../daemon.ts";
@@ -14,7 +15,7 @@ export function gripperConfiguration(port: string, { patient = false } = {}): st
     version: 1,
     robot: "bench",
     serial: [{
-      name: "gripper", port, baudBps: 115_200, dataId: 0x4752_4950, silenceTimeoutMs: silenceMs,
+      name: "gripper", port, baudBps: 115_200, dataId: 0x4752_4950, silenceTimeoutMs: silenceMs, services: ["parameter", "identity", "counters"],
       messages: [
         { id: 1, name: "State", direction: "in", timeoutMs: 1_000, fields: [
           { name: "position", type: "i16", factor: 0.001 }, { name: "velocity", type: "i16", factor: 0.001 },
@@ -52,6 +53,14 @@ export interface GripperState {
   poses: number;
   uptimeMs: number;
 }
+
+export const parameters = { forceLimit: 0, velocityLimit: 1 } as const;
+export interface ParameterAnswer {
+  value: number;
+  minimum: number;
+  maximum: number;
+}
+const COUNTERS = ["uptimeMs", "obeyed", "refused", "poses", "crcErrors", "outOfSequence", "silences", "gateways", "deadManStops", "requests", "circuitsRefused", "parametersLost"] as const;
 
 /** A gateway with the gripper, and a program that watches and moves it. */
 export class GripperRig {
@@ -98,6 +107,30 @@ export class GripperRig {
   async arm(reset = false): Promise<void> {
     await this.until("nothing missing for arming", ({ missingForArming }) => missingForArming.length === (reset ? 1 : 0));
     await this.client.request("gateway/arm", { reset, why: "test" });
+  }
+
+  async #ask(service: string, body: Uint8Array = new Uint8Array(0), timeoutMs = 60_000): Promise<DataView> {
+    const answer = (await this.client.request(`serial/gripper/${service}`, body, { timeoutMs })) as Uint8Array;
+    return new DataView(answer.buffer, answer.byteOffset, answer.length);
+  }
+
+  /** Reads it, or sets it to `value`. */
+  async parameter(which: number, value?: number): Promise<ParameterAnswer> {
+    const answer = await this.#ask("parameter", Uint8Array.of(which, ...(value === undefined ? [] : [value & 0xff, value >>> 8])));
+    assert.equal(answer.byteLength, 6);
+    return { value: answer.getUint16(0, true), minimum: answer.getUint16(2, true), maximum: answer.getUint16(4, true) };
+  }
+
+  async identity(): Promise<{ vendor: number; product: number; version: number; startedBy: number }> {
+    const answer = await this.#ask("identity");
+    assert.equal(answer.byteLength, 13);
+    return { vendor: answer.getUint32(0, true), product: answer.getUint32(4, true), version: answer.getUint32(8, true), startedBy: answer.getUint8(12) };
+  }
+
+  async counters(): Promise<Record<(typeof COUNTERS)[number], number>> {
+    const answer = await this.#ask("counters");
+    assert.equal(answer.byteLength, 4 * COUNTERS.length);
+    return Object.fromEntries(COUNTERS.map((name, index) => [name, answer.getUint32(4 * index, true)])) as Record<(typeof COUNTERS)[number], number>;
   }
 
   /** Commands 50 times a second from now on, whatever becomes of them. */

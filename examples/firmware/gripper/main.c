@@ -6,6 +6,7 @@ enum { WATCHDOG_MS = 400 };
 
 int main(void) {
   static struct gripper gripper;
+  static struct gripper_kept kept __attribute__((section(".noinit")));
   uint8_t byte = 0, next = 0;
   bool waits = false;
   board_start();
@@ -15,7 +16,7 @@ int main(void) {
     board_watchdog_feed();
     board_sleep();
   }
-  gripper_start(&gripper, board_entropy(), (uint8_t)board_cause(), board_now_us());
+  (void)gripper_start(&gripper, &kept, board_entropy(), (uint8_t)board_cause(), board_now_us());
   gripper_byte(&gripper, byte, board_now_us());
   for (;;) {
     board_watchdog_feed();
