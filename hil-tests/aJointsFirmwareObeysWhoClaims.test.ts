@@ -9,6 +9,7 @@ import { attachInProcess } from "../drivers/can/emulator/inProcess.ts";
 import { CanFlag } from "../drivers/can/frame.ts";
 import { ArmRig, LIFE_MS, moveTo } from "./armRig.ts";
 import { CLAIM_ID } from "./reflexProcesses.ts";
+import { systemClock } from "../schemas/clock.ts";
 import { eventually, standsStill } from "./waiting.ts";
 import { projectRoot } from "../schemas/testData.ts";
 import { NODE_NUMBERS } from "../examples/arm/messages.ts";
@@ -151,4 +152,22 @@ test("it stands still for a while and goes on: what waited for it meanwhile move
   const velocities = states.slice(from).map(({ velocity }) => velocity);
   assert.deepEqual(velocities, velocities.toSorted((a, b) => b - a));
   assert.equal(velocities.at(-1), 0);
+});
+
+test("it was told to stop while it stood still: that is obeyed, however old it is", { timeout: 180_000 }, async (t) => {
+  const { rig, joint, states } = await bench(t);
+  const operator = attachInProcess(rig.host, { name: "operator" });
+  await eventually("it reports", () => states.length > 0, { timeoutMs: 60_000 });
+  await joint.freeze();
+  // CiA 301: NMT, stop this node.
+  operator.port.send({ timeUs: 0, canId: 0, flags: 0, data: Uint8Array.from([2, NODE_NUMBERS.base]) });
+  await eventually("the frame has been on the bus", () => rig.seen.some(({ canId }) => canId === 0), { timeoutMs: 60_000 });
+  // Longer than it takes for late.
+  const fromUs = systemClock.nowUs();
+  await eventually("a second has passed", () => systemClock.nowUs() > fromUs + 1_000_000, { timeoutMs: 60_000 });
+  const from = rig.seen.length;
+  joint.thaw();
+  const HEARTBEAT = 0x700 + NODE_NUMBERS.base;
+  const STOPPED = 4;
+  await eventually("it says that it is stopped", () => rig.seen.slice(from).some(({ canId, data }) => canId === HEARTBEAT && data[0] === STOPPED), { timeoutMs: 60_000, last: () => rig.seen.slice(from).slice(-5) });
 });

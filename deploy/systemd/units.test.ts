@@ -102,6 +102,17 @@ test("nothing that may own a bus has a capability", () => {
   assert.match(readFileSync(join(folder, "ipcnet-purge.socket"), "utf8"), /^SocketUser=ipcnet\nSocketGroup=ipcnet\nSocketMode=0600$/m);
 });
 
+test("no socket is made for somebody in a folder that is his: a link in its place would give him what it names", () => {
+  const theirs = [...readFileSync(join(folder, "../host/tmpfiles.conf"), "utf8").matchAll(/^d (\S+) \d+ (?!root\b)/gm)].map(([, path]) => path!);
+  assert.ok(theirs.includes("/run/ipcnet"));
+  for (const name of readdirSync(folder).filter((each) => each.endsWith(".socket"))) {
+    const text = readFileSync(join(folder, name), "utf8");
+    const [, path] = /^Listen\w+=(\/\S+)$/m.exec(text)!;
+    if (/^SocketUser=(?!root$)/m.test(text)) assert.ok(!theirs.some((each) => path!.startsWith(`${each}/`)), `${name}: ${path}`);
+    assert.ok(readFileSync(join(folder, "ipcnet-reflex@.service"), "utf8").includes(` --purge ${path} `), "and the bus processes look for it there");
+  }
+});
+
 test("the gateway's unit shows it other processes, or no client is known by its own", () => assert.doesNotMatch(readFileSync(join(folder, "ipcnetd@.service"), "utf8"), /^ProtectProc=/m));
 
 test("nothing asks for what systemd 249 does not know", () => {

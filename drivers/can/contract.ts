@@ -45,14 +45,22 @@ export function numberedFrame(number: number, deadlineUs: number, extra: Partial
   return { timeUs: deadlineUs, canId: NUMBER_ID, flags: 0, data: Uint8Array.of(number, 0xa5), token: number + 1, ...extra };
 }
 
+function numberedFdFrame(number: number, deadlineUs: number, extra: Partial<CanFrame> = {}): CanFrame {
+  const data = new Uint8Array(64).fill(0xa5);
+  data[0] = number;
+  return numberedFrame(number, deadlineUs, { flags: CanFlag.fd | CanFlag.bitRateSwitch, data, ...extra });
+}
+
 /** Copies of the frames in a batch that have one of `flags` set, or, for 0, that are plain frames of others. */
 export function framesIn(batch: CanFrameBatch, flags: number): CanFrame[] {
   const special = CanFlag.echo | CanFlag.error;
   return Array.from({ length: batch.count }, (_, index) => batch.get(index)).filter((frame) => (flags === 0 ? (frame.flags & special) === 0 : (frame.flags & flags) !== 0));
 }
 
-export function testCanDriverContract(name: string, makeHarness: () => Promise<CanHarness>): void {
-  testDriverContract(name, async () => generic(await makeHarness()));
+/** `fdFrames`: the numbered frames are FD frames of 64 bytes with a switch of the bit rate, so that all that goes wrong goes wrong with those. */
+export function testCanDriverContract(name: string, makeHarness: () => Promise<CanHarness>, { fdFrames = false }: { fdFrames?: boolean } = {}): void {
+  const numbered = fdFrames ? numberedFdFrame : numberedFrame;
+  testDriverContract(name, async () => generic(await makeHarness(), numbered));
 
   const contract = (rule: string, body: (harness: CanHarness, seen: Seen) => Promise<void>): void =>
     void test(`${name}: ${rule}`, async () => {
@@ -127,7 +135,7 @@ export function testCanDriverContract(name: string, makeHarness: () => Promise<C
   contract("each frame sent is echoed exactly once, with its token, in order; or the link says that it cannot", async (harness, { echoes, frames }) => {
     const { driver } = harness;
     await driver.start();
-    for (let number = 0; number < 40; number++) await sendWhenRoom(driver, numberedFrame(number, soonUs()));
+    for (let number = 0; number < 40; number++) await sendWhenRoom(driver, numbered(number, soonUs()));
     await until(() => harness.peerReceived().length === 40, "40 frames at the peer");
     if (driver.confirmsTransmission) await until(() => echoes.length >= 40, "40 echoes");
     await harness.settle();
@@ -139,7 +147,7 @@ export function testCanDriverContract(name: string, makeHarness: () => Promise<C
     if (!harness.disturb) return;
     await harness.driver.start();
     await harness.disturb();
-    await sendWhenRoom(harness.driver, numberedFrame(1, soonUs()));
+    await sendWhenRoom(harness.driver, numbered(1, soonUs()));
     await until(() => errors.length > 0, "an error report");
     assert.ok(errors[0]!.canId > 0, "CAN_ERR_ classes");
     assert.ok((harness.driver.health().counters["errorFrames"] ?? 0) > 0);
@@ -162,19 +170,19 @@ export function testCanDriverContract(name: string, makeHarness: () => Promise<C
     const { driver } = harness;
     if (!harness.isolate || !harness.rejoin || !driver.confirmsTransmission) return;
     await driver.start();
-    await sendWhenRoom(driver, numberedFrame(1, soonUs()));
+    await sendWhenRoom(driver, numbered(1, soonUs()));
     await until(() => harness.peerReceived().length === 1, "frame 1");
     await harness.isolate();
-    assert.equal(driver.send(numberedFrame(2, soonUs())), "queued");
-    assert.equal(driver.send(numberedFrame(3, soonUs())), "queued");
+    assert.equal(driver.send(numbered(2, soonUs())), "queued");
+    assert.equal(driver.send(numbered(3, soonUs())), "queued");
     await until(() => driver.health().state === "dead", "state dead");
-    assert.equal(driver.send(numberedFrame(4, soonUs())), "busDead");
+    assert.equal(driver.send(numbered(4, soonUs())), "busDead");
     assert.ok(events.some(({ code }) => code === "busDead"));
     await until(() => events.some(({ code }) => code === "purged"), "event purged");
     assert.equal(driver.rearm(), false, "not before a probe was echoed");
     await harness.rejoin();
     await until(() => driver.rearm(), "re-arm after the probe's echo");
-    await sendWhenRoom(driver, numberedFrame(5, soonUs()));
+    await sendWhenRoom(driver, numbered(5, soonUs()));
     await until(() => numbersOf(harness.peerReceived()).includes(5), "frame 5");
     assert.deepEqual(numbersOf(harness.peerReceived()), [1, 5], "2 and 3 were purged, 4 refused");
     assert.ok(["up", "degraded"].includes(driver.health().state));
@@ -186,11 +194,11 @@ export function testCanDriverContract(name: string, makeHarness: () => Promise<C
     await driver.start();
     await harness.forceBusOff();
     await until(() => driver.health().state === "busOff", "state busOff");
-    assert.equal(driver.send(numberedFrame(1, soonUs())), "busOff");
+    assert.equal(driver.send(numbered(1, soonUs())), "busOff");
     assert.ok(events.some(({ code }) => code === "busOff"));
     await until(() => events.some(({ code }) => code === "busRecovered"), "event busRecovered");
     await until(() => driver.rearm(), "re-arm");
-    await sendWhenRoom(driver, numberedFrame(2, soonUs()));
+    await sendWhenRoom(driver, numbered(2, soonUs()));
     await until(() => numbersOf(harness.peerReceived()).includes(2), "frame 2");
     assert.deepEqual(numbersOf(harness.peerReceived()), [2]);
   });
@@ -204,14 +212,14 @@ export function testCanDriverContract(name: string, makeHarness: () => Promise<C
     assert.equal(driver.rearm(), false);
     await harness.restoreLink();
     await until(() => driver.health().state !== "down", "the link again");
-    assert.notEqual(driver.send(numberedFrame(1, soonUs())), "queued");
+    assert.notEqual(driver.send(numbered(1, soonUs())), "queued");
     if (!driver.confirmsTransmission) {
       // Without echoes a frame of somebody else is the proof of life.
-      await harness.peerSend(fromPeer(numberedFrame(50, 0)));
+      await harness.peerSend(fromPeer(numbered(50, 0)));
       await until(() => frames.length > 0, "frame 50");
     }
     await until(() => driver.rearm(), "re-arm");
-    await sendWhenRoom(driver, numberedFrame(2, soonUs()));
+    await sendWhenRoom(driver, numbered(2, soonUs()));
     await until(() => numbersOf(harness.peerReceived()).includes(2), "frame 2");
     assert.deepEqual(numbersOf(harness.peerReceived()), [2]);
   });
@@ -237,14 +245,14 @@ function watch(driver: CanDriver): Seen {
 }
 
 /** The CAN harness as the generic contract wants it. */
-function generic(harness: CanHarness): DriverHarness<CanFrameBatch, CanFrame> {
+function generic(harness: CanHarness, numbered: typeof numberedFrame): DriverHarness<CanFrameBatch, CanFrame> {
   const { breakLink, restoreLink } = harness;
   return {
     driver: harness.driver,
-    outgoing: (number, deadlineUs) => numberedFrame(number, deadlineUs),
-    tooLong: (deadlineUs) => numberedFrame(0, deadlineUs, { data: new Uint8Array(9) }),
+    outgoing: (number, deadlineUs) => numbered(number, deadlineUs),
+    tooLong: (deadlineUs) => numbered(0, deadlineUs, { data: new Uint8Array(numbered === numberedFrame ? 9 : 65) }),
     numbers: (batch) => numbersOf(framesIn(batch, 0)),
-    peerSend: (number) => harness.peerSend(fromPeer(numberedFrame(number, 0))),
+    peerSend: (number) => harness.peerSend(fromPeer(numbered(number, 0))),
     peerReceived: () => numbersOf(harness.peerReceived()),
     settle: () => harness.settle(),
     ...(breakLink && restoreLink ? { breakLink, restoreLink } : {}),

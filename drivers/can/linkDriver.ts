@@ -90,6 +90,8 @@ const FD_LENGTH_OK = new Set<number>(FD_LENGTHS_BYTES);
 type Life = "stopped" | "starting" | "running" | "stopping";
 
 export class LinkDriver implements CanDriver {
+  /** Of frames sent, for probes: see nativeDriver.ts. */
+  #fdFlags = 0;
   readonly kind: string;
   readonly name: string;
   readonly fd: boolean;
@@ -228,8 +230,10 @@ export class LinkDriver implements CanDriver {
     if (!this.#open) return "linkDown";
     if (!this.#health.acceptsCommands) return REFUSAL[this.#health.state];
     const verdict = this.#open.transmit(frame);
-    if (verdict === "queued") this.#step({ type: "txQueued" });
-    else if (verdict === "queueFull") this.#step({ type: "txNoBuffer" });
+    if (verdict === "queued") {
+      this.#fdFlags |= frame.flags & (CanFlag.fd | CanFlag.bitRateSwitch);
+      this.#step({ type: "txQueued" });
+    } else if (verdict === "queueFull") this.#step({ type: "txNoBuffer" });
     return verdict;
   }
 
@@ -452,7 +456,7 @@ export class LinkDriver implements CanDriver {
 
   #probe(): void {
     const canId = this.#options.probeCanId ?? 0x7ff;
-    const frame = { timeUs: 0, canId, flags: canId > 0x7ff ? CanFlag.extended : 0, data: new Uint8Array(0), token: PROBE_TOKEN };
+    const frame = { timeUs: 0, canId, flags: this.#fdFlags | (canId > 0x7ff ? CanFlag.extended : 0), data: new Uint8Array(0), token: PROBE_TOKEN };
     if (this.#open?.transmit(frame) !== "queued") this.#step({ type: "probeFailed" });
   }
 

@@ -132,6 +132,21 @@ test("error-passive with acknowledge errors: dead, and what waited never leaves"
   await bus.stop();
 });
 
+test("once FD frames were sent the probe is one: who cannot read those acknowledges classic ones all the same", async () => {
+  const bus = await rig();
+  await bus.driver.start();
+  for (const [flags, probe] of [[0, 0], [CanFlag.fd | CanFlag.bitRateSwitch, CanFlag.fd | CanFlag.bitRateSwitch], [0, CanFlag.fd | CanFlag.bitRateSwitch]] as const) {
+    bus.host.setPower(bus.node, false);
+    assert.equal(bus.driver.send(numberedFrame(1, soonUs(), { flags })), "queued");
+    await until(() => bus.driver.health().state === "dead", "dead");
+    bus.host.setPower(bus.node, true);
+    await until(() => bus.driver.rearm(), "re-arm");
+    const kinds = new Set(bus.received.splice(0).filter(({ canId }) => canId === PROBE_ID).map((frame) => frame.flags & (CanFlag.fd | CanFlag.bitRateSwitch)));
+    assert.deepEqual([...kinds], [probe]);
+  }
+  await bus.stop();
+});
+
 test("a stalled JavaScript thread does not accuse the bus: what has arrived is read first", async () => {
   const bus = await rig({ deadAfterMs: 20 });
   await bus.driver.start();
@@ -332,11 +347,16 @@ test("records that no record can hold are refused before they are written", asyn
 });
 
 test("the command that puts an interface up sets a bit rate only where one is missing or wrong, never on a virtual one", () => {
-  const settled = { there: true, controller: true, bitrateBps: 1_000_000 };
-  assert.equal(upCommand("can0", settled, undefined), "sudo ip link set can0 up");
-  assert.equal(upCommand("can0", settled, 1_000_000), "sudo ip link set can0 up");
-  assert.equal(upCommand("can0", settled, 250_000), "sudo ip link set can0 up type can bitrate 250000");
-  assert.equal(upCommand("can0", { ...settled, bitrateBps: 0 }, undefined), "sudo ip link set can0 up type can bitrate 500000");
-  assert.equal(upCommand("can0", undefined, undefined), "sudo ip link set can0 up type can bitrate 500000");
-  assert.equal(upCommand("vcan0", { there: true, controller: false, bitrateBps: 0 }, 500_000), "sudo ip link set vcan0 up");
+  const settled = { there: true, controller: true, bitrateBps: 1_000_000, dataBitrateBps: 0, fd: false };
+  assert.equal(upCommand("can0", settled, {}), "sudo ip link set can0 up");
+  assert.equal(upCommand("can0", settled, { bitrateBps: 1_000_000 }), "sudo ip link set can0 up");
+  assert.equal(upCommand("can0", settled, { bitrateBps: 250_000 }), "sudo ip link set can0 up type can bitrate 250000");
+  assert.equal(upCommand("can0", { ...settled, bitrateBps: 0 }, {}), "sudo ip link set can0 up type can bitrate 500000");
+  assert.equal(upCommand("can0", undefined, {}), "sudo ip link set can0 up type can bitrate 500000");
+  assert.equal(upCommand("vcan0", { ...settled, controller: false, bitrateBps: 0 }, { bitrateBps: 500_000, fd: true }), "sudo ip link set vcan0 up");
+  const fd = { bitrateBps: 1_000_000, dataBitrateBps: 4_000_000, fd: true };
+  assert.equal(upCommand("can0", settled, fd), "sudo ip link set can0 up type can bitrate 1000000 dbitrate 4000000 fd on");
+  assert.equal(upCommand("can0", { ...settled, fd: true, dataBitrateBps: 2_000_000 }, fd), "sudo ip link set can0 up type can bitrate 1000000 dbitrate 4000000 fd on");
+  assert.equal(upCommand("can0", { ...settled, fd: true, dataBitrateBps: 4_000_000 }, fd), "sudo ip link set can0 up");
+  assert.equal(upCommand("can0", settled, { bitrateBps: 1_000_000, fd: true }), "sudo ip link set can0 up type can bitrate 1000000 dbitrate 1000000 fd on");
 });

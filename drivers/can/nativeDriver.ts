@@ -55,12 +55,15 @@ export function createNativeCan(options: NativeCanOptions): NativeCanDriver {
   return new NativeCanDriver(options);
 }
 
+const FD_FLAGS = CanFlag.fd | CanFlag.bitRateSwitch;
 /** The token of probes; no other frame may carry it. */
 const PROBE_TOKEN = 0xffff_ffff;
 const BATCH_FRAMES = 1024;
 /** Then other work of this thread has its turn. */
 const BATCHES_PER_TURN = 16;
 const FIRST_LINK_TIMEOUT_MS = 5000;
+/** Of a command for people who have said none. */
+const DEFAULT_BITRATE_BPS = 500_000;
 const PROBE_LIFE_US = 1e6;
 const REPORT_INTERVAL_US = 1e6;
 const EPERM = 1;
@@ -72,6 +75,8 @@ const refusal: Record<DriverState, SendVerdict> = { stopped: "notStarted", start
 type Life = "stopped" | "starting" | "running";
 
 export class NativeCanDriver implements CanDriver {
+  /** Of frames sent. A probe is of the kind that it answers for: one that cannot read FD frames, or not at this bit rate, acknowledges classic ones all the same. */
+  #fdFlags = 0;
   readonly kind: string;
   readonly name: string;
   readonly fd: boolean;
@@ -229,7 +234,7 @@ export class NativeCanDriver implements CanDriver {
   }
 
   #firstLinkIsMissing(code: string, why: string): void {
-    const { interface: name, kind, optional, bitrateBps } = this.#options;
+    const { interface: name, kind, optional } = this.#options;
     const message = `${name}: ${why}`;
     if (optional) {
       if (code === "linkDown") this.#started(); // The interface is there: its socket will tell when it comes up.
@@ -237,8 +242,8 @@ export class NativeCanDriver implements CanDriver {
       return;
     }
     const remedy = kind === "emulator" ? "start the bus emulator, or correct the path or the bus's name in the configuration"
-      : code === "bitrateMismatch" ? `sudo ip link set ${name} down && sudo ip link set ${name} up type can bitrate ${bitrateBps ?? 500_000}`
-      : upCommand(name, this.#bus?.query(), bitrateBps);
+      : code === "bitrateMismatch" || code === "noFdSupport" ? `sudo ip link set ${name} down && sudo ip link set ${name} up ${rateWords(this.#options)}`
+      : upCommand(name, this.#bus?.query(), this.#options);
     this.#end(new DriverError(code, message, remedy));
   }
 
@@ -291,15 +296,17 @@ export class NativeCanDriver implements CanDriver {
     if ((frame.lengthBytes ?? 0) > 64) return "badLength";
     if (!this.#health.acceptsCommands) return refusal[this.#health.state];
     const verdict = bus.send(frame);
-    if (verdict === "queued") this.#step(txQueued);
-    else if (verdict === "queueFull") this.#step(txNoBuffer);
+    if (verdict === "queued") {
+      this.#fdFlags |= frame.flags & FD_FLAGS;
+      this.#step(txQueued);
+    } else if (verdict === "queueFull") this.#step(txNoBuffer);
     else if (verdict === "notStarted") return "linkDown"; // the socket is closed, the search is on
     return verdict;
   }
 
   #probe(): void {
     const canId = this.#options.probeCanId ?? 0x7ff;
-    const frame = { timeUs: this.#clock.nowUs() + PROBE_LIFE_US, canId, flags: canId > 0x7ff ? CanFlag.extended : 0, data: new Uint8Array(0), token: PROBE_TOKEN };
+    const frame = { timeUs: this.#clock.nowUs() + PROBE_LIFE_US, canId, flags: this.#fdFlags | (canId > 0x7ff ? CanFlag.extended : 0), data: new Uint8Array(0), token: PROBE_TOKEN };
     if (this.#bus?.send(frame) !== "queued") this.#step({ type: "probeFailed" });
   }
 
@@ -479,6 +486,10 @@ export class NativeCanDriver implements CanDriver {
       this.#unfit("noFdSupport", "carries no CAN FD frames", {});
       return;
     }
+    if (this.fd && dataBitrateBps !== undefined && link.dataBitrateBps > 0 && link.dataBitrateBps !== dataBitrateBps) {
+      this.#unfit("bitrateMismatch", `runs at ${link.dataBitrateBps} bit/s in the data phase, the configuration says ${dataBitrateBps}`, { dataBitrateBps: link.dataBitrateBps });
+      return;
+    }
     this.#bitrateBps = link.bitrateBps || bitrateBps;
     this.#health.setLink({ bitrateBps: this.#bitrateBps, dataBitrateBps: link.dataBitrateBps || dataBitrateBps, fd: this.fd, txQueueFrames: txQueueFrames ?? 16 });
     if (this.#life === "starting") this.#started();
@@ -633,10 +644,22 @@ const txQueued: BusHealthEvent = { type: "txQueued" };
 const txNoBuffer: BusHealthEvent = { type: "txNoBuffer" };
 const rxFrame: BusHealthEvent = { type: "rxFrame" };
 
-/** The command that puts an interface up: with a bit rate where it has a controller that lacks the wanted one. */
-export function upCommand(name: string, link: { there: boolean; controller: boolean; bitrateBps: number } | undefined, bitrateBps: number | undefined): string {
-  const settled = link?.there === true && (!link.controller || (link.bitrateBps > 0 && link.bitrateBps === (bitrateBps ?? link.bitrateBps)));
-  return `sudo ip link set ${name} up${settled ? "" : ` type can bitrate ${bitrateBps ?? 500_000}`}`;
+/** Of what is wanted of a bus: what a controller has to be set to. */
+export type WantedRates = Pick<NativeCanOptions, "bitrateBps" | "dataBitrateBps" | "fd">;
+
+function isTimed(link: { bitrateBps: number; dataBitrateBps: number; fd: boolean }, { bitrateBps, dataBitrateBps, fd }: WantedRates): boolean {
+  return link.bitrateBps > 0 && link.bitrateBps === (bitrateBps ?? link.bitrateBps) && (fd !== true || (link.fd && link.dataBitrateBps === (dataBitrateBps ?? link.dataBitrateBps)));
+}
+
+/** The kernel refuses FD mode without both bit rates, and keeps what it is not told. */
+function rateWords({ bitrateBps = DEFAULT_BITRATE_BPS, dataBitrateBps = bitrateBps, fd }: WantedRates): string {
+  return `type can bitrate ${bitrateBps}${fd === true ? ` dbitrate ${dataBitrateBps} fd on` : ""}`;
+}
+
+/** The command that puts an interface up: with bit rates where it has a controller that lacks the wanted ones. */
+export function upCommand(name: string, link: { there: boolean; controller: boolean; bitrateBps: number; dataBitrateBps: number; fd: boolean } | undefined, wanted: WantedRates): string {
+  const settled = link?.there === true && (!link.controller || isTimed(link, wanted));
+  return `sudo ip link set ${name} up${settled ? "" : ` ${rateWords(wanted)}`}`;
 }
 
 /** Probes are nobody else's business. */

@@ -239,7 +239,7 @@ void ipcnet_node_device_init(struct ipcnet_node_device *self, const struct ipcne
 void ipcnet_node_device_add(struct ipcnet_node_device *self, struct ipcnet_node_part *part);
 
 /* A data frame. `received_us`: when it came; never later than the next poll's time. A firmware that takes it when it reads the frame, and has stood still, must throw away what waited meanwhile: commands and
- * claims in a controller's memory look fresh (examples/firmware/joint). The number of the accepted command, whose content may be used; or IPCNET_NODE_TAKEN, …_REFUSED, …_NOT_OURS. */
+ * claims in a controller's memory look fresh. But not NMT's stop and pre-operational, which can only make it stand still (examples/firmware/joint). The number of the accepted command, whose content may be used; or IPCNET_NODE_TAKEN, …_REFUSED, …_NOT_OURS. */
 int ipcnet_node_device_hear(struct ipcnet_node_device *self, uint32_t id, const uint8_t *data, size_t length_bytes, uint32_t received_us);
 void ipcnet_node_device_poll(struct ipcnet_node_device *self, uint32_t now_us);
 

@@ -162,7 +162,9 @@ export class Judge {
     if (resumed) return;
     if (process.lookedUs - process.brainHeardUs >= BRAIN_TIMEOUT_US) this.fail("armedBrainless", `${what}: its brain beat ${process.lookedUs - process.brainHeardUs} µs ago`);
     if (!host.mayPurge) this.fail("armedUnpurgeable", `${what}: what waits cannot be emptied`);
-    if (process.echoedUs === -Infinity) this.fail("armedUnproven", `${what}: no frame of it ever came back from the bus`);
+    // A joint that follows it has heard it, though an overflow may have taken its echoes.
+    const isFollowed = joints.some(({ owner, epoch }) => owner === process.owner && epoch === core.epoch);
+    if (process.echoedUs === -Infinity && !isFollowed) this.fail("armedUnproven", `${what}: no frame of it ever came back from the bus`);
   }
 
   /** Whoever is armed goes on hearing its joints and its brain: after each whole turn, by the clock of that turn. */

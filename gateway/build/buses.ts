@@ -90,7 +90,7 @@ export async function buildCanLink(bus: Bus, parts: BusParts): Promise<CanLink> 
   if (bus.time) rawHandlers.push({ canId: bus.time.id, extended: bus.time.id > STANDARD_ID_MAX, handle: () => undefined });
   const reflexBus = throughReflex === undefined ? undefined : parts.reflex!.driver(bus, throughReflex, (token, reason) => link?.refusedLater(token, reason));
   link = new CanLink({
-    driver: reflexBus ?? (await makeCanDriver(bus, clock)), ...(reflexBus ? { following: reflexBus } : {}), bitrateBps: bus.bitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, waits: parts.waits, ports: parts.ports,
+    driver: reflexBus ?? (await makeCanDriver(bus, clock)), ...(reflexBus ? { following: reflexBus } : {}), bitrateBps: bus.bitrateBps, dataBitrateBps: bus.dataBitrateBps, busLoadMaxPercent: bus.busLoadMaxPercent, commands, clock, gate: parts.gate, waits: parts.waits, ports: parts.ports,
     ...(reflexBus ? {} : { time: bus.time }), careMoved: () => parts.nodesSay.moved(bus.name),
     receive: { watch: parts.watch?.(bus.name, ({ key }) => frameName(key)), messages: incoming, rawHandlers, table, rejects, rawTopic: bus.publishRaw ? table.declare({ name: `can/${bus.name}/raw`, encoding: "canframe" }) : undefined },
   });

@@ -48,7 +48,7 @@ export const register: Register = (program, context) => {
     .description("write a configuration for this robot, check it, allow the services what it names, and start them")
     .option("-y, --yes", "ask nothing: flags, answers of an interrupted run, else what is proposed")
     .option("--robot <NAME>", "name of the robot")
-    .option("--buses <LIST>", "CAN buses: NAME=INTERFACE@BITRATE,…; none: an emulated one")
+    .option("--buses <LIST>", "CAN buses: NAME=INTERFACE@BITRATE,…, with CAN FD @BITRATE/DATABITRATE; none: an emulated one")
     .option("--serial <LIST>", "serial links: NAME=DEVICE,…; none")
     .addOption(new Option("--watchdog <WHO>", "who feeds the hardware watchdog").choices(["reflex", "systemd", "none"]))
     .option("--config <FILE>", "take this configuration instead of writing one; it is copied with the files that it names")
@@ -63,7 +63,7 @@ configuration's links or devices run it again with --config ${CONFIG}: the servi
 
 Examples:
   sudo ipcnet setup
-  sudo ipcnet setup --yes --buses arm=can0@500000,base=can1@250000 --watchdog reflex
+  sudo ipcnet setup --yes --buses arm=can0@500000,base=can1@500000/2000000 --watchdog reflex
   sudo ipcnet setup --yes --config robot.yaml
   ipcnet setup --yes --dry-run`)
     .action((options: SetupOptions, command: Command) => setup(options, globalOptions(command, context).json, context));
@@ -238,13 +238,14 @@ function managerWatchdog(who: Answers["watchdog"], { watchdog }: Hardware): stri
 
 /* ---- Writing ------------------------------------------------------------------------------------------------------------------------------ */
 
-function show(changes: readonly Change[], { reasons, units }: Needs, json: boolean, { stdout }: CliContext): void {
-  if (json) return void stdout.write(`${toJson({ changes, units, reasons })}\n`);
+function show(changes: readonly Change[], { reasons, leftOut, units }: Needs, json: boolean, { stdout }: CliContext): void {
+  if (json) return void stdout.write(`${toJson({ changes, units, reasons, leftOut })}\n`);
   for (const { path, before, after, backup } of changes) {
     stdout.write(`\n${after === undefined ? "remove" : before === undefined ? "write" : "change"} ${path}${backup === undefined ? "" : ` (as it was: ${backup})`}\n`);
     for (const line of differenceOf(before, after)) stdout.write(`  ${printable(line)}\n`);
   }
   if (reasons.length > 0) stdout.write(`\nThe services are allowed more than as shipped:\n${reasons.map((reason) => `  ${printable(reason)}\n`).join("")}`);
+  if (leftOut.length > 0) stdout.write(`\nThis cannot be set up:\n${leftOut.map((each) => `  ${printable(each)}\n`).join("")}`);
   stdout.write(`\nServices: ${units.join(", ")}\n\n`);
 }
 

@@ -1,11 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BusLoadBudget, frameBitsMax } from "./budget.ts";
+import { BusLoadBudget, dataBit, fdFrameBitsMax, frameBitsMax } from "./budget.ts";
 
 test("worst-case frame lengths agree with the textbook", () => {
   assert.equal(frameBitsMax(8, false), 135);
   assert.equal(frameBitsMax(8, true), 160);
   assert.equal(frameBitsMax(0, false), 55);
+});
+
+test("of an FD frame the data phase counts for as long as it takes, and never more than drivers/can/core reckons with", () => {
+  assert.equal(dataBit({ bitrateBps: 500_000, dataBitrateBps: 2_000_000 }), 0.25);
+  assert.equal(dataBit({ bitrateBps: 500_000 }), 1);
+  assert.equal(dataBit({ dataBitrateBps: 2_000_000 }), 1);
+  // 80 bits at the nominal rate and 680 at the other (bus_health.c).
+  for (const bit of [1, 0.25, 0.1]) assert.ok(fdFrameBitsMax(64, true, bit) <= 80 + 680 * bit && fdFrameBitsMax(64, true, bit) > 0.9 * (57 + 670 * bit), String(fdFrameBitsMax(64, true, bit)));
+  // Without a switch it is no shorter than a classic one.
+  for (const extended of [false, true]) assert.ok(fdFrameBitsMax(8, extended, 1) > 8 * 8 + 47);
+  assert.ok(fdFrameBitsMax(64, false, 0.25) < frameBitsMax(64, false) / 3);
 });
 
 test("over a second no more than the share goes out, however it is asked for", () => {

@@ -45,9 +45,25 @@ export class BusLoadBudget {
 /**
  * Bits a frame takes on the wire at most, stuff bits and interframe space included.
  * Classic (ISO 11898-1): 47 + 8n fixed bits (67 + 8n extended), of which 34 + 8n (54 + 8n) are stuffed, at worst every fourth.
- * FD: the same formula over the nominal rate, which overstates a frame with bit-rate switch: on the safe side for a budget.
  */
 export function frameBitsMax(lengthBytes: number, extended: boolean): number {
   const stuffed = (extended ? 54 : 34) + 8 * lengthBytes;
   return (extended ? 67 : 47) + 8 * lengthBytes + Math.floor((stuffed - 1) / 4);
+}
+
+/** How long a bit of the data phase takes, in bits of the nominal rate: 1 where nothing else is known, which is on the safe side for a budget. */
+export function dataBit({ bitrateBps, dataBitrateBps }: { bitrateBps?: number | undefined; dataBitrateBps?: number | undefined }): number {
+  return bitrateBps === undefined || dataBitrateBps === undefined || dataBitrateBps <= bitrateBps ? 1 : bitrateBps / dataBitrateBps;
+}
+
+/**
+ * The same of an FD frame, in bits of the nominal rate; `bit`: what one of its data phase is of those (1 without a switch of the bit rate).
+ * ISO 11898-1: 17 bits (36 extended) up to BRS, stuffed, and 13 of acknowledgement, end and pause are nominal. ESI, DLC and 8n data, stuffed; then stuff count, CRC-17 (CRC-21 above 16 bytes), their fixed stuff bits and delimiter.
+ */
+export function fdFrameBitsMax(lengthBytes: number, extended: boolean, bit: number): number {
+  const arbitration = extended ? 36 : 17;
+  const counted = 5 + 8 * lengthBytes;
+  const crc = 4 + (lengthBytes > 16 ? 21 : 17);
+  const fast = counted + Math.floor(counted / 4) + crc + Math.ceil(crc / 4) + 1;
+  return Math.ceil(arbitration + Math.floor(arbitration / 4) + 13 + fast * bit);
 }

@@ -6,7 +6,7 @@ import type { Clock } from "../../schemas/clock.ts";
 import type { MessageCodec } from "../../schemas/dbc/index.ts";
 import type { FrameProtector } from "../../schemas/e2e/index.ts";
 import type { LinkReport } from "../../schemas/messages/statusReport.ts";
-import { BusLoadBudget, frameBitsMax } from "../commands/budget.ts";
+import { BusLoadBudget, dataBit, fdFrameBitsMax, frameBitsMax } from "../commands/budget.ts";
 import { CommandPath, type OutgoingMessage } from "../commands/commandPath.ts";
 import { CanReceiver, type CanReceiverOptions } from "../pipeline/canReceiver.ts";
 import type { Link, LinkPorts } from "./link.ts";
@@ -28,6 +28,7 @@ export interface CanCommand {
 export interface CanLinkOptions {
   driver: CanDriver;
   bitrateBps: number | undefined;
+  dataBitrateBps?: number | undefined;
   busLoadMaxPercent: number;
   commands: readonly CanCommand[];
   receive: Omit<CanReceiverOptions, "bus" | "onEcho" | "onErrorFrame">;
@@ -72,12 +73,12 @@ export class CanLink implements Link {
     this.line = new NodeLine(driver);
     this.#time = options.time && new NodeTime(driver, options.time, clock.nowUs());
     this.path = options.commands.length === 0 ? undefined : new CommandPath({
-      messages: options.commands.map((command) => outgoing(command, driver)),
+      messages: options.commands.map((command) => outgoing(command, driver, dataBit(options))),
       budget: new BusLoadBudget({ bitrateBps: options.bitrateBps ?? 0, loadPercentMax: options.busLoadMaxPercent }),
       gate: options.gate, waits: () => this.#waits,
     });
     this.receiver = new CanReceiver({
-      ...options.receive, bus: driver.name,
+      ...options.receive, bus: driver.name, dataBit: dataBit(options),
       onEcho: (token, timeUs) => {
         if (token < LINE_TOKENS) return this.path?.settled(token, Math.max(timeUs, clock.nowUs()));
         this.#time?.echo(token, timeUs, clock.nowUs());
@@ -199,14 +200,14 @@ export class CanLink implements Link {
   }
 }
 
-function outgoing(command: CanCommand, driver: CanDriver): OutgoingMessage {
+function outgoing(command: CanCommand, driver: CanDriver, bit: number): OutgoingMessage {
   const { codec, protector } = command;
   const { message } = codec;
   const filledIn = Object.fromEntries(command.ownedSignals.map((signal) => [signal, 0]));
   const flags = (message.extended ? CanFlag.extended : 0) | (message.fd ? CanFlag.fd | CanFlag.bitRateSwitch : 0);
   return {
     name: command.name, ttlMsMax: command.ttlMsMax, rateHzMax: command.rateHzMax, poseOnly: command.poseOnly,
-    bits: frameBitsMax(message.lengthBytes, message.extended), confirms: driver.confirmsTransmission,
+    bits: message.fd ? fdFrameBitsMax(codec.wireLengthBytes, message.extended, bit) : frameBitsMax(message.lengthBytes, message.extended), confirms: driver.confirmsTransmission,
     encode: (values) => codec.encode({ ...filledIn, ...values }),
     transmit(data, deadlineUs, token) {
       const counterBefore = protector?.counter;

@@ -9,7 +9,7 @@
 import { CanFlag, FRAME_STRIDE_BYTES, type CanFrameBatch } from "../../drivers/can/frame.ts";
 import { DecodeFault, type MessageCodec } from "../../schemas/dbc/index.ts";
 import { CheckResult, type FrameCheck } from "../../schemas/e2e/index.ts";
-import { frameBitsMax } from "../commands/budget.ts";
+import { fdFrameBitsMax, frameBitsMax } from "../commands/budget.ts";
 import type { RejectCounter, RejectReason, Rejects } from "../observe/rejects.ts";
 import type { Topic, TopicTable } from "../topics/table.ts";
 import type { MessageWatch } from "./messageWatch.ts";
@@ -43,6 +43,8 @@ export interface RawHandler {
 
 export interface CanReceiverOptions {
   bus: string;
+  /** What a bit of the data phase is of one of the nominal rate (commands/budget.ts). Default 1. */
+  dataBit?: number;
   messages: readonly IncomingMessage[];
   rawHandlers: readonly RawHandler[];
   table: TopicTable;
@@ -111,7 +113,7 @@ export class CanReceiver {
 
   #pushAll(batch: CanFrameBatch, nowUs: number): void {
     const { bytes, view, count } = batch;
-    const { rawTopic, table, bus, watch } = this.#options;
+    const { rawTopic, table, bus, watch, dataBit = 1 } = this.#options;
     for (let index = 0; index < count; index++) {
       const at = index * FRAME_STRIDE_BYTES;
       const flags = bytes[at + 12]!;
@@ -125,7 +127,8 @@ export class CanReceiver {
         continue;
       }
       const lengthBytes = bytes[at + 13]!;
-      this.counters.bits += frameBitsMax(lengthBytes, (flags & CanFlag.extended) !== 0);
+      const extended = (flags & CanFlag.extended) !== 0;
+      this.counters.bits += flags & CanFlag.fd ? fdFrameBitsMax(lengthBytes, extended, flags & CanFlag.bitRateSwitch ? dataBit : 1) : frameBitsMax(lengthBytes, extended);
       if (rawTopic !== undefined && rawTopic.sinks.length > 0) table.publish(rawTopic, bytes, at, FRAME_STRIDE_BYTES, timeUs, 0, bus, lost);
       if (flags & CanFlag.echo) {
         this.counters.echoes += 1;

@@ -5,6 +5,8 @@ export interface BusAnswer {
   name: string;
   interface: string;
   bitrateBps: number | undefined;
+  /** CAN FD, at this rate in the data phase. */
+  dataBitrateBps?: number;
 }
 
 export interface Answers {
@@ -36,11 +38,11 @@ const none = /^(?:none|no|-)$/i;
 export function questions(hardware: Hardware, hostname: string): readonly Question[] {
   const robot = hostname.toLowerCase().replaceAll(/[^a-z0-9-]+/g, "-").slice(0, 32).replaceAll(/^-+|-+$/g, "") || "my-robot";
   const real = hardware.can.filter(({ virtual }) => !virtual);
-  const buses = real.map(({ name, bitrateBps }) => ({ name, interface: name, bitrateBps: bitrateBps ?? 500_000 }));
+  const buses = real.map(({ name, bitrateBps, dataBitrateBps }) => ({ name, interface: name, bitrateBps: bitrateBps ?? 500_000, ...(bitrateBps === undefined || dataBitrateBps === undefined ? {} : { dataBitrateBps }) }));
   const watchdog = hardware.watchdog === undefined ? "none" : real.length > 0 ? "reflex" : "systemd";
   return [
     { key: "robot", text: "Name of the robot", help: "part of its MQTT topics and of each message's origin", proposal: robot, shown: robot, parse: (text) => (ROBOT.test(text) ? { value: text } : "lower-case letters, digits and -, at most 32") },
-    { key: "buses", text: "CAN buses", help: "NAME=INTERFACE@BITRATE, separated by commas; none: an emulated bus, to try things. They only listen until you name commands in the file", proposal: buses, shown: showBuses(buses), parse: parseBuses },
+    { key: "buses", text: "CAN buses", help: "NAME=INTERFACE@BITRATE, with CAN FD @BITRATE/DATABITRATE, separated by commas; none: an emulated bus, to try things. They only listen until you name commands in the file", proposal: buses, shown: showBuses(buses), parse: parseBuses },
     { key: "serial", text: "Serial links", help: "NAME=DEVICE, separated by commas; none: leave serial devices alone", proposal: [], shown: hardware.serial.length === 0 ? "none" : `none (there is ${hardware.serial.join(", ")})`, parse: parseSerial },
     {
       key: "watchdog", text: "Who feeds the hardware watchdog", proposal: watchdog, shown: watchdog, parse: (text) => (text === "reflex" || text === "systemd" || text === "none" ? { value: text } : "reflex, systemd or none"),
@@ -57,22 +59,24 @@ export function isAsked(question: Question, hardware: Hardware): boolean {
 }
 
 export function showBuses(buses: readonly BusAnswer[]): string {
-  return buses.length === 0 ? "none" : buses.map(({ name, interface: of, bitrateBps }) => `${name === of ? "" : `${name}=`}${of}${bitrateBps === undefined ? "" : `@${bitrateBps}`}`).join(",");
+  return buses.length === 0 ? "none" : buses.map(({ name, interface: of, bitrateBps, dataBitrateBps }) => `${name === of ? "" : `${name}=`}${of}${bitrateBps === undefined ? "" : `@${bitrateBps}`}${dataBitrateBps === undefined ? "" : `/${dataBitrateBps}`}`).join(",");
 }
 
-/** `arm=can0@500000`, `can0@500000`, `vcan0`. */
+/** `arm=can0@500000`, `can0@500000`, `vcan0`; with CAN FD `can0@500000/2000000`. */
 export function parseBuses(text: string): { value: readonly BusAnswer[] } | string {
   if (none.test(text.trim())) return { value: [] };
   const found: BusAnswer[] = [];
   for (const word of text.split(",").map((each) => each.trim())) {
-    const [, given, of, rate] = /^(?:([^=@]+)=)?([A-Za-z0-9._-]{1,15})(?:@(\d+))?$/.exec(word) ?? [];
+    const [, given, of, rate, dataRate] = /^(?:([^=@]+)=)?([A-Za-z0-9._-]{1,15})(?:@(\d+)(?:\/(\d+))?)?$/.exec(word) ?? [];
     if (of === undefined) return `"${word}" is not NAME=INTERFACE@BITRATE, such as arm=can0@500000`;
     const name = given ?? of.toLowerCase();
     const bitrateBps = rate === undefined ? undefined : Number(rate);
+    const dataBitrateBps = dataRate === undefined ? undefined : Number(dataRate);
     if (!NAME.test(name)) return `"${name}" is no name of a bus: a lower-case letter, then lower-case letters, digits, - and _`;
     if (bitrateBps !== undefined && (bitrateBps < 5_000 || bitrateBps > 1_000_000)) return `${rate} bit/s: CAN has 5000 to 1000000`;
+    if (dataBitrateBps !== undefined && (dataBitrateBps < bitrateBps! || dataBitrateBps > 20_000_000)) return `${dataRate} bit/s in the data phase: not below the nominal ${rate}, and not above 20000000`;
     if (found.some((each) => each.name === name || each.interface === of)) return `"${word}": its name or its interface is there twice`;
-    found.push({ name, interface: of, bitrateBps });
+    found.push({ name, interface: of, bitrateBps, ...(dataBitrateBps === undefined ? {} : { dataBitrateBps }) });
   }
   return { value: found };
 }

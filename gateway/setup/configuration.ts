@@ -2,8 +2,8 @@
 import type { Answers } from "./answers.ts";
 
 export function configurationText({ robot, buses, serial }: Omit<Answers, "start" | "watchdog">): string {
-  const real = buses.map(({ name, interface: of, bitrateBps }) => [
-    `  - name: ${name}`, `    interface: ${of}`, ...(bitrateBps === undefined ? [] : [`    bitrateBps: ${bitrateBps}`]),
+  const real = buses.map(({ name, interface: of, bitrateBps, dataBitrateBps }) => [
+    `  - name: ${name}`, `    interface: ${of}`, ...(bitrateBps === undefined ? [] : [`    bitrateBps: ${bitrateBps}`]), ...(dataBitrateBps === undefined ? [] : ["    fd: true", `    dataBitrateBps: ${dataBitrateBps}`]),
     "    optional: true        # start although it is missing; it is opened when it appears",
     "    listenOnly: true      # sends nothing, not even acknowledgements. Commands need: false, a database, checks, nodes and a safe pose",
   ]);

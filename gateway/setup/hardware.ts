@@ -5,7 +5,7 @@ import type { Machine } from "../doctor/machine.ts";
 export interface Hardware {
   /** "Raspberry Pi 5 Model B Rev 1.0"; undefined where the firmware does not say. */
   board: string | undefined;
-  can: readonly { name: string; bitrateBps: number | undefined; virtual: boolean }[];
+  can: readonly { name: string; bitrateBps: number | undefined; dataBitrateBps?: number; virtual: boolean }[];
   /** Stable paths first: by serial number, by socket, then the plain device. */
   serial: readonly string[];
   /** The hardware watchdog and its time-out; undefined: there is none. */
@@ -22,7 +22,7 @@ export function hardwareOf(machine: Machine, { canInterfaces }: Pick<Facts, "can
   return {
     // The device tree of boards; the DMI tables of PCs.
     board: text("/proc/device-tree/model") ?? text("/sys/class/dmi/id/product_name"),
-    can: canInterfaces.map(({ name, details }) => ({ name, bitrateBps: details?.bitrateBps, virtual: details !== undefined && details.kind !== "can" })),
+    can: canInterfaces.map(({ name, details }) => ({ name, bitrateBps: details?.bitrateBps, ...(details?.dataBitrateBps === undefined ? {} : { dataBitrateBps: details.dataBitrateBps }), virtual: details !== undefined && details.kind !== "can" })),
     serial: serialDevices(machine),
     watchdog: watchdog === undefined ? undefined : { device: `/dev/${watchdog}`, timeoutS: timeout === undefined || Number.isNaN(timeout) ? undefined : timeout },
     preemptRt: text("/sys/kernel/realtime") === "1" || /PREEMPT_RT/.test(machine.read("/proc/version") ?? ""),

@@ -12,13 +12,15 @@ export interface Needs {
   units: readonly string[];
   /** For people: what was opened and why. */
   reasons: readonly string[];
+  /** For people: what the configuration asks for and no unit can say. */
+  leftOut: readonly string[];
 }
 
 /** So that postrm, and whoever looks, knows whose they are. */
 export const MARK = "# Written by ipcnet setup from the configuration; it is written anew by the next run.";
 export const DROP_IN = "50-ipcnet-setup.conf";
 /** As in deploy/systemd/ipcnet-reflex@.service; a test compares them. */
-export const REFLEX_START = "ExecStart=/usr/lib/ipcnet/dist/native/ipcnet-reflex --instance %i --run /run/ipcnet --state /var/lib/ipcnet";
+export const REFLEX_START = "ExecStart=/usr/lib/ipcnet/dist/native/ipcnet-reflex --instance %i --run /run/ipcnet --state /var/lib/ipcnet --purge /run/ipcnet-purge/purge.sock";
 /** As in deploy/systemd/ipcnet-purge.service; a test compares them. */
 export const PURGE_START = "ExecStart=/usr/lib/ipcnet/dist/native/ipcnet-purge --peer ipcnet";
 /** Names that mean themselves in a unit. The kernel takes others too: such an interface cannot be purged, and the bus process says so when it is to be armed. */
@@ -36,7 +38,9 @@ export function needsOf(config: Config, { watchdog }: Pick<Answers, "watchdog">)
   };
   const sends = config.commands.length > 0 || config.safePose.plan !== undefined || config.safePose.steps.length > 0;
 
-  const purged = reflex !== "none" && sends ? config.buses.filter(({ driver, listenOnly, interface: of }) => driver === "socketcan" && !listenOnly && INTERFACE.test(of)).map(({ interface: of }) => of) : [];
+  const commanded = reflex !== "none" && sends ? config.buses.filter(({ driver, listenOnly }) => driver === "socketcan" && !listenOnly).map(({ interface: of }) => of) : [];
+  const purged = commanded.filter((of) => INTERFACE.test(of));
+  const leftOut = commanded.filter((of) => !INTERFACE.test(of)).map((of) => `${JSON.stringify(of)}: such a name cannot be put into a unit, so nothing that waits there in a dead bus is purged, and the robot is not armed with it: give the interface a name of letters, digits and . _ - (a .link file of systemd does that)`);
   // Not the capability for the bus process itself: its unit would be at 1.5.
   if (purged.length > 0) open(purgeLines, `Commands on ${purged.join(", ")}: what waits in a dead bus is purged, never sent late; these interfaces are taken down and up for the bus process`, ["ExecStart=", `${PURGE_START} ${purged.join(" ")}`]);
   const devices = [
@@ -83,7 +87,7 @@ export function needsOf(config: Config, { watchdog }: Pick<Answers, "watchdog">)
       ...(reflex === "none" ? [] : ["ipcnet-reflex@a.service"]), ...(reflex === "pair" ? ["ipcnet-reflex@b.service"] : []),
       "ipcnetd@a.service", ...(brains === "pair" ? ["ipcnetd@b.service"] : []),
     ],
-    reasons,
+    reasons, leftOut,
   };
 }
 

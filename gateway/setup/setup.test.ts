@@ -38,8 +38,9 @@ test("the machine as it is: board, CAN, serial ports by their stable names, watc
 
 test("a word for a bus is read as it is written, and refused with a reason", () => {
   assert.deepEqual(parseBuses("arm=can0@500000, can1@250000,vcan0"), { value: [{ name: "arm", interface: "can0", bitrateBps: 500_000 }, { name: "can1", interface: "can1", bitrateBps: 250_000 }, { name: "vcan0", interface: "vcan0", bitrateBps: undefined }] });
+  assert.deepEqual(parseBuses("arm=can0@500000/2000000"), { value: [{ name: "arm", interface: "can0", bitrateBps: 500_000, dataBitrateBps: 2_000_000 }] });
   assert.deepEqual(parseBuses("none"), { value: [] });
-  for (const wrong of ["", "arm=", "can0@5", "can0@2000000", "a=can0,b=can0", "a=can0,a=can1", "9=can0", "can0@500k", "arm=can0@500000@1"]) assert.equal(typeof parseBuses(wrong), "string", wrong);
+  for (const wrong of ["", "arm=", "can0@5", "can0@2000000", "a=can0,b=can0", "a=can0,a=can1", "9=can0", "can0@500k", "arm=can0@500000@1", "can0/2000000", "can0@500000/", "can0@500000/250000", "can0@500000/30000000"]) assert.equal(typeof parseBuses(wrong), "string", wrong);
   assert.equal(showBuses([]), "none");
 });
 
@@ -51,7 +52,9 @@ test("what is not there is named: it may be mistyped", () => {
 
 test("what is shown of a proposal is a valid answer, and means the proposal", () => {
   const hardware: Hardware = { ...nothing, can: [{ name: "can0", bitrateBps: undefined, virtual: false }], watchdog: { device: "/dev/watchdog0", timeoutS: 15 }, systemd: true };
-  for (const each of [nothing, hardware]) {
+  const fd: Hardware = { ...hardware, can: [{ name: "can0", bitrateBps: 500_000, dataBitrateBps: 2_000_000, virtual: false }] };
+  assert.match(questions(fd, "x").find(({ key }) => key === "buses")!.shown, /^can0@500000\/2000000$/);
+  for (const each of [nothing, hardware, fd]) {
     for (const { key, shown, proposal, parse } of questions(each, "Robot One!")) assert.deepEqual(parse(shown), { value: proposal }, key);
   }
   assert.equal(questions(nothing, "Robot One!")[0]!.proposal, "robot-one");
@@ -74,11 +77,12 @@ test("answers are kept as they were given, whatever they are cut off at", () => 
 
 test("whatever is answered, the configuration is one that the gateway takes", () => {
   for (const robot of ["a", "my-arm", "007"]) {
-    for (const buses of [[], [{ name: "arm", interface: "can0", bitrateBps: 500_000 }], [{ name: "arm", interface: "can0", bitrateBps: undefined }, { name: "base", interface: "can1", bitrateBps: 250_000 }]]) {
+    for (const buses of [[], [{ name: "arm", interface: "can0", bitrateBps: 500_000 }], [{ name: "arm", interface: "can0", bitrateBps: undefined }, { name: "base", interface: "can1", bitrateBps: 250_000, dataBitrateBps: 1_000_000 }]]) {
       for (const serial of [[], [{ name: "hand", port: "/dev/serial/by-id/usb-hand" }]]) {
         const config = configOf(configurationText({ robot, buses, serial }));
         assert.equal(config.robot, robot);
         assert.equal(config.buses.length, Math.max(1, buses.length));
+        assert.deepEqual(config.buses.filter(({ fd }) => fd).map(({ dataBitrateBps }) => dataBitrateBps), buses.flatMap((each) => ("dataBitrateBps" in each ? [each.dataBitrateBps] : [])));
         assert.equal(config.serial.length, serial.length);
         assert.equal(config.commands.length, 0);
         assert.ok(config.buses.every(({ listenOnly }) => listenOnly), "a bus that setup writes only listens");
@@ -140,10 +144,10 @@ test("for a reflex that may send somebody purges its own interfaces, and it has 
   const config = configOf(text(""));
   assert.equal(needsOf(config, { watchdog: "none" }).dropIns.size, 0);
   const sends: Config = { ...config, safePose: { ...config.safePose, plan: "arm.plan.yaml" } };
-  const purge = (buses: readonly Partial<Config["buses"][number]>[]): { text: string | undefined; units: readonly string[] } => {
+  const purge = (buses: readonly Partial<Config["buses"][number]>[]): { text: string | undefined; units: readonly string[]; leftOut: readonly string[] } => {
     const needs = needsOf({ ...sends, buses: buses.map((each) => ({ ...config.buses[0]!, ...each })) }, { watchdog: "none" });
     assert.equal(needs.dropIns.get("ipcnet-reflex@.service"), undefined);
-    return { text: needs.dropIns.get("ipcnet-purge.service"), units: needs.units };
+    return { text: needs.dropIns.get("ipcnet-purge.service"), units: needs.units, leftOut: needs.leftOut };
   };
   assert.match(purge([{}]).text!, /^ExecStart=\nExecStart=\/usr\/lib\/ipcnet\/dist\/native\/ipcnet-purge --peer ipcnet can0$/m);
   assert.deepEqual(purge([{}]).units.slice(0, 2), ["ipcnet-purge.service", "ipcnet-reflex@a.service"]);
@@ -151,6 +155,8 @@ test("for a reflex that may send somebody purges its own interfaces, and it has 
   const mixed = purge([{}, { interface: "can1", listenOnly: true }, { interface: "/run/ipcnet/demo-bus.sock", driver: "emulator" }, { interface: "base-can.2" }, { interface: "--peer" }, { interface: "can%n" }, { interface: "can$A" }, { interface: "a\nUser=root" }, { interface: "a name" }]);
   assert.match(mixed.text!, /--peer ipcnet can0 base-can\.2$/m);
   assert.doesNotMatch(mixed.text!, /User=/);
+  assert.deepEqual(mixed.leftOut.map((each) => each.slice(0, each.indexOf(": "))), ['"--peer"', '"can%n"', '"can$A"', '"a\\nUser=root"', '"a name"'], "and those are told");
+  assert.deepEqual(purge([{}, { interface: "can%n", listenOnly: true }]).leftOut, []);
   assert.equal(purge([{ listenOnly: true }]).text, undefined);
   assert.ok(!purge([{ listenOnly: true }]).units.includes("ipcnet-purge.service"));
   assert.equal(needsOf({ ...sends, redundancy: { ...sends.redundancy, reflex: "none" } }, { watchdog: "none" }).dropIns.get("ipcnet-purge.service"), undefined);

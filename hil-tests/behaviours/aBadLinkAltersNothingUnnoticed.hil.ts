@@ -6,7 +6,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "a link that loses, alters, doubles and delays frames: nothing altered is accepted, nothing twice, nothing late",
-  needs: { machine: "plain", devices: ["vxcan"] },
+  needs: { machine: "plain", devices: ["vxcan"], alsoOn: ["arm64"] },
   bench: "tc qdisc netem on the sender's interface does the same in front of a real bus; a real bus alters next to nothing",
   async run(rig) {
     const [ours, peers] = await rig.pair("vxcan");

@@ -13,15 +13,12 @@ const FILES = ["framesPassThroughTheDriver", "aFullQueueIsAVerdict"];
 const ADDRESS = "10.0.2.15/24";
 
 export default behaviour({
-  name: "a bench is reached by ssh alone: the same files run over a login as root, and those that need a virtual machine are listed as skipped (left out where there is no ssh server)",
+  name: "a bench is reached by ssh alone: the same files run over a login as root, and those that need a virtual machine are listed as skipped",
   needs: { machine: "plain", devices: ["sja1000", "network"] },
   bench: "npm run hil -- --target ssh://root@robot --can can0,can1 --folder /opt/ipcnet",
   timeoutMs: 30 * 60_000,
   async run(rig) {
-    if ((await rig.run("command -v sshd")).code !== 0) {
-      rig.figure("left out", "no ssh server is installed (Debian: openssh-server)");
-      return;
-    }
+    if ((await rig.run("command -v sshd")).code !== 0) rig.skip("no ssh server is installed (Debian: openssh-server)");
     // In the machine's own folder, which goes with it however the run ends: there is a key in it.
     const folder = mkdtempSync(join(rig.machine.folder, "bench-"));
     try {

@@ -3,7 +3,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "a controller's driver is unbound and bound again, as a USB adapter that is pulled: down, found by its name, proven, re-armed",
-  needs: { machine: "plain", devices: ["sja1000"] },
+  needs: { machine: "plain", devices: ["sja1000"], alsoOn: ["arm64"] },
   bench: "pull a USB-CAN adapter and put it back; udev gives it the same name",
   async run(rig) {
     const [ours, theirs] = await rig.pair("sja1000");

@@ -3,7 +3,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "on a slow bus a full queue is said with each frame, what was taken arrives, what was refused never does",
-  needs: { machine: "plain", devices: ["sja1000"] },
+  needs: { machine: "plain", devices: ["sja1000"], alsoOn: ["arm64"] },
   bench: "two interfaces at 10 kbit/s, or any bit rate with the kernel's tbf in front of it as here",
   runsOnBench: true,
   async run(rig) {

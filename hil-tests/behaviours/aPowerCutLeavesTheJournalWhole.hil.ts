@@ -11,7 +11,7 @@ export default behaviour({
   timeoutMs: 30 * 60_000,
   async run(rig) {
     const program = rig.file("dist/native/test/journal_writer");
-    const mount = "modprobe virtio_blk; modprobe ext4; mkdir -p /mnt/state; udevadm settle 2>/dev/null; mount /dev/vda /mnt/state";
+    const mount = "modprobe virtio_blk; modprobe ext4; mkdir -p /mnt/state; udevadm settle 2>/dev/null || true; mount /dev/vda /mnt/state";
     await rig.sh(`modprobe virtio_blk; modprobe ext4; mke2fs -q -t ext4 -F /dev/vda; ${mount}`);
     let confirmed = 0;
     for (let cut = 1; cut <= CUTS; cut++) {

@@ -21,7 +21,7 @@ interface Told {
 
 export default behaviour({
   name: "each reflex and each gateway is killed and stopped while a program commands over the kernel's CAN: it goes on without a safe pose, and no stale command arrives; then safe poses, timed",
-  needs: { machine: "plain", devices: ["dcan"] },
+  needs: { machine: "plain", devices: ["dcan"], alsoOn: ["arm64"] },
   bench: "the arm on a bench bus with both pairs running: kill -9 and kill -STOP of each process of ipcnet status in turn, candump -t z beside it",
   isLoad: true,
   timeoutMs: 60 * 60_000,

@@ -3,7 +3,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "a received frame carries the kernel's time of reception, also while our program stands still, and agrees with candump's",
-  needs: { machine: "plain", devices: ["sja1000"] },
+  needs: { machine: "plain", devices: ["sja1000"], alsoOn: ["arm64"] },
   bench: "two interfaces on one bus",
   runsOnBench: true,
   async run(rig) {

@@ -3,7 +3,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "bus-off, restart-ms 0: the kernel takes frames silently and loses them; our driver says so, restarts, proves, and sends nothing of before",
-  needs: { machine: "plain", devices: ["dcan", "faults"] },
+  needs: { machine: "plain", devices: ["dcan", "faults"], alsoOn: ["arm64"] },
   bench: "short CAN_H and CAN_L while frames are sent; take the short away; restart-ms 0",
   async run(rig) {
     const [ours, theirs] = await rig.pair("dcan");

@@ -3,7 +3,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "what netlink knows of a controller we know: bit rate, restart-ms, warning, passive, overrun, bus-off and its restart",
-  needs: { machine: "plain", devices: ["sja1000", "faults"] },
+  needs: { machine: "plain", devices: ["sja1000", "faults"], alsoOn: ["arm64"] },
   bench: "ip -d link show can0 beside ipcnet doctor while the bus is disturbed",
   async run(rig) {
     const [ours] = await rig.pair("sja1000", { bitrateBps: 250_000, restartMs: 0 });

@@ -3,7 +3,7 @@ import { behaviour } from "../rig/behaviour.ts";
 
 export default behaviour({
   name: "bus-off, restart-ms 200: although the kernel restarts the controller by itself, commands are refused until the bus is proven",
-  needs: { machine: "plain", devices: ["dcan", "faults"] },
+  needs: { machine: "plain", devices: ["dcan", "faults"], alsoOn: ["arm64"] },
   bench: "short CAN_H and CAN_L for a moment; ip link set can0 type can restart-ms 200",
   async run(rig) {
     const [ours, theirs] = await rig.pair("dcan", { restartMs: 200 });

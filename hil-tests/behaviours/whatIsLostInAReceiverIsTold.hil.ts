@@ -5,7 +5,7 @@ const FRAMES = 6_000;
 
 export default behaviour({
   name: "a program that stands still while frames flood in: with small buffers every lost frame is told, with large ones none is lost",
-  needs: { machine: "plain", devices: ["vxcan"] },
+  needs: { machine: "plain", devices: ["vxcan"], alsoOn: ["arm64"] },
   bench: "cangen at full rate on the other interface; the same two settings of the receive buffer",
   isLoad: true,
   async run(rig) {

@@ -63,6 +63,16 @@ test("a program is talked to line by line, and a signal reaches all of its sessi
   });
 });
 
+test("a line that its reader cannot take is how the program has ended, and the agent goes on", { skip }, async () => {
+  await withAgent(async (agent) => {
+    const running = agent.start("echo '{'; cat", { input: true });
+    running.onLine = (line) => void JSON.parse(line);
+    await assert.rejects(running.ended, /cannot be read .*: \{$/);
+    assert.equal((await agent.run("echo on")).out, "on\n");
+    running.closeInput();
+  });
+});
+
 test("what takes too long is killed with all that it started, and said to be late", { skip }, async () => {
   await withAgent(async (agent) => {
     const ended = await agent.run("sleep 1000 & echo started; sleep 1000", { timeoutMs: 5_000 });

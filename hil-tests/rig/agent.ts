@@ -60,10 +60,19 @@ export class Running {
       this.out = (this.out + message.text).slice(-OUTPUT_CHARS_MAX);
       const lines = (this.#rest + message.text).split("\n");
       this.#rest = lines.pop()!;
-      for (const line of lines) this.onLine?.(line, message.atS);
+      for (const line of lines) this.#tell(line, message.atS);
     } else if (message.kind === "err") this.err = (this.err + message.text).slice(-OUTPUT_CHARS_MAX);
     else if (message.kind === "ended") this.#resolve({ code: message.code, signal: message.signal, timedOut: message.timedOut, out: this.out, err: this.err });
     else this.#reject(new Error(`the agent could not: ${message.text}`));
+  }
+  /** A line that cannot be read is how the program has ended, for whoever waits for it: this is called where nobody would hear of it. */
+  #tell(line: string, atS: number): void {
+    try {
+      this.onLine?.(line, atS);
+    } catch (error) {
+      this.onLine = undefined;
+      this.#reject(new Error(`what it wrote cannot be read (${(error as Error).message}): ${line.slice(0, 200)}`, { cause: error }));
+    }
   }
   lost(why: string): void {
     this.#reject(new Error(`${why}, while this ran: ${this.script.slice(0, 200)}`));

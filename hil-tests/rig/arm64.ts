@@ -1,10 +1,9 @@
 /**
  * The arm64 machine's files, all of them below dist: Debian's packages for it (unpacked, never configured: nothing of them runs here), a Node for it, and our C compiled for it.
  */
-import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { isThere, type Kernel, made } from "./kernel.ts";
+import { isThere, type Kernel, made, run } from "./kernel.ts";
 
 const folder = join(made, "arm64");
 const files = join(folder, "root");
@@ -55,15 +54,9 @@ export function fetchArm64(): void {
   const unpacked = join(folder, "node.new");
   rmSync(unpacked, { recursive: true, force: true });
   mkdirSync(unpacked);
-  const packed = run("npm", ["pack", "--silent", NODE_PACKAGE], folder).trim().split("\n").at(-1)!;
+  const packed = run("npm", ["pack", "--silent", NODE_PACKAGE], folder).toString().trim().split("\n").at(-1)!;
   run("tar", ["-xzf", packed, "-C", unpacked, "--strip-components=1"], folder);
   rmSync(join(folder, packed));
   rmSync(join(folder, "node"), { recursive: true, force: true });
   renameSync(unpacked, join(folder, "node"));
-}
-
-function run(program: string, args: readonly string[], cwd: string): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: "utf8", maxBuffer: 1 << 26 });
-  if (error || status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? stderr.slice(-2_000)}`);
-  return stdout;
 }

@@ -55,6 +55,11 @@ export interface Behaviour {
   run(rig: Rig): Promise<void>;
 }
 
+/** What is not there was needed: the behaviour, or the step of it, is neither passed nor failed. */
+export class Skipped extends Error {
+  override name = "Skipped";
+}
+
 /** For the compiler alone: a behaviour file's default export. */
 export const behaviour = (made: Behaviour): Behaviour => made;
 

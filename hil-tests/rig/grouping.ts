@@ -16,14 +16,14 @@ export function isMeant({ file, behaviour }: Found, only: readonly string[]): bo
   return only.length === 0 || only.some((word) => text.includes(word.toLowerCase()));
 }
 
-/** `apart`: those that restart their machine get one of their own, so that it can be on beside the other. */
+/** `apart`: those that restart their machine get one of their own, so that it can be on beside the other. Not of two: beside those nothing is on. */
 export function groupsOf(found: readonly Found[], kinds: readonly MachineKind[] = machineKinds, apart = false): Group[] {
   return kinds.flatMap((machine) => {
     const here = found.filter(({ behaviour: { needs } }) => needs.machine === machine || needs.alsoOn?.includes(machine)).sort((a, b) => rank(a) - rank(b) || (a.file < b.file ? -1 : a.file > b.file ? 1 : 0));
     if (here.length === 0) return [];
     const boots: Found[][] = [[]];
     for (const each of here) {
-      if (apart && rank(each) > 0 && boots.at(-1)!.some((other) => rank(other) === 0)) boots.push([]);
+      if (apart && machine !== "two" && rank(each) > 0 && boots.at(-1)!.some((other) => rank(other) === 0)) boots.push([]);
       boots.at(-1)!.push(each);
       if (each.behaviour.needs.endsMachine === true) boots.push([]);
     }

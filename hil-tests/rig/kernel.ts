@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
-const root = join(import.meta.dirname, "../../../..");
+export const root = join(import.meta.dirname, "../../../..");
 /** Of the rig: its scripts for the machine, its modules. */
 export const sources = join(root, "hil-tests/rig");
 export const made = join(root, "dist/hil");
@@ -23,7 +23,7 @@ const BOOT_HEADER = { setupSectors: 0x1f1, payloadOffset: 0x248, payloadLength: 
 /** What the rig starts here, and what runs in the machine, whose files are this machine's; each with Debian's package. */
 const PROGRAMS: Readonly<Record<string, string>> = {
   "qemu-system-x86_64": "qemu-system-x86", busybox: "busybox-static", cpio: "cpio", depmod: "kmod", modprobe: "kmod", make: "make", gcc: "gcc", python3: "python3",
-  candump: "can-utils", ip: "iproute2", tc: "iproute2", mke2fs: "e2fsprogs", sysctl: "procps",
+  candump: "can-utils", ip: "iproute2", tc: "iproute2", mke2fs: "e2fsprogs", sysctl: "procps", setpriv: "util-linux",
 };
 
 export interface Kernel {
@@ -65,12 +65,20 @@ export function fetchKernel(): void {
   if (typeof findKernel() !== "string") return;
   const [version] = headerVersions();
   if (version === undefined) throw new Error("no kernel headers in /usr/src (Debian: linux-headers-amd64)");
-  const folder = join(made, "kernel");
-  mkdirSync(folder, { recursive: true });
-  run("apt-get", ["download", `linux-image-${version}`], folder);
-  const [name] = readdirSync(folder).filter((file) => file.endsWith(".deb"));
-  run("dpkg-deb", ["-x", name!, folder], folder);
-  rmSync(join(folder, name!));
+  unpackPackage(`linux-image-${version}`, join(made, "kernel"));
+}
+
+/** Downloads one of Debian's packages and unpacks it into `folder`, over what is there no longer: ended in the middle, nothing of it is there. */
+function unpackPackage(name: string, folder: string, unread: readonly string[] = []): void {
+  const unpacked = `${folder}.new`;
+  rmSync(unpacked, { recursive: true, force: true });
+  mkdirSync(unpacked, { recursive: true });
+  run("apt-get", ["download", name], unpacked);
+  const [file] = readdirSync(unpacked).filter((each) => each.endsWith(".deb"));
+  run("dpkg-deb", ["-x", file!, unpacked], unpacked);
+  for (const each of [file!, ...unread]) rmSync(join(unpacked, each), { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(unpacked, folder);
 }
 
 /** Its daemon is the same program: a link to it. */
@@ -84,19 +92,14 @@ export function findUdev(): string | undefined {
 /** Unpacks udev's package below dist, if it is not installed: 2 MB, 10 MB unpacked. */
 export function fetchUdev(): void {
   if (findUdev() !== undefined) return;
-  const folder = join(made, "udev");
-  mkdirSync(folder, { recursive: true });
-  run("apt-get", ["download", "udev"], folder);
-  const [name] = readdirSync(folder).filter((file) => file.endsWith(".deb"));
-  run("dpkg-deb", ["-x", name!, folder], folder);
-  rmSync(join(folder, name!));
   // Names of vendors are most of it, and nobody asks for one here.
-  for (const unread of ["lib/udev/hwdb.d", "usr/share"]) rmSync(join(folder, unread), { recursive: true, force: true });
+  unpackPackage("udev", join(made, "udev"), ["lib/udev/hwdb.d", "usr/share"]);
 }
 
-function run(program: string, args: readonly string[], cwd: string, input?: Buffer): Buffer {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, ...(input ? { input } : {}), maxBuffer: 1 << 28 });
-  if (error || status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? stderr.toString()}`);
+/** Its standard output; throws with the end of what it complained of. */
+export function run(program: string, args: readonly string[], cwd: string): Buffer {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, maxBuffer: 1 << 28 });
+  if (error || status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? stderr.toString().slice(-2_000)}`);
   return stdout;
 }
 
@@ -137,7 +140,8 @@ function initialRoot({ version, modules, root: files }: Kernel): string {
   const above = join(modules, "../../..");
   if (!existsSync(join(modules, "modules.dep"))) run("depmod", ["-b", above, version], made);
   if (existsSync(to) && isSame(join(sources, "guest/init.sh"), join(folder, "init"))) return to;
-  rmSync(folder, { recursive: true, force: true });
+  // What it is compared with goes first: ended in the middle, neither is there.
+  for (const path of [to, folder]) rmSync(path, { recursive: true, force: true });
   for (const name of ["bin", "dev", "proc", "sys", "modules"]) mkdirSync(join(folder, name), { recursive: true });
   const withAll = (name: string): string[] => run("modprobe", ["-d", above, "-S", version, "--show-depends", name], made).toString().split("\n").flatMap((line) => /^insmod (\S+)/.exec(line)?.[1] ?? []);
   for (const [file, names] of [["order", EARLY_MODULES], ["order.disk", DISK_MODULES]] as const) {
@@ -148,7 +152,7 @@ function initialRoot({ version, modules, root: files }: Kernel): string {
   copyFileSync(["bin/busybox", "usr/bin/busybox"].map((path) => join(files, path)).find((path) => existsSync(path))!, join(folder, "bin/busybox"));
   copyFileSync(join(sources, "guest/init.sh"), join(folder, "init"));
   chmodSync(join(folder, "init"), 0o755);
-  run("sh", ["-c", `find . | cpio -o -H newc --quiet | gzip -1 > ${JSON.stringify(`${to}.new`)}`], folder);
+  run("bash", ["-o", "pipefail", "-c", 'find . | cpio -o -H newc --quiet | gzip -1 >"$0"', `${to}.new`], folder);
   renameSync(`${to}.new`, to);
   return to;
 }

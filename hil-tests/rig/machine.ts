@@ -6,11 +6,12 @@
  * While it computes its clock counts its instructions, so that a busy host makes it slower and not late; while it waits its clock is the host's.
  * One of two has the host's clock alone: two that counted their own instructions would each find the other late.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { copyFileSync, existsSync, openSync, readFileSync, rmSync, ftruncateSync, closeSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { constants } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { eventually } from "../waiting.ts";
 import { Agent, type Hello } from "./agent.ts";
 import { type Kernel, made, prepare, sources } from "./kernel.ts";
@@ -53,14 +54,12 @@ const MEMORY_MB = { alone: 1536, ofTwo: 768 };
 
 /** Children of ours that are on. Whoever ends the rig does not leave one behind. */
 const running = new Set<ChildProcess>();
-process.on("exit", () => {
+export function cutPowerOfAll(): void {
   for (const child of running) child.kill("SIGKILL");
-});
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.once(signal, () => {
-    process.exit(128 + constants.signals[signal]);
-  });
 }
+process.on("exit", cutPowerOfAll);
+/** QEMU goes with the rig, also where that is killed and can do nothing about it (prctl(2), PR_SET_PDEATHSIG; util-linux). */
+const TIED = ["setpriv", "--pdeathsig", "KILL"] as const;
 
 export class Machine {
   readonly #options: MachineOptions;
@@ -106,8 +105,8 @@ export class Machine {
     for (const name of ["qmp", "agent"]) rmSync(join(folder, name), { force: true });
     for (const name of GUEST_FILES) copyFileSync(join(sources, "guest", name), join(folder, name));
     if (!existsSync(join(folder, "disk"))) makeDisk(join(folder, "disk"), DISK_BYTES);
-    if (this.#keepsFiles && !existsSync(join(folder, "layer"))) makeLayer(join(folder, "layer"));
-    const child = spawn(`qemu-system-${this.#options.kernel.processor}`, this.#words(), { stdio: ["ignore", "ignore", "pipe"] });
+    if (this.#keepsFiles && !existsSync(join(folder, "layer"))) await makeLayer(join(folder, "layer"));
+    const child = spawn(TIED[0], [...TIED.slice(1), `qemu-system-${this.#options.kernel.processor}`, ...this.#words()], { stdio: ["ignore", "ignore", "pipe"] });
     this.#child = child;
     running.add(child);
     child.once("close", () => running.delete(child));
@@ -243,10 +242,12 @@ function makeDisk(path: string, bytes: number): void {
 }
 
 /** With a file system in it. */
-function makeLayer(path: string): void {
+async function makeLayer(path: string): Promise<void> {
   makeDisk(path, LAYER_BYTES);
-  const { status, stderr, error } = spawnSync("mke2fs", ["-q", "-t", "ext4", "-F", path], { encoding: "utf8", env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` } });
-  if (status !== 0) throw new Error(`mke2fs ${path}: ${error?.message ?? stderr}`);
+  // Another machine may be on, and is driven from here meanwhile.
+  const making = spawn("mke2fs", ["-q", "-t", "ext4", "-F", path], { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` } });
+  const [stderr, [status]] = await Promise.all([text(making.stderr), once(making, "close") as Promise<[number | null]>]);
+  if (status !== 0) throw new Error(`mke2fs ${path}: ${stderr}`);
 }
 
 function connected(path: string): Promise<Socket> {

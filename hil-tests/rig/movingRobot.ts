@@ -150,6 +150,6 @@ export class MovingRobot {
   /** The machine is as it was without it, but for the package's configuration. */
   async away(): Promise<void> {
     this.#program?.signal("SIGTERM");
-    await this.#rig.sh("systemctl stop rig-arm.service; systemctl stop ipcnet.target; rmmod dcan; systemctl stop 'systemd-udevd*'", { timeoutMs: SLOW_MS });
+    await this.#rig.sh("systemctl stop rig-arm.service || true; systemctl stop ipcnet.target; rmmod dcan || true; systemctl stop 'systemd-udevd*'", { timeoutMs: SLOW_MS });
   }
 }

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { copyFileSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
@@ -23,25 +23,20 @@ const PAUSE_MS = 300;
 export const units = ["ipcnet-bus.service", "ipcnet-reflex@a.service", "ipcnet-reflex@b.service", "ipcnetd@a.service", "ipcnetd@b.service"] as const;
 export type Unit = (typeof units)[number];
 
-/** The package of what is compiled now; built if it is older. Not compressed: unpacking would take the machine a minute. */
+/** The package of what is compiled now. Not compressed: unpacking would take the machine a minute. */
 async function buildPackage(): Promise<string> {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   const deb = join(out, `ipcnet_${version}_amd64.deb`);
-  const made = existsSync(deb) ? statSync(deb).mtimeMs : 0;
-  const isNewer = (path: string): boolean => existsSync(path) && statSync(path).mtimeMs > made;
-  const sources = readdirSync(join(root, "deploy"), { recursive: true, encoding: "utf8" }).map((name) => join(root, "deploy", name)).filter((path) => statSync(path).isFile());
-  if ([join(root, "dist/ts/.stamp"), join(root, "dist/native/ipcnet-reflex"), join(root, "dist/native/ipcnet-purge"), join(root, "dist/native/ipcnet_shm.node"), ...sources].some(isNewer)) {
-    // Other machines may be on meanwhile, and are driven from here.
-    const building = spawn(process.execPath, [join(root, "deploy/build.mjs"), "--arch", "amd64", "--uncompressed", "--out", out], { stdio: ["ignore", "ignore", "pipe"] });
-    const [stderr, [status]] = await Promise.all([text(building.stderr), once(building, "close") as Promise<[number | null]>]);
-    assert.equal(status, 0, `the package cannot be built: ${stderr}`);
-  }
+  // What goes into it is much, and from many folders: whether an old one is the same is a longer question than building it.
+  const building = spawn(process.execPath, [join(root, "deploy/build.mjs"), "--arch", "amd64", "--uncompressed", "--out", out], { stdio: ["ignore", "ignore", "pipe"] });
+  const [stderr, [status]] = await Promise.all([text(building.stderr), once(building, "close") as Promise<[number | null]>]);
+  assert.equal(status, 0, `the package cannot be built: ${stderr}`);
   return deb;
 }
 
 let building: Promise<string> | undefined;
-/** Once a run, whoever asks first. */
-const builtPackage = (): Promise<string> => (building ??= buildPackage());
+/** Once a run; `run.ts` asks before a machine is on. */
+export const builtPackage = (): Promise<string> => (building ??= buildPackage());
 
 /** Asks the gateway from one process in the machine, because the start of one takes it a second. */
 class Asker {
@@ -109,7 +104,7 @@ export class InstalledPackage {
 
   /** Runs it and returns how long it took by the machine's clock, s. */
   async timed(script: string): Promise<number> {
-    const text = await this.#rig.sh(`began=$(cut -d' ' -f1 /proc/uptime); { ${script}; } >/tmp/timed.log 2>&1 || { cat /tmp/timed.log; journalctl -u 'ipcnet*' -o short-monotonic --no-pager -n 60; exit 1; } >&2; echo $began $(cut -d' ' -f1 /proc/uptime)`, { timeoutMs: SLOW_MS });
+    const text = await this.#rig.sh(`began=$(cut -d' ' -f1 /proc/uptime); cat >/tmp/timed.sh <<'TIMED'\n${script}\nTIMED\nbash -e /tmp/timed.sh >/tmp/timed.log 2>&1 || { cat /tmp/timed.log; journalctl -u 'ipcnet*' -o short-monotonic --no-pager -n 60; exit 1; } >&2; echo $began $(cut -d' ' -f1 /proc/uptime)`, { timeoutMs: SLOW_MS });
     const [began = 0, ended = 0] = text.trim().split(/\s+/).map(Number);
     return ended - began;
   }
@@ -146,15 +141,23 @@ export class InstalledPackage {
       // While the machine computes for whoever asks, its clock goes by what it computes; while it waits, by the host's, which is faster.
       if (answer === undefined || answer === false) await setTimeout(PAUSE_MS);
       return answer;
-    }, { timeoutMs: SLOW_MS, ...(last ? { last } : {}) });
+    }, { timeoutMs: Math.min(SLOW_MS, this.#rig.patienceMs), ...(last ? { last } : {}) });
   }
 
   /** Until each one has its other one. */
   async paired(): Promise<void> {
-    await this.until("both pairs", async () => {
-      const { active, standby, reflexes = [] } = await this.ask<Failover>("gateway/failover", "gateway/reflex");
-      return active !== undefined && standby?.ready === true && reflexes.length === 2 && reflexes.every(({ there, healthy, tableIsOurs, twinSeenMsAgo }) => there && healthy && tableIsOurs && twinSeenMsAgo !== undefined);
-    });
+    await this.whole({ gateways: 2, reflexes: 2 });
+  }
+
+  /** Until so many gateways and bus processes are well, and where there are two each has its other one. It only asks: nothing is started. */
+  async whole({ gateways, reflexes: count }: { gateways: number; reflexes: number }): Promise<void> {
+    let last: Partial<Failover> = {};
+    await this.until(`${gateways} gateways and ${count} bus processes, all of them well`, async () => {
+      last = await this.ask<Failover>("gateway/failover", count > 0 ? "gateway/reflex" : undefined);
+      const { active, standby, reflexes = [] } = last;
+      const well = reflexes.filter(({ there, healthy, tableIsOurs, twinSeenMsAgo }) => there && healthy && tableIsOurs && (count < 2 || twinSeenMsAgo !== undefined));
+      return active !== undefined && (gateways < 2 || standby?.ready === true) && well.length === count;
+    }, () => last);
   }
 
   /** What the gateway answers; the fields of the second service's list under `reflexes`. Empty: nobody answers. */
@@ -168,14 +171,14 @@ export class InstalledPackage {
   async show(unit: string, property: string): Promise<string> {
     return (await this.#rig.sh(`systemctl show -P ${property} ${unit}`, { quiet: true })).trim();
   }
-  async mainPid(unit: Unit): Promise<number> {
+  async mainPid(unit: string): Promise<number> {
     return Number(await this.show(unit, "MainPID"));
   }
-  async isActive(unit: Unit): Promise<boolean> {
+  async isActive(unit: string): Promise<boolean> {
     return (await this.show(unit, "ActiveState")) === "active";
   }
   /** Another process than `pid`, and READY. */
-  async startedAgain(unit: Unit, pid: number): Promise<void> {
+  async startedAgain(unit: string, pid: number): Promise<void> {
     await this.until(`${unit} again`, async () => {
       const text = await this.#rig.sh(`systemctl show -P MainPID -P ActiveState ${unit}`, { quiet: true });
       const [now, state] = [/^\d+$/m.exec(text)?.[0], /^[a-z]+$/m.exec(text)?.[0]];

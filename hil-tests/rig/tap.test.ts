@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { stepsOf } from "./tap.ts";
 
-test("the real reporter's output is read: passed, failed with its reason, skipped left out", () => {
+test("the real reporter's output is read: passed, failed with its reason, skipped with its reason", () => {
   const folder = mkdtempSync(join(tmpdir(), "ipcnet-tap-"));
   try {
     const file = join(folder, "some.mjs");
@@ -16,8 +16,9 @@ test("the real reporter's output is read: passed, failed with its reason, skippe
     for (const words of [["--test-reporter=tap", file], ["--test-reporter=tap", "--test", file]]) {
       const { stdout } = spawnSync(process.execPath, words, { encoding: "utf8", env: environment });
       const steps = stepsOf(stdout);
-      assert.deepEqual(steps.map(({ name, passed }) => [name, passed]), [["is #1, fine", true], ["is not", false]], stdout);
+      assert.deepEqual(steps.map(({ name, verdict }) => [name, verdict]), [["is #1, fine", "passed"], ["is not", "failed"], ["is not tried", "skipped"]], stdout);
       assert.match(steps[1]!.text, /the reason/);
+      assert.equal(steps[2]!.text, "no hands");
     }
   } finally {
     rmSync(folder, { recursive: true });

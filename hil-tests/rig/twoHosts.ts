@@ -62,8 +62,8 @@ export class Host {
     line.on("error", () => undefined);
     line.on("close", () => void end.close());
     [this.#line, this.#end] = [line, end];
-    await this.rig.sh(`modprobe virtio_blk; modprobe ext4; umount /mnt/state 2>/dev/null; ${isNew ? "mke2fs -q -t ext4 -F /dev/vda; " : ""}mkdir -p /mnt/state; mount /dev/vda /mnt/state; mkdir -p ${STATE}`);
-    await this.rig.sh(`modprobe virtio_net; for i in $(seq 100); do name=$(grep -l 52:54:00:00:00:0${this.number + 1} /sys/class/net/*/address | cut -d/ -f5); [ -n "$name" ] && break; sleep 0.1; done; ip address replace ${ADDRESSES[this.number]}/24 dev $name; ip link set $name up`);
+    await this.rig.sh(`modprobe virtio_blk; modprobe ext4; umount /mnt/state 2>/dev/null || true; ${isNew ? "mke2fs -q -t ext4 -F /dev/vda; " : ""}mkdir -p /mnt/state; mount /dev/vda /mnt/state; mkdir -p ${STATE}`);
+    await this.rig.sh(`modprobe virtio_net; for i in $(seq 100); do name=$(grep -l 52:54:00:00:00:0${this.number + 1} /sys/class/net/*/address | cut -d/ -f5); [ -n "$name" ] && break; sleep 0.1; done; [ -n "$name" ]; ip address replace ${ADDRESSES[this.number]}/24 dev $name; ip link set $name up`);
     await this.rig.sh("modprobe xhci_pci; modprobe ftdi_sio; modprobe can-raw; modprobe slcan; for i in $(seq 100); do [ -c /dev/ttyUSB0 ] && exit 0; sleep 0.1; done; exit 1");
     const daemon = this.rig.start(`exec slcand -F ttyUSB0 ${CAN_INTERFACE}`);
     await this.rig.eventually(CAN_INTERFACE, async () => (await this.rig.run(`ip link show ${CAN_INTERFACE}`, { quiet: true })).code === 0, () => daemon.err);
@@ -79,7 +79,12 @@ export class Host {
     };
     program.write(`${JSON.stringify({ target: TARGETS_RAD[this.number] })}\n`);
     this.#program = program;
-    program.ended.then(({ code, signal, err }) => (this.#trouble = `its program ended with ${code ?? signal}: ${err.slice(-2_000)}`), () => undefined);
+    program.ended.then(({ code, signal, err }) => this.#gone(program, `its program ended with ${code ?? signal}: ${err.slice(-2_000)}`), (error: Error) => this.#gone(program, error.message));
+  }
+
+  /** Of a program that ran when the power was cut nobody asks any more. */
+  #gone(program: Running, trouble: string): void {
+    if (this.#program === program) this.#trouble = trouble;
   }
 
   /** As a person does who looks every second whether it is armed. */
@@ -87,7 +92,7 @@ export class Host {
     if (performance.now() < this.#askedMs + 1_000) return;
     this.#askedMs = performance.now();
     this.armings += 1;
-    this.#program!.write(`${JSON.stringify({ arm: true })}\n`);
+    this.#program?.write(`${JSON.stringify({ arm: true })}\n`);
   }
 
   // ---- What happens to it -----------------------------------------------------------------------------------------------------------
@@ -119,6 +124,7 @@ export class Host {
   }
   async cutPower(): Promise<void> {
     this.rig.note(`host ${this.number} has lost its power`, "bad");
+    this.#program = undefined;
     await this.rig.machine.cutPower();
     this.history = [];
   }
@@ -156,12 +162,17 @@ export class TwoHosts {
     });
   }
 
-  /** Both hosts on the bus and the network, the first of them started before the other. */
-  static async start(rig: Rig): Promise<TwoHosts> {
+  /** Both hosts on the bus and the network, the first of them started before the other; gone when `body` has ended, or when one cannot be joined. What must hold whatever happened is looked at last. */
+  static async during(rig: Rig, body: (two: TwoHosts) => Promise<void>): Promise<void> {
     const two = new TwoHosts(rig);
-    for (const host of two.hosts) await host.join(true);
-    for (const host of two.hosts) host.start();
-    return two;
+    try {
+      for (const host of two.hosts) await host.join(true);
+      for (const host of two.hosts) host.start();
+      await body(two);
+      two.check();
+    } finally {
+      await two.#end();
+    }
   }
 
   /** The host that commands: the joint follows it and has obeyed it a few times, and the other one listens. A host that owns and is not armed is armed, as a person would. */
@@ -214,6 +225,7 @@ export class TwoHosts {
 
   /** What must hold whatever happened: nothing stale was obeyed, and never two owners at once. */
   check(): void {
+    assert.deepEqual(this.joint.bad, [], "each frame under the command's identifier is a command");
     for (const { owner, targetRad, follows, epoch } of this.accepted()) {
       assert.equal(owner, follows.owner, "a command of another owner than the one it followed was obeyed");
       assert.equal(epoch, follows.epoch & 0xff, "a command of another epoch was obeyed");
@@ -232,10 +244,10 @@ export class TwoHosts {
     return [this.joint.followed.slice(-6), this.joint.judged.slice(-6), this.joint.joint.counters, [...this.joint.joint.refusals], ...this.hosts.map((host) => host.said())];
   }
 
-  async end(): Promise<void> {
-    this.#rig.canLog(this.#frames.join("\n"));
+  async #end(): Promise<void> {
     this.joint.stop();
     for (const host of this.hosts) await host.end();
     this.#bus.close();
+    this.#rig.canLog(this.#frames.join("\n"));
   }
 }

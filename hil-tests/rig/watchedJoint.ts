@@ -32,6 +32,8 @@ export class WatchedJoint {
   readonly judged: Judged[] = [];
   /** Whom it has followed one after the other; owner 7: nobody. */
   readonly followed: { atMs: number; epoch: number; owner: number }[] = [];
+  /** Frames under its command's identifier that are no command. */
+  readonly bad: string[] = [];
   onFollowed: ((follows: { epoch: number; owner: number }) => void) | undefined;
   readonly joint: Joint;
   readonly #send: (frame: CanFrame) => void;
@@ -61,7 +63,10 @@ export class WatchedJoint {
     this.#look();
     if (frame.canId !== commandId("base")) return;
     const decoded = this.#codec.decode(frame.data, 0, frame.data.length);
-    if (!decoded.ok) throw new Error(`no command: ${Buffer.from(frame.data).toString("hex")}`);
+    if (!decoded.ok) {
+      this.bad.push(Buffer.from(frame.data).toString("hex"));
+      return;
+    }
     const { epoch, owner, targetPosition } = decoded.signals;
     this.judged.push({ atMs: performance.now(), epoch: Number(epoch), owner: Number(owner), targetRad: Number(targetPosition), accepted: this.joint.counters.commandsAccepted > commandsAccepted, follows });
   }

@@ -1,11 +1,26 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readWords } from "./words.ts";
+import { readWords as read } from "./words.ts";
+
+const readWords = (argv: string[], processors = 2) => read(argv, { folder: "/home/me", processors });
 
 test("words choose, options are read in any order", () => {
   assert.deepEqual(readWords(["busOff", "--keep", "--out", "/somewhere", "crc", "--json", "--times", "3", "--jobs", "4"]), {
-    only: ["busOff", "crc"], machines: ["plain", "systemd"], list: false, fetch: false, json: true, keep: true, follow: false, out: "/somewhere", target: undefined, can: [], folder: undefined, times: 3, config: undefined, jobs: 4,
+    only: ["busOff", "crc"], machines: ["plain", "systemd", "two"], machinesByDefault: true, help: false, require: false, list: false, fetch: false, json: true, keep: true, follow: false, out: "/somewhere", target: undefined, can: [], folder: undefined, times: 3, config: undefined, jobs: 4,
   });
+});
+
+test("paths are those of whoever called, a kind of machine is one kind however often it is named, and a host with one processor has no pair by default", () => {
+  const words = readWords(["--config", "robot/robot.yaml", "--out", "../report", "--machine", "two,plain,two", "--require"]);
+  assert.ok(typeof words !== "string");
+  assert.deepEqual([words.config, words.out, words.machines, words.machinesByDefault, words.require], ["/home/me/robot/robot.yaml", "/home/report", ["two", "plain"], false, true]);
+  const alone = readWords([], 1);
+  assert.ok(typeof alone !== "string");
+  assert.deepEqual([alone.machines, alone.jobs], [["plain", "systemd"], 1]);
+  for (const word of ["-h", "--help"]) {
+    const helped = readWords([word]);
+    assert.ok(typeof helped !== "string" && helped.help);
+  }
 });
 
 test("a bench is named with its interfaces and its folder", () => {
@@ -19,6 +34,7 @@ test("a bench is named with its interfaces and its folder", () => {
 test("what is wrong is said in a sentence", () => {
   const wrong: [string[], RegExp][] = [
     [["--fast"], /--fast is not known/],
+    [["-x"], /-x is not known/],
     [["--out"], /needs a value/],
     [["--out", "--json"], /needs a value/],
     [["--times", "0"], /1 to 1000/],

@@ -112,6 +112,7 @@ const wrong: readonly (readonly [name: string, text: string, faults: readonly st
   ["P08 without schema or number", `${head}mqtt: { broker: { allowAnonymous: true }, inputs: [ { name: i, via: broker, topic: t, encoding: cbor, integrity: P08 } ] }\n`, ["schemaNeeded 3:53"]],
   ["socketcand without port", `${head}buses: [ { name: a, driver: socketcand, interface: pi/can0 } ]\n`, ["badInterface 3:52"]],
   ["data bit rate without FD", `${head}buses: [ { name: a, interface: can0, dataBitrateBps: 2000000 } ]\n`, ["fdNeeded 3:38"]],
+  ["data sample point without FD", `${head}buses: [ { name: a, interface: can0, dataSamplePointPercent: 75 } ]\n`, ["fdNeeded 3:38"]],
   ["restarts the wrong way round", `${head}buses: [ { name: a, interface: can0, busOff: { restartMinMs: 900, restartMaxMs: 100 } } ]\n`, ["minAboveMax 3:62"]],
   ["impatient", `${head}buses: [ { name: a, interface: can0, bitrateBps: 125000, deadAfterMs: 5 } ]\n`, ["deadAfterTooShort 3:71"]],
   ["socket path too long", `${head}socket: { path: /${"x".repeat(107)} }\n`, ["socketPathTooLong 3:17"]],

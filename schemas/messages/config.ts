@@ -86,8 +86,12 @@ export interface Bus {
   interface: string;
   /** Nominal bit rate; compared with the interface where that can be read. slcan needs it. */
   bitrateBps?: number;
-  /** Bit rate of the data phase (CAN FD). */
+  /** Bit rate of the data phase (CAN FD); compared with the interface where that can be read. Absent: ipcnet-can sets the nominal one. */
   dataBitrateBps?: number;
+  /** Where in a bit the controller looks, for nodes that insist. Absent: the kernel's choice (CiA 301: 87.5 up to 500 kbit/s, 80 up to 800, above it 75). Set by ipcnet-can, not compared. */
+  samplePointPercent?: number;
+  /** The same in the data phase (CAN FD): all nodes of the bus should have the same. */
+  dataSamplePointPercent?: number;
   /** Send and receive CAN FD frames. Default: false. */
   fd: boolean;
   /** Never send, not even an acknowledgement where the driver can do that. Default: false. */

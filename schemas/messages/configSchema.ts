@@ -9,6 +9,7 @@ import { planParts } from "./planParts.ts";
 import type { RootSchema, Schema } from "./schema.ts";
 import { fieldName, flag, hourMs, linkName, messageName, milliseconds, none, number, text, topicName, whole, withText } from "./schemaWords.ts";
 
+const samplePoint = (description: string, examples: number[]): Schema => ({ type: "number", title: "a percentage from 50 to 95", description, minimum: 50, maximum: 95, examples });
 const rateHz = (description: string): Schema => ({ type: "number", title: "a rate in hertz, above 0 and up to 10000", description, exclusiveMinimum: 0, maximum: 10_000 });
 const topicPattern: Schema = { type: "string", title: "a topic pattern: levels separated by /, + for any one level, # at the end for the rest, at most 16 levels", pattern: "^(([^+#/\\u0000]+|\\+)(/([^+#/\\u0000]+|\\+)){0,14}(/#)?|#)$", maxLength: 200 };
 const path = (description: string, more: Schema = {}): Schema => ({ type: "string", title: "a path, absolute or relative to the configuration file", description, minLength: 1, maxLength: 1024, ...more });
@@ -59,7 +60,9 @@ const definitions: Record<string, Schema> = {
     driver: { type: "string", enum: ["socketcan", "emulator", "slcan", "socketcand", "npm-socketcan"], title: "one of socketcan, emulator, slcan, socketcand, npm-socketcan", description: "How the bus is reached.", default: "socketcan" },
     interface: text("what the driver opens", "socketcan, npm-socketcan: network interface (can0). emulator: path of its socket. slcan: serial device. socketcand: host:port/bus.", { examples: ["can0", "/dev/serial/by-id/usb-adapter", "192.0.2.7:29536/can0"] }),
     "bitrateBps?": whole("a bit rate in bit/s", "Nominal bit rate; compared with the interface where that can be read. slcan needs it.", 5_000, 1_000_000, { examples: [500000] }),
-    "dataBitrateBps?": whole("a bit rate in bit/s", "Bit rate of the data phase (CAN FD).", 5_000, 20_000_000, { examples: [2000000] }),
+    "dataBitrateBps?": whole("a bit rate in bit/s", "Bit rate of the data phase (CAN FD); compared with the interface where that can be read. Absent: ipcnet-can sets the nominal one.", 5_000, 20_000_000, { examples: [2000000] }),
+    "samplePointPercent?": samplePoint("Where in a bit the controller looks, for nodes that insist. Absent: the kernel's choice (CiA 301: 87.5 up to 500 kbit/s, 80 up to 800, above it 75). Set by ipcnet-can, not compared.", [87.5]),
+    "dataSamplePointPercent?": samplePoint("The same in the data phase (CAN FD): all nodes of the bus should have the same.", [75]),
     fd: flag(false, "Send and receive CAN FD frames."),
     listenOnly: flag(false, "Never send, not even an acknowledgement where the driver can do that."),
     optional: flag(false, "Start although the interface is missing; it is opened when it appears."),

@@ -94,7 +94,7 @@ robot.yaml:7:9: error wrongType: buses[0].fd: found the text "yes"
 robot.yaml:8:5: error unknownKey: buses[0].dead_after_ms: unknown key "dead_after_ms"
     8 |     dead_after_ms: 5
       |     ^^^^^^^^^^^^^
-      expected: one of name, driver, interface, bitrateBps, dataBitrateBps, fd, listenOnly, optional, txQueueFrames, busLoadMaxPercent, deadAfterMs, busOff, claimId, host, selfFenceMs, time, publishRaw, databases
+      expected: one of name, driver, interface, bitrateBps, dataBitrateBps, samplePointPercent, dataSamplePointPercent, fd, listenOnly, optional, txQueueFrames, busLoadMaxPercent, deadAfterMs, busOff, claimId, host, selfFenceMs, time, publishRaw, databases
       hint: did you mean "deadAfterMs"?`,
   );
 });

@@ -8,7 +8,8 @@
 #define QUEUE_MAX_FRAMES 4096u
 #define ANSWER_PATIENCE_US 1000000u    /* for a purge or a restart that was asked for: link down/up takes up to 0.3 s on USB adapters */
 #define PURGE_TRIES 3u
-#define UNPURGEABLE_RETRY_US 5000000u  /* a right may be granted, an adapter may come to its senses */
+#define FORBIDDEN_RETRY_US 5000000u    /* a right may be granted */
+#define FAILED_RETRY_US 1000000u       /* an adapter may come to its senses, whoever purges for us may be back; what waits in the controller must not wait for that */
 #define PROBE_INTERVALS_UNANSWERED 10u /* then the adapter is taken to have lost the probe: purge and ask again */
 #define BUDGET_REFILL_US 60000000u
 #define REPORT_INTERVAL_US 5000000u
@@ -223,7 +224,7 @@ static void perform_entry(struct ipcnet_bus_health *self, uint8_t from, struct e
         wait_us = ANSWER_PATIENCE_US;
         break;
     case IPCNET_BUS_UNPURGEABLE:
-        wait_us = UNPURGEABLE_RETRY_US;
+        wait_us = self->reason == IPCNET_REASON_PURGE_FORBIDDEN ? FORBIDDEN_RETRY_US : FAILED_RETRY_US;
         break;
     case IPCNET_BUS_PROBING:
         if (outward[from] == IPCNET_STATE_BUS_OFF) {

@@ -304,6 +304,23 @@ static void purge_without_an_answer_is_asked_again_then_given_up(void)
     CHECK_INT(bench.health.reason, IPCNET_REASON_PURGE_FAILED);
 }
 
+/* Whoever would have done it may be back at any moment: what waits in the controller is as old as that. */
+static void purge_that_failed_is_asked_for_again_each_second(void)
+{
+    struct bench bench = dead();
+    feed(&bench, IPCNET_EVENT_PURGE_FAILED, 0);
+    CHECK_INT(bench.health.phase, IPCNET_BUS_UNPURGEABLE);
+    for (int i = 0; i < 5; i++) {
+        pass(&bench, 1 * SECOND - 1);
+        CHECK(!found(&bench, IPCNET_EFFECT_PURGE));
+        pass(&bench, 1);
+        CHECK(found(&bench, IPCNET_EFFECT_PURGE) != NULL);
+        feed(&bench, IPCNET_EVENT_PURGE_FAILED, 0);
+    }
+    feed(&bench, IPCNET_EVENT_PURGED, 0);
+    CHECK_INT(bench.health.phase, IPCNET_BUS_PROBING);
+}
+
 static void warning_and_passive_with_echoes_degrade(void)
 {
     struct bench bench = up();
@@ -626,6 +643,7 @@ int main(int argc, char **argv)
     proof_is_kept_fresh();
     purge_without_the_right_stays_refusing();
     purge_without_an_answer_is_asked_again_then_given_up();
+    purge_that_failed_is_asked_for_again_each_second();
     warning_and_passive_with_echoes_degrade();
     bus_off_purges_waits_restarts_recovers();
     bus_off_back_off_doubles_up_to_the_budget();

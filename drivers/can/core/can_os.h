@@ -24,6 +24,7 @@ struct ipcnet_can_link {
     bool up;                  /* administratively: may be sent on */
     bool running;             /* has its carrier: false during bus-off */
     bool fd;                  /* carries FD frames (MTU 72) */
+    bool fd_capable;          /* a controller that could: it says what its data phase may be */
     bool listen_only;         /* the controller itself never acknowledges */
     uint32_t tx_queue_frames; /* txqueuelen */
     uint32_t bitrate_bps, data_bitrate_bps;

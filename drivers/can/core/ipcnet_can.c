@@ -183,6 +183,10 @@ void ipcnet_can_explain(const struct ipcnet_can *self, enum ipcnet_can_status st
             snprintf(to, size, "%s carries no CAN FD frames\nsudo ip link set %s down && sudo ip link set %s mtu 72 up", name, name, name);
             return;
         }
+        if (link.controller && !link.fd_capable) {
+            snprintf(to, size, "%s carries no CAN FD frames: its controller is a classic one\nset fd: false for this bus in the configuration if its nodes are classic too; else an interface with CAN FD (MCP2518FD)", name);
+            return;
+        }
         /* Both bit rates: the kernel refuses FD mode with one of them. */
         snprintf(to, size, "%s carries no CAN FD frames\nsudo ip link set %s down && sudo ip link set %s up type can bitrate %u dbitrate 2000000 fd on", name, name, name,
                  link.bitrate_bps > 0 ? link.bitrate_bps : 500000u);

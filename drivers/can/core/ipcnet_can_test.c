@@ -250,6 +250,9 @@ static void fd_is_insisted_on_the_rest_is_not(void)
     CHECK(strstr(says, "can0 mtu 72 up") != NULL); /* a virtual interface has no bit rates */
     bench.fake.link.controller = true;
     ipcnet_can_explain(&bench.can, IPCNET_CAN_NO_FD_SUPPORT, says, sizeof says);
+    CHECK(strstr(says, "a classic one\nset fd: false") != NULL);
+    bench.fake.link.fd_capable = true;
+    ipcnet_can_explain(&bench.can, IPCNET_CAN_NO_FD_SUPPORT, says, sizeof says);
     CHECK(strstr(says, "type can bitrate 500000 dbitrate 2000000 fd on") != NULL);
     prepare(false, false);
     bench.fake.own_messages_error = ENOPROTOOPT;

@@ -112,6 +112,7 @@ static void read_can_data(const unsigned char *bytes, size_t left, struct ipcnet
         switch (type) {
         case IFLA_CAN_BITTIMING: link->bitrate_bps = u32_of(value, length); break;      /* its first member is the bit rate */
         case IFLA_CAN_DATA_BITTIMING: link->data_bitrate_bps = u32_of(value, length); break;
+        case IFLA_CAN_DATA_BITTIMING_CONST: case IFLA_CAN_DATA_BITRATE_CONST: link->fd_capable = true; break; /* the one or the other, of those that have an FD mode */
         case IFLA_CAN_RESTART_MS: link->restart_ms = u32_of(value, length); break;
         case IFLA_CAN_CTRLMODE: {
             struct can_ctrlmode mode;

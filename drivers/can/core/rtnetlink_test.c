@@ -36,10 +36,12 @@ static size_t can_link_message(unsigned char *message)
     unsigned char data[512], info[600];
     struct can_bittiming timing = { .bitrate = 500000, .sample_point = 875 };
     struct can_bittiming data_timing = { .bitrate = 2000000 };
+    struct can_bittiming_const data_limits = { .name = "mcp251xfd" };
     struct can_ctrlmode mode = { .mask = ~0u, .flags = CAN_CTRLMODE_LISTENONLY };
     struct can_berr_counter counters = { .txerr = 136, .rxerr = 7 };
     size_t at = put(data, 0, IFLA_CAN_BITTIMING, &timing, sizeof timing);
     at = put(data, at, IFLA_CAN_DATA_BITTIMING, &data_timing, sizeof data_timing);
+    at = put(data, at, IFLA_CAN_DATA_BITTIMING_CONST, &data_limits, sizeof data_limits);
     at = put(data, at, IFLA_CAN_CTRLMODE, &mode, sizeof mode);
     at = put_u32(data, at, IFLA_CAN_STATE, CAN_STATE_ERROR_PASSIVE);
     at = put_u32(data, at, IFLA_CAN_RESTART_MS, 200);
@@ -70,7 +72,7 @@ static void a_can_link_is_read(void)
     CHECK_INT(message.kind, RTNETLINK_LINK);
     CHECK_INT(message.sequence, 77);
     const struct ipcnet_can_link *link = &message.link;
-    CHECK(link->is_can && link->up && link->running && link->fd && link->listen_only && link->bus_state_known && link->controller);
+    CHECK(link->is_can && link->up && link->running && link->fd && link->fd_capable && link->listen_only && link->bus_state_known && link->controller);
     CHECK_INT(link->index, 9);
     CHECK_INT(link->tx_queue_frames, 10);
     CHECK_INT(link->bitrate_bps, 500000);

@@ -117,6 +117,11 @@ static void obey(struct joint *self, const struct ipcnet_can_frame *frame) {
   }
 }
 
+/* NMT: stop, and pre-operational (CiA 301). What can only make it stand still is obeyed however old it is. */
+static bool only_stops(const struct ipcnet_can_frame *frame) {
+  return frame->id == 0 && frame->length == 2 && (frame->data[0] == 2 || frame->data[0] == 128);
+}
+
 static void hear(struct joint *self, uint32_t now_us) {
   struct ipcnet_can_frame frame;
   /* Nobody says when a frame came. After a standstill the kit would take those of before it for fresh, and their claims for an owner that is there. */
@@ -127,7 +132,7 @@ static void hear(struct joint *self, uint32_t now_us) {
     self->deaf = false;
   }
   while (self->can->receive(self->can->context, &frame)) {
-    if (self->deaf) {
+    if (self->deaf && !only_stops(&frame)) {
       self->late++;
       continue;
     }

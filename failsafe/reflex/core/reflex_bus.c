@@ -7,7 +7,8 @@
  * owner. So others only remember how the link is, and the machine starts afresh when the bus becomes ours: trusted if our predecessor trusted it, else it has to be proven.
  *
  * But whoever is outvoted has no owner on its host that it could interrupt, and a controller that has given up the bus hears nobody: neither the owner elsewhere nor its silence. So an outvoted
- * instance empties and restarts it, at the machine's own pace and within its budget. It asks with no probe; what it hears then is what it waits for.
+ * instance empties and restarts it, at the machine's own pace and within its budget. It asks with no probe; what it hears then is what it waits for. And whoever is outvoted with something on its way asks
+ * for that to be emptied until it is: whoever does that may be away, and a cut cable may be whole again at any time.
  */
 
 /* Back-off after bus-off, as drivers/can has it. */
@@ -15,6 +16,7 @@
 #define RESTART_MAX_US 5000000u
 #define RESTART_BUDGET 8u
 #define PROBE_INTERVAL_US 1000000u
+#define PURGE_AGAIN_US 1000000u /* as bus_health waits for an answer */
 #define PROBE_LIFE_US 1000000u
 #define MICRO 1000000u
 
@@ -53,14 +55,18 @@ void ipcnet_reflex_bus_load(struct ipcnet_reflex *self) {
     bus->budget_us = self->now_us;
     start_health(self, number);
   }
-  for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) self->buses[self->table.messages[row].bus].sends = true;
+  for (uint32_t row = 0; row < ipcnet_reflex_rows(self, IPCNET_REFLEX_MESSAGES); row++) {
+    struct bus_state *bus = &self->buses[self->table.messages[row].bus];
+    bus->sends = true;
+    bus->probe_flags |= self->table.messages[row].can_flags & (IPCNET_CAN_FD | IPCNET_CAN_BRS);
+  }
 }
 
 void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t number, bool trusted) {
   struct bus_state *bus = &self->buses[number];
   if (bus->owned) return;
   start_health(self, number);
-  bus->mending = false;
+  bus->mending = bus->purge_owed = false; /* from here on the machine judges what does not leave */
   bus->owned = true;
   bus->health.was_up = !trusted; /* a link that comes back must be proven, a first one need not */
   if (!bus->link_up) return;
@@ -73,10 +79,24 @@ void ipcnet_reflex_bus_own(struct ipcnet_reflex *self, uint32_t number, bool tru
   if (bus->link.bus_state_known) ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, bus->link.bus_state);
 }
 
+static void ask_for_what_is_owed(struct ipcnet_reflex *self, uint32_t number) {
+  self->buses[number].purge_again_us = self->now_us + PURGE_AGAIN_US;
+  self->os.bus_effect(self->os.context, (uint8_t)number, IPCNET_EFFECT_PURGE);
+}
+
+/* Asked for, and not answered with success: by then bus_health would ask again, but who gives the bus away steps it no more. */
+static bool awaits_a_purge(const struct bus_state *bus) {
+  return bus->health.phase == IPCNET_BUS_PURGING || bus->health.phase == IPCNET_BUS_OFF_PURGING || bus->health.phase == IPCNET_BUS_UNPURGEABLE;
+}
+
 void ipcnet_reflex_bus_park(struct ipcnet_reflex *self, uint32_t number, bool purge) {
   struct bus_state *bus = &self->buses[number];
-  /* (Where the bus is not trusted any more that has been asked for already.) */
-  if (purge && bus->owned && bus->health.unconfirmed_frames > 0 && ipcnet_bus_health_accepts(&bus->health)) self->os.bus_effect(self->os.context, (uint8_t)number, IPCNET_EFFECT_PURGE);
+  if (purge && bus->owned) {
+    bool waits = bus->health.unconfirmed_frames > 0 && ipcnet_bus_health_accepts(&bus->health);
+    bus->purge_owed = waits || awaits_a_purge(bus);
+    bus->purge_again_us = self->now_us + PURGE_AGAIN_US;
+    if (waits) ask_for_what_is_owed(self, number);
+  }
   bus->owned = bus->mending = false;
   bus->claimed = false;
   bus->claim_in_flight = false;
@@ -92,7 +112,7 @@ static bool mends(const struct ipcnet_reflex *self, uint32_t number) {
 static void send_probe(struct ipcnet_reflex *self, uint32_t number) {
   uint32_t id = ipcnet_reflex_probe_id(&self->table.buses[number]);
   struct ipcnet_can_frame frame = {
-    .time_us = (double)(self->now_us + PROBE_LIFE_US), .can_id = id, .flags = id > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0, .bus = (uint16_t)number, .token = IPCNET_CAN_PROBE_TOKEN};
+    .time_us = (double)(self->now_us + PROBE_LIFE_US), .can_id = id, .flags = (uint8_t)(self->buses[number].probe_flags | (id > CAN_SFF_MASK ? IPCNET_CAN_EXTENDED : 0)), .bus = (uint16_t)number, .token = IPCNET_CAN_PROBE_TOKEN};
   if (self->os.send(self->os.context, (uint8_t)number, &frame) != IPCNET_CAN_QUEUED) ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_PROBE_FAILED);
 }
 
@@ -208,31 +228,38 @@ static bool needs_mending(const struct ipcnet_reflex *self, uint32_t number) {
 
 static void begin_mending(struct ipcnet_reflex *self, uint32_t number) {
   start_health(self, number);
+  self->buses[number].purge_owed = false; /* mending begins with that */
   self->buses[number].mending = true;
   self->buses[number].health.was_up = true;
   ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_LINK_UP);
   ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_BUS_STATE, self->buses[number].link.bus_state);
 }
 
-/* Who mends waits for nothing but the restart. */
+/* Who mends waits for nothing but the purge and the restart. */
 static uint64_t health_due_us(const struct ipcnet_reflex *self, uint32_t number) {
   const struct bus_state *bus = &self->buses[number];
-  bool ticks = bus->owned || (mends(self, number) && ipcnet_bus_health_state(&bus->health) == IPCNET_STATE_BUS_OFF);
-  return ticks ? ipcnet_bus_health_next_deadline_us(&bus->health) : UINT64_MAX;
+  bool waits = ipcnet_bus_health_state(&bus->health) == IPCNET_STATE_BUS_OFF || bus->health.phase == IPCNET_BUS_UNPURGEABLE;
+  return bus->owned || (waits && mends(self, number)) ? ipcnet_bus_health_next_deadline_us(&bus->health) : UINT64_MAX;
+}
+
+static uint64_t purge_due_us(const struct ipcnet_reflex *self, uint32_t number) {
+  return self->buses[number].purge_owed && self->role == IPCNET_TWIN_OUTVOTED ? self->buses[number].purge_again_us : UINT64_MAX;
 }
 
 void ipcnet_reflex_bus_turn(struct ipcnet_reflex *self) {
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     if (needs_mending(self, number)) begin_mending(self, number);
     if (self->now_us >= health_due_us(self, number)) ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_TICK);
+    if (self->now_us >= purge_due_us(self, number)) ask_for_what_is_owed(self, number);
   }
 }
 
 uint64_t ipcnet_reflex_bus_next_us(const struct ipcnet_reflex *self) {
   uint64_t next = UINT64_MAX;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
-    uint64_t due = needs_mending(self, number) ? self->now_us : health_due_us(self, number);
+    uint64_t due = needs_mending(self, number) ? self->now_us : health_due_us(self, number), owed = purge_due_us(self, number);
     if (due < next) next = due;
+    if (owed < next) next = owed;
   }
   return next;
 }
@@ -255,7 +282,7 @@ static void link_up(struct ipcnet_reflex *self, uint32_t number, const struct ip
 static void link_down(struct ipcnet_reflex *self, uint32_t number) {
   struct bus_state *bus = &self->buses[number];
   bus->link_up = false;
-  bus->claim_in_flight = false;
+  bus->claim_in_flight = bus->purge_owed = false;
   ipcnet_reflex_gate_settle(self, number, 0); /* an interface that goes down drops its queue */
   if (bus->owned || mends(self, number)) ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_LINK_DOWN);
   else self->os.bus_effect(self->os.context, (uint8_t)number, IPCNET_EFFECT_REOPEN);
@@ -289,7 +316,7 @@ void ipcnet_reflex_link(struct ipcnet_reflex *self, uint8_t number, const struct
     case IPCNET_LINK_PURGE_FAILED: ipcnet_reflex_bus_step(self, number, IPCNET_EVENT_PURGE_FAILED, event->a == 1 /* EPERM */ || event->a == 13 /* EACCES */); break;
     case IPCNET_LINK_RESTART_FAILED: ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_RESTART_FAILED); break;
     case IPCNET_LINK_PURGED:
-      self->buses[number].claim_in_flight = false;
+      self->buses[number].claim_in_flight = self->buses[number].purge_owed = false;
       ipcnet_reflex_gate_settle(self, number, 1);
       ipcnet_reflex_bus_note(self, number, IPCNET_EVENT_PURGED);
       break;

@@ -580,6 +580,111 @@ static void test_what_is_mended(void)
   }
 }
 
+/* ---- What is owed: an outvoted instance's own frames, still on their way ---------------------------------------------------------------------------------- */
+
+static uint32_t purges(void)
+{
+  return rig.bus_effects[ARM_BUS][IPCNET_EFFECT_PURGE];
+}
+
+/* Outvoted while a command's echo is awaited: it has asked once. */
+static void owes(void)
+{
+  rig_armed_calm(&rig);
+  rig.echoes[ARM_BUS] = false;
+  struct ipcnet_reflex_command command = rig_make(&rig, SHOULDER);
+  rig_give(&rig, &command);
+  rig.answers_twin = rig.plant = false;
+  rig_event(&rig, IPCNET_TWIN_SELF_FENCED);
+  CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+  CHECK_INT(purges(), 1);
+  CHECK_INT(rig.bus_effects[AUX_BUS][IPCNET_EFFECT_PURGE], 0);
+}
+
+/* Whoever purges may be away just then. What waits in the controller is asked for until it is gone, each second, whether the answer was a failure or none. */
+static void test_what_is_owed_is_asked_for_until_it_is_paid(void)
+{
+  for (int answered = 0; answered < 2; answered++) {
+    owes();
+    for (uint32_t asked = 1; asked < 5; asked++) {
+      uint64_t at_us = rig.now_us;
+      if (answered) rig_link(&rig, ARM_BUS, IPCNET_LINK_PURGE_FAILED, 5);
+      CHECK_INT(ipcnet_reflex_bus_next_us(rig.reflex), at_us + 1000000);
+      tick_at(at_us + 999999);
+      CHECK_INT(purges(), asked);
+      tick_at(at_us + 1000000);
+      CHECK_INT(purges(), asked + 1);
+    }
+    rig_link(&rig, ARM_BUS, IPCNET_LINK_PURGED, 0);
+    CHECK_INT(ipcnet_reflex_bus_next_us(rig.reflex), UINT64_MAX);
+    rig_run(&rig, 5000000);
+    CHECK_INT(purges(), 5);
+    CHECK_INT(rig.bus_effects[AUX_BUS][IPCNET_EFFECT_PURGE], 0);
+    rig_end(&rig);
+  }
+}
+
+/* An interface that goes down has nothing left; a controller that gives up the bus is emptied by its mending, which asks again by itself. */
+static void test_what_is_owed_ends_otherwise(void)
+{
+  owes();
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_DOWN, 0);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_UP, 0);
+  rig_run(&rig, 5000000);
+  CHECK_INT(purges(), 1);
+  rig_end(&rig);
+
+  owes();
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_BUS_STATE, 3);
+  rig_run(&rig, 2000);
+  CHECK_INT(purges(), 2);
+  CHECK(!bus(ARM_BUS)->purge_owed);
+  rig_link(&rig, ARM_BUS, IPCNET_LINK_PURGE_FAILED, 5);
+  CHECK_INT(phase(ARM_BUS), IPCNET_BUS_UNPURGEABLE);
+  CHECK_INT(ipcnet_reflex_bus_next_us(rig.reflex), rig.now_us + 1000000);
+  rig_run(&rig, 1001000);
+  CHECK_INT(purges(), 3);
+  rig_end(&rig);
+}
+
+/* Not emptied yet when it was outvoted: asked for on its behalf too, a second later. Empty, or only asked about by a probe: nothing is owed. */
+static void test_what_was_owed_already(void)
+{
+  static const struct { uint8_t phase; bool owed; } CASES[] = {
+    {IPCNET_BUS_PURGING, true}, {IPCNET_BUS_OFF_PURGING, true}, {IPCNET_BUS_UNPURGEABLE, true}, {IPCNET_BUS_PROBING, false}, {IPCNET_BUS_PROVEN, false}, {IPCNET_BUS_UP, false}, {IPCNET_BUS_DOWN, false}, {IPCNET_BUS_OFF_WAITING, false}};
+  for (unsigned i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+    rig_armed_calm(&rig);
+    rig.answers_twin = rig.plant = false;
+    CHECK_INT(bus(ARM_BUS)->health.unconfirmed_frames, 0);
+    bus(ARM_BUS)->health.phase = CASES[i].phase;
+    rig_event(&rig, IPCNET_TWIN_SELF_FENCED);
+    CHECK_INT(role(), IPCNET_TWIN_OUTVOTED);
+    CHECK_INT(purges(), 0);
+    CHECK_INT(bus(ARM_BUS)->purge_owed, CASES[i].owed);
+    CHECK_INT(ipcnet_reflex_bus_next_us(rig.reflex), CASES[i].owed ? rig.now_us + 1000000 : UINT64_MAX);
+    rig_run(&rig, 1001000);
+    CHECK_INT(purges(), CASES[i].owed);
+    rig_end(&rig);
+  }
+}
+
+/* Only who is outvoted asks. Who owns the bus again has a machine that judges whether it lives, and waits for nobody's purge: a pose that was interrupted goes on. */
+static void test_who_pays(void)
+{
+  owes();
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED); /* its epoch is being stored: not yet the owner, no more the outvoted */
+  CHECK(role() != IPCNET_TWIN_OUTVOTED);
+  CHECK_INT(ipcnet_reflex_bus_next_us(rig.reflex), UINT64_MAX);
+  rig_run(&rig, 2000000);
+  CHECK_INT(purges(), 1);
+  CHECK(bus(ARM_BUS)->purge_owed);
+  rig_event(&rig, IPCNET_TWIN_EPOCH_STORED);
+  CHECK_INT(phase(ARM_BUS), IPCNET_BUS_UP);
+  CHECK_INT(purges(), 1);
+  CHECK(!bus(ARM_BUS)->purge_owed);
+  rig_end(&rig);
+}
+
 /* A standby leaves it alone, and mends it as soon as it is outvoted. */
 static void test_who_mends(void)
 {
@@ -685,6 +790,10 @@ int main(void)
   test_a_machine_that_rests();
   test_the_lease_of_a_new_table();
   test_what_is_mended();
+  test_what_is_owed_is_asked_for_until_it_is_paid();
+  test_what_is_owed_ends_otherwise();
+  test_what_was_owed_already();
+  test_who_pays();
   test_who_mends();
   test_mending_begins_anew();
   test_what_is_mended_is_left_alone();

@@ -41,7 +41,7 @@ static void test_dead_purge_probe_rearm(void)
   CHECK_INT(phase(ARM_BUS), IPCNET_BUS_PROBING);
   CHECK_INT(rig_sent(&rig, from, ARM_BUS, 0x7FF), 1);
   const struct ipcnet_can_frame *probe = rig_last_sent(&rig, ARM_BUS, 0x7FF);
-  CHECK(probe->token == IPCNET_CAN_PROBE_TOKEN && probe->length_bytes == 0 && probe->flags == 0 && probe->time_us == (double)(rig.now_us + 1000000));
+  CHECK(probe->token == IPCNET_CAN_PROBE_TOKEN && probe->length_bytes == 0 && probe->flags == 0 && /* this bus commands classic frames alone */ probe->time_us == (double)(rig.now_us + 1000000));
   rig_run(&rig, 3000000); /* commands keep coming, power does not */
   CHECK_INT(rig_sent(&rig, from, ARM_BUS, 0x101) + rig_sent(&rig, from, ARM_BUS, 0x103) + rig_sent(&rig, from, ARM_BUS, 0x010), 0);
   rig.echoes[ARM_BUS] = true; /* and now it does */
@@ -142,6 +142,24 @@ static void test_link_up_tells(void)
   CHECK_INT(rig.reflex->buses[AUX_BUS].health.options.frame_time_us, ipcnet_can_frame_time_us(125000, 0, true));
   const struct ipcnet_can_frame *report = rig_report_of(&rig, 0, IPCNET_REPORT_LINK, 0);
   CHECK(report != NULL && report->bus == AUX_BUS && report->length_bytes == 12 && report->data[0] == IPCNET_LINK_UP);
+  rig_end(&rig);
+}
+
+/* A node that cannot read FD frames acknowledges classic ones all the same, so a classic probe would prove nothing about commands in FD frames. */
+static void test_a_probe_is_of_the_kind_that_is_commanded(void)
+{
+  struct table_rig *table = malloc(sizeof *table);
+  rig_arm_table(table);
+  rig_begin(&rig, 0);
+  rig_load(&rig, table);
+  free(table);
+  rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
+  rig_link(&rig, AUX_BUS, IPCNET_LINK_UP, 1);
+  CHECK_INT(phase(AUX_BUS), IPCNET_BUS_PURGING);
+  rig_link(&rig, AUX_BUS, IPCNET_LINK_PURGED, 0);
+  CHECK_INT(phase(AUX_BUS), IPCNET_BUS_PROBING);
+  const struct ipcnet_can_frame *probe = rig_last_sent(&rig, AUX_BUS, 0x7FF);
+  CHECK(probe != NULL && probe->token == IPCNET_CAN_PROBE_TOKEN && probe->flags == (IPCNET_CAN_FD | IPCNET_CAN_BRS) && probe->length_bytes == 0);
   rig_end(&rig);
 }
 
@@ -346,6 +364,7 @@ int main(void)
   test_mending_has_an_end();
   test_a_standby_goes_on_with_nothing();
   test_dead_purge_probe_rearm();
+  test_a_probe_is_of_the_kind_that_is_commanded();
   test_a_pose_reaches_a_proven_bus();
   test_purge_answers();
   test_bus_off();

@@ -29,8 +29,8 @@ static uint32_t controller_of(const char *run) {
   return number != 0 ? number : 1;
 }
 
-int ipcnet_buses_init(struct ipcnet_buses *self, uint8_t instance, const char *run, struct ipcnet_log *log) {
-  *self = (struct ipcnet_buses){.instance = instance, .run = run, .controller = controller_of(run), .log = log, .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+int ipcnet_buses_init(struct ipcnet_buses *self, uint8_t instance, const char *run, const char *purge, struct ipcnet_log *log) {
+  *self = (struct ipcnet_buses){.instance = instance, .purge = purge, .controller = controller_of(run), .log = log, .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   return self->wake_fd < 0 ? -errno : 0;
 }
 
@@ -75,7 +75,7 @@ static int prepare_one(struct ipcnet_buses *self, struct ipcnet_bus *bus, const 
     bus->driver.emulator.controller = self->controller;
     bus->os = ipcnet_emulator_os(&bus->driver.emulator);
   } else {
-    int result = ipcnet_purge_client_init(&bus->driver.kernel, self->run);
+    int result = ipcnet_purge_client_init(&bus->driver.kernel, self->purge);
     if (result < 0) return result;
     bus->os = ipcnet_purge_client_os(&bus->driver.kernel);
   }

@@ -31,13 +31,13 @@ struct ipcnet_buses {
   uint32_t count;
   int wake_fd;              /* eventfd: frames or events wait */
   uint8_t instance;
-  const char *run;
+  const char *purge;        /* socket of ipcnet-purge */
   uint32_t controller;      /* of the emulated buses: the same for both twins, another for another host */
   struct ipcnet_log *log;
 };
 
-/* `run`: the folder that both twins run in, with the socket of who purges for them; stays the caller's. */
-int ipcnet_buses_init(struct ipcnet_buses *self, uint8_t instance, const char *run, struct ipcnet_log *log);
+/* `run`: the folder that both twins run in; `purge`: the socket of who purges for them; it stays the caller's. */
+int ipcnet_buses_init(struct ipcnet_buses *self, uint8_t instance, const char *run, const char *purge, struct ipcnet_log *log);
 /* Closes those of the old table (waits for their pollers) and opens those of this one. 0, or a negative errno: then there are none. What cannot be opened now is tried again. */
 int ipcnet_buses_use(struct ipcnet_buses *self, const struct ipcnet_reflex_table *table, uint64_t now_us);
 /* Closes all. */

@@ -265,7 +265,7 @@ static int begin(struct ipcnet_process *self) {
   if (self->epoll < 0 || self->timer < 0 || self->signals < 0) return -errno;
   int result = ipcnet_process_watch(self, self->timer, IPCNET_SOURCE_TIMER, 0);
   if (result == 0) result = ipcnet_process_watch(self, self->signals, IPCNET_SOURCE_SIGNALS, 0);
-  if (result == 0) result = ipcnet_buses_init(&self->buses, self->options.instance, self->options.run, &self->log);
+  if (result == 0) result = ipcnet_buses_init(&self->buses, self->options.instance, self->options.run, self->options.purge, &self->log);
   if (result == 0) result = ipcnet_process_watch(self, self->buses.wake_fd, IPCNET_SOURCE_BUSES, 0);
   if (result == 0) result = ipcnet_lanes_init(&self->lanes);
   if (result == 0) result = ipcnet_detector_start(&self->detector);

@@ -11,11 +11,12 @@
 #include "process.h"
 
 static const char USAGE[] =
-  "ipcnet-reflex --instance a|b --run DIR --state DIR [--alone] [--watchdog DEVICE] [--cpu N] [--peer-uid N]… [--with-parent] [--no-realtime]\n"
+  "ipcnet-reflex --instance a|b --run DIR --state DIR [--purge PATH] [--alone] [--watchdog DEVICE] [--cpu N] [--peer-uid N]… [--with-parent] [--no-realtime]\n"
   "\n"
   "Owns the CAN buses of its table, with a twin that takes over within a millisecond. docs/specs/reflex.md.\n"
   "  --run DIR       sockets and the lock; both twins the same\n"
   "  --state DIR     epochs, journal, the last good table; both twins the same, on a disk\n"
+  "  --purge PATH    socket of ipcnet-purge, which empties a dead bus for a process that may not; default purge.sock in the first DIR\n"
   "  --alone         no twin is expected\n"
   "  --watchdog DEV  the hardware watchdog, fed only while healthy or safely posed\n"
   "  --cpu N         stay on this processor\n"
@@ -42,6 +43,7 @@ static bool option(struct ipcnet_process_options *options, const char *name, con
   if (strcmp(name, "--instance") == 0 && (strcmp(value, "a") == 0 || strcmp(value, "b") == 0)) options->instance = (uint8_t)(value[0] - 'a');
   else if (strcmp(name, "--run") == 0) options->run = value;
   else if (strcmp(name, "--state") == 0) options->state = value;
+  else if (strcmp(name, "--purge") == 0) options->purge = value;
   else if (strcmp(name, "--watchdog") == 0) options->watchdog = value;
   else if (strcmp(name, "--cpu") == 0 && number(value, 1023, &found)) options->cpu = (int)found;
   else if (strcmp(name, "--peer-uid") == 0 && number(value, 0xFFFFFFFEu, &found) && options->peer_uid_count < IPCNET_PEER_UIDS_MAX) options->peer_uids[options->peer_uid_count++] = (uid_t)found;
@@ -61,6 +63,13 @@ int main(int argc, char **argv) {
   }
   if (options.instance > 1 || options.run == NULL || options.state == NULL || strlen(options.run) > 80 || strlen(options.state) > 200) {
     fputs(USAGE, stderr);
+    return 2;
+  }
+  char purge[128]; /* lives as long as the process */
+  snprintf(purge, sizeof purge, "%s/purge.sock", options.run);
+  if (options.purge == NULL) options.purge = purge;
+  if (strlen(options.purge) > IPCNET_SEQPACKET_PATH_MAX) {
+    fprintf(stderr, "%s: a socket's path has %u bytes at most\n", options.purge, (unsigned)IPCNET_SEQPACKET_PATH_MAX);
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);

@@ -28,7 +28,7 @@
 
 struct ipcnet_process_options {
   uint8_t instance;
-  const char *run, *state, *watchdog;
+  const char *run, *state, *purge /* socket of ipcnet-purge */, *watchdog;
   bool alone, realtime;
   int cpu; /* -1: any */
   uid_t peer_uids[IPCNET_PEER_UIDS_MAX];

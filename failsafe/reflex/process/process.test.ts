@@ -27,6 +27,7 @@ const cases: readonly (readonly [string, string])[] = [
   ["unfinishedPose", "an unfinished safe pose is finished by whoever is left, before anybody asks"],
   ["hostilePackets", "hostile packets cost their sender alone"],
   ["powerLine", "power fails: posed, without a write to the disk, whoever of the two lives"],
+  ["latchedStop", "told to stop after power failed, it keeps that somebody has to look: the next start arms nothing before a reset"],
   ["orderlyStop", "told to stop, it poses first, then ends the watchdog; killed, it ends nothing"],
 ];
 

@@ -20,7 +20,7 @@
 #include "seqpacket.h"
 #include "purge_server.h"
 
-#define CONNECTIONS_MAX 64u /* twins with 16 buses each, and as many that are not closed yet */
+#define CONNECTIONS_MAX 64u /* of twins with 8 buses each, and three times as many that are not closed yet */
 #define LISTENER 1u         /* places in what is polled; connections follow */
 #define FIRST 2u
 #define HANDED_OVER_FD 3    /* SD_LISTEN_FDS_START */
@@ -79,7 +79,9 @@ static void turn(struct purge *self) {
   int patience_ms = self->notify.watchdog_us == 0 ? -1 : (int)(self->notify.watchdog_us / 1000u) + 1;
   if (poll(self->wanted, FIRST + CONNECTIONS_MAX, patience_ms) > 0) {
     for (unsigned i = FIRST; i < FIRST + CONNECTIONS_MAX; i++) {
-      if (self->wanted[i].fd < 0 || self->wanted[i].revents == 0 || serve(self, self->wanted[i].fd)) continue;
+      if (self->wanted[i].fd < 0 || self->wanted[i].revents == 0) continue;
+      /* Who has gone away waits for nothing any more: what he asked before is not done, however long it has lain here. */
+      if ((self->wanted[i].revents & (POLLHUP | POLLERR)) == 0 && serve(self, self->wanted[i].fd)) continue;
       close(self->wanted[i].fd);
       self->wanted[i].fd = -1;
     }
@@ -111,9 +113,17 @@ static int handed_over(void) {
   return HANDED_OVER_FD;
 }
 
-static int usage(const char *why) {
-  fprintf(stderr, "ipcnet-purge: %s\n%s", why, USAGE);
-  return 2;
+/* NULL: understood. No interface is fine: all is refused then. */
+static const char *arguments(struct purge *self, int argc, char **argv, const char **path) {
+  bool has_peer = false;
+  for (int at = 1; at < argc; at++) {
+    if (strcmp(argv[at], "--socket") == 0 && at + 1 < argc) *path = argv[++at];
+    else if (strcmp(argv[at], "--peer") == 0 && at + 1 < argc && !has_peer) {
+      if (!user(argv[++at], &self->peer)) return "there is no such user";
+      has_peer = true;
+    } else if (argv[at][0] == '-' || !ipcnet_purge_server_allow(&self->server, argv[at])) return "not understood";
+  }
+  return has_peer ? NULL : "a user is needed";
 }
 
 int main(int argc, char **argv) {
@@ -122,16 +132,17 @@ int main(int argc, char **argv) {
   const struct ipcnet_can_os os = ipcnet_can_linux_os(&kernel);
   struct ipcnet_seqpacket_bound bound;
   const char *path = NULL;
-  bool has_peer = false;
   ipcnet_purge_server_init(&self.server, &os);
-  for (int at = 1; at < argc; at++) {
-    if (strcmp(argv[at], "--socket") == 0 && at + 1 < argc) path = argv[++at];
-    else if (strcmp(argv[at], "--peer") == 0 && at + 1 < argc && !has_peer) {
-      if (!user(argv[++at], &self.peer)) return usage("there is no such user");
-      has_peer = true;
-    } else if (argv[at][0] == '-' || !ipcnet_purge_server_allow(&self.server, argv[at])) return usage("not understood");
+  const char *wrong = arguments(&self, argc, argv, &path);
+  int given = handed_over();
+  if (wrong != NULL) {
+    fprintf(stderr, "ipcnet-purge: %s\n%s", wrong, USAGE);
+    if (given < 0) return 2;
+    /* To end would have the service manager start it again at once, for everybody who waits at its socket: it stays, and serves nobody. */
+    self.peer = (uid_t)-1;
+    self.server.count = 0;
+    path = NULL;
   }
-  if (!has_peer) return usage("a user is needed"); /* (No interface is fine: to end would have the service manager start it again for everybody who connects.) */
 
   sigset_t set;
   sigemptyset(&set);
@@ -139,7 +150,7 @@ int main(int argc, char **argv) {
   sigaddset(&set, SIGINT);
   sigprocmask(SIG_BLOCK, &set, NULL); /* what is begun is ended: an interface must not stay down */
   int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  int listener = path != NULL ? ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 16, &bound) : handed_over();
+  int listener = path != NULL ? ipcnet_seqpacket_listen(path, 0600, (gid_t)-1, 16, &bound) : given;
   if (signals < 0 || listener < 0) {
     fprintf(stderr, "ipcnet-purge: cannot listen: %s\n", strerror(listener < 0 ? -listener : errno));
     return 1;

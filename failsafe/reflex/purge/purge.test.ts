@@ -144,6 +144,15 @@ test("its own socket goes with it", async (t) => {
   assert.ok(!existsSync(path));
 });
 
+test("where the service manager listens, wrong arguments end nothing, or it would be started again for everybody who waits there: it serves nobody", async (t) => {
+  for (const interfaces of [["--what"], ["a-name-of-sixteen"]]) {
+    const { path, end } = await start(t, { handedOver: true, interfaces });
+    // Accepted and ended, again and again; who only waits in the queue would be told nothing.
+    for (let times = 0; times < 3; times++) assert.equal(await ask(path, question(kinds.may, LOOPBACK)), undefined);
+    assert.equal(await end("SIGTERM"), 0);
+  }
+});
+
 test("wrong arguments are refused with 2, so that the service manager does not try for ever", () => {
   for (const words of [[], ["can0"], ["--peer", "no such user", "can0"], ["--peer", "4294967295", "can0"], ["--peer", "-1", "can0"], ["--peer", "0", "--peer", "0", "can0"], ["--peer", "0", "a-name-of-sixteen"], ["--peer", "0", "--what", "can0"], ["--peer", "0", "can0", "--socket"]]) {
     assert.equal(spawnSync(program, words, { timeout: 60_000 }).status, 2, words.join(" "));

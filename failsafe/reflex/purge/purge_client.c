@@ -141,7 +141,7 @@ static int ask_once(struct ipcnet_purge_client *self, enum ipcnet_purge_kind kin
   uint32_t number = self->number;
   for (;;) {
     enum heard heard = hear(self, number, &value);
-    if (heard == HEARD_ANSWER) return value;
+    if (heard == HEARD_ANSWER) return value == -EAGAIN ? -EIO : value; /* an answer is one, whatever it says */
     if (heard == HEARD_END) return self->refusals != refusals ? -EPROTO : -EAGAIN;
     bool late = now_ns(self) >= until_ns;
     if (!late && wait_for(self, self->fd, until_ns)) continue;
@@ -229,14 +229,14 @@ static bool follows(const struct ipcnet_purge_client *self, int fd) {
   return fd >= 0 && epoll_ctl(self->poll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-int ipcnet_purge_client_init(struct ipcnet_purge_client *self, const char *run) {
+int ipcnet_purge_client_init(struct ipcnet_purge_client *self, const char *path) {
   memset(self, 0, sizeof *self);
   (void)ipcnet_can_linux_init(&self->kernel); /* without it, changes are noticed by the socket alone */
   self->kernel_os = ipcnet_can_linux_os(&self->kernel);
   self->watch = ipcnet_can_linux_watch;
   self->saw_it_down = ipcnet_can_linux_saw_it_down;
   self->fd = -1;
-  int length = snprintf(self->path, sizeof self->path, "%s/purge.sock", run);
+  int length = snprintf(self->path, sizeof self->path, "%s", path);
   self->poll = epoll_create1(EPOLL_CLOEXEC);
   self->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
   self->cancelled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -2,7 +2,7 @@
  * purge_client: the kernel's CAN for a process without CAP_NET_ADMIN: as os_linux, but what takes the capability is asked of ipcnet-purge. A process that has the capability does it itself and asks nobody.
  *
  * `may_purge` is true only while connected to a helper of root's or of our own user that has said within the last second and a half that it would purge this interface: it is asked again and again, so that one that
- * hangs is found before it is needed. `purge` and `restart` wait for their answer, and for a helper that has died and is started again, until IPCNET_PURGE_PATIENCE_NS after they were called; then the helper counts as unable.
+ * hangs is found, a second and a half later at most, before it is needed. `purge` and `restart` wait for their answer, and for a helper that has died and is started again, until IPCNET_PURGE_PATIENCE_NS after they were called; then the helper counts as unable.
  * That a purge was done the helper cannot merely say: the kernel must have told meanwhile that the interface went down.
  *
  * Threads: `interface_index` and `may_purge` may be called by the owner; all else belongs to the reader (ipcnet_can.h), but for `cancel`, which anybody may call, once and for all: whoever waits for an answer stops waiting.
@@ -17,7 +17,7 @@
 #include "os_linux.h"
 #include "purge_protocol.h"
 
-/* Less than the second after which bus_health asks again; a USB adapter takes 0.3 s to go down and up, and another bus may be purged before this one. */
+/* Less than the second after which bus_health takes it for unanswered, and after which it asks again; a USB adapter takes 0.3 s to go down and up, and another bus may be purged before this one. */
 #define IPCNET_PURGE_PATIENCE_NS 800000000
 #define IPCNET_PURGE_ASK_NS 500000000   /* between two questions whether it may */
 #define IPCNET_PURGE_SEEK_NS 100000000  /* between two attempts to connect */
@@ -41,8 +41,8 @@ struct ipcnet_purge_client {
   unsigned refusals;          /* helpers and answers that broke their promise */
 };
 
-/* `run`: the folder with purge.sock. 0, or a negative errno: then there is nothing to close. */
-int ipcnet_purge_client_init(struct ipcnet_purge_client *self, const char *run);
+/* `path`: of the socket of ipcnet-purge; it is copied. 0, or a negative errno: then there is nothing to close. */
+int ipcnet_purge_client_init(struct ipcnet_purge_client *self, const char *path);
 void ipcnet_purge_client_cancel(struct ipcnet_purge_client *self);
 void ipcnet_purge_client_close(struct ipcnet_purge_client *self);
 struct ipcnet_can_os ipcnet_purge_client_os(struct ipcnet_purge_client *self);

@@ -269,7 +269,7 @@ static int watch(void) { return eventfd(0, EFD_CLOEXEC); }
 static bool saw_it_down(int fd, int index) { (void)fd; (void)index; return atomic_load(&helper.seen_down) != 0; }
 
 static struct ipcnet_can_os client_begins(struct ipcnet_purge_client *client) {
-  CHECK_INT(ipcnet_purge_client_init(client, helper.folder), 0);
+  CHECK_INT(ipcnet_purge_client_init(client, helper.path), 0);
   itself = false;
   itself_did = 0;
   client->kernel_os.may_purge = c_may;

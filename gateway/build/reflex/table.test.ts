@@ -45,6 +45,23 @@ test("a configuration without a reflex is judged as before", () => {
   assert.equal(table, undefined);
 });
 
+test("commands in CAN FD frames of 64 bytes become rows, protected over all of them, on a bus that is told its data bit rate", (t) => {
+  const folder = changed(t, "arm.dbc", (text) => text.replaceAll(/^(BO_ \d+ \w*Command): 8 /gm, "$1: 64 "));
+  const config = join(folder, "arm-reflex.yaml");
+  const plain = readFileSync(config, "utf8");
+  const fault = judged(config).result.faults.find(({ code, severity }) => code === "fdNeeded" && severity === "error");
+  assert.match(`${fault?.message} ${fault?.expected}`, /is a CAN FD message, and the bus arm is classic fd: true/);
+  writeFileSync(config, plain.replace("    bitrateBps: 500000\n", "    bitrateBps: 500000\n    fd: true\n    dataBitrateBps: 2000000\n"));
+  const { result, table } = judged(config);
+  assert.deepEqual(result.faults.filter(({ severity }) => severity === "error").map(({ code, message }) => [code, message]), []);
+  const shown = showTable(table!.bytes);
+  assert.ok(shown.ok);
+  assert.ok(shown.table.buses[0]!.fd);
+  const commands = shown.table.messages.filter(({ name }) => name.endsWith("Command"));
+  assert.ok(commands.length > 0);
+  for (const { lengthBytes, protection } of commands) assert.deepEqual([lengthBytes, protection.slice(0, 3)], [64, "P05"]);
+});
+
 test("what the table cannot express is a fault at the command that needs it", (t) => {
   const folder = changed(t, "arm.checks.yaml", (text) => `${text}\n  shoulder_Command: { checksum: honda }\n`);
   const { result, table } = judged(join(folder, "arm-reflex.yaml"));

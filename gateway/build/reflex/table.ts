@@ -11,7 +11,7 @@ import type { CheckedParts } from "../../../schemas/messages/checkConfig.ts";
 import type { Bus, Config } from "../../../schemas/messages/config.ts";
 import type { Location } from "../../../schemas/messages/loadConfig.ts";
 import { pathText, type Fault, type Path } from "../../../schemas/messages/fault.ts";
-import { frameBitsMax } from "../../commands/budget.ts";
+import { dataBit, fdFrameBitsMax, frameBitsMax } from "../../commands/budget.ts";
 import { sendableOf, type Sendable } from "../sendable.ts";
 
 export type ReflexTable = { ok: true; table: CompiledTable; plans: CompiledPlanSet } | { ok: false; faults: Fault[] };
@@ -27,7 +27,7 @@ export function compileReflexTable({ config, parts, file, generation }: { config
 function tableInput(config: Config, { messages }: CheckedParts, plans: CompiledPlanSet, generation: number): ReflexTableInput {
   const { resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs } = config.redundancy;
   const buses = config.buses.filter(isReflexBus);
-  const commands = buses.flatMap((bus) => commandsOf(config, bus, plans).map((sendable) => command(bus.name, messages.of(bus.name).get(sendable.message)!, sendable)));
+  const commands = buses.flatMap((bus) => commandsOf(config, bus, plans).map((sendable) => command(bus, messages.of(bus.name).get(sendable.message)!, sendable)));
   const commanded = new Set(commands.map(({ bus, message }) => `${bus}/${message.name}`));
   return {
     generation, resumeArmed, drills, brainTimeoutMs, beatPeriodMs, twinDeadlineMs, commands, plans, services: serviceRows(caredNodes(config, buses), (lengthBytes) => frameBitsMax(lengthBytes, false)), buses: buses.map(busInput), powerFail: config.safePose.powerFail,
@@ -68,13 +68,13 @@ function protectedMessage(bus: string, { message, checks }: BusMessage): ReflexM
   return { bus, message, lengthBytes: compileMessage(message).wireLengthBytes, e2e: protection.kind === "e2e" ? protection.config : undefined, epoch: has(checks?.claims.epoch), owner: has(checks?.claims.owner), group: [...(checks?.claims.groups ?? [])].find(([, names]) => names.includes(message.name))?.[0] };
 }
 
-function command(bus: string, entry: BusMessage, { ttlMsMax, rateHzMax, poseOnly }: Sendable): ReflexCommandInput {
+function command(bus: Config["buses"][number], entry: BusMessage, { ttlMsMax, rateHzMax, poseOnly }: Sendable): ReflexCommandInput {
   const { message, managed, managedBits } = entry;
-  const known = protectedMessage(bus, entry);
+  const known = protectedMessage(bus.name, entry);
   const lengthBytes = compileMessage(message).wireLengthBytes;
   return {
-    ...(known ?? { bus, message, lengthBytes, e2e: undefined, epoch: undefined, owner: undefined }), unprotected: known?.e2e === undefined,
-    filledIn: managed, filledBits: managedBits, ttlMsMax, rateHzMax, poseOnly, bits: frameBitsMax(lengthBytes, message.extended),
+    ...(known ?? { bus: bus.name, message, lengthBytes, e2e: undefined, epoch: undefined, owner: undefined }), unprotected: known?.e2e === undefined,
+    filledIn: managed, filledBits: managedBits, ttlMsMax, rateHzMax, poseOnly, bits: message.fd ? fdFrameBitsMax(lengthBytes, message.extended, dataBit(bus)) : frameBitsMax(lengthBytes, message.extended),
   };
 }
 

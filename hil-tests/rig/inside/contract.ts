@@ -1,5 +1,5 @@
 /**
- * In the machine: the contract of CAN drivers, on real interfaces of the kernel. IPCNET_HIL_OURS and _PEERS name the two ends, _KIND what they are; the peer is Python's CAN socket.
+ * In the machine: the contract of CAN drivers, on real interfaces of the kernel. IPCNET_HIL_OURS and _PEERS name the two ends, _KIND what they are, _FD=1 that both are in FD mode; the peer is Python's CAN socket.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -21,6 +21,7 @@ const word = (name: string): string => {
 };
 const [ours, peers, kind] = [word("OURS"), word("PEERS"), word("KIND")];
 const isCable = kind === "vxcan";
+const isFd = process.env["IPCNET_HIL_FD"] === "1";
 const set = (name: string, state: "up" | "down"): void => void execFileSync("ip", ["link", "set", name, state]);
 
 let received: CanFrame[] = [];
@@ -69,7 +70,7 @@ async function harness(): Promise<CanHarness> {
   }
   await drained();
   received = [];
-  const driver = createNativeCan({ name: "bus", kind: "socketcan", interface: ours, fd: isCable, deadAfterMs: 1_500, probeIntervalMs: 100, reopen: { minMs: 20, maxMs: 200 }, busOff: { restartMinMs: 50, restartMaxMs: 200, restartBudget: 10 } });
+  const driver = createNativeCan({ name: "bus", kind: "socketcan", interface: ours, fd: isFd || isCable, deadAfterMs: 1_500, probeIntervalMs: 100, reopen: { minMs: 20, maxMs: 200 }, busOff: { restartMinMs: 50, restartMaxMs: 200, restartBudget: 10 } });
   driver.onFrames((batch) => {
     for (let index = 0; index < batch.count; index++) if (batch.canId(index) === SETTLER_ID) settlers += 1;
   });
@@ -100,4 +101,4 @@ async function harness(): Promise<CanHarness> {
   };
 }
 
-testCanDriverContract(`socketcan on ${kind}`, harness);
+testCanDriverContract(`socketcan on ${kind}${isFd ? " with FD" : ""}`, harness, { fdFrames: isFd });

@@ -153,20 +153,35 @@ test("it hangs when it is needed: nothing passes until another one has purged, a
   assert.deepEqual(targets(from), [-0.25]);
 });
 
+const SOCKET = `
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); s.settimeout(60)
+def say(kind, index): s.send(struct.pack("<IHHIi", 0x31525550, kind, 0, 1, index))
+def ask(kind, index):
+    say(kind, index); return struct.unpack("<IHHIi", s.recv(64))[4]
+ours, other, lo = (socket.if_nametoindex(name) for name in sys.argv[2:])
+`;
+const saying = (what: string): string => execFileSync("python3", ["-c", `${SOCKET}${what}`, join(folder.path, "purge.sock"), OURS, MOTORS, "lo"], { encoding: "utf8", timeout: 120_000 }).trim();
+
+test("what somebody asked who has gone away since is not done: the robot moves on", async () => {
+  await pair.arm();
+  const moving = pair.commanding(0.5);
+  await moved("motion");
+  helper.kill("SIGSTOP");
+  saying("say(2, ours)");
+  helper.kill("SIGCONT");
+  assert.equal(saying("print(ask(1, ours))"), "0");
+  await moved("motion after that");
+  assert.deepEqual([pair.supervisor.state, pair.phase], ["armed", "up"]);
+  await moving.stop();
+});
+
 test("an interface that somebody has taken down is not put up for anybody", async () => {
   ip("link", "set", OURS, "down");
   await pair.until("down", () => pair.phase === "down");
   assert.ok(existsSync(join(folder.path, "purge.sock")));
-  const asked = execFileSync("python3", ["-c", `
-import socket, struct, sys
-s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); s.settimeout(60)
-def ask(kind, index):
-    s.send(struct.pack("<IHHIi", 0x31525550, kind, 0, 1, index)); return struct.unpack("<IHHIi", s.recv(64))[4]
-ours, other, lo = (socket.if_nametoindex(name) for name in sys.argv[2:])
-print(ask(1, ours), ask(2, ours), ask(2, other), ask(3, other), ask(2, lo), ask(1, lo))
-`, join(folder.path, "purge.sock"), OURS, MOTORS, "lo"], { encoding: "utf8", timeout: 120_000 });
   // ENETDOWN for ours; EPERM for whatever was not named.
-  assert.equal(asked.trim(), "0 -100 -1 -1 -1 -1");
+  assert.equal(saying("print(ask(1, ours), ask(2, ours), ask(2, other), ask(3, other), ask(2, lo), ask(1, lo))"), "0 -100 -1 -1 -1 -1");
   ip("link", "set", OURS, "up");
   await pair.arm();
 });

@@ -12,8 +12,8 @@ const seconds = (ms: number): string => (ms / 1e3).toFixed(3);
 
 export function junit(report: Report): string {
   const cases = report.results.flatMap((result) => [caseOf(result), ...result.steps.map((step) => stepOf(result, step))]);
-  const failures = report.results.reduce((sum, { verdict, steps }) => sum + (verdict === "failed" ? 1 : 0) + steps.filter(({ passed }) => !passed).length, 0);
-  const skipped = report.results.filter(({ verdict }) => verdict === "skipped").length;
+  const failures = report.results.reduce((sum, { verdict, steps }) => sum + (verdict === "failed" ? 1 : 0) + steps.filter((step) => step.verdict === "failed").length, 0);
+  const skipped = report.results.reduce((sum, { verdict, steps }) => sum + (verdict === "skipped" ? 1 : 0) + steps.filter((step) => step.verdict === "skipped").length, 0);
   const counts = `tests="${cases.length}" failures="${failures}" errors="0" skipped="${skipped}" time="${seconds(report.ms)}"`;
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="ipcnet hil" ${counts}>\n<testsuite name="${escapeXml(report.where)}" ${counts} timestamp="${report.startedAt.toISOString().slice(0, 19)}">\n${cases.join("\n")}\n</testsuite>\n</testsuites>\n`;
 }
@@ -26,7 +26,7 @@ function caseOf(result: Result): string {
   return `<testcase name="${escapeXml(name)}" classname="${escapeXml(`hil.${machine}.${file}`)}" time="${seconds(ms)}">${properties}${outcome}${output}</testcase>`;
 }
 
-function stepOf({ file, machine }: Result, { name, passed, text }: Step): string {
-  const failure = passed ? "" : `<failure message="${escapeXml(text.split("\n")[0]!)}">${escapeXml(text)}</failure>`;
-  return `<testcase name="${escapeXml(name)}" classname="${escapeXml(`hil.${machine}.${file}.steps`)}" time="0.000">${failure}</testcase>`;
+function stepOf({ file, machine }: Result, { name, verdict, text }: Step): string {
+  const outcome = verdict === "failed" ? `<failure message="${escapeXml(text.split("\n")[0]!)}">${escapeXml(text)}</failure>` : verdict === "skipped" ? `<skipped message="${escapeXml(text)}"/>` : "";
+  return `<testcase name="${escapeXml(name)}" classname="${escapeXml(`hil.${machine}.${file}.steps`)}" time="0.000">${outcome}</testcase>`;
 }

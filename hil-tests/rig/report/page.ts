@@ -2,7 +2,7 @@
 import type { Entry } from "../timeline.ts";
 import { lanes as firstLanes } from "../timeline.ts";
 import { escapeXml as e } from "./junit.ts";
-import { count, type Report, type Result } from "./result.ts";
+import { count, type Report, type Result, type Verdict } from "./result.ts";
 
 const WIDTH = 1_100;
 const NAME_WIDTH = 110;
@@ -41,11 +41,13 @@ ${boots === "" ? "" : `<h3>Starts of machines: from power to the first command, 
 `;
 }
 
+const tones: Readonly<Record<Verdict, string>> = { passed: "good", failed: "bad", skipped: "lane" };
+
 const duration = (ms: number): string => (ms < 60_000 ? `${(ms / 1e3).toFixed(1)} s` : `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1e3)} s`);
 
 function section(result: Result): string {
   const { name, verdict, why, ms, machine, bench, steps, figures, frames, log } = result;
-  const stepRows = steps.map(({ name: step, passed, text }) => `<tr><td class="${passed ? "good" : "bad"}">${passed ? "passed" : "failed"}</td><td>${e(step)}${text === "" ? "" : `<pre>${e(text)}</pre>`}</td></tr>`).join("");
+  const stepRows = steps.map(({ name: step, verdict: outcome, text }) => `<tr><td class="${tones[outcome]}">${outcome}</td><td>${e(step)}${text === "" ? "" : `<pre>${e(text)}</pre>`}</td></tr>`).join("");
   const figureRows = figures.map(([key, value]) => `<tr><td>${e(key)}</td><td class="n">${e(value)}</td></tr>`).join("");
   const entries = result.entries.filter(({ tone }) => tone !== "frame");
   const eventRows = entries.map(({ atMs, lane, text, tone }) => `<tr><td class="n">${(atMs / 1e3).toFixed(3)}</td><td class="lane">${e(lane)}</td><td class="${tone}">${e(text)}</td></tr>`).join("");

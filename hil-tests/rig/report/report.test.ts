@@ -11,7 +11,7 @@ const result = (extra: Partial<Result>): Result => ({
 });
 const report = (results: Result[]): Report => ({ startedAt: new Date(Date.UTC(2024, 0, 2, 3, 4, 5)), where: "QEMU, Linux 6.1", boots: [{ machine: "plain", hostS: 6.25, uptimeS: 4 }], ms: 12_345, results });
 const hostile = report([
-  result({ verdict: "failed", name: HOSTILE, why: `first line\n${HOSTILE}`, log: HOSTILE, steps: [{ name: HOSTILE, passed: false, text: HOSTILE }, { name: "fine", passed: true, text: "" }], figures: [[HOSTILE, HOSTILE]],
+  result({ verdict: "failed", name: HOSTILE, why: `first line\n${HOSTILE}`, log: HOSTILE, steps: [{ name: HOSTILE, verdict: "failed", text: HOSTILE }, { name: "fine", verdict: "passed", text: "" }, { name: "no hands", verdict: "skipped", text: HOSTILE }], figures: [[HOSTILE, HOSTILE]],
     entries: [{ atMs: 5, lane: HOSTILE, text: HOSTILE, tone: "bad" }] }),
   result({ verdict: "skipped", why: HOSTILE }),
   result({}),
@@ -19,12 +19,12 @@ const hostile = report([
 
 test("JUnit counts behaviours and their steps, and is XML whatever the texts are", (context) => {
   const text = junit(hostile);
-  assert.match(text, /<testsuites name="ipcnet hil" tests="5" failures="2" errors="0" skipped="1" time="12.345">/);
+  assert.match(text, /<testsuites name="ipcnet hil" tests="6" failures="2" errors="0" skipped="2" time="12.345">/);
   assert.match(text, /timestamp="2024-01-02T03:04:05"/);
   assert.match(text, /<failure message="first line">/);
   const python = spawnSync("python3", ["-c", "import sys, xml.etree.ElementTree as t; r = t.fromstring(sys.stdin.buffer.read()); print(len(r.findall('.//testcase')), len(r.findall('.//failure')), len(r.findall('.//skipped')))"], { input: text, encoding: "utf8" });
   if (python.error) context.skip("there is no python3");
-  else assert.equal(python.stdout.trim(), "5 2 1", python.stderr);
+  else assert.equal(python.stdout.trim(), "6 2 2", python.stderr);
 });
 
 test("the page shows each behaviour, opens what failed, and runs nothing of what the texts hold", () => {

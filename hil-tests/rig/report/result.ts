@@ -1,9 +1,12 @@
 /** What a run came to. Everything that is written anywhere is written from this. */
 import type { Entry } from "../timeline.ts";
 
+export type Verdict = "passed" | "failed" | "skipped";
+
 export interface Step {
   name: string;
-  passed: boolean;
+  verdict: Verdict;
+  /** How it failed, or why it was skipped. */
   text: string;
 }
 
@@ -12,7 +15,7 @@ export interface Result {
   file: string;
   name: string;
   machine: string;
-  verdict: "passed" | "failed" | "skipped";
+  verdict: Verdict;
   /** Why it was skipped, or how it failed. */
   why: string;
   /** Since the run began, and its own length. */
@@ -29,7 +32,7 @@ export interface Result {
 
 export interface Report {
   startedAt: Date;
-  /** "QEMU, Linux 6.1…" or the bench. */
+  /** "QEMU, Linux 6.1…" or the bench; empty: nothing was switched on. */
   where: string;
   /** Each start of a machine: kind, and seconds from power to the agent by the host's clock and by its own. */
   boots: { machine: string; hostS: number; uptimeS: number }[];
@@ -37,4 +40,4 @@ export interface Report {
   results: Result[];
 }
 
-export const count = (report: Report, verdict: Result["verdict"]): number => report.results.filter((result) => result.verdict === verdict).length;
+export const count = (report: Report, verdict: Verdict): number => report.results.filter((result) => result.verdict === verdict).length;

@@ -6,14 +6,12 @@ import { nearest } from "../../nearest.ts";
 import type { CheckContext } from "./context.ts";
 import { checkSendable } from "./databases.ts";
 import type { BusMessage, BusMessages } from "./databases.ts";
+import { longestFrameBits } from "./links.ts";
 import { linkLists } from "./names.ts";
 import type { Link } from "./names.ts";
 import { reportUnknownTopic } from "./routes.ts";
 import { serialFields, type FieldInfo } from "./fields.ts";
 import type { TopicInfo } from "./topics.ts";
-
-/** An extended frame with 8 bytes, stuffed as badly as possible. */
-const frameBitsMax = 160;
 
 export function checkCommands(context: CheckContext, messages: BusMessages): void {
   for (const [command, path] of context.items(context.config.commands, ["commands"])) {
@@ -22,7 +20,7 @@ export function checkCommands(context: CheckContext, messages: BusMessages): voi
       if (found && messages.firstUse(command.bus, command.message)) checkSendable(context, found.entry, found.bus, [...path, "message"]);
     } else serialMessage(context, command, path);
   }
-  checkBudget(context);
+  checkBudget(context, messages);
   const moves = context.config.commands.length > 0;
   if (moves && context.config.safePose.steps.length === 0 && context.config.safePose.plan === undefined && !context.loaded.isIncomplete("safePose") && !context.loaded.isIncomplete("safePose.steps")) {
     context.warning("noSafePose", ["commands"], "something can be moved, but no safe pose says how it is brought to rest", { part: "key", hint: "add safePose.steps" });
@@ -30,14 +28,19 @@ export function checkCommands(context: CheckContext, messages: BusMessages): voi
 }
 
 /** The commands at their highest rates fit into what each bus may be loaded with. */
-function checkBudget(context: CheckContext): void {
+function checkBudget(context: CheckContext, messages: BusMessages): void {
   for (const [bus, path] of context.items(context.config.buses, ["buses"])) {
     if (bus.bitrateBps === undefined) {
       if (context.config.commands.some((command) => "bus" in command && command.bus === bus.name)) context.note("loadUnknown", path, `whether commands overload ${bus.name}: its bit rate is not given`);
       continue;
     }
-    const rateHz = context.config.commands.reduce((sum, command) => ("bus" in command && command.bus === bus.name ? sum + command.rateHzMax : sum), 0);
-    const percent = (rateHz * frameBitsMax * 100) / bus.bitrateBps;
+    let [rateHz, rateBps] = [0, 0];
+    for (const command of context.config.commands) {
+      if (!("bus" in command) || command.bus !== bus.name) continue;
+      rateHz += command.rateHzMax;
+      rateBps += command.rateHzMax * longestFrameBits(bus, messages.of(bus.name).get(command.message)?.message.fd === true);
+    }
+    const percent = (rateBps * 100) / bus.bitrateBps;
     if (percent > bus.busLoadMaxPercent) {
       context.warning("overBudget", [...path, "busLoadMaxPercent"], `the commands at their highest rates (${rateHz} Hz) may load ${bus.name} with ${percent.toFixed(0)} %, above ${bus.busLoadMaxPercent} %: some will be refused`, { hint: "lower rateHzMax of the commands" });
     }

@@ -9,8 +9,10 @@ import { once } from "./names.ts";
 const socketPathBytesMax = 107;
 /** What the slcan protocol can set: S0…S8. */
 const slcanRatesBps = [10_000, 20_000, 50_000, 100_000, 125_000, 250_000, 500_000, 800_000, 1_000_000];
-/** An extended frame with 8 bytes, stuffed as badly as possible. */
-const frameBitsMax = 160;
+/** The longest frame in bits of the nominal rate, stuffed as badly as possible: 29-bit identifier with 8 bytes; with CAN FD and 64 bytes 80 at that rate and 680 at the one of the data phase. */
+export function longestFrameBits({ bitrateBps, dataBitrateBps }: Bus, fd: boolean): number {
+  return fd ? 80 + 680 * (bitrateBps === undefined || dataBitrateBps === undefined ? 1 : bitrateBps / dataBitrateBps) : 160;
+}
 
 export function checkLinks(context: CheckContext): void {
   const { config } = context;
@@ -49,8 +51,10 @@ function checkBus(context: CheckContext, bus: Bus, path: Path): void {
     if (bus.bitrateBps === undefined) context.fault("bitrateNeeded", path, "slcan sets the bit rate itself and needs to be told", { expected: "the key bitrateBps" });
     else if (!slcanRatesBps.includes(bus.bitrateBps)) context.fault("bitrateUnsupported", [...path, "bitrateBps"], `slcan has no ${bus.bitrateBps} bit/s`, { expected: `one of ${slcanRatesBps.join(", ")}` });
   }
-  if (bus.fd && (bus.driver === "slcan" || bus.driver === "socketcand")) context.fault("fdUnsupported", [...path, "fd"], `${bus.driver} carries no CAN FD`, { expected: "false" });
+  const isClassic = bus.driver === "slcan" || bus.driver === "socketcand";
+  if (bus.fd && isClassic) context.fault("fdUnsupported", [...path, "fd"], `${bus.driver} carries no CAN FD`, { expected: "false" });
   if (!bus.fd && bus.dataBitrateBps !== undefined) context.fault("fdNeeded", [...path, "dataBitrateBps"], "a data bit rate without CAN FD", { expected: "fd: true, or no data bit rate", part: "key" });
+  if (!bus.fd && bus.dataSamplePointPercent !== undefined) context.fault("fdNeeded", [...path, "dataSamplePointPercent"], "a sample point of the data phase without CAN FD", { expected: "fd: true, or none", part: "key" });
   if (bus.dataBitrateBps !== undefined && bus.bitrateBps !== undefined && bus.dataBitrateBps < bus.bitrateBps) {
     context.fault("minAboveMax", [...path, "dataBitrateBps"], `the data phase would be slower (${bus.dataBitrateBps}) than the nominal bit rate (${bus.bitrateBps})`);
   }
@@ -58,7 +62,7 @@ function checkBus(context: CheckContext, bus: Bus, path: Path): void {
     context.fault("minAboveMax", [...path, "busOff", "restartMinMs"], `restartMinMs (${bus.busOff.restartMinMs}) is above restartMaxMs (${bus.busOff.restartMaxMs})`);
   }
   // A dead bus must not be declared while the own queue drains.
-  const drainMs = bus.bitrateBps === undefined ? 0 : Math.ceil((bus.txQueueFrames * frameBitsMax * 1000) / bus.bitrateBps);
+  const drainMs = bus.bitrateBps === undefined ? 0 : Math.ceil((bus.txQueueFrames * longestFrameBits(bus, bus.fd && !isClassic) * 1000) / bus.bitrateBps);
   if (bus.deadAfterMs < drainMs) {
     context.warning("deadAfterTooShort", [...path, "deadAfterMs"], `${bus.txQueueFrames} frames may need ${drainMs} ms at ${bus.bitrateBps} bit/s, but the bus counts as dead after ${bus.deadAfterMs}`, { hint: `deadAfterMs: ${drainMs}, or a shorter txQueueFrames` });
   }

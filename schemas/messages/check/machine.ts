@@ -30,7 +30,7 @@ function checkInterface(context: CheckContext, bus: Config["buses"][number], pat
   else {
     // A passing state: a purge takes the interface down for a moment, and a reload must not be refused for that. At start the driver refuses it, with the remedy.
     if (found.up === false) context.note("interfaceDown", path, `${bus.interface} is down${bus.optional ? "; it is optional" : "; the gateway does not start until it is up"}`);
-    if (bus.fd && found.fd === false) context.note("noFdHere", path, `${bus.interface} carries no FD frames as it is set up here`, { blocksStart: !bus.optional });
+    if (bus.fd && found.fd === false) context.note("noFdHere", path, `${bus.interface} carries no FD frames as it is set up here: sudo systemctl restart ipcnet-can@${bus.interface}, or ip link set ${bus.interface} type can … dbitrate … fd on; a controller without CAN FD needs fd: false`, { blocksStart: !bus.optional });
     for (const key of ["bitrateBps", "dataBitrateBps"] as const) {
       const wanted = bus[key];
       const actual = found[key];

@@ -617,6 +617,31 @@ static void power_fails_whoever_of_the_two_lives(void) {
   posed_by_the_line(0);
 }
 
+/* An orderly stop ends no pose that somebody has to look at: whoever starts next, from what the disk says, is not armed before it is reset. */
+static void told_to_stop_it_keeps_what_is_latched(void) {
+  start(0, NULL);
+  attach(0);
+  wait_for_role(0, IPCNET_TWIN_OWNER);
+  wait_for_feature(0, IPCNET_REFLEX_POWER_LINE);
+  armed_and_still(0);
+  power(true);
+  posed_by_the_line(0);
+  uint64_t writes = writes_at_rest(0);
+  power(false);
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; status_of(0).journal_writes == writes; turn(0)) NEED(rig_now_us() < until_us);
+  kill(world.processes[0], SIGTERM);
+  NEED(rig_wait_end(world.processes[0]) == 0);
+  world.processes[0] = 0;
+  restart(0, NULL);
+  wait_for_role(0, IPCNET_TWIN_OWNER);
+  struct ipcnet_reflex_status status = status_of(0);
+  NEED(status.trigger_latched && (status.arming == IPCNET_POSED || status.arming == IPCNET_FAULT));
+  NEED(rig_brain_order(&world.brain, 0, IPCNET_ORDER_ARM, 0, 0) == IPCNET_ANSWER_REFUSED);
+  wait_for_feature(0, IPCNET_REFLEX_POWER_LINE);
+  for (uint64_t until_us = rig_now_us() + PATIENCE_US; rig_brain_order(&world.brain, 0, IPCNET_ORDER_RESET, 0, 0) != IPCNET_ANSWER_DONE; turn(0)) NEED(rig_now_us() < until_us);
+  arm(0);
+}
+
 static void it_stays_small(void) {
   uint16_t epoch = both_up(NULL, NULL);
   for (int i = 0; i < 200; i++) turn(3);
@@ -649,6 +674,7 @@ static const struct { const char *name; void (*run)(void); } SCENARIOS[] = {
   {"hostilePackets", hostile_packets_cost_their_sender_alone},
   {"orderlyStop", told_to_stop_it_poses_first_and_ends_the_watchdog},
   {"powerLine", power_fails_whoever_of_the_two_lives},
+  {"latchedStop", told_to_stop_it_keeps_what_is_latched},
   {"small", it_stays_small},
 };
 
@@ -659,7 +685,7 @@ int main(int argc, char **argv) {
   world.extra[1] = strcmp(argv[2], "small") == 0 ? "0" : NULL;
   signal(SIGPIPE, SIG_IGN);
   if (!rig_folders_make(&world.folders, "reflex")) return 2;
-  if (strcmp(argv[2], "powerLine") == 0) {
+  if (strcmp(argv[2], "powerLine") == 0 || strcmp(argv[2], "latchedStop") == 0) {
     char path[112];
     snprintf(path, sizeof path, "%s/chip", world.folders.root);
     if (mkfifo(path, 0600) != 0) return 2;
