@@ -92,12 +92,9 @@ struct bus_state {
   bool owned;      /* health is stepped; else only the link is remembered */
   bool mending;    /* not owned, and health is stepped all the same: outvoted, and the controller had given up the bus */
   bool link_up, confirms, sends /* has messages or a claim id */;
-<<<<<<< HEAD
   uint8_t probe_flags; /* IPCNET_CAN_FD, _BRS where its commands are such frames: who cannot read those acknowledges classic ones all the same, and would prove nothing */
-=======
   bool purge_owed; /* outvoted with something on its way that has not been emptied yet */
   uint64_t purge_again_us;
->>>>>>> main
   uint32_t stale_frames;
   uint64_t budget_microbits, budget_us;
   uint16_t first_in_line; /* a message that waits for load */
