@@ -182,7 +182,7 @@ const struct ipcnet_serial_message *ipcnet_serial_push(struct ipcnet_serial *sel
 /* Time passed: silence and dead-man are judged, a hello is written when one is due. */
 void ipcnet_serial_poll(struct ipcnet_serial *self, uint32_t now_us);
 
-/* While `rests`, motion messages are refused (counted as early) and outputs are safe: new firmware is written, a calibration runs. */
+/* While `rests`, motion messages are refused (counted as early) and outputs are safe: new firmware is written. One caller: with ipcnet_serial_update it is that, at each poll. */
 void ipcnet_serial_rest(struct ipcnet_serial *self, bool rests);
 
 /* Copies the body. What the gateway must know first (that we have heard it) goes in front by itself. */

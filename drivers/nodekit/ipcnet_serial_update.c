@@ -64,7 +64,6 @@ static uint32_t resume(struct ipcnet_node_update *self, uint32_t announced_bytes
   return 0;
 }
 
-
 /* ---- The service ----------------------------------------------------------------------------------------------------------------------- */
 
 static uint16_t status_of(uint32_t code) {
@@ -93,6 +92,8 @@ static uint32_t obey(struct ipcnet_serial_update *self, const uint8_t *body) {
   uint32_t crc = 0;
   switch (body[0]) {
     case HELD:
+      /* Reading so much holds up the processor, as an erasure does. */
+      if (!at_rest(update)) return IPCNET_NODE_SDO_STATE;
       if (!held(update, ipcnet_node_get32(body + 1), &crc)) return IPCNET_NODE_SDO_VALUE;
       ipcnet_node_put32(self->answer, crc);
       return 0;

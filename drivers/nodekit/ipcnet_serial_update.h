@@ -11,7 +11,7 @@
  * Circuits' message_bytes_max is at least IPCNET_SERIAL_UPDATE_MESSAGE_BYTES, window_units that and 16 for each of its frames.
  *
  * Invariants
- *   - An image is taken only while the outputs are safe, and motion messages are refused from its beginning until it is given up or whole (ipcnet_serial's `resting`).
+ *   - An image is taken, and what stands in the flash is told, only while the outputs are safe, and motion messages are refused from its beginning until it is given up or whole (ipcnet_serial's `resting`).
  *   - The order to start it is taken only while the outputs are safe; from then on they stay so.
  *   - A transfer that is silent for 2 s is given up. What stands in the flash is not lost: the next one may go on behind it.
  *

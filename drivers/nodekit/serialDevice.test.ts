@@ -11,10 +11,12 @@ import { seededRandom } from "../../schemas/random.ts";
 import { until } from "../../schemas/testing.ts";
 import { createSerialDriver, type SerialDriver } from "../serial/driver.ts";
 import type { SerialMessage } from "../serial/link.ts";
-import { asItIs, DATA_ID, DEAD_MAN_MS, DEVICE_SILENCE_MS, GATEWAY_SILENCE_MS, type Way, wire } from "./serialRig.ts";
+import { asItIs, DATA_ID, DEAD_MAN_MS, GATEWAY_SILENCE_MS, type Way, wire } from "./serialRig.ts";
 import { randomSerialRows, serialVectors, serialVectorsPath } from "./serialVectors.ts";
 
 const root = projectRoot();
+/** Longer than a machine stands still. */
+const PATIENT_MS = 20_000;
 const MOTION = 1;
 const CONFIGURE = 2;
 const ASK = 3;
@@ -53,8 +55,8 @@ class Gateway {
   #report: Report | undefined;
   readonly events: string[] = [];
 
-  constructor(port: string) {
-    this.driver = createSerialDriver({ name: "gateway", port, dataId: DATA_ID, baudBps: 3_000_000, silenceTimeoutMs: GATEWAY_SILENCE_MS, startTimeoutMs: 60_000, optional: true });
+  constructor(port: string, silenceTimeoutMs: number) {
+    this.driver = createSerialDriver({ name: "gateway", port, dataId: DATA_ID, baudBps: 3_000_000, silenceTimeoutMs, startTimeoutMs: 60_000, optional: true });
     this.driver.onFrames((message) => this.#heard(message));
     this.driver.onEvent(({ code, text }) => void this.events.push(`${code} ${text}`));
   }
@@ -72,8 +74,8 @@ class Gateway {
     else this.answers.push(`${id}:${toHex(body)}`);
   }
 
-  send(id: number, body: Uint8Array): boolean {
-    return this.driver.send({ id, body, deadlineUs: systemClock.nowUs() + 1e6 }) === "queued";
+  send(id: number, body: Uint8Array, lifeMs = 1_000): boolean {
+    return this.driver.send({ id, body, deadlineUs: systemClock.nowUs() + lifeMs * 1e3 }) === "queued";
   }
 
   /** Sends it until it is answered. */
@@ -95,8 +97,8 @@ class Gateway {
   }
 }
 
-async function gateway(t: TestContext, port: string): Promise<Gateway> {
-  const it = new Gateway(port);
+async function gateway(t: TestContext, port: string, silenceTimeoutMs = GATEWAY_SILENCE_MS): Promise<Gateway> {
+  const it = new Gateway(port, silenceTimeoutMs);
   t.after(() => it.driver.stop());
   await it.driver.start();
   await until(() => it.isUp, "up");
@@ -106,14 +108,15 @@ async function gateway(t: TestContext, port: string): Promise<Gateway> {
 const motion = (number: number): Uint8Array => Uint8Array.of(number, number >>> 8, 0, 0xff);
 
 test("a C process on a pseudo-terminal of its own: commands there, answers and telemetry back, nothing lost; the dead-man stops it when nobody commands", async (t) => {
-  const device = spawn(join(root, "dist/native/test/serial_device"), ["pty", String(DATA_ID), "77", String(DEVICE_SILENCE_MS), String(DEAD_MAN_MS)], { stdio: ["ignore", "pipe", "inherit"] });
+  const device = spawn(join(root, "dist/native/test/serial_device"), ["pty", String(DATA_ID), "77", String(PATIENT_MS), String(DEAD_MAN_MS)], { stdio: ["ignore", "pipe", "inherit"] });
   t.after(() => device.kill("SIGKILL"));
   const path = await new Promise<string>((resolve) => createInterface({ input: device.stdout }).once("line", resolve));
-  const it = await gateway(t, path);
+  // "Nothing lost" is the line's: neither end gives the other up, nor a command its hope, because the machine is busy.
+  const it = await gateway(t, path, 2 * PATIENT_MS);
   assert.equal(it.driver.peer?.name, "C device");
   assert.equal(it.driver.peer?.bodyBytesMax, 77);
   for (let i = 0; i < 300; i++) {
-    assert.ok(it.send(MOTION, motion(i)));
+    assert.ok(it.send(MOTION, motion(i), PATIENT_MS));
     await until(() => it.answers.length === i + 1, `answer ${i}`);
   }
   assert.deepEqual(it.answers, Array.from({ length: 300 }, (_, i) => `11:${toHex(motion(i))}`));

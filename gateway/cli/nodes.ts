@@ -50,12 +50,13 @@ export const register: Register = (program, context) => {
   const node = program.command("node").description("new firmware for a node, and what belongs to that");
   node
     .command("update")
-    .description("replace the firmware of a node over the bus: only while the robot is disarmed; the node falls back to what it had if the new one does not prove itself")
+    .description("replace the firmware of a node over its bus or serial line: only while the robot is disarmed; the node falls back to what it had if the new one does not prove itself")
     .argument("<NAME>", "node with `update: true` in the configuration")
     .argument("<FILE>", "image (ipcnet node image makes one)")
     .option("--steady-ms <MS>", "how long the node must be operational with it before it is confirmed", parseNumber({ minimum: 1_000, maximum: 600_000 }), 10_000)
     .addHelpText("after", `
-The node is put into pre-operational, gets the image into the slot that does not run, is restarted with it on probation, and is told to keep it when it has stayed operational. Arming is refused meanwhile.
+The node is put into pre-operational (at a serial line: it moves nothing), gets the image into the slot that does not run, is restarted with it on probation, and is told to keep it when it has stayed operational. Arming is refused meanwhile.
+Over a serial line a transfer that was cut goes on where the device stands.
 Ctrl-C gives up: a node that has not restarted yet goes on with what it has, one that has restarted returns to it by itself. With --json: one object a line, the last one says what came of it. Exit code 1: it was not replaced.
 
 Examples:

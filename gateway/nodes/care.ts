@@ -1,5 +1,5 @@
 /**
- * Care of CANopen nodes: who they are (read when they appear), new firmware for them. All of it is said while the robot is disarmed and in no other state; the way onto the bus is judged there once more by whatever
+ * Care of CANopen nodes: who they are (read when they appear), new firmware for them; and for nodes at serial lines, through ./serialCare.ts. All of it is said while the robot is disarmed and in no other state; the way onto the bus is judged there once more by whatever
  * owns it. Pure: frames go out by `lines`, come in by `hear`, time passes by `poll`.
  *
  * One conversation at a time on a bus. What is cut because the robot left the state is given up cleanly: when it is disarmed again, the node is told so and put back to work.
@@ -124,8 +124,7 @@ export class NodeCare {
 
   /** One sentence for each reason not to arm. `isThere`: whether a node was heard; one that is away is missing already. */
   missing(isThere: (node: string) => boolean): string[] {
-    const serial = (this.#serial?.updating() ?? []).map((name) => `the firmware of node ${name} is being replaced`);
-    return serial.concat(this.#cared.flatMap((cared) => {
+    return (this.#serial?.missing() ?? []).concat(this.#cared.flatMap((cared) => {
       const { node } = cared;
       if (this.#updating(cared)) return [`the firmware of node ${node.name} is being replaced`];
       if (node.identity?.onMismatch !== "refuseArming") return [];
@@ -185,12 +184,16 @@ export class NodeCare {
     return this.#cared.filter((cared) => this.#updating(cared)).map(({ node }) => node.name).concat(this.#serial?.updating() ?? []);
   }
 
-  /** The gateway before this one has ended in the middle of these. Nothing is mended silently: the node gives a transfer up by itself, and stays pre-operational until somebody decides. */
+  /** The gateway before this one has ended in the middle of these. Nothing is mended silently: the node gives a transfer up by itself, and (on a bus) stays pre-operational until somebody decides. */
   wereCut(names: readonly string[]): void {
     for (const name of names) {
+      const isSerial = this.#serial?.has(name) ?? false;
+      if (isSerial) void this.#serial?.rests(name);
+      // At a line there is no NMT: a device that has given the transfer up is at work.
+      const remedy = isSerial ? "ipcnet node update goes on where it stands" : `ipcnet node update goes on, ipcnet node start ${name} leaves it`;
       this.#ports.event({
         severity: "error", code: "nodeUpdateCut", source: name,
-        text: `the gateway before this one ended while it replaced the firmware of node ${name}: the node has the image that it had, or tries the new one and returns by itself; ipcnet node update goes on, ipcnet node start ${name} leaves it`,
+        text: `the gateway before this one ended while it replaced the firmware of node ${name}: the node has the image that it had, or tries the new one and returns by itself; ${remedy}`,
       });
     }
   }
@@ -208,6 +211,7 @@ export class NodeCare {
   /** Puts a node to work (NMT start): one that an update left pre-operational. A text: why not. */
   start(name: string): string | undefined {
     const cared = this.#cared.find(({ node }) => node.name === name);
+    if (this.#serial?.has(name)) return `node ${name} is at a serial line: there is nothing to start, it is at work whenever it answers`;
     if (!cared?.node.update) return `the configuration does not let ${name} be cared for in this way (update: true)`;
     if (!this.#ports.allowed()) return "nodes are started only while the robot is disarmed (ipcnet disarm)";
     if (this.#updating(cared)) return `the firmware of ${name} is being replaced`;

@@ -22,6 +22,9 @@ interface Run {
   givenUp: string | undefined;
 }
 
+/** A device that was given a part of an image rests until it has heard nothing for IPCNET_SERIAL_UPDATE_SILENCE_US: commands that came earlier would be refused, and nobody would say so. */
+const RESTS_MS = 2_500;
+
 type Result = Extract<UpdateState, { state: "ended" }>["result"];
 
 export class SerialCare {
@@ -31,6 +34,8 @@ export class SerialCare {
   readonly #ended: (node: Node, result: Result) => void;
   /** By link. */
   readonly #runs = new Map<string, Run>();
+  /** Nodes that may rest still, and how often that was begun. */
+  readonly #resting = new Map<string, number>();
 
   constructor(nodes: readonly Node[], ports: CarePorts, serial: SerialCarePorts, ended: (node: Node, result: Result) => void) {
     this.#nodes = nodes.filter(({ heartbeat, update }) => update && "message" in heartbeat);
@@ -73,6 +78,21 @@ export class SerialCare {
     return [...this.#runs.values()].map(({ node }) => node.name);
   }
 
+  /** One sentence for each reason not to arm. */
+  missing(): string[] {
+    const updating = this.updating();
+    const resting = [...this.#resting.keys()].filter((name) => !updating.includes(name));
+    return [...updating.map((name) => `the firmware of node ${name} is being replaced`), ...resting.map((name) => `node ${name} is still giving up the firmware that it was sent (${RESTS_MS / 1e3} s)`)];
+  }
+
+  /** Nothing more is sent to this one of an update that did not end well, by us or by the gateway before. */
+  async rests(name: string): Promise<void> {
+    const turn = (this.#resting.get(name) ?? 0) + 1;
+    this.#resting.set(name, turn);
+    await this.#serial.wait(RESTS_MS);
+    if (this.#resting.get(name) === turn) this.#resting.delete(name);
+  }
+
   progressOf(name: string): number | undefined {
     const now = this.#runOf(name)?.state.now;
     return now?.state === "running" ? now.progress : undefined;
@@ -97,6 +117,7 @@ export class SerialCare {
     this.#runs.delete(node.link);
     const ended: Result = result ?? { ok: false, code: "interrupted", why: run.givenUp ?? "it was given up" };
     state.now = { state: "ended", result: ended };
+    if (!ended.ok) void this.rests(node.name);
     this.#ports.updatesChanged();
     this.#ended(node, ended);
   }

@@ -21,7 +21,7 @@ export function checkNodeCare(context: CheckContext, messages: BusMessages): voi
   for (const [node, path] of context.items(config.nodes, ["nodes"])) {
     if (node.identity !== undefined) checkCare(context, { node, path: [...path, "identity"], messages, ids: [SDO_ANSWER_BASE, SDO_REQUEST_BASE] });
     const port = config.serial.find(({ name }) => name === node.link);
-    if (node.update && port && "message" in node.heartbeat) checkServices(context, port, [...path, "update"]);
+    if (node.update && port) checkSerialUpdate(context, { node, port, path: [...path, "update"] });
     else if (node.update) checkCare(context, { node, path: [...path, "update"], messages, ids: [SDO_ANSWER_BASE, SDO_REQUEST_BASE, NMT_ID] });
   }
   for (const [bus, path] of context.items(config.buses, ["buses"])) if (bus.time) checkTime(context, bus, [...path, "time"], messages);
@@ -30,7 +30,7 @@ export function checkNodeCare(context: CheckContext, messages: BusMessages): voi
 function checkCare(context: CheckContext, { node, path, messages, ids }: { node: Node; path: Path; messages: BusMessages; ids: readonly number[] }): void {
   const { heartbeat, link } = node;
   if (!("canopen" in heartbeat)) {
-    context.fault("keyNeeded", path, "only a CANopen node is asked who it is, and takes firmware (or one at a serial line)", { expected: "heartbeat: { canopen: … } beside it", part: "key" });
+    context.fault("keyNeeded", path, "only a CANopen node is asked who it is, and takes firmware over a bus", { expected: "heartbeat: { canopen: … } beside it", part: "key" });
     return;
   }
   const bus = context.config.buses.find(({ name }) => name === link);
@@ -43,9 +43,13 @@ function checkCare(context: CheckContext, { node, path, messages, ids }: { node:
   }
 }
 
-/** A device at a serial line serves its update to the gateway, and to nobody who does not know whether the robot is disarmed. */
-function checkServices(context: CheckContext, port: SerialPort, path: Path): void {
-  if (port.services?.includes("update")) context.fault("duplicateName", path, `the service update of the device at ${port.name} is the gateway's own`, { expected: `services of ${port.name} without update` });
+/** Over its line. It serves its update to the gateway, and to nobody who does not know whether the robot is disarmed. */
+function checkSerialUpdate(context: CheckContext, { node, port, path }: { node: Node; port: SerialPort; path: Path }): void {
+  // That the new firmware works is known by its messages.
+  if (!("message" in node.heartbeat)) context.fault("keyNeeded", path, "a node at a serial line takes firmware if its messages say that it is there", { expected: "heartbeat: { message: … } beside it", part: "key" });
+  const first = context.config.nodes.find(({ link, update }) => link === port.name && update)!;
+  if (first !== node) context.fault("duplicateName", path, `the device at ${port.name} is one, and takes firmware as node ${first.name}`, { expected: `update: true for one node at ${port.name}` });
+  else if (port.services?.includes("update")) context.fault("duplicateName", path, `the service update of the device at ${port.name} is the gateway's own`, { expected: `services of ${port.name} without update` });
 }
 
 function checkTime(context: CheckContext, bus: Bus, path: Path, messages: BusMessages): void {
