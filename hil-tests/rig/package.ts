@@ -129,8 +129,8 @@ export class InstalledPackage {
   async udev(...again: readonly string[]): Promise<void> {
     const folder = findUdev();
     assert.ok(folder !== undefined, "udev is neither installed nor fetched: npm run hil -- --fetch");
-    // Another layer over the root would be another share of files; these are few.
-    const copy = folder === "/" ? "" : `for f in bin lib sbin; do [ -d /host${folder}/$f ] && cp -a /host${folder}/$f/. /usr/$f/; done; cp -a /host${folder}/etc/. /etc/;`;
+    // Another layer over the root would be another share of files; these are few. Removed first: on a machine that has had them since another behaviour, they run.
+    const copy = folder === "/" ? "" : `for f in bin lib sbin; do [ -d /host${folder}/$f ] && cp -a --remove-destination /host${folder}/$f/. /usr/$f/; done; cp -a --remove-destination /host${folder}/etc/. /etc/;`;
     await this.#rig.sh(`${copy} rm -f /etc/systemd/system/systemd-udevd*; systemctl daemon-reload; systemctl start systemd-udevd.service; ${again.map((name) => `udevadm trigger --action=add --subsystem-match=${name};`).join(" ")} udevadm settle --timeout=120`, { timeoutMs: SLOW_MS, quiet: true });
   }
 
