@@ -80,7 +80,7 @@ static void rows(const char *path) {
       CHECK(fields[i] != NULL);
       *fields[i]++ = 0;
     }
-    snprintf(what, sizeof what, "%s", fields[0]);
+    snprintf(what, sizeof what, "%.150s", fields[0]);
     const uint32_t length = bytes_of(fields[1], request, sizeof request);
     if (strcmp(what, "slot 0") == 0) {
       sim_flash_program(&sim, 0, request, length);
