@@ -23,6 +23,16 @@ test("where several machines may be on, those that restart theirs have one of th
   assert.deepEqual(groupsOf(all, undefined, true).map(({ boots }) => boots.map((boot) => boot.map(({ file }) => file))), [[["a", "b"], ["r", "e"]], [["s"]]]);
 });
 
+test("many for a plain machine are dealt out to two where both may be on; few, or those of the package, share one", () => {
+  const many = Array.from({ length: 13 }, (_, index) => found(`b${String(index).padStart(2, "0")}`, "plain"));
+  const restarts = found("r", "plain", false, { restartsMachine: true });
+  const boots = (all: Found[], apart: boolean): string[][] => groupsOf(all, undefined, apart).flatMap((group) => group.boots.map((boot) => boot.map(({ file }) => file)));
+  assert.deepEqual(boots([...many, restarts], true), [["b00", "b02", "b04", "b06", "b08", "b10", "b12"], ["b01", "b03", "b05", "b07", "b09", "b11"], ["r"]]);
+  assert.deepEqual(boots(many, false).map(({ length }) => length), [13]);
+  assert.deepEqual(boots(many.slice(0, 11), true).map(({ length }) => length), [11]);
+  assert.deepEqual(boots(Array.from({ length: 13 }, (_, index) => found(`s${index}`, "systemd")), true).map(({ length }) => length), [13]);
+});
+
 test("nothing to run needs no machine; every behaviour runs exactly once", () => {
   assert.deepEqual(shape([]), []);
   const all = ["x", "y", "z"].flatMap((name, index) => [found(name, "plain", index === 1), found(`${name}2`, "arm64", true)]);

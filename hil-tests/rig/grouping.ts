@@ -16,13 +16,20 @@ export function isMeant({ file, behaviour }: Found, only: readonly string[]): bo
   return only.length === 0 || only.some((word) => text.includes(word.toLowerCase()));
 }
 
-/** `apart`: those that restart their machine get one of their own, so that it can be on beside the other. Not of two: beside those nothing is on. */
+/** Plain machines start in seconds: where several may be on, this many behaviours are worth a second one. The package takes longer to install than most of its behaviours. */
+const WORTH_TWO = 12;
+
+/**
+ * `apart`: several machines may be on. Those that restart their machine get one of their own, so that it can be on beside the other; many that leave a plain one as it is are dealt out to two.
+ */
 export function groupsOf(found: readonly Found[], kinds: readonly MachineKind[] = machineKinds, apart = false): Group[] {
   return kinds.flatMap((machine) => {
     const here = found.filter(({ behaviour: { needs } }) => needs.machine === machine || needs.alsoOn?.includes(machine)).sort((a, b) => rank(a) - rank(b) || (a.file < b.file ? -1 : a.file > b.file ? 1 : 0));
     if (here.length === 0) return [];
-    const boots: Found[][] = [[]];
-    for (const each of here) {
+    const calm = here.filter((each) => rank(each) === 0);
+    const isDealt = apart && machine === "plain" && calm.length >= WORTH_TWO;
+    const boots: Found[][] = isDealt ? [calm.filter((_, index) => index % 2 === 0), calm.filter((_, index) => index % 2 === 1)] : [[]];
+    for (const each of isDealt ? here.slice(calm.length) : here) {
       if (apart && machine !== "two" && rank(each) > 0 && boots.at(-1)!.some((other) => rank(other) === 0)) boots.push([]);
       boots.at(-1)!.push(each);
       if (each.behaviour.needs.endsMachine === true) boots.push([]);
