@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ipcnet_node.h"
+#include "sim/hex.h"
 
 static struct ipcnet_node_options options;
 static struct ipcnet_node_command commands[2];
@@ -24,13 +25,6 @@ static int fail(const char *what, const char *line) {
 }
 
 /* ---- Vectors ------------------------------------------------------------------------------------------------------------------------- */
-
-static size_t bytes_of(const char *hex, uint8_t *to, size_t max) {
-  size_t length = 0;
-  unsigned value;
-  while (length < max && sscanf(hex + length * 2, "%2x", &value) == 1) to[length++] = (uint8_t)value;
-  return length;
-}
 
 static int check_state(const char *line, int outputs, int epoch, int owner) {
   return node.outputs == outputs && node.epoch == epoch && ipcnet_node_reported_owner(&node) == owner ? 0 : fail("another state", line);

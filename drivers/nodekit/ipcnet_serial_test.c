@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ipcnet_serial.h"
+#include "sim/hex.h"
 
 #define CHECK(holds) do { if (!(holds)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #holds); exit(EXIT_FAILURE); } } while (0)
 
@@ -98,13 +99,6 @@ static void link_up(uint32_t seed, uint32_t now_us) {
 static const uint8_t command[3] = { 0xAA, 0x00, 0xBB };
 
 /* ---- Vectors --------------------------------------------------------------------------------------------------------------------------------- */
-
-static size_t bytes_of(const char *hex, uint8_t *to, size_t max) {
-  size_t length = 0;
-  unsigned value;
-  while (length < max && sscanf(hex + length * 2, "%2x", &value) == 1) to[length++] = (uint8_t)value;
-  return length;
-}
 
 static enum ipcnet_cobs_result decode(struct ipcnet_cobs_decoder *decoder, const uint8_t *bytes, size_t length) {
   for (size_t i = 0; i < length; i++) CHECK(ipcnet_cobs_push(decoder, bytes[i]) == IPCNET_COBS_MORE);

@@ -5,6 +5,7 @@
 
 #include "ipcnet_serial_update.h"
 #include "sim/flash.h"
+#include "sim/hex.h"
 
 #define CHECK(condition) do { if (!(condition)) { fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, what); exit(EXIT_FAILURE); } } while (0)
 
@@ -55,13 +56,6 @@ static uint16_t ask(const uint8_t *request, uint32_t length, uint32_t part) {
   return status;
 }
 
-static uint32_t bytes_of(const char *hex, uint8_t *to, uint32_t max) {
-  uint32_t length = 0;
-  unsigned value;
-  while (length < max && sscanf(hex + length * 2, "%2x", &value) == 1) to[length++] = (uint8_t)value;
-  return length;
-}
-
 /* name|request|status|answer; the first row is slot 0. */
 static void rows(const char *path) {
   static char line[2048];
@@ -81,7 +75,7 @@ static void rows(const char *path) {
       *fields[i]++ = 0;
     }
     snprintf(what, sizeof what, "%.150s", fields[0]);
-    const uint32_t length = bytes_of(fields[1], request, sizeof request);
+    const uint32_t length = (uint32_t)bytes_of(fields[1], request, sizeof request);
     if (strcmp(what, "slot 0") == 0) {
       sim_flash_program(&sim, 0, request, length);
       CHECK(power_up());
@@ -98,7 +92,7 @@ static void rows(const char *path) {
     const uint16_t status = ask(request, length, 61);
     if (status != atoi(fields[2])) fprintf(stderr, "status %u\n", status);
     CHECK(status == atoi(fields[2]));
-    const uint32_t wanted = bytes_of(fields[3], expected, sizeof expected);
+    const uint32_t wanted = (uint32_t)bytes_of(fields[3], expected, sizeof expected);
     if (status == 0 && (wanted != answer_bytes || memcmp(answer, expected, wanted) != 0)) {
       for (uint32_t i = 0; i < answer_bytes; i++) fprintf(stderr, "%02x", answer[i]);
       fprintf(stderr, "\n");

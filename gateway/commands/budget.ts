@@ -67,3 +67,8 @@ export function fdFrameBitsMax(lengthBytes: number, extended: boolean, bit: numb
   const fast = counted + Math.floor(counted / 4) + crc + Math.ceil(crc / 4) + 1;
   return Math.ceil(arbitration + Math.floor(arbitration / 4) + 13 + fast * bit);
 }
+
+/** The same of a message, whichever of the two its frame is. */
+export function messageBitsMax({ extended, fd }: { extended: boolean; fd: boolean }, lengthBytes: number, bit: number): number {
+  return fd ? fdFrameBitsMax(lengthBytes, extended, bit) : frameBitsMax(lengthBytes, extended);
+}

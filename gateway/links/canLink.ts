@@ -6,7 +6,7 @@ import type { Clock } from "../../schemas/clock.ts";
 import type { MessageCodec } from "../../schemas/dbc/index.ts";
 import type { FrameProtector } from "../../schemas/e2e/index.ts";
 import type { LinkReport } from "../../schemas/messages/statusReport.ts";
-import { BusLoadBudget, dataBit, fdFrameBitsMax, frameBitsMax } from "../commands/budget.ts";
+import { BusLoadBudget, dataBit, messageBitsMax } from "../commands/budget.ts";
 import { CommandPath, type OutgoingMessage } from "../commands/commandPath.ts";
 import { CanReceiver, type CanReceiverOptions } from "../pipeline/canReceiver.ts";
 import type { Link, LinkPorts } from "./link.ts";
@@ -207,7 +207,7 @@ function outgoing(command: CanCommand, driver: CanDriver, bit: number): Outgoing
   const flags = (message.extended ? CanFlag.extended : 0) | (message.fd ? CanFlag.fd | CanFlag.bitRateSwitch : 0);
   return {
     name: command.name, ttlMsMax: command.ttlMsMax, rateHzMax: command.rateHzMax, poseOnly: command.poseOnly,
-    bits: message.fd ? fdFrameBitsMax(codec.wireLengthBytes, message.extended, bit) : frameBitsMax(message.lengthBytes, message.extended), confirms: driver.confirmsTransmission,
+    bits: messageBitsMax(message, codec.wireLengthBytes, bit), confirms: driver.confirmsTransmission,
     encode: (values) => codec.encode({ ...filledIn, ...values }),
     transmit(data, deadlineUs, token) {
       const counterBefore = protector?.counter;

@@ -14,6 +14,7 @@
 
 #include "../../../shm/core/sha256.h"
 #include "flash.h"
+#include "hex.h"
 
 enum { NUMBER = 5, TIME_ID = 0x14, COMMANDS_MAX = 4, LINE_BYTES = 70000 };
 
@@ -77,13 +78,6 @@ static void power(uint32_t now_us) {
   ipcnet_node_device_add(&device, &update.part);
   ipcnet_node_device_add(&device, &sdo.part);
   ipcnet_node_device_add(&device, &node_time.part);
-}
-
-static size_t bytes_of(const char *hex, uint8_t *to, size_t max) {
-  size_t length = 0;
-  unsigned value;
-  while (length < max && sscanf(hex + length * 2, "%2x", &value) == 1) to[length++] = (uint8_t)value;
-  return length;
 }
 
 static int perform(char *line) {

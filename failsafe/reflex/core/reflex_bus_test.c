@@ -4,6 +4,16 @@
 
 static struct core_rig rig;
 
+/* With the arm's table, and no role yet. */
+static void begin(uint8_t instance)
+{
+  struct table_rig *table = malloc(sizeof *table);
+  rig_arm_table(table);
+  rig_begin(&rig, instance);
+  rig_load(&rig, table);
+  free(table);
+}
+
 static uint8_t phase(uint8_t bus)
 {
   return rig.reflex->buses[bus].health.phase;
@@ -127,11 +137,7 @@ static void test_error_states(void)
 
 static void test_link_up_tells(void)
 {
-  struct table_rig *table = malloc(sizeof *table);
-  rig_arm_table(table);
-  rig_begin(&rig, 0);
-  rig_load(&rig, table);
-  free(table);
+  begin(0);
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
   rig_link(&rig, ARM_BUS, IPCNET_LINK_UP, 3); /* frames of somebody before us wait there */
   CHECK_INT(phase(ARM_BUS), IPCNET_BUS_PURGING);
@@ -148,11 +154,7 @@ static void test_link_up_tells(void)
 /* A node that cannot read FD frames acknowledges classic ones all the same, so a classic probe would prove nothing about commands in FD frames. */
 static void test_a_probe_is_of_the_kind_that_is_commanded(void)
 {
-  struct table_rig *table = malloc(sizeof *table);
-  rig_arm_table(table);
-  rig_begin(&rig, 0);
-  rig_load(&rig, table);
-  free(table);
+  begin(0);
   rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
   rig_link(&rig, AUX_BUS, IPCNET_LINK_UP, 1);
   CHECK_INT(phase(AUX_BUS), IPCNET_BUS_PURGING);
@@ -166,11 +168,7 @@ static void test_a_probe_is_of_the_kind_that_is_commanded(void)
 /* A standby hears all that and does nothing; but it remembers. */
 static void test_a_standby_only_remembers(void)
 {
-  struct table_rig *table = malloc(sizeof *table);
-  rig_arm_table(table);
-  rig_begin(&rig, 1);
-  rig_load(&rig, table);
-  free(table);
+  begin(1);
   rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
   rig_links_up(&rig);
   error_frame(ARM_BUS, IPCNET_CAN_ERR_BUSOFF, 0);
@@ -188,11 +186,7 @@ static void test_a_standby_only_remembers(void)
 
 static void test_stale_frames_are_remembered(void)
 {
-  struct table_rig *table = malloc(sizeof *table);
-  rig_arm_table(table);
-  rig_begin(&rig, 1);
-  rig_load(&rig, table);
-  free(table);
+  begin(1);
   rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
   rig_link(&rig, ARM_BUS, IPCNET_LINK_UP, 2);
   rig_link(&rig, AUX_BUS, IPCNET_LINK_UP, 0);

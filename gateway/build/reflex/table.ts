@@ -11,7 +11,7 @@ import type { CheckedParts } from "../../../schemas/messages/checkConfig.ts";
 import type { Bus, Config } from "../../../schemas/messages/config.ts";
 import type { Location } from "../../../schemas/messages/loadConfig.ts";
 import { pathText, type Fault, type Path } from "../../../schemas/messages/fault.ts";
-import { dataBit, fdFrameBitsMax, frameBitsMax } from "../../commands/budget.ts";
+import { dataBit, frameBitsMax, messageBitsMax } from "../../commands/budget.ts";
 import { sendableOf, type Sendable } from "../sendable.ts";
 
 export type ReflexTable = { ok: true; table: CompiledTable; plans: CompiledPlanSet } | { ok: false; faults: Fault[] };
@@ -74,7 +74,7 @@ function command(bus: Config["buses"][number], entry: BusMessage, { ttlMsMax, ra
   const lengthBytes = compileMessage(message).wireLengthBytes;
   return {
     ...(known ?? { bus: bus.name, message, lengthBytes, e2e: undefined, epoch: undefined, owner: undefined }), unprotected: known?.e2e === undefined,
-    filledIn: managed, filledBits: managedBits, ttlMsMax, rateHzMax, poseOnly, bits: message.fd ? fdFrameBitsMax(lengthBytes, message.extended, dataBit(bus)) : frameBitsMax(lengthBytes, message.extended),
+    filledIn: managed, filledBits: managedBits, ttlMsMax, rateHzMax, poseOnly, bits: messageBitsMax(message, lengthBytes, dataBit(bus)),
   };
 }
 
