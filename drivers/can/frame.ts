@@ -34,6 +34,11 @@ export const CanFlag = {
   echo: 0x40,
 } as const;
 
+/** The flags of a message's frames (`Message` of schemas/dbc). */
+export function canFlagsOf({ extended, fd, bitRateSwitch }: { extended: boolean; fd: boolean; bitRateSwitch: boolean }): number {
+  return (extended ? CanFlag.extended : 0) | (fd ? CanFlag.fd : 0) | (bitRateSwitch ? CanFlag.bitRateSwitch : 0);
+}
+
 /** The payload lengths CAN FD can carry. */
 export const FD_LENGTHS_BYTES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64] as const;
 

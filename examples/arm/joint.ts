@@ -6,7 +6,7 @@
  * valid, fresh motion commands alone, and stops by itself and holds when they end. On a bus with CLAIM frames it obeys the newest owner
  * alone and says whom it follows (docs/specs/claim.md).
  */
-import { CanFlag, type CanFrame } from "../../drivers/can/frame.ts";
+import { CanFlag, canFlagsOf, type CanFrame } from "../../drivers/can/frame.ts";
 import type { MessageCodec } from "../../schemas/dbc/index.ts";
 import { CLAIM_OWNERS } from "../../drivers/nodekit/claimFrame.ts";
 import { CLAIM_TIMEOUT_MS_DEFAULT, type CommandVerdict, NOBODY, NodeRules, type OwnerField } from "../../drivers/nodekit/nodeRules.ts";
@@ -188,5 +188,5 @@ function protectedFrame(codec: MessageCodec, protector: FrameProtector, values: 
   const encoded = codec.encode(values);
   if (!encoded.ok) throw new Error(`${codec.message.name}: ${encoded.text}`);
   protector.protect(encoded.data, 0, encoded.data.length, codec.message.canId);
-  return { timeUs: 0, canId: codec.message.canId, flags: codec.message.extended ? CanFlag.extended : 0, data: encoded.data };
+  return { timeUs: 0, canId: codec.message.canId, flags: canFlagsOf(codec.message), data: encoded.data };
 }

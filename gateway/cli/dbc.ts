@@ -65,9 +65,9 @@ function databaseLines({ version, nodes, messages, comment }: Database): string[
 }
 
 function messageLines(message: Message): string[] {
-  const { name, canId, extended, lengthBytes, fd, j1939, sender, cycleTimeMs, comment } = message;
+  const { name, canId, extended, lengthBytes, fd, bitRateSwitch, j1939, sender, cycleTimeMs, comment } = message;
   const facts = [
-    `${canId.toString(16).toUpperCase().padStart(extended ? 8 : 3, "0")} ${name}`, `${lengthBytes} bytes`, ...(fd ? ["FD"] : []), ...(j1939 ? ["J1939"] : []),
+    `${canId.toString(16).toUpperCase().padStart(extended ? 8 : 3, "0")} ${name}`, `${lengthBytes} bytes`, ...(fd ? [bitRateSwitch ? "FD" : "FD at one bit rate"] : []), ...(j1939 ? ["J1939"] : []),
     ...(sender === undefined ? [] : [`from ${sender}`]), ...(cycleTimeMs === undefined ? [] : [`every ${cycleTimeMs} ms`]),
   ];
   return [facts.join(", "), ...(comment === undefined ? [] : [`  ${oneLine(comment)}`]), ...message.signals.flatMap(signalLines)];

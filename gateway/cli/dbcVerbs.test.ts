@@ -131,7 +131,7 @@ test("encode prints what cansend takes, and refuses with a code", async () => {
   const encode = (...words: string[]) => run(registerEncode, ["encode", "--dbc", arm, ...words]);
   assert.deepEqual(await encode("State", "angle=-10", "mode=Move", "serial=1"), { code: 0, out: ["100#9CFF020000000000"], err: [] });
   assert.deepEqual((await encode("Engine", "speed=500", "--unused", "255")).out, ["18FEF100#FFFFFFA00FFFFFFF"]);
-  assert.deepEqual((await encode("Wide", "f=1", "d=-1")).out, ["200##00000803F000000000000F0BF"]);
+  assert.deepEqual((await encode("Wide", "f=1", "d=-1")).out, ["200##10000803F000000000000F0BF"]);
   assert.deepEqual(JSON.parse((await encode("Selected", "which=0", "a=7", "--json")).out[0]!), { id: 257, ext: false, fd: false, msg: "Selected", data: "0007", frame: "101#0007" });
   const refused = async (...words: string[]) => {
     const { code, out } = await encode(...words, "--json");

@@ -1,5 +1,5 @@
 /** `ipcnet encode`: values of one message to a frame, in the form that cansend and `ipcnet can send` take. */
-import { CanFlag } from "../../drivers/can/frame.ts";
+import { canFlagsOf } from "../../drivers/can/frame.ts";
 import { formatCandumpFrame } from "../../drivers/can/candump.ts";
 import { applyTemplate, compileMessage, formatFinding, indexMessages, type Database, type Message } from "../../schemas/dbc/index.ts";
 import { nearest } from "../../schemas/nearest.ts";
@@ -48,7 +48,7 @@ Examples:
         else context.stderr.write(`ipcnet: ${result.code}: ${result.text}\n`);
         return;
       }
-      const frame = formatCandumpFrame({ timeUs: 0, canId: message.canId, flags: (message.extended ? CanFlag.extended : 0) | (message.fd ? CanFlag.fd : 0), data: result.data });
+      const frame = formatCandumpFrame({ timeUs: 0, canId: message.canId, flags: canFlagsOf(message), data: result.data });
       const data = Buffer.from(result.data).toString("hex").toUpperCase();
       context.stdout.write(`${json ? JSON.stringify({ id: message.canId, ext: message.extended, fd: message.fd, msg: message.name, data, frame }) : frame}\n`);
     });

@@ -69,6 +69,6 @@ export function fdFrameBitsMax(lengthBytes: number, extended: boolean, bit: numb
 }
 
 /** The same of a message, whichever of the two its frame is. */
-export function messageBitsMax({ extended, fd }: { extended: boolean; fd: boolean }, lengthBytes: number, bit: number): number {
-  return fd ? fdFrameBitsMax(lengthBytes, extended, bit) : frameBitsMax(lengthBytes, extended);
+export function messageBitsMax({ extended, fd, bitRateSwitch }: { extended: boolean; fd: boolean; bitRateSwitch: boolean }, lengthBytes: number, bit: number): number {
+  return fd ? fdFrameBitsMax(lengthBytes, extended, bitRateSwitch ? bit : 1) : frameBitsMax(lengthBytes, extended);
 }

@@ -1,6 +1,6 @@
 /** One CAN bus of the gateway: its driver, the pipeline behind it and the commands before it. */
 import type { CanDriver } from "../../drivers/can/driver.ts";
-import { CanFlag } from "../../drivers/can/frame.ts";
+import { canFlagsOf } from "../../drivers/can/frame.ts";
 import type { DriverEvent } from "../../drivers/driver.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import type { MessageCodec } from "../../schemas/dbc/index.ts";
@@ -204,7 +204,7 @@ function outgoing(command: CanCommand, driver: CanDriver, bit: number): Outgoing
   const { codec, protector } = command;
   const { message } = codec;
   const filledIn = Object.fromEntries(command.ownedSignals.map((signal) => [signal, 0]));
-  const flags = (message.extended ? CanFlag.extended : 0) | (message.fd ? CanFlag.fd | CanFlag.bitRateSwitch : 0);
+  const flags = canFlagsOf(message);
   return {
     name: command.name, ttlMsMax: command.ttlMsMax, rateHzMax: command.rateHzMax, poseOnly: command.poseOnly,
     bits: messageBitsMax(message, codec.wireLengthBytes, bit), confirms: driver.confirmsTransmission,

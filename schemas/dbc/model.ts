@@ -66,6 +66,8 @@ export interface Message {
   lengthBytes: number;
   /** CAN FD: by attribute VFrameFormat, or because it is longer than 8 bytes (J1939 messages that long travel in several frames instead). */
   fd: boolean;
+  /** CAN FD with its data phase at the bus's data bit rate: so unless the attribute CANFD_BRS says 0. False for classic messages. */
+  bitRateSwitch: boolean;
   /** J1939 by attribute VFrameFormat: matched by parameter group, whatever priority and source address (lookup.ts). */
   j1939: boolean;
   sender: string | undefined;

@@ -177,6 +177,17 @@ test("attributes: CAN FD and J1939 by frame format, by word and by number; relat
   assert.equal(only(parse("BU_: A", "BO_ 2566844672 Group: 8 A", 'BA_DEF_ BO_ "VFrameFormat" INT 0 15;', 'BA_ "VFrameFormat" BO_ 2566844672 3;')).j1939, true);
 });
 
+test("the bit rate is switched in an FD message unless CANFD_BRS is 0, whatever the attribute's type", () => {
+  const switched = (declaration: string): [string, boolean][] => parse("BU_: A", "BO_ 1 Given: 12 A", "BO_ 2 Other: 12 A", "BO_ 3 Classic: 8 A", ...declaration.split("\n")).messages.map(({ name, bitRateSwitch }) => [name, bitRateSwitch]);
+  const rows = [
+    ["", true, true],
+    ['BA_DEF_ BO_ "CANFD_BRS" ENUM "0","1";\nBA_DEF_DEF_ "CANFD_BRS" "1";\nBA_ "CANFD_BRS" BO_ 1 0;', false, true],
+    ['BA_DEF_ BO_ "CANFD_BRS" ENUM "0","1";\nBA_DEF_DEF_ "CANFD_BRS" "0";\nBA_ "CANFD_BRS" BO_ 1 1;', true, false],
+    ['BA_DEF_ BO_ "CANFD_BRS" INT 0 1;\nBA_DEF_DEF_ "CANFD_BRS" 1;\nBA_ "CANFD_BRS" BO_ 1 0;', false, true],
+  ] as const;
+  for (const [declaration, given, other] of rows) assert.deepEqual(switched(declaration), [["Given", given], ["Other", other], ["Classic", false]], declaration);
+});
+
 test("files that are none are refused with a place and a reason", () => {
   for (const [source, code] of [["", "notADatabase"], ["hello world", "notADatabase"], ["\u0000\u0001\u0002", "notADatabase"], ["FOO ;\nBAR ;", "notADatabase"]] as const) {
     const database = parse(source);

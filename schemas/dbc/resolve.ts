@@ -128,6 +128,9 @@ function finishMessage(database: Database, draft: MessageDraft, findings: Findin
   const format = typeof given === "number" ? frameFormats[given] : given;
   const j1939 = format === "J1939PG" && extended;
   const fd = format?.endsWith("_FD") === true || (lengthBytes > 8 && !j1939);
+  // An enumeration of "0" and "1" in Vector's own files, an integer in others'.
+  const brs = attributeValue(database, "message", attributes, "CANFD_BRS");
+  const bitRateSwitch = fd && (brs === undefined || Number(brs) !== 0);
   const explicit = Object.hasOwn(attributes, "VFrameFormat");
   if (explicit && format !== undefined && ((format.startsWith("Standard") && extended) || (/^(?:Extended|J1939)/.test(format) && !extended))) {
     findings.add("frameFormatMismatch", at, `message ${name} is ${format}, its identifier has ${extended ? 29 : 11} bits`, draft);
@@ -138,7 +141,7 @@ function finishMessage(database: Database, draft: MessageDraft, findings: Findin
   const signals = kept.map((signal) => finishSignal(signal, resolved.get(signal)));
   const cycleTime = attributeValue(database, "message", attributes, "GenMsgCycleTime");
   return {
-    name, at, canId, extended, lengthBytes, fd, j1939, sender, otherSenders, signals, signalGroups, comment, attributes,
+    name, at, canId, extended, lengthBytes, fd, bitRateSwitch, j1939, sender, otherSenders, signals, signalGroups, comment, attributes,
     cycleTimeMs: typeof cycleTime === "number" && cycleTime > 0 ? cycleTime : undefined,
   };
 }

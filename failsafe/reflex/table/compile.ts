@@ -3,7 +3,7 @@
  *
  * Nothing is left out silently: a message that the reflex could not check or protect, a node that it could not hear, a plan that names what is not there are faults.
  */
-import { CanFlag } from "../../../drivers/can/frame.ts";
+import { CanFlag, canFlagsOf } from "../../../drivers/can/frame.ts";
 import type { Message, Signal } from "../../../schemas/dbc/index.ts";
 import { layoutOf, profileFacts, type E2eConfig } from "../../../schemas/e2e/index.ts";
 import { maxDeltaCounterDefault, RESYNC_FRAMES_DEFAULT } from "../../../schemas/e2e/counter.ts";
@@ -251,7 +251,7 @@ class Compiler {
     if (!made.ok) this.#fault(about, `${message.name}: ${made.text}`);
     const checks = made.ok ? made.checks : [];
     this.#table.add("messages", {
-      name: this.#table.text(message.name), canId: message.canId, canFlags: canFlags(message), lengthBytes, bus: this.#busOf(bus, about), flags: poseOnly ? messageFlags.poseOnly : 0,
+      name: this.#table.text(message.name), canId: message.canId, canFlags: canFlagsOf(message), lengthBytes, bus: this.#busOf(bus, about), flags: poseOnly ? messageFlags.poseOnly : 0,
       ttlUsMax: Math.round(ttlMsMax * 1e3), intervalUsMin: Math.round(1e6 / rateHzMax), bits, checksFirst: this.#table.addAll("checks", checks), checksCount: checks.length,
       ...this.#claimFields(command, about), expiredTrigger: this.#triggerFor("expired", this.#messages.get(`${bus}/${message.name}`)!), e2e: this.#e2e(command, about),
     });
@@ -344,7 +344,7 @@ class Compiler {
     const before = this.#watches.get(key);
     if (before !== undefined) return before;
     const row = this.#table.add("watches", {
-      name: this.#table.text(name), canId: found.message.canId, canFlags: canFlags(found.message) & ~CanFlag.bitRateSwitch, lengthBytes: found.lengthBytes, bus: this.#busOf(bus, about), flags: 0, e2e: this.#e2e(found, about), ...this.#claimFields(found, about),
+      name: this.#table.text(name), canId: found.message.canId, canFlags: canFlagsOf(found.message) & ~CanFlag.bitRateSwitch, lengthBytes: found.lengthBytes, bus: this.#busOf(bus, about), flags: 0, e2e: this.#e2e(found, about), ...this.#claimFields(found, about),
     });
     this.#watches.set(key, row);
     return row;
@@ -463,10 +463,6 @@ const noProtection: E2eRow = {
 function witness({ bus, message, group }: ReflexMessage, nodes: readonly ReflexNodeInput[]): ReflexNodeInput {
   const timeoutMs = Math.max(WITNESS_TIMEOUT_MS, ...nodes.filter((node) => node.bus === bus).map((node) => node.timeoutMs));
   return { name: message.name, bus, heartbeat: { message: message.name }, timeoutMs, required: true, group };
-}
-
-function canFlags({ extended, fd }: Message): number {
-  return (extended ? CanFlag.extended : 0) | (fd ? CanFlag.fd | CanFlag.bitRateSwitch : 0);
 }
 
 function fieldRow({ startBit, bits, bigEndian, signed, float }: CompiledField): FieldRow {

@@ -185,11 +185,11 @@ function messageText(message: CMessage, input: HeaderInput): string[] {
 }
 
 function aboutMessage({ message, frameBytes, packs, unpacks, protection }: CMessage): string[] {
-  const { canId, extended, lengthBytes, fd, j1939, sender, otherSenders, cycleTimeMs, nodeId, templateName } = message;
+  const { canId, extended, lengthBytes, fd, bitRateSwitch, j1939, sender, otherSenders, cycleTimeMs, nodeId, templateName } = message;
   const receivers = [...new Set(message.signals.flatMap((signal) => signal.receivers))].filter((node) => node !== "Vector__XXX");
   const senders = [sender, ...otherSenders].filter((node) => node !== undefined && node !== "Vector__XXX");
   const facts = [
-    `0x${canId.toString(16).toUpperCase().padStart(extended ? 8 : 3, "0")}${extended ? " (29 bits)" : ""}`, `${lengthBytes} bytes${frameBytes === lengthBytes ? "" : ` in a frame of ${frameBytes}`}`, ...(fd ? ["CAN FD"] : []), ...(j1939 ? ["J1939"] : []),
+    `0x${canId.toString(16).toUpperCase().padStart(extended ? 8 : 3, "0")}${extended ? " (29 bits)" : ""}`, `${lengthBytes} bytes${frameBytes === lengthBytes ? "" : ` in a frame of ${frameBytes}`}`, ...(fd ? [bitRateSwitch ? "CAN FD" : "CAN FD at one bit rate"] : []), ...(j1939 ? ["J1939"] : []),
     ...(senders.length === 0 ? [] : [`from ${senders.join(", ")}`]), ...(receivers.length === 0 ? [] : [`to ${receivers.join(", ")}`]), ...(cycleTimeMs === undefined ? [] : [`every ${cycleTimeMs} ms`]),
     ...(nodeId === undefined ? [] : [`${templateName ?? ""} of the device with number ${nodeId}`]), ...(packs && unpacks ? [] : [packs ? "sent" : "received"]),
   ];

@@ -38,7 +38,7 @@ function checkBudget(context: CheckContext, messages: BusMessages): void {
     for (const command of context.config.commands) {
       if (!("bus" in command) || command.bus !== bus.name) continue;
       rateHz += command.rateHzMax;
-      rateBps += command.rateHzMax * longestFrameBits(bus, messages.of(bus.name).get(command.message)?.message.fd === true);
+      rateBps += command.rateHzMax * longestFrameBits(bus, messages.of(bus.name).get(command.message)?.message ?? { fd: false, bitRateSwitch: false });
     }
     const percent = (rateBps * 100) / bus.bitrateBps;
     if (percent > bus.busLoadMaxPercent) {

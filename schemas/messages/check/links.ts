@@ -10,8 +10,8 @@ const socketPathBytesMax = 107;
 /** What the slcan protocol can set: S0…S8. */
 const slcanRatesBps = [10_000, 20_000, 50_000, 100_000, 125_000, 250_000, 500_000, 800_000, 1_000_000];
 /** The longest frame in bits of the nominal rate, stuffed as badly as possible: 29-bit identifier with 8 bytes; with CAN FD and 64 bytes 80 at that rate and 680 at the one of the data phase. */
-export function longestFrameBits({ bitrateBps, dataBitrateBps }: Bus, fd: boolean): number {
-  return fd ? 80 + 680 * (bitrateBps === undefined || dataBitrateBps === undefined ? 1 : bitrateBps / dataBitrateBps) : 160;
+export function longestFrameBits({ bitrateBps, dataBitrateBps }: Bus, { fd, bitRateSwitch }: { fd: boolean; bitRateSwitch: boolean }): number {
+  return fd ? 80 + 680 * (!bitRateSwitch || bitrateBps === undefined || dataBitrateBps === undefined ? 1 : bitrateBps / dataBitrateBps) : 160;
 }
 
 export function checkLinks(context: CheckContext): void {
@@ -62,7 +62,7 @@ function checkBus(context: CheckContext, bus: Bus, path: Path): void {
     context.fault("minAboveMax", [...path, "busOff", "restartMinMs"], `restartMinMs (${bus.busOff.restartMinMs}) is above restartMaxMs (${bus.busOff.restartMaxMs})`);
   }
   // A dead bus must not be declared while the own queue drains.
-  const drainMs = bus.bitrateBps === undefined ? 0 : Math.ceil((bus.txQueueFrames * longestFrameBits(bus, bus.fd && !isClassic) * 1000) / bus.bitrateBps);
+  const drainMs = bus.bitrateBps === undefined ? 0 : Math.ceil((bus.txQueueFrames * longestFrameBits(bus, { fd: bus.fd && !isClassic, bitRateSwitch: true }) * 1000) / bus.bitrateBps);
   if (bus.deadAfterMs < drainMs) {
     context.warning("deadAfterTooShort", [...path, "deadAfterMs"], `${bus.txQueueFrames} frames may need ${drainMs} ms at ${bus.bitrateBps} bit/s, but the bus counts as dead after ${bus.deadAfterMs}`, { hint: `deadAfterMs: ${drainMs}, or a shorter txQueueFrames` });
   }
