@@ -136,3 +136,15 @@ test("everything is killed in mid-plan: what starts again finishes the plan befo
   const status = await rig.until("its verdict is known", ({ state }) => state === "posed" || state === "fault");
   assert.match(status.missingForArming.join(), /reset/);
 });
+
+test("a bus that runs at another bit rate than configured is left alone, said once, and not armed", async (t) => {
+  const rig = await start(t, { configure: (configuration) => (configuration.buses[0]!["bitrateBps"] = 250_000) });
+  const told = (): number => rig.reflexes!.log.match(/arm\.bus runs at 500000 bit\/s, the configuration says 250000: it is not used/g)?.length ?? 0;
+  await eventually("each of the two says it", () => told() >= 2, { last: () => rig.reflexes!.log });
+  const { missingForArming } = await rig.until("missing for arming", ({ links, missingForArming: missing }) => missing.length > 0 && links[0]!.state === "down", 60_000);
+  assert.ok(missingForArming.length > 0);
+  assert.notEqual((await refusal(rig.client.request("gateway/arm"))).status, Status.ok);
+  await eventually("frames of the joints", () => rig.seen.length > 200);
+  assert.deepEqual(rig.seen.filter(({ canId }) => canId < 0x20 || canId === PROBE_ID || rig.joints.some((joint) => canId === commandId(joint))), [], "neither claims nor probes nor commands");
+  assert.equal(told(), 2, rig.reflexes!.log);
+});

@@ -16,6 +16,7 @@ test("an interface that is down gets its rate, no automatic restart, and a short
 
 test("one that is as it should be is left alone: frames may be on their way", () => {
   assert.deepEqual(bringUp(bus, { ...down, up: true, bitrateBps: 500_000 }), []);
+  assert.deepEqual(bringUp(bus, { ...down, up: true, bitrateBps: 499_001 }), [], "its clock does not divide");
   for (const wrong of [{ bitrateBps: 250_000 }, { restartMs: 100 }, { listenOnly: true }, { up: false }]) assert.notEqual(bringUp(bus, { ...down, up: true, bitrateBps: 500_000, ...wrong }).length, 0, JSON.stringify(wrong));
 });
 

@@ -1,4 +1,5 @@
 /** From a bus of the configuration and what the interface is now to the words for `ip`. Pure. */
+import { isSameRate } from "../../schemas/bitrate.ts";
 import type { Bus } from "../../schemas/messages/config.ts";
 
 export interface InterfaceNow {
@@ -55,8 +56,8 @@ export function bringUp(bus: WantedBus, now: InterfaceNow): readonly Attempt[] {
   }
   // Without a rate in the configuration whatever set it up before knows better.
   if (bus.bitrateBps === undefined) return now.up ? [] : [{ commands: [up], without: undefined }];
-  const isTimed = now.bitrateBps === bus.bitrateBps && isNear(now.samplePoint, bus.samplePointPercent);
-  const isFdTimed = !bus.fd || (now.fd && (bus.dataBitrateBps === undefined || now.dataBitrateBps === bus.dataBitrateBps) && isNear(now.dataSamplePoint, bus.dataSamplePointPercent));
+  const isTimed = now.bitrateBps !== undefined && isSameRate(now.bitrateBps, bus.bitrateBps) && isNear(now.samplePoint, bus.samplePointPercent);
+  const isFdTimed = !bus.fd || (now.fd && (bus.dataBitrateBps === undefined || (now.dataBitrateBps !== undefined && isSameRate(now.dataBitrateBps, bus.dataBitrateBps))) && isNear(now.dataSamplePoint, bus.dataSamplePointPercent));
   if (now.up && isTimed && isFdTimed && (now.restartMs ?? 0) === 0 && now.listenOnly === bus.listenOnly) return [];
   // What is not said stays as it was. FD mode does, where no FD is asked for: it passes classic frames, while a controller without it would destroy every FD frame of others.
   const modes = [...(bus.fd ? ["dbitrate", String(dataBitrateBps), ...point("dsample-point", bus.dataSamplePointPercent), "fd", "on"] : []), ...(bus.listenOnly ? ["listen-only", "on"] : now.listenOnly ? ["listen-only", "off"] : [])];

@@ -5,6 +5,7 @@
  * machine and performs its effects. One owner steps the machine: the JavaScript thread. Before it accuses the bus of silence it asks the
  * thread for a barrier: everything that had arrived by the deadline was read.
  */
+import { isSameRate } from "../../schemas/bitrate.ts";
 import type { Clock } from "../../schemas/clock.ts";
 import { systemClock } from "../../schemas/clock.ts";
 import type { DriverEvent, DriverHealth, DriverState, SendVerdict } from "../driver.ts";
@@ -478,7 +479,7 @@ export class NativeCanDriver implements CanDriver {
   #linkUp(staleFrames: number): void {
     const { bitrateBps, dataBitrateBps, txQueueFrames } = this.#options;
     const link = this.#bus!.query();
-    if (bitrateBps !== undefined && link.bitrateBps > 0 && link.bitrateBps !== bitrateBps) {
+    if (!isSameRate(link.bitrateBps, bitrateBps)) {
       this.#unfit("bitrateMismatch", `runs at ${link.bitrateBps} bit/s, the configuration says ${bitrateBps}`, { bitrateBps: link.bitrateBps });
       return;
     }
@@ -486,7 +487,7 @@ export class NativeCanDriver implements CanDriver {
       this.#unfit("noFdSupport", "carries no CAN FD frames", {});
       return;
     }
-    if (this.fd && dataBitrateBps !== undefined && link.dataBitrateBps > 0 && link.dataBitrateBps !== dataBitrateBps) {
+    if (this.fd && !isSameRate(link.dataBitrateBps, dataBitrateBps)) {
       this.#unfit("bitrateMismatch", `runs at ${link.dataBitrateBps} bit/s in the data phase, the configuration says ${dataBitrateBps}`, { dataBitrateBps: link.dataBitrateBps });
       return;
     }
@@ -648,7 +649,7 @@ const rxFrame: BusHealthEvent = { type: "rxFrame" };
 export type WantedRates = Pick<NativeCanOptions, "bitrateBps" | "dataBitrateBps" | "fd">;
 
 function isTimed(link: { bitrateBps: number; dataBitrateBps: number; fd: boolean }, { bitrateBps, dataBitrateBps, fd }: WantedRates): boolean {
-  return link.bitrateBps > 0 && link.bitrateBps === (bitrateBps ?? link.bitrateBps) && (fd !== true || (link.fd && link.dataBitrateBps === (dataBitrateBps ?? link.dataBitrateBps)));
+  return link.bitrateBps > 0 && isSameRate(link.bitrateBps, bitrateBps) && (fd !== true || (link.fd && link.dataBitrateBps > 0 && isSameRate(link.dataBitrateBps, dataBitrateBps)));
 }
 
 /** The kernel refuses FD mode without both bit rates, and keeps what it is not told. */

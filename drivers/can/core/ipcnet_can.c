@@ -60,6 +60,12 @@ bool ipcnet_can_may_purge(const struct ipcnet_can *self) { return self->os->may_
 
 const struct ipcnet_can_link *ipcnet_can_last_link(const struct ipcnet_can *self) { return &self->link; }
 
+bool ipcnet_can_same_rate(uint32_t runs_bps, uint32_t wanted_bps)
+{
+    uint64_t away = runs_bps > wanted_bps ? runs_bps - wanted_bps : wanted_bps - runs_bps;
+    return runs_bps == 0 || wanted_bps == 0 || away * 100 <= wanted_bps;
+}
+
 /* ---- Opening ------------------------------------------------------------------------------------------------------------------------ */
 
 static bool option(struct ipcnet_can *self, int level, int name, const void *value, socklen_t length, uint32_t feature)

@@ -200,6 +200,9 @@ bool ipcnet_can_may_purge(const struct ipcnet_can *self);
 /* Reader. The link as it was when its last UP, DOWN or GONE was told. */
 const struct ipcnet_can_link *ipcnet_can_last_link(const struct ipcnet_can *self);
 
+/* Whether a controller runs as wanted: within 1 %, because one whose clock the rate does not divide tells what it really runs at, and the next rate in use is 4 % away. Unknown (0) is as wanted. */
+bool ipcnet_can_same_rate(uint32_t runs_bps, uint32_t wanted_bps);
+
 /* By which a frame is recognised when it comes back. Never 0. */
 uint64_t ipcnet_can_key(uint32_t id_with_flags, uint8_t length_bytes, const uint8_t *data);
 

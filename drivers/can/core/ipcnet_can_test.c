@@ -646,8 +646,18 @@ static void purge_and_restart_answer(void)
     CHECK_INT(ipcnet_can_last_link(&bench.can)->tx_queue_frames, 10);
 }
 
+static void a_rate_is_as_wanted_within_one_percent(void)
+{
+    static const struct { uint32_t runs, wanted; bool same; } CASES[] = {
+        {500000, 500000, true}, {505000, 500000, true}, {495000, 500000, true}, {505001, 500000, false}, {494999, 500000, false}, {250000, 500000, false}, {80000, 83333, false}, {83300, 83333, true},
+        {0, 500000, true}, {500000, 0, true}, {20000000, 20000000, true}, {4294967295u, 1, false},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) CHECK_INT(ipcnet_can_same_rate(CASES[i].runs, CASES[i].wanted), CASES[i].same);
+}
+
 int main(void)
 {
+    a_rate_is_as_wanted_within_one_percent();
     each_errno_of_opening_has_its_status();
     fd_is_insisted_on_the_rest_is_not();
     every_kind_of_frame_is_translated();

@@ -69,6 +69,9 @@ static int prepare_one(struct ipcnet_buses *self, struct ipcnet_bus *bus, const 
   struct ipcnet_can_config config = {.fd = (row->flags & 1) != 0, .listen_only = (row->flags & 2) != 0, .bus = (uint16_t)index, .tx_queue_frames = row->tx_queue_frames,
     .receive_buffer_bytes = RECEIVE_BUFFER_BYTES};
   snprintf(config.interface, sizeof config.interface, "%s", ipcnet_reflex_table_text(table, row->interface));
+  bus->bitrate_bps = row->bitrate_bps;
+  bus->data_bitrate_bps = row->data_bitrate_bps;
+  bus->fd = config.fd;
   bus->emulated = row->driver == 1;
   if (bus->emulated) {
     ipcnet_emulator_init(&bus->driver.emulator, ipcnet_reflex_table_text(table, row->name), self->instance == 0 ? "reflex-a" : "reflex-b", config.listen_only);
@@ -134,6 +137,18 @@ static bool drain(struct ipcnet_bus *bus, uint8_t index, struct ipcnet_reflex *c
   return false;
 }
 
+/* Whoever sends at another bit rate than the nodes destroys their frames too: such a link is as good as down. It comes up again when somebody has set it right, because that takes it down first. */
+static bool runs_as_configured(struct ipcnet_buses *self, struct ipcnet_bus *bus, const struct ipcnet_can_link *link) {
+  bool nominal = ipcnet_can_same_rate(link->bitrate_bps, bus->bitrate_bps);
+  bool fits = nominal && (!bus->fd || ipcnet_can_same_rate(link->data_bitrate_bps, bus->data_bitrate_bps));
+  if (!fits && !bus->rate_told) {
+    ipcnet_log_write(self->log, "%s runs at %u bit/s%s, the configuration says %u: it is not used", bus->can.config.interface, nominal ? link->data_bitrate_bps : link->bitrate_bps,
+                     nominal ? " in the data phase" : "", nominal ? bus->data_bitrate_bps : bus->bitrate_bps);
+  }
+  bus->rate_told = !fits;
+  return fits;
+}
+
 static void pump_one(struct ipcnet_buses *self, struct ipcnet_bus *bus, uint8_t index, struct ipcnet_reflex *core, uint64_t now_us) {
   struct ipcnet_can_link_event event;
   ipcnet_bus_poller_woken(&bus->poller);
@@ -145,6 +160,7 @@ static void pump_one(struct ipcnet_buses *self, struct ipcnet_bus *bus, uint8_t 
   }
   for (; events > 0 && ipcnet_bus_poller_next_event(&bus->poller, &event); events--) {
     struct ipcnet_can_link link = ipcnet_bus_poller_link(&bus->poller);
+    if (event.kind == IPCNET_LINK_UP && !runs_as_configured(self, bus, &link)) event = (struct ipcnet_can_link_event){.kind = IPCNET_LINK_DOWN};
     (void)ipcnet_can_note_event(&bus->can, &event);
     if (event.kind == IPCNET_LINK_UP) event.b = (bus->can.features & IPCNET_CAN_FEATURE_ECHO) == 0;
     ipcnet_reflex_link(core, index, &event, &link, now_us);

@@ -1,4 +1,5 @@
 /** What only this machine can say: notes, never faults, because a configuration is often checked elsewhere than where it runs. */
+import { isSameRate } from "../../bitrate.ts";
 import type { Config, Principal, Resource } from "../config.ts";
 import type { Path } from "../fault.ts";
 import type { CheckContext, MachineProbe } from "./context.ts";
@@ -36,7 +37,7 @@ function checkInterface(context: CheckContext, bus: Config["buses"][number], pat
       const actual = found[key];
       if (wanted === undefined) continue;
       if (actual === undefined) context.note("notCompared", path, `whether ${bus.interface} runs at ${wanted} bit/s`);
-      else if (actual !== wanted) context.note("bitrateDiffers", path, `${bus.interface} runs at ${actual} bit/s here, the file says ${wanted}`, { blocksStart: true });
+      else if (!isSameRate(actual, wanted)) context.note("bitrateDiffers", path, `${bus.interface} runs at ${actual} bit/s here, the file says ${wanted}`, { blocksStart: true });
     }
   }
 }
