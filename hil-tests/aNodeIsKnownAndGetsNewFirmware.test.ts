@@ -101,6 +101,15 @@ for (const reflex of [undefined, "single"] as const) {
     assert.match(again.out, /"sameImage"/);
     const table = await ipcnet("nodes", "elbow");
     assert.match(table.out, /operational +required +elbow joint, firmware 2\.0\.3, 0x1234\/0x5678 serial 51966/);
+
+    // It starts anew while the robot is armed. Who it is can be asked only when the pose is over and looked after; one word of a person is enough all the same.
+    await rig.arm();
+    await node.powerUp();
+    await rig.until("the pose has ended", ({ state }) => state === "posed" || state === "fault", 120_000);
+    await rig.until("it is there again", ({ nodes }) => nodes.every(({ state }) => state === "operational"), 60_000);
+    assert.equal((await report()).identity?.state, "unread");
+    await rig.client.request("gateway/arm", { reset: true, why: "test" }, { timeoutMs: 20_000 });
+    assert.deepEqual([(await status()).state, (await report()).identity?.state], ["armed", "known"], log());
   });
 }
 

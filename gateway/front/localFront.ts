@@ -116,7 +116,7 @@ export class LocalFront implements Front {
       status: () => gateway().status(),
       events: () => gateway().recentEvents(),
       rejects: () => gateway().rejectCounters(),
-      arm: (why) => gateway().arm(why), disarm: (why) => gateway().disarm(why), reset: (why) => gateway().reset(why), safePose: (why, category) => gateway().safePose(why, category), compromised: (why) => gateway().compromised(why),
+      arm: (why) => gateway().arm(why), disarm: (why) => gateway().disarm(why), reset: (why) => gateway().reset(why), identitiesRead: () => this.#options.care.identitiesRead(), safePose: (why, category) => gateway().safePose(why, category), compromised: (why) => gateway().compromised(why),
       config: () => {
         const { file, hash, config } = configuration();
         return { file, hash, config };

@@ -25,6 +25,8 @@ export interface ServicePorts {
   arm(why: string): string[] | Promise<string[]>;
   disarm(why: string): void;
   reset(why: string): void | Promise<void>;
+  /** Resolves when nothing of what the nodes say of themselves is on its way any more; soon, whatever they do. */
+  identitiesRead(): Promise<void>;
   safePose(why: string, category?: StopCategory): Promise<PoseVerdict>;
   compromised(why: string): Promise<PoseVerdict>;
   /** Explains a decision, or shows the policy. */
@@ -54,7 +56,11 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
     ["gateway/policy", (body) => ports.policy(body)],
     ["gateway/config", () => ok(ports.config())],
     ["gateway/arm", async (body, who) => {
-      if (body["reset"] === true) await ports.reset(`reset by ${who}`);
+      if (body["reset"] === true) {
+        await ports.reset(`reset by ${who}`);
+        // Who came back during the pose is asked who it is only now, and arming would be refused for no other reason.
+        await ports.identitiesRead();
+      }
       const missing = await ports.arm(reason(body, `armed by ${who}`));
       return missing.length === 0 ? ok() : { status: Status.preconditionFailed, text: missing.join("; "), body: { missing } };
     }],

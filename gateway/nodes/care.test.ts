@@ -112,6 +112,35 @@ test("who a node is, is read when it appears, while the robot is disarmed and no
   assert.deepEqual([bench.care.identityOf("other"), bench.care.identityOf("nobody")], [undefined, undefined]);
 });
 
+test("who arms waits for what a node is about to say, and not for one that says nothing", async (t) => {
+  const bench = await Bench.start(t);
+  const asked = async (): Promise<() => boolean> => {
+    let isOver = false;
+    void bench.care.identitiesRead().then(() => (isOver = true));
+    await Promise.resolve();
+    return () => isOver;
+  };
+  assert.ok((await asked())(), "nobody is there");
+  bench.allowed = false;
+  bench.heard("appeared");
+  assert.ok((await asked())(), "nothing may be said");
+  bench.allowed = true;
+  const first = await asked();
+  assert.ok(!first());
+  await bench.until("it is let go", first);
+  assert.deepEqual([bench.care.identityOf("elbow")?.state, bench.missing()], ["known", []]);
+  assert.ok((await asked())(), "all is known");
+  bench.heard("lost");
+  bench.heard("returned");
+  bench.deaf = true;
+  const sinceUs = bench.nowUs;
+  const second = await asked();
+  assert.ok(!second());
+  await bench.until("it is let go", second, { stepUs: 50_000 });
+  assert.ok(bench.nowUs - sinceUs <= 3_100_000, `${bench.nowUs - sinceUs}`);
+  assert.equal(bench.missing().length, 1);
+});
+
 test("another node than the configured one is told, and keeps the robot from being armed unless it is only to be told", async (t) => {
   const bench = await Bench.start(t, wants({ product: 9, serial: 1 }));
   bench.heard("appeared");

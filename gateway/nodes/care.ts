@@ -36,6 +36,8 @@ export interface CarePorts {
 const LOOK_US = 10_000;
 /** A node that did not answer is asked again. */
 const RETRY_US = 5_000_000;
+/** For what the nodes are about to say somebody is kept waiting so long: a reading takes milliseconds, an answer that is lost once a second. */
+const READING_US_MAX = 3_000_000;
 const NOT_DISARMED = "firmware is replaced only while the robot is disarmed (ipcnet disarm)";
 
 export type UpdateState = { state: "running"; progress: number } | { state: "ended"; result: UpdateResult | { ok: false; code: "interrupted"; why: string } };
@@ -61,6 +63,8 @@ export class NodeCare {
   readonly #serial: SerialCare | undefined;
   /** By bus. */
   readonly #talks = new Map<string, Talk>();
+  /** Who waits until the nodes have said who they are. */
+  readonly #waiting: { untilUs: number; resolve: () => void }[] = [];
   /** What is still to be said of a conversation that is over, by bus. */
   readonly #last = new Map<string, NodeFrame[]>();
 
@@ -109,13 +113,29 @@ export class NodeCare {
       talk.course.poll(nowUs);
       this.#go(bus, nowUs);
     }
-    if (!allowed) return;
-    for (const bus of this.#last.keys()) this.#go(bus, nowUs);
-    for (const cared of this.#cared) this.#begin(cared, nowUs);
+    if (allowed) for (const bus of this.#last.keys()) this.#go(bus, nowUs);
+    if (allowed) for (const cared of this.#cared) this.#begin(cared, nowUs);
+    this.#letGo(nowUs);
+  }
+
+  /** Resolves when every node that is there and has not been asked in vain has said who it is; at once when nothing may be said, and after READING_US_MAX whatever they say. */
+  identitiesRead(): Promise<void> {
+    const nowUs = this.#ports.nowUs();
+    return new Promise((resolve) => {
+      this.#waiting.push({ untilUs: nowUs + READING_US_MAX, resolve });
+      // Who has just been allowed to speak begins in the next turn.
+      this.#letGo(nowUs);
+      this.#ports.reschedule();
+    });
+  }
+
+  #letGo(nowUs: number): void {
+    const isReading = this.#ports.allowed() && this.#cared.some((cared) => cared.wanted && !cared.failed || this.#talks.get(cared.node.link)?.kind === "identity");
+    for (let at = this.#waiting.length - 1; at >= 0; at--) if (!isReading || nowUs >= this.#waiting[at]!.untilUs) this.#waiting.splice(at, 1)[0]!.resolve();
   }
 
   nextDeadlineUs(nowUs: number): number | undefined {
-    if (this.#talks.size > 0 || (this.#serial?.updating().length ?? 0) > 0) return nowUs + LOOK_US;
+    if (this.#talks.size > 0 || this.#waiting.length > 0 || (this.#serial?.updating().length ?? 0) > 0) return nowUs + LOOK_US;
     if (!this.#ports.allowed()) return undefined;
     if (this.#last.size > 0) return nowUs + LOOK_US;
     const due = this.#cared.flatMap(({ wanted, askUs, owesStart }) => (owesStart ? [nowUs] : wanted ? [askUs] : []));
