@@ -140,6 +140,46 @@ test("a gateway that stood still reads what came meanwhile before it calls the d
   }
 });
 
+test("who stood still hears first what the port took meanwhile, before it calls it stuck; a port that takes nothing is stuck", () => {
+  for (const role of ["gateway", "device"] as const) {
+    const link = new SerialLink({ role, name: role, dataId: 1, baudBps: 1_000_000, silenceTimeoutMs: 60_000, newSession: () => 5, random: () => 0.5 });
+    const peer = new SerialFrameWriter(serialCodec(1, role === "gateway" ? "device" : "gateway"));
+    let unwritten = 0;
+    const take = (effects: readonly LinkEffect[]): void => {
+      for (const effect of effects) if (effect.do === "write") unwritten += effect.bytes.length;
+    };
+    const told = (nowUs: number): void => {
+      const bytes = unwritten;
+      unwritten = 0;
+      take(link.wrote(bytes, nowUs));
+    };
+    const say = (nowUs: number): void => {
+      assert.equal(link.send({ id: 1, body: Uint8Array.of(1), deadlineUs: nowUs + 1_000 }, nowUs), "queued");
+      take(link.poll(nowUs));
+    };
+    link.start(0);
+    take(link.opened(0));
+    take(link.received(peer.write(HELLO_ID, encodeHello({ role: role === "gateway" ? "device" : "gateway", bodyBytesMax: 64, session: 9, heardSession: 5, name: "hand" })), 1_000));
+    told(1_000);
+    say(10_000);
+    assert.ok(unwritten > 0);
+    // It stands still for three seconds; the port took all of it, which is told after the timer.
+    take(link.poll(3_000_000));
+    assert.equal(link.state, "up");
+    assert.ok(link.nextDeadlineUs()! <= 3_050_000);
+    told(3_001_000);
+    take(link.poll(3_100_000));
+    assert.equal(link.state, "up");
+    assert.equal(link.counters.losses, 0);
+    // Late again, and nothing was taken: once is enough.
+    say(3_200_000);
+    take(link.poll(6_000_000));
+    take(link.poll(6_050_000));
+    assert.equal(link.state, "searching");
+    assert.equal(link.counters.losses, 1);
+  }
+});
+
 test("what waits for a peer is dropped when it begins a new session: it was meant for the one before", () => {
   const link = new SerialLink({ role: "gateway", name: "gateway", dataId: 1, baudBps: 1_000, silenceTimeoutMs: 500, newSession: () => 5, random: () => 0.5 });
   const hello = (session: number): Uint8Array => new SerialFrameWriter(serialCodec(1, "device")).write(HELLO_ID, encodeHello({ role: "device", bodyBytesMax: 64, session, heardSession: 5, name: "hand" }));

@@ -116,6 +116,8 @@ export class SerialLink {
   #lineFreeUs = 0;
   #unwrittenBytes = 0;
   #takenAtUs = 0;
+  /** As `excusedUntilUs`, of what the port has taken. */
+  #writeExcusedUntilUs = 0;
   #attempts = 0;
   #retryAtUs = Infinity;
   #effects: LinkEffect[] = [];
@@ -211,7 +213,7 @@ export class SerialLink {
     let at = this.#retryAtUs;
     const isOpen = this.#state === "handshake" || this.#state === "up" || this.#state === "silent";
     if (this.#state === "opening") at = Math.min(at, this.#sinceUs + limits.openTimeoutMs * 1e3);
-    if (isOpen) at = Math.min(at, this.#helloDueUs, this.#quietAtUs(), this.#unwrittenBytes > 0 ? this.#takenAtUs + limits.writeTimeoutMs * 1e3 : Infinity);
+    if (isOpen) at = Math.min(at, this.#helloDueUs, this.#quietAtUs(), this.#stuckAtUs());
     if (this.#state === "up") at = Math.min(at, Math.max(this.#lineFreeUs - limits.aheadMs * 1e3, this.#queue.frames > 0 ? -Infinity : this.#options.circuits?.dueUs ?? Infinity));
     return at === Infinity ? undefined : at;
   }
@@ -224,7 +226,7 @@ export class SerialLink {
       return this.#then("retry", nowUs, "");
     }
     if (this.#state === "opening" && nowUs >= this.#sinceUs + limits.openTimeoutMs * 1e3) return this.#then("deaf", nowUs, `opening took longer than ${limits.openTimeoutMs} ms`);
-    if (isOpen && this.#unwrittenBytes > 0 && nowUs >= this.#takenAtUs + limits.writeTimeoutMs * 1e3) return this.#then("lost", nowUs, `the port took nothing for ${limits.writeTimeoutMs} ms`);
+    if (isOpen && nowUs >= this.#stuckAtUs() && !this.#excusesWriting(nowUs)) return this.#then("lost", nowUs, `the port took nothing for ${limits.writeTimeoutMs} ms`);
     if (isOpen && nowUs >= this.#quietAtUs() && !this.#excuses(nowUs)) {
       if (this.#state === "up") this.#step("silence", nowUs, `nothing valid received for ${this.#options.silenceTimeoutMs} ms`);
       else return this.#then("deaf", nowUs, `no answer for ${limits.reopenAfterMs} ms: opened anew`);
@@ -235,6 +237,18 @@ export class SerialLink {
   /** Silence timeout while up; afterwards, or without an answer, the time to open anew. */
   #quietAtUs(): number {
     return Math.max(this.#excusedUntilUs, this.#heardAtUs + (this.#state === "up" ? this.#options.silenceTimeoutMs : this.#limits.reopenAfterMs) * 1e3);
+  }
+
+  /** When a port that takes nothing counts as stuck. */
+  #stuckAtUs(): number {
+    return this.#unwrittenBytes === 0 ? Infinity : Math.max(this.#writeExcusedUntilUs, this.#takenAtUs + this.#limits.writeTimeoutMs * 1e3);
+  }
+
+  /** Who has stood still has not been told yet what the port took meanwhile: opened anew for nothing, a board that starts with the line would start anew. Once for each time that it took something; either role. */
+  #excusesWriting(nowUs: number): boolean {
+    if (this.#writeExcusedUntilUs > this.#takenAtUs || nowUs - this.#stuckAtUs() < this.#limits.lateMs * 1e3) return false;
+    this.#writeExcusedUntilUs = nowUs + this.#limits.catchUpMs * 1e3;
+    return true;
   }
 
   /** Who comes late to judge has stood still, and does not accuse: the peer may have spoken all the time. Once for each time that it was heard. (A device accuses all the same: it obeys nobody whom it has not heard.) */
