@@ -16,6 +16,7 @@ import { systemClock } from "../schemas/clock.ts";
 import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import { type Client, IpcnetError } from "../shm/client/index.ts";
 import { type Daemon, startDaemon, testFolder } from "./daemon.ts";
+import { FD_RATES, writeFdArm } from "./fdArm.ts";
 import { CLAIM_ID, type ReflexProcesses, startReflexes, withReflex } from "./reflexProcesses.ts";
 import { eventually } from "./waiting.ts";
 
@@ -73,6 +74,11 @@ export function armConfiguration(joints: readonly JointName[], busSocket: string
   };
 }
 
+interface SimulatedJointOptions extends Pick<JointOptions, "claimId" | "claimQuietMs" | "claimTimeoutMs"> {
+  /** The folder of arm.dbc and arm.checks.yaml. Default: examples/arm. */
+  definitions?: string;
+}
+
 /** A motor node that can lose its power: what it remembered is gone with it. */
 export class SimulatedJoint {
   readonly name: JointName;
@@ -82,17 +88,17 @@ export class SimulatedJoint {
   deaf = false;
   readonly #host: BusHost;
   readonly #send: (frame: CanFrame) => void;
-  readonly #claims: Pick<JointOptions, "claimId" | "claimQuietMs" | "claimTimeoutMs">;
+  readonly #options: SimulatedJointOptions;
   #cancel: (() => void) | undefined;
 
   /** With a `claimId` it obeys who claims the bus, and says so. */
-  constructor(host: BusHost, name: JointName, claims: Pick<JointOptions, "claimId" | "claimQuietMs" | "claimTimeoutMs"> = {}) {
-    const { port, node } = attachInProcess(host, { name });
+  constructor(host: BusHost, name: JointName, options: SimulatedJointOptions = {}) {
+    const { port, node } = attachInProcess(host, { name, fd: host.bus.fd });
     this.name = name;
     this.node = node;
     this.#host = host;
     this.#send = (frame) => void port.send(frame);
-    this.#claims = claims;
+    this.#options = options;
     port.onFrame((frame) => {
       if (this.deaf || !this.node.powered) return;
       for (const answer of this.joint.receive(frame, systemClock.nowUs())) this.#send(answer);
@@ -103,7 +109,8 @@ export class SimulatedJoint {
   /** On its own again as after power-up: at the same place, without any memory of counters. */
   #boot(): void {
     const positionRad = this.joint?.positionRad ?? 0;
-    this.joint = new Joint({ nodeId: NODE_NUMBERS[this.name], codecs: jointCodecs(sourceFolder)[this.name], positionRad, ...this.#claims });
+    const { definitions = sourceFolder, ...claims } = this.#options;
+    this.joint = new Joint({ nodeId: NODE_NUMBERS[this.name], codecs: jointCodecs(definitions)[this.name], positionRad, ...claims });
     const turn = (): void => {
       for (const frame of this.joint.tick(systemClock.nowUs())) this.#send(frame);
       this.#cancel = systemClock.at(this.joint.nextDeadlineUs(), turn);
@@ -138,6 +145,8 @@ export interface ArmRigOptions {
   configure?: (configuration: Configuration, rig: ArmRig) => void;
   /** The bus belongs to processes of their own (ipcnet-reflex), and the joints follow who claims it. */
   reflex?: "single" | "pair";
+  /** The arm of fdArm.ts, on a bus with FD frames. */
+  fd?: boolean;
   /** The test itself puts the joints on the bus. */
   withoutJoints?: boolean;
 }
@@ -159,7 +168,7 @@ export class ArmRig {
 
   /** Starts everything; whatever fails, `stop` clears up. */
   static async start(options: ArmRigOptions = {}): Promise<ArmRig> {
-    const rig = new ArmRig(options.joints ?? ["base", "shoulder"]);
+    const rig = new ArmRig(options);
     try {
       await rig.#start(options);
     } catch (error) {
@@ -169,16 +178,16 @@ export class ArmRig {
     return rig;
   }
 
-  private constructor(joints: readonly JointName[]) {
+  private constructor({ joints = ["base", "shoulder"], fd = false }: ArmRigOptions) {
     this.joints = joints;
-    this.host = this.addBus("arm");
-    const { port } = attachInProcess(this.host, { name: "tap", listenOnly: true });
+    this.host = this.addBus("arm", fd ? { ...FD_RATES, fd } : {});
+    const { port } = attachInProcess(this.host, { name: "tap", listenOnly: true, fd });
     port.onFrame(({ canId, flags, data, timeUs }) => void this.seen.push({ canId, flags, data: Uint8Array.from(data), timeUs }));
   }
 
   /** Another bus beside the arm's; to be called in `configure`. */
-  addBus(name: string): BusHost {
-    const host = new BusHost({ name, bitrateBps: 500_000 });
+  addBus(name: string, rates: { dataBitrateBps?: number; fd?: boolean } = {}): BusHost {
+    const host = new BusHost({ name, bitrateBps: 500_000, ...rates });
     this.#buses.push(host);
     return host;
   }
@@ -198,13 +207,16 @@ export class ArmRig {
     return node;
   }
 
-  async #start({ configure, reflex, withoutJoints }: ArmRigOptions): Promise<void> {
-    for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(sourceFolder, name), join(this.folder.path, name));
+  async #start({ configure, reflex, withoutJoints, fd }: ArmRigOptions): Promise<void> {
     this.configuration = armConfiguration(this.joints, this.busSocket);
+    if (fd) {
+      writeFdArm(sourceFolder, this.folder.path);
+      Object.assign(this.configuration.buses[0]!, FD_RATES, { fd: true });
+    } else for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(sourceFolder, name), join(this.folder.path, name));
     if (reflex) withReflex(this.configuration, reflex);
     configure?.(this.configuration, this);
     for (const bus of this.#buses) this.#servers.push(await serveBuses({ socketPath: this.socketOf(bus.name), buses: [bus] }));
-    if (!withoutJoints) for (const name of this.joints) this.nodes.set(name, new SimulatedJoint(this.host, name, reflex ? { claimId: CLAIM_ID } : {}));
+    if (!withoutJoints) for (const name of this.joints) this.nodes.set(name, new SimulatedJoint(this.host, name, { definitions: this.folder.path, ...(reflex ? { claimId: CLAIM_ID } : {}) }));
     if (reflex) this.reflexes = await startReflexes(this.folder.path, yamlOf(this.configuration));
     await this.startDaemon();
   }

@@ -68,6 +68,7 @@ let reflexes: ReflexProcesses | undefined;
 let daemon: Daemon | undefined;
 let client: Client;
 let program: NodeJS.Timeout | undefined;
+let strangers: NodeJS.Timeout | undefined;
 let refusals = 0;
 
 function hear(canId: number, data: Uint8Array): void {
@@ -126,17 +127,18 @@ async function counted(what: keyof typeof counts): Promise<number> {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
 }
 
-/** Commands of somebody who is not the owner, until the returned function is called. */
+/** Commands of somebody who is not the owner, until the returned function is called, or all is over. */
 function stranger({ epoch, owner, claims = false }: { epoch: number; owner: number; claims?: boolean }): () => void {
   let counter = 0;
-  const timer = setInterval(() => {
+  clearInterval(strangers);
+  strangers = setInterval(() => {
     if (claims) wire.send(CLAIM_ID + owner, encodeClaim({ kind: "claim", epoch, owner, last: 1, counter: counter++ & 0xff }));
     const encoded = codecs.command.encode({ crc: 0, counter: 0, epoch: epoch & 0xff, targetPosition: 2, velocityLimit: 0.3, mode: "Move", owner });
     assert.ok(encoded.ok, encoded.ok ? "" : encoded.text);
     protectCommand.protect(encoded.data, 0, encoded.data.length, COMMAND_ID);
     wire.send(COMMAND_ID, encoded.data);
   }, COMMAND_PERIOD_MS);
-  return () => clearInterval(timer);
+  return () => clearInterval(strangers);
 }
 
 // ---- The gateway ---------------------------------------------------------------------------------------------------------------------------
@@ -219,6 +221,7 @@ before(() => {
 
 after(async () => {
   clearInterval(program);
+  clearInterval(strangers);
   await client?.close();
   daemon?.process.kill("SIGKILL");
   await daemon?.ended;

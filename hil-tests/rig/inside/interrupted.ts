@@ -25,7 +25,7 @@ Object.assign(park, { deadlineMs: 500_000, send: [{ bus: "arm", message: "base_C
 
 mkdirSync(folder, { recursive: true });
 for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(folder, name));
-const motor = new Motor(examples, process.env["IPCNET_HIL_PEERS"]!, position === undefined ? 0 : Number(position));
+const motor = new Motor(examples, process.env["IPCNET_HIL_PEERS"]!, position === undefined ? {} : { positionRad: Number(position) });
 motor.setPower(true);
 const options = { state, words: ["--watchdog", "/dev/watchdog"] };
 

@@ -12,17 +12,19 @@ const LIFE_US = 100_000;
 
 export class Motor {
   /** Frames of others, since the beginning, each with the kernel's time of reception. */
-  readonly seen: { canId: number; data: Uint8Array; timeUs: number }[] = [];
+  readonly seen: { canId: number; flags: number; data: Uint8Array; timeUs: number }[] = [];
   joint: Joint;
   readonly #folder: string;
   readonly #interface: string;
+  readonly #fd: boolean;
   #bus: NativeBus | undefined;
   #cancel: (() => void) | undefined;
 
-  /** `folder`: where arm.dbc lies. */
-  constructor(folder: string, canInterface: string, positionRad = 0) {
+  /** `folder`: where arm.dbc lies. `fd`: it hears and sends FD frames. */
+  constructor(folder: string, canInterface: string, { positionRad = 0, fd = false }: { positionRad?: number; fd?: boolean } = {}) {
     this.#folder = folder;
     this.#interface = canInterface;
+    this.#fd = fd;
     this.joint = this.#newJoint(positionRad);
   }
 
@@ -36,7 +38,7 @@ export class Motor {
     execFileSync("ip", ["link", "set", this.#interface, on ? "up" : "down"]);
     if (!on) return;
     this.joint = this.#newJoint(this.joint.positionRad);
-    const bus = new NativeBus({ kind: "socketcan", interface: this.#interface, busName: "", nodeName: "", fd: false, listenOnly: false, txQueueFrames: 64, ringFrames: 8192, batchFrames: 256, receiveBufferBytes: 1 << 20 }, () => this.#read(bus));
+    const bus = new NativeBus({ kind: "socketcan", interface: this.#interface, busName: "", nodeName: "", fd: this.#fd, listenOnly: false, txQueueFrames: 64, ringFrames: 8192, batchFrames: 256, receiveBufferBytes: 1 << 20 }, () => this.#read(bus));
     const { code, message } = bus.open();
     if (code !== "ok") throw new Error(message);
     this.#bus = bus;
@@ -65,7 +67,7 @@ export class Motor {
       for (let index = 0; index < bus.batch.count; index++) {
         const frame = readFrame(bus.batch.bytes, bus.batch.view, index * FRAME_STRIDE_BYTES);
         if ((frame.flags & (CanFlag.echo | CanFlag.error)) !== 0) continue;
-        this.seen.push({ canId: frame.canId, data: Uint8Array.from(frame.data), timeUs: frame.timeUs });
+        this.seen.push({ canId: frame.canId, flags: frame.flags, data: Uint8Array.from(frame.data), timeUs: frame.timeUs });
         for (const answer of this.joint.receive(frame, systemClock.nowUs())) this.#send(answer);
       }
     }

@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { busPhases } from "../../../drivers/can/busHealth.ts";
+import { canFlagsOf } from "../../../drivers/can/frame.ts";
 import { ReflexBus } from "../../../failsafe/reflex/client/bus.ts";
 import { ReflexClient } from "../../../failsafe/reflex/client/client.ts";
 import { ReflexSupervisor } from "../../../failsafe/reflex/client/supervisor.ts";
@@ -14,6 +15,7 @@ import { loadConfiguration } from "../../../gateway/build/configuration.ts";
 import { systemClock } from "../../../schemas/clock.ts";
 import { compileMessage, type MessageCodec } from "../../../schemas/dbc/index.ts";
 import { armConfiguration, type Configuration } from "../../armRig.ts";
+import { FD_RATES } from "../../fdArm.ts";
 import { withReflex } from "../../reflexProcesses.ts";
 import { eventually } from "../../waiting.ts";
 
@@ -36,9 +38,9 @@ export interface PairOptions {
 }
 
 /** The arm's base joint on an interface of the kernel, its bus owned by a pair. Programs run at a tenth of their speed in the machine, and the host may be busy: so its deadlines are generous. */
-export function pairConfiguration(canInterface: string): Configuration {
+export function pairConfiguration(canInterface: string, { fd = false }: { fd?: boolean } = {}): Configuration {
   const made = armConfiguration(["base"], canInterface);
-  Object.assign(made.buses[0]!, { driver: "socketcan", interface: canInterface, deadAfterMs: 3_000, txQueueFrames: 64 });
+  Object.assign(made.buses[0]!, { driver: "socketcan", interface: canInterface, deadAfterMs: 3_000, txQueueFrames: 64, ...(fd ? { ...FD_RATES, fd } : {}) });
   made.nodes[0]!["timeoutMs"] = 10_000;
   made.commands[0]!["ttlMsMax"] = LIFE_MS;
   withReflex(made, "pair");
@@ -68,6 +70,7 @@ export class Pair {
   readonly #options: PairOptions;
   #log = "";
   #token = 0;
+  #commanding: NodeJS.Timeout | undefined;
   #ended = false;
 
   /** `folder`: of the configuration and of the reflexes' sockets. */
@@ -83,19 +86,19 @@ export class Pair {
       runFolder: folder, instances, clock: systemClock, brainEpoch: () => 1, isActive: () => true, bootId: new Uint8Array(16), table, brainTimeoutMs: config.redundancy.brainTimeoutMs,
       event: ({ severity, code, text }) => void events.push(`${severity} ${code}: ${text}`),
     });
-    const pair = new Pair({ client, events, codec: compileMessage(parts.messages.of("arm").get("base_Command")!.message), folder, options });
+    const pair = new Pair({ client, events, fd: config.buses[0]!.fd, codec: compileMessage(parts.messages.of("arm").get("base_Command")!.message), folder, options });
     await pair.#bus.start();
     if (options.starts !== false) for (const instance of instances) pair.startOne(instance);
     return pair;
   }
 
-  private constructor({ client, events, codec, folder, options }: { client: ReflexClient; events: string[]; codec: MessageCodec; folder: string; options: PairOptions }) {
+  private constructor({ client, events, fd, codec, folder, options }: { client: ReflexClient; events: string[]; fd: boolean; codec: MessageCodec; folder: string; options: PairOptions }) {
     this.client = client;
     this.events = events;
     this.#codec = codec;
     this.#folder = folder;
     this.#options = options;
-    this.#bus = new ReflexBus({ client, bus: 0, name: "arm", bitrateBps: 500_000, fd: false, clock: systemClock, onRefused: (_token, reason) => void this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1) });
+    this.#bus = new ReflexBus({ client, bus: 0, name: "arm", bitrateBps: 500_000, fd, clock: systemClock, onRefused: (_token, reason) => void this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1) });
     this.supervisor = new ReflexSupervisor({ client, clock: systemClock, missing: () => [], clearCommands: () => {}, stateChanged: (from, to, why) => void events.push(`${from} → ${to}: ${why}`), autoDisarmAfterSilentMs: 0 });
   }
 
@@ -136,15 +139,20 @@ export class Pair {
     });
   }
 
-  /** Commands the base joint every 50 ms until it is stopped, which disarms: a set-point that ends otherwise is a reason for the safe pose. */
+  /**
+   * Commands the base joint every 50 ms until it is stopped, which disarms: a set-point that ends otherwise is a reason for the safe pose.
+   * One program commands at a time: a step that failed would leave its own behind, beside the next step's, and this process without an end.
+   */
   commanding(targetPosition: number, velocityLimit = 0.4): { stop(): Promise<void>; silence(): void } {
+    clearInterval(this.#commanding);
     const timer = setInterval(() => {
       const encoded = this.#codec.encode({ crc: 0, counter: 0, epoch: 0, owner: 0, mode: "Move", targetPosition, velocityLimit });
       if (!encoded.ok) throw new Error(encoded.text);
       this.#token += 1;
-      const verdict = this.#bus.send({ canId: this.#codec.message.canId, flags: 0, data: encoded.data, timeUs: systemClock.nowUs() + LIFE_MS * 1e3, token: this.#token });
+      const verdict = this.#bus.send({ canId: this.#codec.message.canId, flags: canFlagsOf(this.#codec.message), data: encoded.data, timeUs: systemClock.nowUs() + LIFE_MS * 1e3, token: this.#token });
       if (verdict !== "queued") this.refused.set(verdict, (this.refused.get(verdict) ?? 0) + 1);
     }, 50);
+    this.#commanding = timer;
     return {
       // Nothing is disarmed: what it moved expires.
       silence: () => clearInterval(timer),
@@ -171,6 +179,7 @@ export class Pair {
 
   async end(): Promise<void> {
     this.#ended = true;
+    clearInterval(this.#commanding);
     await this.#bus.stop();
     for (const child of this.#children.values()) {
       child.kill("SIGKILL");

@@ -7,8 +7,10 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { CanFlag } from "../../../drivers/can/frame.ts";
 import { commandId, PROBE_ID, yamlOf } from "../../armRig.ts";
 import { testFolder } from "../../daemon.ts";
+import { FD_RATES, FD_SHIFT_BYTES, writeFdArm } from "../../fdArm.ts";
 import { CLAIM_ID } from "../../reflexProcesses.ts";
 import { Motor } from "./motor.ts";
 import { Pair, pairConfiguration, PATIENCE_MS } from "./pair.ts";
@@ -16,14 +18,19 @@ import { Pair, pairConfiguration, PATIENCE_MS } from "./pair.ts";
 const examples = join(import.meta.dirname, "../../../../../examples/arm");
 const OURS = process.env["IPCNET_HIL_OURS"]!;
 const MOTORS = process.env["IPCNET_HIL_PEERS"]!;
+const FD_FLAGS = CanFlag.fd | CanFlag.bitRateSwitch;
 const ip = (...words: string[]): void => void execFileSync("ip", words);
+/** In FD frames of 12 bytes, as fdArm.ts has them. */
+const fd = process.env["IPCNET_HIL_FD"] === "1";
 const folder = testFolder();
-const configuration = yamlOf(pairConfiguration(OURS));
-const motor = new Motor(examples, MOTORS);
+if (fd) writeFdArm(examples, folder.path);
+else for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(folder.path, name));
+const configuration = yamlOf(pairConfiguration(OURS, { fd }));
+const motor = new Motor(folder.path, MOTORS, { fd });
 let pair: Pair;
 
 const commands = (from = 0) => motor.seen.slice(from).filter(({ canId }) => canId === commandId("base"));
-const targets = (from: number): number[] => [...new Set(commands(from).map(({ data }) => new DataView(data.buffer, data.byteOffset).getInt16(4, true) / 1e4))];
+const targets = (from: number): number[] => [...new Set(commands(from).map(({ data }) => new DataView(data.buffer, data.byteOffset).getInt16(fd ? 4 + FD_SHIFT_BYTES : 4, true) / 1e4))];
 const strangers = (from: number): number[] => [...new Set(motor.seen.slice(from).map(({ canId }) => canId))].filter((canId) => canId !== PROBE_ID && (canId < CLAIM_ID || canId > CLAIM_ID + 3));
 
 async function moved(what: string): Promise<void> {
@@ -32,9 +39,8 @@ async function moved(what: string): Promise<void> {
 }
 
 before(async () => {
-  for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(folder.path, name));
   for (const name of [OURS, MOTORS]) {
-    ip("link", "set", name, "type", "can", "bitrate", "500000", "restart-ms", "0", "berr-reporting", "on");
+    ip("link", "set", name, "type", "can", "bitrate", `${FD_RATES.bitrateBps}`, ...(fd ? ["dbitrate", `${FD_RATES.dataBitrateBps}`, "fd", "on"] : []), "restart-ms", "0", "berr-reporting", "on");
     ip("link", "set", name, "txqueuelen", "64");
   }
   ip("link", "set", OURS, "up");
@@ -56,6 +62,7 @@ test("commands pass through the kernel's CAN with the owner's epoch, and are con
   await program.stop();
   assert.equal(motor.joint.counters.commandsRejected, 0);
   assert.ok(motor.joint.follows.epoch > 0);
+  assert.deepEqual([...new Set(commands().map(({ flags, data }) => `${flags & FD_FLAGS} ${data.length}`))], [fd ? `${FD_FLAGS} 12` : "0 8"]);
   await pair.until("echoes", () => (pair.client.owner?.status?.echoedFrames ?? 0) > 10);
 });
 
