@@ -90,9 +90,12 @@ interface ArmOptions {
   reset?: boolean;
 }
 
+/** With a reset nodes are waited for that have not said yet who they are, up to three seconds (docs/specs/node-care.md). */
+const ARM_TIMEOUT_MS = 10_000;
+
 async function arm({ client, json }: Session, context: CliContext, { why, reset }: ArmOptions): Promise<void> {
   try {
-    const answer = await client.request("gateway/arm", { ...(why === undefined ? {} : { why }), ...(reset ? { reset } : {}) }, { timeoutMs: 5000 });
+    const answer = await client.request("gateway/arm", { ...(why === undefined ? {} : { why }), ...(reset ? { reset } : {}) }, { timeoutMs: ARM_TIMEOUT_MS });
     context.stdout.write(json ? `${toJson({ armed: true, answer })}\n` : "armed: commands move the robot\n");
   } catch (error) {
     if ((error as Partial<IpcnetError>).status !== Status.preconditionFailed) throw error;
