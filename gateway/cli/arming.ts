@@ -90,7 +90,7 @@ interface ArmOptions {
   reset?: boolean;
 }
 
-/** With a reset nodes are waited for that have not said yet who they are, up to three seconds (docs/specs/node-care.md). */
+/** Nodes that are about to say who they are are waited for, up to three seconds (docs/specs/node-care.md). */
 const ARM_TIMEOUT_MS = 10_000;
 
 async function arm({ client, json }: Session, context: CliContext, { why, reset }: ArmOptions): Promise<void> {

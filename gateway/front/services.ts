@@ -56,11 +56,9 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
     ["gateway/policy", (body) => ports.policy(body)],
     ["gateway/config", () => ok(ports.config())],
     ["gateway/arm", async (body, who) => {
-      if (body["reset"] === true) {
-        await ports.reset(`reset by ${who}`);
-        // Who came back during the pose is asked who it is only now, and arming would be refused for no other reason.
-        await ports.identitiesRead();
-      }
+      if (body["reset"] === true) await ports.reset(`reset by ${who}`);
+      // Who has just come, or came back during a pose and is asked only now, would be the only reason to refuse.
+      await ports.identitiesRead();
       const missing = await ports.arm(reason(body, `armed by ${who}`));
       return missing.length === 0 ? ok() : { status: Status.preconditionFailed, text: missing.join("; "), body: { missing } };
     }],

@@ -130,7 +130,11 @@ export class NodeCare {
   }
 
   #letGo(nowUs: number): void {
-    const isReading = this.#ports.allowed() && this.#cared.some((cared) => cared.wanted && !cared.failed || this.#talks.get(cared.node.link)?.kind === "identity");
+    const isReading = this.#ports.allowed() && this.#cared.some((cared) => {
+      const talk = this.#talks.get(cared.node.link);
+      // Behind new firmware for another node nobody is waited for: that is itself what is missing.
+      return talk ? talk.kind === "identity" && !talk.cared.failed : cared.wanted && !cared.failed;
+    });
     for (let at = this.#waiting.length - 1; at >= 0; at--) if (!isReading || nowUs >= this.#waiting[at]!.untilUs) this.#waiting.splice(at, 1)[0]!.resolve();
   }
 

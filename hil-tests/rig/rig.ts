@@ -222,7 +222,8 @@ export class Rig {
       running.signal("SIGKILL");
     }, this.patienceMs);
     const ended = await running.ended.finally(() => clearTimeout(timer));
-    const steps = stepsOf(ended.out);
+    // What `only` leaves out is no step of this behaviour (Node 20 tells it as skipped, Node 24 does not tell it).
+    const steps = stepsOf(ended.out).filter(({ verdict, text }) => verdict !== "skipped" || !/does not match/.test(text));
     this.steps.splice(from);
     const excused = (step: Step): { why: string } | undefined => known.find(({ pattern }) => pattern.test(step.name));
     for (const step of steps) {
