@@ -49,6 +49,9 @@ const WHY_LENGTH_MAX = 200;
 
 export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Service> {
   const ok = (body?: unknown): ServiceReply => ({ status: Status.ok, ...(body === undefined ? {} : { body }) });
+  const refused = (missing: string[]): ServiceReply => ({ status: Status.preconditionFailed, text: missing.join("; "), body: { missing } });
+  /** How often somebody has said that nothing shall move. */
+  let halts = 0;
   return new Map<string, Service>([
     ["gateway/status", () => ok(ports.status())],
     ["gateway/events", () => ok(ports.events())],
@@ -56,13 +59,17 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
     ["gateway/policy", (body) => ports.policy(body)],
     ["gateway/config", () => ok(ports.config())],
     ["gateway/arm", async (body, who) => {
+      const before = halts;
       if (body["reset"] === true) await ports.reset(`reset by ${who}`);
       // Who has just come, or came back during a pose and is asked only now, would be the only reason to refuse.
       await ports.identitiesRead();
+      // What was said last counts, although it was the shorter way.
+      if (halts !== before) return refused(["somebody disarmed the gateway or asked for the safe pose while this waited: say it again"]);
       const missing = await ports.arm(reason(body, `armed by ${who}`));
-      return missing.length === 0 ? ok() : { status: Status.preconditionFailed, text: missing.join("; "), body: { missing } };
+      return missing.length === 0 ? ok() : refused(missing);
     }],
     ["gateway/disarm", (body, who) => {
+      halts += 1;
       ports.disarm(reason(body, `disarmed by ${who}`));
       return ok();
     }],
@@ -77,6 +84,7 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
     ["gateway/safe-pose", async (body, who) => {
       const { category } = body;
       if (category !== undefined && category !== 0 && category !== 1 && category !== 2) return { status: Status.badRequest, text: "category is a stop category of IEC 60204-1: 0, 1 or 2" };
+      halts += 1;
       if (body["compromise"] === true) return ok(await ports.compromised(reason(body, `a compromise, says ${who}`)));
       return ok(await ports.safePose(reason(body, `asked for by ${who}`), category));
     }],
