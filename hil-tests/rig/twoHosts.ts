@@ -12,7 +12,7 @@ import { attachInProcess } from "../../drivers/can/emulator/inProcess.ts";
 import { formatCandumpFrame } from "../../drivers/can/candump.ts";
 import type { Running } from "./agent.ts";
 import { CanEnd } from "./canEnd.ts";
-import { CLAIM_QUIET_MS, CLAIM_TIMEOUT_MS } from "./inside/hostTimes.ts";
+import { BEAT_MS, CLAIM_QUIET_MS, CLAIM_TIMEOUT_MS } from "./inside/hostTimes.ts";
 import type { Told } from "./inside/oneOfTwo.ts";
 import type { Rig } from "./rig.ts";
 import { type Judged, WatchedJoint } from "./watchedJoint.ts";
@@ -27,6 +27,9 @@ const STATE = "/mnt/state/reflex";
 const FRAMES_MAX = 200_000;
 /** Where the program of each host wants the joint: who commands it can be seen by where it goes. */
 export const TARGETS_RAD = [1, -1] as const;
+
+/** Commands, one every 50 ms: four beats of the owner in that time, of which a listener that is late now and then hears some. */
+const HEARD = (4 * BEAT_MS) / 50;
 
 type Number01 = 0 | 1;
 
@@ -175,11 +178,17 @@ export class TwoHosts {
     }
   }
 
-  /** The host that commands: the joint follows it and has obeyed it a few times, and the other one listens. A host that owns and is not armed is armed, as a person would. */
+  /**
+   * The host that commands: the joint follows it and obeys it, and the other one has listened for a while: it knows by the owner's beats that the owner is armed, else it would be an heir of nobody and disarmed.
+   * A host that owns and is not armed is armed, as a person would.
+   */
   async commanding(): Promise<Host> {
+    let since: { owner: Host; judged: number } | undefined;
     return this.#rig.eventually("one host commands, and the other one listens", () => {
       const owner = this.hosts.find((host) => this.#commands(host, 10));
-      return owner && this.other(owner).told?.role === "outvoted" && owner;
+      if (!owner || this.other(owner).told?.role !== "outvoted") since = undefined;
+      else if (since?.owner !== owner) since = { owner, judged: this.joint.judged.length };
+      return since && this.joint.judged.length >= since.judged + HEARD ? since.owner : undefined;
     }, () => this.said());
   }
 
