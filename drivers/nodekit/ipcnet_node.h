@@ -78,9 +78,10 @@ enum ipcnet_node_outputs {
   IPCNET_NODE_FOLLOW  /* as last commanded */
 };
 
-/* Where the owner's number stands in a frame, little-endian: bit 0 of byte 0 is 0. `bits` 0: the frame has none. At most 16 bits. */
+/* Where the owner's number stands in a frame, little-endian: bit 0 of byte 0 is 0, the last of a CAN FD frame 511. `bits` 0: the frame has none. At most 16 bits. */
 struct ipcnet_node_field {
-  uint8_t start_bit, bits;
+  uint16_t start_bit;
+  uint8_t bits;
 };
 
 /* One command the node obeys. The first part is the firmware's, the rest the kit's. */

@@ -155,9 +155,44 @@ static int every_history(uint32_t quiet_us) {
   return EXIT_SUCCESS;
 }
 
+/* ---- Frames of CAN FD ------------------------------------------------------------------------------------------------------------------ */
+
+/* Profile 6 in frames of 12 and of 64 bytes; epoch and owner stand where a classic frame has ended, and in the last one of 64 bytes beyond bit 255. */
+static int long_frames(void) {
+  static const struct { uint8_t length_bytes; struct ipcnet_node_field epoch, owner; } FRAMES[] = {{12, {40, 8}, {78, 2}}, {64, {40, 16}, {509, 3}}, {64, {300, 12}, {296, 2}}};
+  for (size_t i = 0; i < sizeof FRAMES / sizeof *FRAMES; i++) {
+    const uint8_t length = FRAMES[i].length_bytes;
+    uint8_t claim[8];
+    switch_on(500, 200, 0);
+    commands[0] = (struct ipcnet_node_command){ .inspect = ipcnet_e2e_p06_inspect, .e2e = { .data_id = 0x4321, .min_length_bytes = length, .max_length_bytes = length },
+                                                .counter_max = IPCNET_E2E_P06_COUNTER_MAX, .motion = true, .epoch = FRAMES[i].epoch, .owner = FRAMES[i].owner };
+    claim_bytes(claim, 0, 0x0A5B, 1, 0);
+    if (ipcnet_node_hear(&node, 1, claim, 8, 1000) != IPCNET_NODE_FOLLOWED) return fail("long frames", "not followed");
+    /* Each of its bits alone makes it another's; then the right one, then that one shortened and altered. */
+    uint32_t counter = 0;
+    for (int bit = -1; bit < FRAMES[i].epoch.bits + FRAMES[i].owner.bits; bit++) {
+      uint8_t frame[64] = {0};
+      const bool of_epoch = bit < FRAMES[i].epoch.bits;
+      const uint32_t epoch = 0x0A5Bu ^ (bit >= 0 && of_epoch ? 1u << bit : 0);
+      const uint32_t owner = 1u ^ (bit >= 0 && !of_epoch ? 1u << (bit - FRAMES[i].epoch.bits) : 0);
+      for (uint32_t b = 0; b < FRAMES[i].epoch.bits; b++) frame[(FRAMES[i].epoch.start_bit + b) / 8] |= (uint8_t)((epoch >> b & 1u) << (FRAMES[i].epoch.start_bit + b) % 8);
+      for (uint32_t b = 0; b < FRAMES[i].owner.bits; b++) frame[(FRAMES[i].owner.start_bit + b) / 8] |= (uint8_t)((owner >> b & 1u) << (FRAMES[i].owner.start_bit + b) % 8);
+      if (ipcnet_e2e_p06_protect(&commands[0].e2e, frame, length, counter++) != IPCNET_E2E_INSPECTED_OK) return fail("long frames", "not protected");
+      const enum ipcnet_node_verdict verdict = ipcnet_node_judge(&node, 0, frame, length, 1010);
+      if (verdict != (bit < 0 ? IPCNET_NODE_ACCEPTED : of_epoch ? IPCNET_NODE_OTHER_EPOCH : IPCNET_NODE_OTHER_OWNER)) return fail("long frames", "judged otherwise");
+      if (ipcnet_node_judge(&node, 0, frame, length - 1u, 1010) != IPCNET_NODE_BAD_FRAME) return fail("long frames", "a short one");
+      frame[length - 1] ^= 0x80;
+      if (ipcnet_node_judge(&node, 0, frame, length, 1010) != IPCNET_NODE_BAD_FRAME) return fail("long frames", "an altered one");
+    }
+    if (node.outputs != IPCNET_NODE_FOLLOW) return fail("long frames", "it does not move");
+  }
+  return EXIT_SUCCESS;
+}
+
 int main(int count, char **arguments) {
   const int result = count > 1 ? vectors(arguments[1]) : EXIT_SUCCESS;
   if (result != EXIT_SUCCESS || (count > 1 && strcmp(arguments[1], "-") == 0)) return result;
   printf("node %zu bytes, command %zu bytes\n", sizeof(struct ipcnet_node), sizeof(struct ipcnet_node_command));
+  if (long_frames() != EXIT_SUCCESS) return EXIT_FAILURE;
   return every_history(0) == EXIT_SUCCESS ? every_history(100) : EXIT_FAILURE;
 }
