@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Found, MachineKind, Needs } from "./behaviour.ts";
-import { groupsOf, isMeant } from "./grouping.ts";
+import { groupsOf, isMeant, nextOf } from "./grouping.ts";
 
 const found = (file: string, machine: MachineKind, endsMachine = false, more: Partial<Needs> = {}): Found =>
   ({ file, behaviour: { name: `sentence of ${file}`, bench: "by hand", needs: { machine, devices: [], endsMachine, ...more }, run: () => Promise.resolve() } });
@@ -27,10 +27,25 @@ test("many for a plain machine are dealt out to two where both may be on; few, o
   const many = Array.from({ length: 13 }, (_, index) => found(`b${String(index).padStart(2, "0")}`, "plain"));
   const restarts = found("r", "plain", false, { restartsMachine: true });
   const boots = (all: Found[], apart: boolean): string[][] => groupsOf(all, undefined, apart).flatMap((group) => group.boots.map((boot) => boot.map(({ file }) => file)));
-  assert.deepEqual(boots([...many, restarts], true), [["b00", "b02", "b04", "b06", "b08", "b10", "b12"], ["b01", "b03", "b05", "b07", "b09", "b11"], ["r"]]);
+  assert.deepEqual(boots([...many, restarts], true), [["r"], ["b00", "b02", "b04", "b06", "b08", "b10", "b12"], ["b01", "b03", "b05", "b07", "b09", "b11"]]);
+  const [{ boots: all, dealt }] = groupsOf([...many, restarts], undefined, true) as [ReturnType<typeof groupsOf>[0]];
+  assert.deepEqual(dealt, all.slice(1));
+  assert.deepEqual(groupsOf(many, undefined, false)[0]!.dealt, []);
   assert.deepEqual(boots(many, false).map(({ length }) => length), [13]);
   assert.deepEqual(boots(many.slice(0, 11), true).map(({ length }) => length), [11]);
   assert.deepEqual(boots(Array.from({ length: 13 }, (_, index) => found(`s${index}`, "systemd")), true).map(({ length }) => length), [13]);
+});
+
+test("a machine that has none left helps the one that has most, from its end; what that one is at stays with it", () => {
+  const [own, few, most] = [["a"], ["b", "c"], ["d", "e", "f"]].map((names) => names.map((name) => found(name, "plain"))) as [Found[], Found[], Found[]];
+  const tried: string[] = [];
+  for (let each = nextOf(own, [few, most]); each; each = nextOf(own, [few, most])) {
+    tried.push(each.file);
+    own.shift();
+  }
+  assert.deepEqual(tried, ["a", "f", "c", "e"]);
+  assert.deepEqual([few, most].map((list) => list.map(({ file }) => file)), [["b"], ["d"]]);
+  assert.equal(nextOf([], []), undefined);
 });
 
 test("nothing to run needs no machine; every behaviour runs exactly once", () => {

@@ -5,7 +5,7 @@ import { attempt } from "./attempt.ts";
 import type { Found, MachineKind } from "./behaviour.ts";
 import { openBench } from "./bench.ts";
 import { boardsOf, discard } from "./boards.ts";
-import type { Group } from "./grouping.ts";
+import { type Group, nextOf } from "./grouping.ts";
 import { findUdev, type Kernel, prepare, root } from "./kernel.ts";
 import { whyNot } from "./lacking.ts";
 import type { Machine } from "./machine.ts";
@@ -24,6 +24,15 @@ export interface PlacesOptions {
   stop: AbortSignal;
 }
 
+/** What a list of behaviours is tried on. */
+interface On {
+  kernel: Kernel;
+  kind: MachineKind;
+  place: Place;
+  /** Lists of the machines that help each other out. */
+  others: readonly Found[][];
+}
+
 export class Places {
   readonly #words: Words;
   readonly #record: RunRecord;
@@ -37,7 +46,7 @@ export class Places {
   // ---- Virtual machines -----------------------------------------------------------------------------------------------------------
 
   /** A job for each boot of what can be tried; the rest has its verdict now. `kernel`: or why there is none for this kind of machine. */
-  virtual({ machine: kind, boots }: Group, kernel: Kernel | string): Job[] {
+  virtual({ machine: kind, boots, dealt }: Group, kernel: Kernel | string): Job[] {
     const record = this.#record;
     if (typeof kernel === "string") {
       record.skipAll(boots.flat(), kind, kernel, { isHosts: true });
@@ -54,23 +63,24 @@ export class Places {
     const circumstances = { kind, only: this.#words.only, config: this.#words.config, kernelVersion: kernel.version, ownModules, udev: findUdev() !== undefined, systemd: existsSync("/lib/systemd/systemd") };
     // The machine's own /tmp hides the host's: everything of the host is under /host as well.
     const place: Place = { repository: `/host${root}`, node: `/host${kernel.processor === "aarch64" ? arm64Node : process.execPath}`, ownModules: ownModules && `/host${ownModules}`, configuration: this.#words.config };
+    const shared = dealt.map((): Found[] => []);
     return boots.flatMap((boot) => {
-      const waiting: Found[] = [];
+      const waiting: Found[] = shared[dealt.indexOf(boot)] ?? [];
       for (const each of boot) {
         const lacking = whyNot(each, circumstances);
         if (lacking) record.skip(each, kind, lacking.why, lacking);
         else waiting.push(each);
       }
-      return waiting.length === 0 ? [] : [{ machine: kind, waiting, run: () => this.#boots(waiting, { kernel, kind, place }) }];
+      return waiting.length === 0 ? [] : [{ machine: kind, waiting, run: () => this.#boots(waiting, { kernel, kind, place, others: shared.includes(waiting) ? shared.filter((each) => each !== waiting) : [] }) }];
     });
   }
 
   /** A machine for these, or two; new ones where one is unusable. */
-  async #boots(waiting: Found[], on: { kernel: Kernel; kind: MachineKind; place: Place }): Promise<void> {
+  async #boots(waiting: Found[], on: On): Promise<void> {
     while (waiting.length > 0 && !this.#stop.aborted) await this.#boot(waiting, on);
   }
 
-  async #boot(waiting: Found[], { kernel, kind, place }: { kernel: Kernel; kind: MachineKind; place: Place }): Promise<void> {
+  async #boot(waiting: Found[], { kernel, kind, place, others }: On): Promise<void> {
     const boards = boardsOf(kind, kernel);
     let failed = false;
     try {
@@ -83,7 +93,7 @@ export class Places {
         for (const each of waiting.splice(0)) this.#record.fail(each, kind, `the machine did not start: ${why}`);
         return;
       }
-      for (let each = waiting[0]; each && !this.#stop.aborted; each = waiting[0]) {
+      for (let each = nextOf(waiting, others); each && !this.#stop.aborted; each = nextOf(waiting, others)) {
         const { result, isSpent, lacking } = await attempt(each, { kind, place, boards, stop: this.#stop, atMs: this.#record.ms, onEntry: this.#follow(each) });
         waiting.shift();
         failed ||= result.verdict === "failed";
