@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CanFlag } from "../drivers/can/frame.ts";
-import { ArmRig, commandId, LIFE_MS, moveTo, PROBE_ID, type SeenFrame } from "./armRig.ts";
-import { FD_SHIFT_BYTES } from "./fdArm.ts";
 import { NODE_NUMBERS } from "../examples/arm/messages.ts";
+import { FD_FLAGS, FD_SHIFT_BYTES } from "./armFiles.ts";
+import { ArmRig, commandId, LIFE_MS, moveTo, PROBE_ID, type SeenFrame } from "./armRig.ts";
 import { eventually } from "./waiting.ts";
 
-const FD_FLAGS = CanFlag.fd | CanFlag.bitRateSwitch;
 const WITNESS = 4;
 
 const kinds = (frames: readonly SeenFrame[]): string[] => [...new Set(frames.map(({ flags, data }) => `${flags & FD_FLAGS} ${data.length}`))];

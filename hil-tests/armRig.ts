@@ -2,7 +2,6 @@
  * What most tests of this folder start from: some simulated joints on an emulated bus in the test's own process, a node that listens to everything and
  * acknowledges nothing, the daemon in a process of its own, and a client of it.
  */
-import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CanFrame } from "../drivers/can/frame.ts";
 import { BusHost } from "../drivers/can/emulator/host.ts";
@@ -15,12 +14,11 @@ import type { JointName } from "../examples/arm/teleop.ts";
 import { systemClock } from "../schemas/clock.ts";
 import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import { type Client, IpcnetError } from "../shm/client/index.ts";
+import { ARM_FOLDER, FD_BUS, writeArmFiles } from "./armFiles.ts";
 import { type Daemon, startDaemon, testFolder } from "./daemon.ts";
-import { FD_RATES, writeFdArm } from "./fdArm.ts";
 import { CLAIM_ID, type ReflexProcesses, startReflexes, withReflex } from "./reflexProcesses.ts";
 import { eventually } from "./waiting.ts";
 
-const sourceFolder = join(import.meta.dirname, "../../../examples/arm");
 /** How long commands live here: longer than a busy machine keeps a program waiting. Where a command is to grow old, the test says how soon. */
 export const LIFE_MS = 5_000;
 /** When a bus or a node that says nothing counts as lost: longer than a machine stands still. */
@@ -109,7 +107,7 @@ export class SimulatedJoint {
   /** On its own again as after power-up: at the same place, without any memory of counters. */
   #boot(): void {
     const positionRad = this.joint?.positionRad ?? 0;
-    const { definitions = sourceFolder, ...claims } = this.#options;
+    const { definitions = ARM_FOLDER, ...claims } = this.#options;
     this.joint = new Joint({ nodeId: NODE_NUMBERS[this.name], codecs: jointCodecs(definitions)[this.name], positionRad, ...claims });
     const turn = (): void => {
       for (const frame of this.joint.tick(systemClock.nowUs())) this.#send(frame);
@@ -145,7 +143,7 @@ export interface ArmRigOptions {
   configure?: (configuration: Configuration, rig: ArmRig) => void;
   /** The bus belongs to processes of their own (ipcnet-reflex), and the joints follow who claims it. */
   reflex?: "single" | "pair";
-  /** The arm of fdArm.ts, on a bus with FD frames. */
+  /** The arm with FD frames of armFiles.ts. */
   fd?: boolean;
   /** The test itself puts the joints on the bus. */
   withoutJoints?: boolean;
@@ -180,7 +178,7 @@ export class ArmRig {
 
   private constructor({ joints = ["base", "shoulder"], fd = false }: ArmRigOptions) {
     this.joints = joints;
-    this.host = this.addBus("arm", fd ? { ...FD_RATES, fd } : {});
+    this.host = this.addBus("arm", fd ? FD_BUS : {});
     const { port } = attachInProcess(this.host, { name: "tap", listenOnly: true, fd });
     port.onFrame(({ canId, flags, data, timeUs }) => void this.seen.push({ canId, flags, data: Uint8Array.from(data), timeUs }));
   }
@@ -207,12 +205,10 @@ export class ArmRig {
     return node;
   }
 
-  async #start({ configure, reflex, withoutJoints, fd }: ArmRigOptions): Promise<void> {
+  async #start({ configure, reflex, withoutJoints, fd = false }: ArmRigOptions): Promise<void> {
     this.configuration = armConfiguration(this.joints, this.busSocket);
-    if (fd) {
-      writeFdArm(sourceFolder, this.folder.path);
-      Object.assign(this.configuration.buses[0]!, FD_RATES, { fd: true });
-    } else for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(sourceFolder, name), join(this.folder.path, name));
+    if (fd) Object.assign(this.configuration.buses[0]!, FD_BUS);
+    writeArmFiles(this.folder.path, { fd });
     if (reflex) withReflex(this.configuration, reflex);
     configure?.(this.configuration, this);
     for (const bus of this.#buses) this.#servers.push(await serveBuses({ socketPath: this.socketOf(bus.name), buses: [bus] }));

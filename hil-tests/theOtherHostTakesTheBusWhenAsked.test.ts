@@ -5,20 +5,19 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { BusHost } from "../drivers/can/emulator/host.ts";
 import { serveBuses } from "../drivers/can/emulator/server.ts";
 import type { StatusReport } from "../schemas/messages/statusReport.ts";
 import type { Client } from "../shm/client/index.ts";
+import { writeArmFiles } from "./armFiles.ts";
 import { armConfiguration, moveTo, patient, SimulatedJoint, yamlOf } from "./armRig.ts";
 import { type Daemon, startDaemon, testFolder } from "./daemon.ts";
 import { CLAIM_ID, type ReflexProcesses, startReflexes, withReflex } from "./reflexProcesses.ts";
 import { eventually } from "./waiting.ts";
 
 const cli = join(import.meta.dirname, "../../../bin/ipcnet.mjs");
-const sourceFolder = join(import.meta.dirname, "../../../examples/arm");
 const JOINTS = ["base", "shoulder"] as const;
 const PATIENCE_MS = 120_000;
 /** As long as a busy machine needs: who stands still for longer than a lease gives the bus up, and the other host takes it. */
@@ -83,7 +82,7 @@ class TwoHosts {
 async function startHost(atEnd: (end: () => unknown) => void, number: 0 | 1, busSocket: string): Promise<Host> {
   const { path, remove } = testFolder();
   atEnd(remove);
-  for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(sourceFolder, name), join(path, name));
+  writeArmFiles(path);
   const configuration = armConfiguration(JOINTS, busSocket);
   withReflex(configuration, "single");
   patient(configuration);

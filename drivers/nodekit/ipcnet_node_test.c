@@ -157,6 +157,10 @@ static int every_history(uint32_t quiet_us) {
 
 /* ---- Frames of CAN FD ------------------------------------------------------------------------------------------------------------------ */
 
+static void put(uint8_t *frame, struct ipcnet_node_field field, uint32_t value) {
+  for (uint32_t bit = 0; bit < field.bits; bit++) frame[(field.start_bit + bit) / 8] |= (uint8_t)((value >> bit & 1u) << (field.start_bit + bit) % 8);
+}
+
 /* Profile 6 in frames of 12 and of 64 bytes; epoch and owner stand where a classic frame has ended, and in the last one of 64 bytes beyond bit 255. */
 static int long_frames(void) {
   static const struct { uint8_t length_bytes; struct ipcnet_node_field epoch, owner; } FRAMES[] = {{12, {40, 8}, {78, 2}}, {64, {40, 16}, {509, 3}}, {64, {300, 12}, {296, 2}}};
@@ -175,8 +179,8 @@ static int long_frames(void) {
       const bool of_epoch = bit < FRAMES[i].epoch.bits;
       const uint32_t epoch = 0x0A5Bu ^ (bit >= 0 && of_epoch ? 1u << bit : 0);
       const uint32_t owner = 1u ^ (bit >= 0 && !of_epoch ? 1u << (bit - FRAMES[i].epoch.bits) : 0);
-      for (uint32_t b = 0; b < FRAMES[i].epoch.bits; b++) frame[(FRAMES[i].epoch.start_bit + b) / 8] |= (uint8_t)((epoch >> b & 1u) << (FRAMES[i].epoch.start_bit + b) % 8);
-      for (uint32_t b = 0; b < FRAMES[i].owner.bits; b++) frame[(FRAMES[i].owner.start_bit + b) / 8] |= (uint8_t)((owner >> b & 1u) << (FRAMES[i].owner.start_bit + b) % 8);
+      put(frame, FRAMES[i].epoch, epoch);
+      put(frame, FRAMES[i].owner, owner);
       if (ipcnet_e2e_p06_protect(&commands[0].e2e, frame, length, counter++) != IPCNET_E2E_INSPECTED_OK) return fail("long frames", "not protected");
       const enum ipcnet_node_verdict verdict = ipcnet_node_judge(&node, 0, frame, length, 1010);
       if (verdict != (bit < 0 ? IPCNET_NODE_ACCEPTED : of_epoch ? IPCNET_NODE_OTHER_EPOCH : IPCNET_NODE_OTHER_OWNER)) return fail("long frames", "judged otherwise");

@@ -63,7 +63,7 @@ export function gatewayServices(ports: ServicePorts): ReadonlyMap<string, Servic
       if (body["reset"] === true) await ports.reset(`reset by ${who}`);
       // Who has just come, or came back during a pose and is asked only now, would be the only reason to refuse.
       await ports.identitiesRead();
-      // What was said last counts, although it was the shorter way.
+      // Whoever said meanwhile that nothing shall move has said so last.
       if (halts !== before) return refused(["somebody disarmed the gateway or asked for the safe pose while this waited: say it again"]);
       const missing = await ports.arm(reason(body, `armed by ${who}`));
       return missing.length === 0 ? ok() : refused(missing);

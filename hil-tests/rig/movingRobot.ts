@@ -3,15 +3,15 @@
  * commands it. How the interface comes to its bit rate is a part of what is tried: udev names it to systemd, systemd asks ipcnet-can.
  */
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { writeArmFiles } from "../armFiles.ts";
 import { armConfiguration, yamlOf } from "../armRig.ts";
 import { withReflex } from "../reflexProcesses.ts";
 import type { Running } from "./agent.ts";
 import { type InstalledPackage, SLOW_MS } from "./package.ts";
 import type { Rig } from "./rig.ts";
 
-const examples = join(import.meta.dirname, "../../../../examples/arm");
 const OURS = "dcan0";
 const PEERS = "dcan1";
 /** Of a command: the program that gives it may be held up for seconds in a machine that is emulated. */
@@ -84,7 +84,7 @@ export class MovingRobot {
     else await rig.step("the package is set up for a bus that is not there yet", async () => {
       const folder = join(rig.machine.folder, "robot");
       mkdirSync(folder, { recursive: true });
-      for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(folder, name));
+      writeArmFiles(folder);
       writeFileSync(join(folder, "robot.yaml"), configurationText());
       rig.figure("ipcnet setup --config to healthy, s of the machine", (await installed.timed("ipcnet setup --yes --config /shared/robot/robot.yaml --watchdog none --start")).toFixed(1));
     });

@@ -28,8 +28,8 @@ const FRAMES_MAX = 200_000;
 /** Where the program of each host wants the joint: who commands it can be seen by where it goes. */
 export const TARGETS_RAD = [1, -1] as const;
 
-/** Commands, one every 50 ms: four beats of the owner in that time, of which a listener that is late now and then hears some. */
-const HEARD = (4 * BEAT_MS) / 50;
+/** While the joint obeys so many commands, one every 50 ms, the owner beats four times: a listener that is late now and then has heard some of it. */
+const COMMANDS_IN_FOUR_BEATS = (4 * BEAT_MS) / 50;
 
 type Number01 = 0 | 1;
 
@@ -188,7 +188,7 @@ export class TwoHosts {
       const owner = this.hosts.find((host) => this.#commands(host, 10));
       if (!owner || this.other(owner).told?.role !== "outvoted") since = undefined;
       else if (since?.owner !== owner) since = { owner, judged: this.joint.judged.length };
-      return since && this.joint.judged.length >= since.judged + HEARD ? since.owner : undefined;
+      return since && this.joint.judged.length >= since.judged + COMMANDS_IN_FOUR_BEATS ? since.owner : undefined;
     }, () => this.said());
   }
 

@@ -71,7 +71,6 @@ static int prepare_one(struct ipcnet_buses *self, struct ipcnet_bus *bus, const 
   snprintf(config.interface, sizeof config.interface, "%s", ipcnet_reflex_table_text(table, row->interface));
   bus->bitrate_bps = row->bitrate_bps;
   bus->data_bitrate_bps = row->data_bitrate_bps;
-  bus->fd = config.fd;
   bus->emulated = row->driver == 1;
   if (bus->emulated) {
     ipcnet_emulator_init(&bus->driver.emulator, ipcnet_reflex_table_text(table, row->name), self->instance == 0 ? "reflex-a" : "reflex-b", config.listen_only);
@@ -140,7 +139,7 @@ static bool drain(struct ipcnet_bus *bus, uint8_t index, struct ipcnet_reflex *c
 /* Whoever sends at another bit rate than the nodes destroys their frames too: such a link is as good as down. It comes up again when somebody has set it right, because that takes it down first. */
 static bool runs_as_configured(struct ipcnet_buses *self, struct ipcnet_bus *bus, const struct ipcnet_can_link *link) {
   bool nominal = ipcnet_can_same_rate(link->bitrate_bps, bus->bitrate_bps);
-  bool fits = nominal && (!bus->fd || ipcnet_can_same_rate(link->data_bitrate_bps, bus->data_bitrate_bps));
+  bool fits = nominal && (!bus->can.config.fd || ipcnet_can_same_rate(link->data_bitrate_bps, bus->data_bitrate_bps));
   if (!fits && !bus->rate_told) {
     ipcnet_log_write(self->log, "%s runs at %u bit/s%s, the configuration says %u: it is not used", bus->can.config.interface, nominal ? link->data_bitrate_bps : link->bitrate_bps,
                      nominal ? " in the data phase" : "", nominal ? bus->data_bitrate_bps : bus->bitrate_bps);

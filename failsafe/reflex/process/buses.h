@@ -24,7 +24,7 @@ struct ipcnet_bus {
   uint64_t retry_us; /* CLOSED: when it is opened again */
   enum ipcnet_can_status told; /* why it could not be opened, as it was logged last */
   uint32_t bitrate_bps, data_bitrate_bps; /* as the table has them; 0: any */
-  bool fd, rate_told;        /* rate_told: that it runs otherwise was logged */
+  bool rate_told; /* that it runs otherwise, as it was logged */
   struct ipcnet_can_frame ring[IPCNET_BUSES_RING_FRAMES];
 };
 

@@ -3,7 +3,7 @@
  * a real reflex, and a program that commands. The steps share one rig, because an emulator in an emulator needs seconds for everything; each leaves it able to be armed.
  */
 import assert from "node:assert/strict";
-import { appendFileSync, copyFileSync, readFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { canopenIds } from "../../../drivers/nodekit/canopen.ts";
@@ -16,6 +16,7 @@ import { loadChecks } from "../../../schemas/e2e/index.ts";
 import { checkedMessage } from "../../../schemas/messages/check/databases.ts";
 import type { StatusReport } from "../../../schemas/messages/statusReport.ts";
 import type { Client } from "../../../shm/client/index.ts";
+import { ARM_FOLDER, writeArmFiles } from "../../armFiles.ts";
 import { armConfiguration, commandId, moveTo, yamlOf, type Configuration } from "../../armRig.ts";
 import { type Daemon, startDaemon, testFolder } from "../../daemon.ts";
 import { CLAIM_ID, type ReflexProcesses, startReflexes, withReflex } from "../../reflexProcesses.ts";
@@ -23,7 +24,6 @@ import { eventually } from "../../waiting.ts";
 import { NestedNode } from "./nestedNode.ts";
 import { Wire } from "./wire.ts";
 
-const examples = join(import.meta.dirname, "../../../../../examples/arm");
 const environment = (name: string): string => process.env[`IPCNET_HIL_${name}`]!;
 /** As the firmware is built. */
 const NUMBER = NODE_NUMBERS.elbow;
@@ -44,10 +44,10 @@ const MOVES_RAD_S = 0.02;
 /** Of the firmware's reports, ten milliseconds apart. */
 const A_WHILE = 100;
 
-const codecs = jointCodecs(examples).elbow;
+const codecs = jointCodecs(ARM_FOLDER).elbow;
 const protectCommand = (() => {
-  const database = applyTemplate(parseDbc(readFileSync(join(examples, "arm.dbc")), { file: "arm.dbc" }), { id: "node_id << 5 | message_id", nodes: NODE_NUMBERS });
-  const checks = loadChecks(readFileSync(join(examples, "arm.checks.yaml"), "utf8"), { file: "arm.checks.yaml" });
+  const database = applyTemplate(parseDbc(readFileSync(join(ARM_FOLDER, "arm.dbc")), { file: "arm.dbc" }), { id: "node_id << 5 | message_id", nodes: NODE_NUMBERS });
+  const checks = loadChecks(readFileSync(join(ARM_FOLDER, "arm.checks.yaml"), "utf8"), { file: "arm.checks.yaml" });
   assert.ok(checks.ok);
   return checks.checks.protectorFor(checkedMessage(database.messages.find(({ name }) => name === "elbow_Command")!))!;
 })();
@@ -216,7 +216,7 @@ async function lost(what: string, sinceUs: number): Promise<void> {
 }
 
 before(() => {
-  for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(folder.path, name));
+  writeArmFiles(folder.path);
 });
 
 after(async () => {

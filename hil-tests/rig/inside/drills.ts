@@ -3,19 +3,17 @@
  * controller obeys. What the bus noticed is measured by the kernel's times of reception. One line of JSON for each thing that happens; IPCNET_HIL_OURS and _PEERS name the two ends, _ROUNDS how often.
  */
 import assert from "node:assert/strict";
-import { copyFileSync } from "node:fs";
-import { join } from "node:path";
 import { type Instance, PairRig } from "../../../bench/failover/pairRig.ts";
 import { systemClock } from "../../../schemas/clock.ts";
 import type { StatusReport } from "../../../schemas/messages/statusReport.ts";
 import type { Client } from "../../../shm/client/index.ts";
+import { ARM_FOLDER, writeArmFiles } from "../../armFiles.ts";
 import { commandId, moveTo, yamlOf } from "../../armRig.ts";
 import { CLAIM_ID, startReflexes } from "../../reflexProcesses.ts";
 import { eventually } from "../../waiting.ts";
 import { Motor } from "./motor.ts";
 import { LIFE_MS, pairConfiguration, PATIENCE_MS } from "./pair.ts";
 
-const examples = join(import.meta.dirname, "../../../../../examples/arm");
 const [ours, peers, rounds] = [process.env["IPCNET_HIL_OURS"]!, process.env["IPCNET_HIL_PEERS"]!, Number(process.env["IPCNET_HIL_ROUNDS"])];
 const COMMAND_PERIOD_MS = 50;
 const CLAIM_OWNERS = 4;
@@ -25,7 +23,7 @@ const say = (message: object): void => void process.stdout.write(`${JSON.stringi
 const sinceMs = (fromUs: number): number => (systemClock.nowUs() - fromUs) / 1e3;
 
 class Robot {
-  readonly motor = new Motor(examples, peers);
+  readonly motor = new Motor(ARM_FOLDER, peers);
   readonly brains: PairRig;
   readonly refused = new Map<string, number>();
   client!: Client;
@@ -42,7 +40,7 @@ class Robot {
     for (const step of configuration.safePose["steps"] as Record<string, unknown>[]) step["deadlineMs"] = 9_000;
     this.#yaml = yamlOf(configuration);
     this.brains = new PairRig({ configuration: this.#yaml, keep: true });
-    for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(this.brains.folder, name));
+    writeArmFiles(this.brains.folder);
   }
 
   async start(): Promise<void> {

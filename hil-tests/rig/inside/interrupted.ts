@@ -3,15 +3,14 @@
  * `interrupted.js FOLDER STATE finish POSITION` starts the reflexes again beside a joint that stands there, without a gateway first, and says what they made of it.
  * One line of JSON for each thing that happens. IPCNET_HIL_OURS and _PEERS name the two ends of the bus.
  */
-import { copyFileSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
+import { ARM_FOLDER, writeArmFiles } from "../../armFiles.ts";
 import { yamlOf } from "../../armRig.ts";
 import { eventually } from "../../waiting.ts";
 import { Motor } from "./motor.ts";
 import { Pair, pairConfiguration, PATIENCE_MS, spawnReflex } from "./pair.ts";
 
 const [folder, state, part, position] = process.argv.slice(2) as [string, string, "begin" | "finish", string | undefined];
-const examples = join(import.meta.dirname, "../../../../../examples/arm");
 /** Slow enough to be interrupted on the way. */
 const PARKING_RAD_S = 0.3;
 const FROM_RAD = 0.8;
@@ -24,8 +23,8 @@ Object.assign(stop, { deadlineMs: 60_000 });
 Object.assign(park, { deadlineMs: 500_000, send: [{ bus: "arm", message: "base_Command", values: { mode: "Move", targetPosition: 0, velocityLimit: PARKING_RAD_S } }] });
 
 mkdirSync(folder, { recursive: true });
-for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(folder, name));
-const motor = new Motor(examples, process.env["IPCNET_HIL_PEERS"]!, position === undefined ? {} : { positionRad: Number(position) });
+writeArmFiles(folder);
+const motor = new Motor(ARM_FOLDER, process.env["IPCNET_HIL_PEERS"]!, position === undefined ? {} : { positionRad: Number(position) });
 motor.setPower(true);
 const options = { state, words: ["--watchdog", "/dev/watchdog"] };
 

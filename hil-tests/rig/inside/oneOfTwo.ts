@@ -2,9 +2,9 @@
  * In the machine: one of two hosts of the arm's base joint, a reflex and the gateway's end of it. `oneOfTwo.js INTERFACE HOST STATE`; a program on it commands the joint to where standard input says,
  * one JSON object a line: {target: rad} or {target: null}, {arm: true}. Whatever changes is one line on standard output, see Told.
  */
-import { copyFileSync, mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, rmSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { writeArmFiles } from "../../armFiles.ts";
 import { yamlOf } from "../../armRig.ts";
 import { BEAT_MS, SELF_FENCE_MS } from "./hostTimes.ts";
 import { Pair, pairConfiguration } from "./pair.ts";
@@ -20,7 +20,6 @@ export interface Told {
 
 const LOOK_MS = 50;
 const [canInterface, host, state] = process.argv.slice(2) as [string, "0" | "1", string];
-const examples = join(import.meta.dirname, "../../../../../examples/arm");
 const folder = "/tmp/host";
 const configuration = pairConfiguration(canInterface);
 Object.assign(configuration["redundancy"] as object, { reflex: "single", beatPeriodMs: BEAT_MS });
@@ -29,7 +28,7 @@ Object.assign(configuration.buses[0]!, { host: Number(host), selfFenceMs: SELF_F
 // A predecessor's sockets may lie there.
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder);
-for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(folder, name));
+writeArmFiles(folder);
 const pair = await Pair.start(folder, yamlOf(configuration), { state, instances: ["a"] });
 let program: ReturnType<Pair["commanding"]> | undefined;
 let told = "";

@@ -14,8 +14,8 @@ import { ReflexSupervisor } from "../../../failsafe/reflex/client/supervisor.ts"
 import { loadConfiguration } from "../../../gateway/build/configuration.ts";
 import { systemClock } from "../../../schemas/clock.ts";
 import { compileMessage, type MessageCodec } from "../../../schemas/dbc/index.ts";
+import { FD_BUS } from "../../armFiles.ts";
 import { armConfiguration, type Configuration } from "../../armRig.ts";
-import { FD_RATES } from "../../fdArm.ts";
 import { withReflex } from "../../reflexProcesses.ts";
 import { eventually } from "../../waiting.ts";
 
@@ -40,7 +40,7 @@ export interface PairOptions {
 /** The arm's base joint on an interface of the kernel, its bus owned by a pair. Programs run at a tenth of their speed in the machine, and the host may be busy: so its deadlines are generous. */
 export function pairConfiguration(canInterface: string, { fd = false }: { fd?: boolean } = {}): Configuration {
   const made = armConfiguration(["base"], canInterface);
-  Object.assign(made.buses[0]!, { driver: "socketcan", interface: canInterface, deadAfterMs: 3_000, txQueueFrames: 64, ...(fd ? { ...FD_RATES, fd } : {}) });
+  Object.assign(made.buses[0]!, { driver: "socketcan", interface: canInterface, deadAfterMs: 3_000, txQueueFrames: 64, ...(fd ? FD_BUS : {}) });
   made.nodes[0]!["timeoutMs"] = 10_000;
   made.commands[0]!["ttlMsMax"] = LIFE_MS;
   withReflex(made, "pair");

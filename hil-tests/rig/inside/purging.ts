@@ -5,23 +5,23 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, existsSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { ARM_FOLDER, writeArmFiles } from "../../armFiles.ts";
 import { commandId, PROBE_ID, yamlOf } from "../../armRig.ts";
 import { testFolder } from "../../daemon.ts";
 import { CLAIM_ID } from "../../reflexProcesses.ts";
 import { Motor } from "./motor.ts";
 import { Pair, pairConfiguration, PATIENCE_MS } from "./pair.ts";
 
-const examples = join(import.meta.dirname, "../../../../../examples/arm");
 const program = join(import.meta.dirname, "../../../../native/ipcnet-purge");
 const OURS = process.env["IPCNET_HIL_OURS"]!;
 const MOTORS = process.env["IPCNET_HIL_PEERS"]!;
 const NO_CAPABILITY = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
 const ip = (...words: string[]): void => void execFileSync("ip", words);
 const folder = testFolder();
-const motor = new Motor(examples, MOTORS);
+const motor = new Motor(ARM_FOLDER, MOTORS);
 let pair: Pair;
 let helper: ChildProcess;
 let helperLog = "";
@@ -49,7 +49,7 @@ async function moved(what: string): Promise<void> {
 }
 
 before(async () => {
-  for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(folder.path, name));
+  writeArmFiles(folder.path);
   for (const name of [OURS, MOTORS]) {
     ip("link", "set", name, "type", "can", "bitrate", "500000", "restart-ms", "0", "berr-reporting", "on");
     ip("link", "set", name, "txqueuelen", "64");

@@ -4,27 +4,22 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { copyFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { CanFlag } from "../../../drivers/can/frame.ts";
 import { commandId, PROBE_ID, yamlOf } from "../../armRig.ts";
 import { testFolder } from "../../daemon.ts";
-import { FD_RATES, FD_SHIFT_BYTES, writeFdArm } from "../../fdArm.ts";
+import { FD_BUS, FD_FLAGS, FD_SHIFT_BYTES, writeArmFiles } from "../../armFiles.ts";
 import { CLAIM_ID } from "../../reflexProcesses.ts";
 import { Motor } from "./motor.ts";
 import { Pair, pairConfiguration, PATIENCE_MS } from "./pair.ts";
 
-const examples = join(import.meta.dirname, "../../../../../examples/arm");
 const OURS = process.env["IPCNET_HIL_OURS"]!;
 const MOTORS = process.env["IPCNET_HIL_PEERS"]!;
-const FD_FLAGS = CanFlag.fd | CanFlag.bitRateSwitch;
 const ip = (...words: string[]): void => void execFileSync("ip", words);
-/** In FD frames of 12 bytes, as fdArm.ts has them. */
+/** In FD frames of 12 bytes, as armFiles.ts has them. */
 const fd = process.env["IPCNET_HIL_FD"] === "1";
 const folder = testFolder();
-if (fd) writeFdArm(examples, folder.path);
-else for (const name of ["arm.dbc", "arm.checks.yaml"]) copyFileSync(join(examples, name), join(folder.path, name));
+writeArmFiles(folder.path, { fd });
 const configuration = yamlOf(pairConfiguration(OURS, { fd }));
 const motor = new Motor(folder.path, MOTORS, { fd });
 let pair: Pair;
@@ -40,7 +35,7 @@ async function moved(what: string): Promise<void> {
 
 before(async () => {
   for (const name of [OURS, MOTORS]) {
-    ip("link", "set", name, "type", "can", "bitrate", `${FD_RATES.bitrateBps}`, ...(fd ? ["dbitrate", `${FD_RATES.dataBitrateBps}`, "fd", "on"] : []), "restart-ms", "0", "berr-reporting", "on");
+    ip("link", "set", name, "type", "can", "bitrate", `${FD_BUS.bitrateBps}`, ...(fd ? ["dbitrate", `${FD_BUS.dataBitrateBps}`, "fd", "on"] : []), "restart-ms", "0", "berr-reporting", "on");
     ip("link", "set", name, "txqueuelen", "64");
   }
   ip("link", "set", OURS, "up");
