@@ -3,7 +3,8 @@
 import { copyFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { existsSync, has, join, mkdirSync, readFileSync, refuse, root, run } from "../scripts/lib.mjs";
-import { addonFlags, cc, compile, manifests } from "../scripts/native.mjs";
+import { cc, compile } from "../scripts/compile.mjs";
+import { addonFlags, manifests } from "../scripts/native.mjs";
 
 const tools = { amd64: { node: "x64", prefix: "x86_64-linux-gnu-" }, arm64: { node: "arm64", prefix: "aarch64-linux-gnu-" } };
 /** Addons that run on a robot; the others are for the simulator and its tests. */

@@ -2,15 +2,15 @@
 // not compile, is laid out differently or takes another branch on arm64, and not a missing ordering: docs/specs/lanes.md argues those.
 // `--programs DIR` builds what runs on a real arm64 machine instead.
 // Tests with "arm64": false ask the kernel for something that qemu does not pass on (SO_PEERGROUPS, rtnetlink's queue lengths).
-import { spawnSync } from "node:child_process";
 import { dist, has, join, mkdirSync, root } from "./lib.mjs";
-import { addonFlags, compile, manifests } from "./native.mjs";
+import { compile, compileTogether } from "./compile.mjs";
+import { addonFlags, manifests, runOneByOne } from "./native.mjs";
 
 const compiler = "aarch64-linux-gnu-gcc";
 const emulator = "qemu-aarch64-static";
 
 /** Builds and runs them; true if all passed, or if the machine lacks the tools (which is said in one line). */
-export function runArm64Tests({ only = "" } = {}) {
+export async function runArm64Tests({ only = "" } = {}) {
   const missing = [compiler, emulator].filter((tool) => !has(tool));
   if (missing.length > 0) {
     process.stdout.write(`C tests for arm64: skipped, there is no ${missing.join(" and no ")} (sudo apt-get install -y gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static)\n`);
@@ -18,21 +18,11 @@ export function runArm64Tests({ only = "" } = {}) {
   }
   const outDir = join(dist, "native/arm64");
   mkdirSync(outDir, { recursive: true });
-  let passed = 0;
-  const failed = [];
-  for (const manifest of manifests()) {
-    for (const test of manifest.tests ?? []) {
-      if (!test.name.includes(only) || test.arm64 === false) continue;
-      const output = join(outDir, test.name);
-      compile({ manifest, compiler, sources: test.sources, output, libs: test.libs ?? manifest.libs, flags: ["-O2", "-static", "-D_GNU_SOURCE", ...(test.flags ?? [])] });
-      const result = spawnSync(emulator, [output, ...(test.args ?? [])], { cwd: root, stdio: "inherit", timeout: 300_000 });
-      if (result.status === 0) passed += 1;
-      else failed.push(`${test.name}: ${result.signal ?? `exit ${result.status}`}`);
-    }
-  }
-  for (const line of failed) process.stderr.write(`C test for arm64 failed: ${line}\n`);
-  process.stdout.write(`C tests for arm64: ${passed} passed, ${failed.length} failed\n`);
-  return failed.length === 0;
+  const tests = manifests().flatMap((manifest) => (manifest.tests ?? []).filter(({ name, arm64 = true }) => name.includes(only) && arm64).map(({ name, sources, libs, flags = [], args = [] }) => (
+    { manifest, compiler, sources, libs, name, args, output: join(outDir, name), flags: ["-O2", "-static", "-D_GNU_SOURCE", ...flags] }
+  )));
+  await compileTogether(tests);
+  return runOneByOne("C tests for arm64", tests, [emulator]);
 }
 
 /** Addons, delivered programs and the rig's own ones (into test/, without sanitizers) for an arm64 machine: what `npm run hil` puts in the place of dist/native there. */
@@ -49,4 +39,4 @@ export function buildArm64({ outDir }) {
 
 const [only, outDir] = process.argv.slice(2);
 if (only === "--programs") buildArm64({ outDir });
-else process.exit(runArm64Tests({ only }) ? 0 : 1);
+else process.exit((await runArm64Tests({ only })) ? 0 : 1);

@@ -2,5 +2,5 @@
 import { dist, join, run } from "./lib.mjs";
 import { buildPrograms } from "./native.mjs";
 
-buildPrograms();
+await buildPrograms();
 run(process.execPath, ["--enable-source-maps", join(dist, "ts/hil-tests/attacks/table.js"), ...process.argv.slice(2)]);

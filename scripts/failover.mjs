@@ -20,7 +20,7 @@ if (which === "trigger" && rest.includes("--outside")) {
   process.exit(spawnSync(process.execPath, [join(dist, "ts/bench/failover/trigger.js"), ...rest.filter((word) => word !== "--outside")], { stdio: "inherit" }).status ?? 1);
 }
 if (which === "plan") {
-  buildPrograms();
+  await buildPrograms();
   const test = join(dist, "native/test");
   process.exit(spawnSync(join(test, "reflex_plan_kills"), [join(test, "ipcnet-reflex"), ...(rest.length > 0 ? rest : ["pairs"])], { stdio: "inherit" }).status ?? 1);
 }

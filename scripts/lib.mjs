@@ -1,6 +1,6 @@
 // What the scripts share: where things are, running a program, and saying in one sentence what is missing.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -53,6 +53,8 @@ export function fingerprint(paths, extra = "") {
 /** Runs `step` unless `result` exists and `stampFile` holds `print`; writes the stamp only after the step succeeded. */
 export function unlessStamped({ stampFile, print, result }, step) {
   if (existsSync(result) && existsSync(stampFile) && readFileSync(stampFile, "utf8") === print) return false;
+  // A step that is cut short leaves no result that counts.
+  rmSync(stampFile, { force: true });
   step();
   mkdirSync(dirname(stampFile), { recursive: true });
   writeFileSync(stampFile, print);

@@ -10,7 +10,8 @@ import { createInterface } from "node:readline";
 import { availableParallelism } from "node:os";
 import { basename, dirname } from "node:path";
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { cc, manifests } from "./native.mjs";
+import { cc } from "./compile.mjs";
+import { manifests } from "./native.mjs";
 import { Mutator } from "./mutator.mjs";
 import { dist, fingerprint, join, refuse, root } from "./lib.mjs";
 

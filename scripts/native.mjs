@@ -16,10 +16,9 @@ import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { copyFileSync, existsSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, relative, root, run, storeys, unlessStamped } from "./lib.mjs";
+import { cc, compile, compileTogether } from "./compile.mjs";
+import { dist, files, fingerprint, has, join, mkdirSync, readFileSync, refuse, root, run, storeys, unlessStamped } from "./lib.mjs";
 
-export const cc = process.env.CC ?? (has("gcc") ? "gcc" : "cc");
-const warnings = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Wstrict-prototypes"];
 const outDir = join(dist, "native");
 const testDir = join(outDir, "test");
 
@@ -40,21 +39,6 @@ function expand(name, folder, manifest) {
   const groups = other === "." ? manifest.groups : JSON.parse(readFileSync(join(folder, other, "native.json"), "utf8")).groups;
   if (!groups?.[group]) refuse(`${folder}/native.json names the group ${group}, which does not exist`);
   return groups[group].map((source) => (other === "." ? source : join(other, source)));
-}
-
-function headersBeside(manifest) {
-  const folders = new Set([manifest.folder, ...(manifest.include ?? []).map(manifest.at)]);
-  return [...folders].flatMap((folder) => files(folder, (path) => path.endsWith(".h") || path.endsWith(".inc")));
-}
-
-export function compile({ manifest, sources, output, flags, libs, compiler = cc }) {
-  const inputs = sources.map(manifest.at);
-  const command = [compiler, ...warnings, ...flags, ...(manifest.include ?? []).map((name) => `-I${manifest.at(name)}`), ...inputs, "-o", output, ...(libs ?? manifest.libs ?? [])];
-  const print = fingerprint([...inputs, ...headersBeside(manifest), manifest.path], command.map((word) => word.replace(root, "")).join(" "));
-  unlessStamped({ stampFile: `${output}.stamp`, print, result: output }, () => {
-    process.stdout.write(`  cc ${relative(root, output)}\n`);
-    run(command[0], command.slice(1));
-  });
 }
 
 /** What an addon is compiled with. */
@@ -127,46 +111,52 @@ export function buildBenches({ only = "" } = {}) {
 
 const sanitized = (sanitizer) => ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", sanitizer, "-D_GNU_SOURCE"];
 
+/** Every program that tests start. */
+const programs = () => manifests().flatMap((manifest) => (manifest.programs ?? []).map(({ name, sources, libs, flags = [] }) => (
+  { manifest, sources, libs, output: join(testDir, name), flags: [...sanitized("-fsanitize=address,undefined"), ...flags] }
+)));
+
+/** Every C test whose name contains `only`, once for each of its sanitizers. */
+const tests = (only = "") => manifests().flatMap((manifest) => (manifest.tests ?? []).filter(({ name }) => name.includes(only)).flatMap(({ name, sources, libs, flags = [], args = [], tsan = false }) => (
+  [["asan", "-fsanitize=address,undefined"], ...(tsan ? [["tsan", "-fsanitize=thread"]] : [])].map(([suffix, sanitizer]) => (
+    { manifest, sources, libs, name: `${name} (${suffix})`, args, output: join(testDir, `${name}.${suffix}`), flags: [...sanitized(sanitizer), ...flags] }
+  ))
+)));
+
 /** Builds every program that tests start. */
-export function buildPrograms() {
+export async function buildPrograms() {
   mkdirSync(testDir, { recursive: true });
-  for (const manifest of manifests()) {
-    for (const { name, sources, libs, flags = [] } of manifest.programs ?? []) {
-      compile({ manifest, sources, output: join(testDir, name), libs: libs ?? manifest.libs, flags: [...sanitized("-fsanitize=address,undefined"), ...flags] });
-    }
-  }
+  await compileTogether(programs());
 }
 
-/** Builds and runs every C test; returns how many passed. */
-export function runNativeTests({ only } = {}) {
+/** Builds and runs every C test; returns whether all passed. */
+export async function runNativeTests({ only } = {}) {
   mkdirSync(testDir, { recursive: true });
+  const all = tests(only);
+  await compileTogether(all);
+  return runOneByOne("C tests", all);
+}
+
+/** Runs programs, each { name, output, args }, by way of `emulator` if there is one; says how many passed, and which did not. Returns whether all did. */
+export function runOneByOne(title, programs, emulator = []) {
   let passed = 0;
   const failed = [];
-  for (const manifest of manifests()) {
-    for (const test of manifest.tests ?? []) {
-      if (only && !test.name.includes(only)) continue;
-      const builds = [{ suffix: "asan", sanitizer: "-fsanitize=address,undefined" }];
-      if (test.tsan) builds.push({ suffix: "tsan", sanitizer: "-fsanitize=thread" });
-      for (const build of builds) {
-        const output = join(testDir, `${test.name}.${build.suffix}`);
-        compile({ manifest, sources: test.sources, output, libs: test.libs ?? manifest.libs,
-          flags: [...sanitized(build.sanitizer), ...(test.flags ?? [])] });
-        const result = spawnSync(output, test.args ?? [], { cwd: root, stdio: "inherit", timeout: 300_000 });
-        if (result.status === 0) passed += 1;
-        else failed.push(`${test.name} (${build.suffix}): ${result.signal ?? `exit ${result.status}`}`);
-      }
-    }
+  for (const { name, output, args } of programs) {
+    const [command, ...words] = [...emulator, output, ...args];
+    const result = spawnSync(command, words, { cwd: root, stdio: "inherit", timeout: 300_000 });
+    if (result.status === 0) passed += 1;
+    else failed.push(`${name}: ${result.signal ?? `exit ${result.status}`}`);
   }
-  for (const line of failed) process.stderr.write(`C test failed: ${line}\n`);
-  process.stdout.write(`C tests: ${passed} passed, ${failed.length} failed\n`);
+  for (const line of failed) process.stderr.write(`${title}: failed: ${line}\n`);
+  process.stdout.write(`${title}: ${passed} passed, ${failed.length} failed\n`);
   return failed.length === 0;
 }
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
   if (!has(cc)) refuse("a C compiler is needed (gcc)", "sudo apt-get install -y gcc libc6-dev");
-  if (process.argv.includes("--test")) process.exit(runNativeTests({ only: process.argv[process.argv.indexOf("--test") + 1] }) ? 0 : 1);
+  if (process.argv.includes("--test")) process.exit(await runNativeTests({ only: process.argv[process.argv.indexOf("--test") + 1] }) ? 0 : 1);
   if (process.argv.includes("--programs")) {
-    buildPrograms();
+    await buildPrograms();
     process.exit(0);
   }
   if (process.argv.includes("--bench")) {

@@ -2,7 +2,8 @@
 // An addon needs no libnode to link: Node's and libuv's symbols are found when it is loaded. `npm pack` runs this.
 import { rmSync } from "node:fs";
 import { has, join, mkdirSync, relative, root, run } from "./lib.mjs";
-import { addonFlags, cc, compile, manifests } from "./native.mjs";
+import { cc, compile } from "./compile.mjs";
+import { addonFlags, manifests } from "./native.mjs";
 
 const targets = [{ arch: "x64", cross: "x86_64-linux-gnu-gcc" }, { arch: "arm64", cross: "aarch64-linux-gnu-gcc" }];
 

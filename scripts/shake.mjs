@@ -34,7 +34,7 @@ const [times, burners, freezeMs, limitS] = ["times", "burners", "freeze-ms", "li
 const isFile = existsSync(only) && statSync(only).isFile();
 const tests = isFile ? [only] : files(join(dist, "ts"), (path) => path.endsWith(".test.js") && relative(dist, path).includes(only));
 if (tests.length === 0) refuse(`no test file matches ${only}`, "npm run build");
-if (!isFile) buildPrograms();
+if (!isFile) await buildPrograms();
 
 /** Between two times of standing still, ms: some tests are over before the first, most meet several. */
 const RUNNING_MS = [300, 4_000];

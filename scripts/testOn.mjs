@@ -12,6 +12,6 @@ if (!existsSync(binary)) run("npm", ["install", "--prefix", folder, "--no-save",
 const only = process.argv[3];
 const tests = files(join(dist, "ts"), (path) => path.endsWith(".test.js") && (only === undefined || relative(dist, path).includes(only)));
 if (tests.length === 0) refuse(`no test file matches ${only}`);
-buildPrograms();
+await buildPrograms();
 run(binary, ["-p", "`tests on Node ${process.version}`"]);
 run(binary, ["--test", "--test-concurrency=2", ...tests]);
