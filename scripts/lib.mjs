@@ -50,9 +50,19 @@ export function fingerprint(paths, extra = "") {
   return hash.digest("hex");
 }
 
+/** Undefined: there is no such file (any more). */
+export function readIfThere(path) {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  }
+}
+
 /** Runs `step` unless `result` exists and `stampFile` holds `print`; writes the stamp only after the step succeeded. */
 export function unlessStamped({ stampFile, print, result }, step) {
-  if (existsSync(result) && existsSync(stampFile) && readFileSync(stampFile, "utf8") === print) return false;
+  if (existsSync(result) && readIfThere(stampFile) === print) return false;
   // A step that is cut short leaves no result that counts.
   rmSync(stampFile, { force: true });
   step();

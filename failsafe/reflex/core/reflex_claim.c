@@ -159,16 +159,12 @@ void ipcnet_reflex_claim_begin(struct ipcnet_reflex *self) {
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) ipcnet_reflex_bus_own(self, number, ipcnet_reflex_was_trusted(self, number));
 }
 
-static uint64_t confirmation_us(const struct ipcnet_reflex *self) {
+static uint64_t confirmation_ends_us(const struct ipcnet_reflex *self) {
   uint64_t patience_us = CLAIM_CONFIRM_US;
   for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
     if (self->table.buses[number].self_fence_us > patience_us) patience_us = self->table.buses[number].self_fence_us;
   }
-  return patience_us;
-}
-
-static uint64_t confirmation_ends_us(const struct ipcnet_reflex *self) {
-  return self->claim_since_us + confirmation_us(self);
+  return self->claim_since_us + patience_us;
 }
 
 /* NOBODY: on a shared bus no node has reported our epoch. SOME: not of every group. ENOUGH: one of each group. ALL: all that are heard. */
@@ -397,17 +393,6 @@ bool ipcnet_reflex_other_host_armed(const struct ipcnet_reflex *self, uint16_t e
   return armed;
 }
 
-/* Whether the other host had the buses after the owner of `epoch`: it went on under a newer one for longer than a claim waits for its confirmation. */
-bool ipcnet_reflex_other_host_owned(const struct ipcnet_reflex *self, uint16_t epoch) {
-  for (uint32_t number = 0; number < ipcnet_reflex_rows(self, IPCNET_REFLEX_BUSES); number++) {
-    for (uint32_t owner = 0; owner < 4 && shared_on(self, number); owner++) {
-      bool newer = from_other_host(self, number, owner) && ipcnet_epoch_newer(self->buses[number].others[owner].epoch, epoch);
-      if (newer && self->buses[number].others[owner].heard_us - self->buses[number].others[owner].since_us > confirmation_us(self)) return true;
-    }
-  }
-  return false;
-}
-
 /* The owner on the other host wants us to take over. It goes on until it hears our claim: who is not ready is not missed. */
 static void handed_over(struct ipcnet_reflex *self, uint32_t number, uint16_t epoch, uint8_t owner, uint8_t successor) {
   bool ours = self->role == IPCNET_TWIN_OUTVOTED && from_other_host(self, number, owner) && !from_other_host(self, number, successor) && epoch == self->heard_epoch;
@@ -443,7 +428,6 @@ bool ipcnet_reflex_claim_frame(struct ipcnet_reflex *self, uint8_t number, const
     self->counters.rejected_frames++;
     return true;
   }
-  if (self->buses[number].others[owner].epoch != epoch) self->buses[number].others[owner].since_us = self->now_us;
   self->buses[number].others[owner].heard = kind != IPCNET_RELEASE;
   if (kind != IPCNET_HANDOVER) self->buses[number].others[owner].armed = kind != IPCNET_RELEASE && (frame->data[7] & ARMED_FLAG);
   self->buses[number].others[owner].heard_us = self->now_us;

@@ -817,36 +817,6 @@ static void test_whether_the_other_host_was_armed(void)
   }
 }
 
-/* Whether the other host owned: heard for longer than a claim waits (30 ms here), under one newer epoch, on a bus that it is on. */
-static void test_whether_the_other_host_owned(void)
-{
-  static const struct { uint8_t bus, owner; uint16_t epoch; uint64_t for_us; uint16_t known; bool owned; } CASES[] = {
-    {ARM_BUS, 2, 5, 30001, 4, true}, {ARM_BUS, 3, 5, 30001, 4, true}, {ARM_BUS, 2, 5, 30000, 4, false}, {ARM_BUS, 2, 5, 30001, 5, false}, {ARM_BUS, 2, 5, 30001, 6, false},
-    {ARM_BUS, 0, 6, 30001, 4, false}, {ARM_BUS, 1, 6, 30001, 4, false}, {AUX_BUS, 2, 5, 30001, 4, false}};
-  for (unsigned i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-    own(true);
-    struct bus_state *bus = &rig.reflex->buses[CASES[i].bus];
-    bus->others[CASES[i].owner].epoch = CASES[i].epoch;
-    bus->others[CASES[i].owner].since_us = 1000;
-    bus->others[CASES[i].owner].heard_us = 1000 + CASES[i].for_us;
-    CHECK_INT(ipcnet_reflex_other_host_owned(rig.reflex, CASES[i].known), CASES[i].owned);
-    rig_end(&rig);
-  }
-  own(true); /* two epochs are two owners: neither was there for long enough */
-  hear(IPCNET_BEAT, 1, 2, 1);
-  rig_run(&rig, 20000);
-  hear(IPCNET_BEAT, 1, 2, 2);
-  rig_run(&rig, 15000);
-  hear(IPCNET_BEAT, 3, 2, 3);
-  rig_run(&rig, 20000);
-  hear(IPCNET_BEAT, 3, 2, 4);
-  CHECK(!ipcnet_reflex_other_host_owned(rig.reflex, 65534));
-  rig_run(&rig, 10001);
-  hear(IPCNET_BEAT, 3, 2, 5);
-  CHECK(ipcnet_reflex_other_host_owned(rig.reflex, 65534));
-  rig_end(&rig);
-}
-
 /* Our own twin is not the other host: that it was armed counts by its page, not by its beats. */
 static void test_our_own_twin_was_armed(void)
 {
@@ -969,7 +939,6 @@ int main(void)
   test_a_silence_counts_for_a_beat();
   test_who_listens_and_is_cut_off();
   test_whether_the_other_host_was_armed();
-  test_whether_the_other_host_owned();
   test_who_is_asked_to_take_over();
   test_when_a_hand_over_is_asked_for();
   test_no_hand_over_by_who_claims();

@@ -742,18 +742,13 @@ static void test_a_claim_that_was_missed_is_said_again(void)
 
 /* ---- After another host ------------------------------------------------------------------------------------------------------------------------------------ */
 
-static void hear_owner(enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t owner, uint8_t last, uint8_t counter)
+static void hear_beat(enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t last, uint8_t counter)
 {
-  struct ipcnet_can_frame frame = rig_claim_of(&rig, kind, epoch, owner, counter);
+  struct ipcnet_can_frame frame = rig_claim_of(&rig, kind, epoch, 2, counter);
   const ipcnet_e2e_config p05 = {.data_id = 0xC1A1};
   frame.data[7] = last;
   ipcnet_e2e_p05_protect(&p05, frame.data, 8, counter);
   rig_hear(&rig, &frame);
-}
-
-static void hear_beat(enum ipcnet_claim_kind kind, uint16_t epoch, uint8_t last, uint8_t counter)
-{
-  hear_owner(kind, epoch, 2, last, counter);
 }
 
 /* We are host 0, outvoted; host 1 beats, armed or not, and its nodes follow it. */
@@ -905,48 +900,6 @@ static void test_what_was_left_here_comes_before(void)
   CHECK_INT(role(), IPCNET_TWIN_OWNER);
   CHECK_INT(rig_state(&rig).trigger, TAKEOVER_TRIGGER);
   rig_end(&rig);
-}
-
-/* Died armed, and back from its disk beside the other host's owner. Who owned meanwhile has seen to what we left: then only what he was counts. */
-static void test_armed_before_another_host_owned(void)
-{
-  static const struct { uint16_t epoch; uint32_t for_us; uint8_t owner, armed, arming; uint32_t takeovers; } CASES[] = {
-    {3, 60000, 2, 1, IPCNET_ARMED, 1},           /* was armed, as its beats said: gone on with */
-    {3, 60000, 2, 0, IPCNET_DISARMED, 0},        /* was not: somebody may stand beside the arm */
-    {3, 30001, 3, 0, IPCNET_DISARMED, 0},        /* either of its instances */
-    {3, 30000, 2, 0, IPCNET_POSED, 0},           /* a claim that was perhaps never confirmed */
-    {65535, 60000, 2, 0, IPCNET_POSED, 0},       /* an older one than ours */
-    {4, 60000, 1, 0, IPCNET_POSED, 0},           /* our own twin has kept what it did: it comes by its page */
-  };
-  for (unsigned i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-    own_shared();
-    struct ipcnet_reflex_image image = rig.journal;
-    CHECK_INT(image.arming, IPCNET_ARMED);
-    CHECK_INT(image.epoch, 2);
-    rig_end(&rig);
-    rig_arm_table(&table);
-    table.buses[ARM_BUS].self_fence_us = 30000;
-    begin(0);
-    ipcnet_reflex_restore(rig.reflex, &image, rig.now_us);
-    rig.follows = false;
-    rig.node_epoch = 3;
-    rig.node_owner = CASES[i].owner;
-    rig_event(&rig, IPCNET_TWIN_LOCK_HELD);
-    const uint64_t from_us = rig.now_us;
-    for (uint8_t beat = 1; beat < 12; beat++) {
-      const uint64_t at_us = beat < 11 ? from_us + CASES[i].for_us * (beat - 1) / 10 : from_us + CASES[i].for_us;
-      rig_run(&rig, at_us - rig.now_us);
-      hear_owner(IPCNET_BEAT, CASES[i].epoch, CASES[i].owner, CASES[i].armed, beat);
-    }
-    rig_event(&rig, IPCNET_TWIN_LOCK_GRANTED);
-    falls_silent();
-    rig_run(&rig, 200000);
-    CHECK_INT(role(), IPCNET_TWIN_OWNER);
-    CHECK_INT(rig_state(&rig).arming, CASES[i].arming);
-    CHECK_INT(ipcnet_reflex_counters(rig.reflex)->plans_run, CASES[i].arming == IPCNET_POSED);
-    CHECK_INT(ipcnet_reflex_counters(rig.reflex)->takeovers, CASES[i].takeovers);
-    rig_end(&rig);
-  }
 }
 
 /* Not required to arm, but of use with others only: its group did not confirm, so it is not gone on armed with. */
@@ -1249,7 +1202,6 @@ int main(void)
   test_groups_that_do_not_confirm_are_brought_to_rest();
   test_set_points_of_another_host();
   test_what_was_left_here_comes_before();
-  test_armed_before_another_host_owned();
   test_a_group_that_is_not_required();
   test_hand_over_between_hosts();
   test_a_stopped_owner_says_nothing();

@@ -180,8 +180,6 @@ static void adopt_armed(struct ipcnet_reflex *self, const struct legacy *legacy,
     ipcnet_reflex_fire_row(self, self->latched_trigger, true);
     return;
   }
-  /* Who is outvoted alive is disarmed by that, and the other host sees to what it left in motion. Who died before it could hear of that is so too: what it kept is older than what the other host did since. */
-  if (ipcnet_reflex_other_host_owned(self, legacy->image.epoch)) return;
   bool goes_on = (self->table.header->flags & IPCNET_REFLEX_RESUME_ARMED) && legacy->live && same_table && !self->trigger_latched && legacy->image.malfunction == IPCNET_MALFUNCTION_NONE;
   if (goes_on) {
     self->arming = IPCNET_ARMED;

@@ -103,8 +103,8 @@ struct bus_state {
   uint8_t claim_counter;
   uint64_t claimed_us, claim_in_flight_us, beat_due_us, probe_due_us;
   uint64_t witness_us; /* a node last reported our epoch */
-  /* Others' claims, by owner. `since_us`: its first under this epoch. */
-  struct { bool heard, armed; uint8_t counter; uint16_t epoch; uint64_t since_us, heard_us; } others[4];
+  /* Others' claims, by owner. */
+  struct { bool heard, armed; uint8_t counter; uint16_t epoch; uint64_t heard_us; } others[4];
   uint64_t foreign_until_us; /* a stranger used our identifiers lately */
   /* The time we tell. `time_token`: of the SYNC whose echo is awaited; 0 none. */
   uint8_t time_counter;
@@ -264,7 +264,6 @@ bool ipcnet_reflex_shared(const struct ipcnet_reflex *self);
 bool ipcnet_reflex_lease_over(const struct ipcnet_reflex *self);
 /* Another host, whose epoch is newer than `epoch`, owned the bus until just now and was armed. */
 bool ipcnet_reflex_other_host_armed(const struct ipcnet_reflex *self, uint16_t epoch);
-bool ipcnet_reflex_other_host_owned(const struct ipcnet_reflex *self, uint16_t epoch);
 
 /* ---- reflex_time.c ----------------------------------------------------------------------------------------------------------------------- */
 
